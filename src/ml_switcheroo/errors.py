@@ -1,0 +1,165 @@
+"""The errors of this package.
+
+::
+
+    SwitcherooError                what failed, where, expected and found, the cure
+    ├── UsageError (ValueError)    an argument that cannot be meant            exit 2
+    │   ├── AxesError              an axis string, or sizes that do not fit it
+    │   ├── RuleError              a rule that is unused, wrong or contradicts another
+    │   └── UnknownTarget          a target name nobody registered
+    ├── CheckpointError            a file that is damaged, hostile or no checkpoint  exit 2
+    ├── SourceError                model code that cannot be read or found     exit 2
+    ├── RewriteError               code that cannot be rewritten               exit 2
+    ├── PlanError                  a plan with missing or ambiguous tensors    exit 1
+    └── LoadError (RuntimeError)   leaves that do not fit the live model       exit 1
+
+Every error carries its facts as attributes; ``str()`` is written for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+__all__ = [
+    "AxesError",
+    "CheckpointError",
+    "LoadError",
+    "PlanError",
+    "RewriteError",
+    "RuleError",
+    "SourceError",
+    "SwitcherooError",
+    "UnknownTarget",
+    "UsageError",
+]
+
+
+class SwitcherooError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class UsageError(SwitcherooError, ValueError):
+    """Report an argument that cannot be meant."""
+
+
+class AxesError(UsageError):
+    """Report an axis string that does not parse, or sizes that do not fit it."""
+
+
+class RuleError(UsageError):
+    """Report rules that are unused, malformed or contradict each other."""
+
+
+class UnknownTarget(UsageError):
+    """Report a target that is not registered.
+
+    Attributes:
+        target: The name that was asked for.
+        known: The names that exist.
+    """
+
+    def __init__(self, target: str, known: Sequence[str]) -> None:
+        self.target = target
+        self.known = tuple(known)
+        super().__init__(f"unknown target {target!r}; known targets: {', '.join(self.known)}")
+
+
+class CheckpointError(SwitcherooError):
+    """Report a checkpoint that is damaged, hostile, or none at all.
+
+    Attributes:
+        file: The file that was read.
+        reason: What is wrong with it.
+        offset: The byte offset in the file (or in ``member``) where it went wrong.
+        member: The member of an archive, where there is one.
+        cure: What to do about it.
+    """
+
+    def __init__(
+        self,
+        file: str | Path,
+        reason: str,
+        *,
+        offset: int | None = None,
+        member: str = "",
+        cure: str = "",
+    ) -> None:
+        self.file = Path(file)
+        self.reason = reason
+        self.offset = offset
+        self.member = member
+        self.cure = cure
+        where = str(file)
+        if member:
+            where += f", member {member}"
+        if offset is not None:
+            where += f", offset {offset}"
+        super().__init__(f"{where}: {reason}" + (f"\n{cure}" if cure else ""))
+
+
+class SourceError(SwitcherooError):
+    """Report model code that cannot be found or read.
+
+    Attributes:
+        where: ``file`` or ``file:line``.
+        reason: What is wrong.
+        cure: What to do about it.
+    """
+
+    def __init__(self, where: str, reason: str, *, cure: str = "") -> None:
+        self.where = where
+        self.reason = reason
+        self.cure = cure
+        super().__init__(f"{where}: {reason}" + (f"\n{cure}" if cure else ""))
+
+
+class RewriteError(SwitcherooError):
+    """Report code that cannot be rewritten (``where`` is ``file`` or ``file:line``)."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        self.where = where
+        self.reason = reason
+        super().__init__(f"{where}: {reason}")
+
+
+class PlanError(SwitcherooError):
+    """Report a plan that must not be applied as it is.
+
+    Attributes:
+        missing: Target leaves that nothing fills.
+        ambiguous: Source tensors (or leaves) with several equally good answers.
+        unexpected: Source tensors that nothing takes.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        missing: Sequence[str] = (),
+        ambiguous: Sequence[str] = (),
+        unexpected: Sequence[str] = (),
+    ) -> None:
+        self.missing = tuple(missing)
+        self.ambiguous = tuple(ambiguous)
+        self.unexpected = tuple(unexpected)
+        super().__init__(message)
+
+
+class LoadError(SwitcherooError, RuntimeError):
+    """Report leaves that do not fit the live model; nothing was written.
+
+    Attributes:
+        problems: One line for each leaf, sorted.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        self.problems = tuple(problems)
+        super().__init__(message)

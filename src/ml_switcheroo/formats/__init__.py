@@ -1,0 +1,1 @@
+"""Checkpoint files: lazy readers and streaming writers, one module a format."""

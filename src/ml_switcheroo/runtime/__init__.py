@@ -1,0 +1,1 @@
+"""What runs beside converted code: NumPy only, importable here and pasted there."""

@@ -1,0 +1,1 @@
+"""Where it is known from what kind each module is: live modules, source code, the state dict."""

@@ -1,0 +1,73 @@
+"""What a source has found out: a kind for a module, with the place that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+__all__ = ["NO_FLATTEN", "PRIORITY", "Finding", "Flatten", "Knowledge", "Origin"]
+
+Origin = Literal["rules", "live", "static", "target", "evidence"]
+
+PRIORITY: tuple[Origin, ...] = ("rules", "live", "static", "target", "evidence")
+"""Who is believed first (promise 4 of the design)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten:
+    """A Flatten before a Linear: the Linear's input axis is ``(c *space)`` in PyTorch.
+
+    Attributes:
+        channels: Size of ``c``; 1 when no axis order can show (no flatten of an image).
+        of: The module whose output channels these are, such as ``features.4``.
+        where: ``file:line`` of the flatten.
+    """
+
+    channels: int
+    of: str = ""
+    where: str = ""
+
+
+NO_FLATTEN = Flatten(channels=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one source says of one module, or of one tensor that a module owns by itself.
+
+    Attributes:
+        kind: A key of ``layers.LAYERS``.
+        origin: Who says so.
+        reason: One phrase a person can check, such as ``nn.Conv2d(1, 16, 3)``.
+        where: ``file:line``, where there is one.
+        args: Constructor arguments that the source states, by torch's names, as plain values
+            (int, float, bool, str, tuple); an argument it cannot tell is left out.
+        flatten: For a linear: what flattening comes before it; None where nobody knows.
+    """
+
+    kind: str
+    origin: Origin
+    reason: str
+    where: str = ""
+    args: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    flatten: Flatten | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """Everything one source says of one checkpoint.
+
+    Attributes:
+        findings: By module path (``features.0``), or by the full name of a tensor that a class
+            of the user's own keeps (``pos_embed``: kind ``parameter`` or ``buffer``).
+        containers: By module path: ``sequential``, ``list`` or ``dict``.
+        tied: Groups of tensor names that are one tensor, the first being the owner.
+        notes: What a person should know, one sentence each.
+    """
+
+    findings: Mapping[str, Finding] = field(default_factory=lambda: MappingProxyType({}))
+    containers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    tied: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
