@@ -62,12 +62,14 @@ class Knowledge:
     Attributes:
         findings: By module path (``features.0``), or by the full name of a tensor that a class
             of the user's own keeps (``pos_embed``: kind ``parameter`` or ``buffer``).
+        candidates: Where several kinds remain possible, all of them, by the same keys.
         containers: By module path: ``sequential``, ``list`` or ``dict``.
         tied: Groups of tensor names that are one tensor, the first being the owner.
         notes: What a person should know, one sentence each.
     """
 
     findings: Mapping[str, Finding] = field(default_factory=lambda: MappingProxyType({}))
+    candidates: Mapping[str, tuple[Finding, ...]] = field(default_factory=lambda: MappingProxyType({}))
     containers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tied: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
