@@ -1,0 +1,1 @@
+"""Which leaf of a template a path means."""

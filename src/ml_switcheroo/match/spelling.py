@@ -1,0 +1,62 @@
+"""The same place, spelled in different ways: ``layers_0/fc``, ``layers.0.fc``, ``net.layers.0``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ml_switcheroo.recipes import Naming
+from ml_switcheroo.tree import Template
+
+__all__ = ["Spelling", "segments"]
+
+_SEPARATORS = re.compile(r"[./]")
+_JOINED = re.compile(r"(.*[^_\d])_(\d+)")
+
+
+def segments(path: str, attribute: str = "", containers: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Split a path so that different spellings of one place give the same segments.
+
+    An index written onto a name (``layers_0``) becomes a segment of its own, and the attribute
+    that holds the children of a Sequential is left out.
+
+    >>> segments("layers_0/fc/kernel")
+    ('layers', '0', 'fc', 'kernel')
+    >>> segments("net.layers.0.kernel", "layers", {"net": "sequential"})
+    ('net', '0', 'kernel')
+    """
+    result: list[str] = []
+    parts = _SEPARATORS.split(path)
+    for count, part in enumerate(parts):
+        if containers and part == attribute and containers.get(".".join(parts[:count])) == "sequential":
+            continue
+        joined = _JOINED.fullmatch(part)
+        result += joined.groups() if joined else (part,)
+    return tuple(result)
+
+
+class Spelling:
+    """Look-up of a template's leaves by any spelling of their paths."""
+
+    def __init__(self, template: Template, naming: Naming) -> None:
+        self._naming = naming
+        self._paths: dict[tuple[str, ...], set[str]] = {}
+        for path in template.specs:
+            for key in {segments(path), segments(path, naming.sequential, template.containers)}:
+                self._paths.setdefault(key, set()).add(path)
+
+    def find(self, module: str, leaf: str, collection: str, containers: Mapping[str, str]) -> str | None:
+        """Return the leaf of a module; None where no leaf, or more than one, is spelled like it.
+
+        Args:
+            module: Path of the module in PyTorch (after the user's renames).
+            leaf: Name of the leaf.
+            collection: The leaf's collection.
+            containers: The containers of the source, by their paths in PyTorch.
+        """
+        written = (
+            self._naming.path(module, leaf, collection=collection, containers=known)
+            for known in (containers, {})
+        )
+        found = {path for text in written for path in self._paths.get(segments(text), ())}
+        return found.pop() if len(found) == 1 else None

@@ -1,0 +1,166 @@
+"""One move: which tensors become which leaves, by which operations, and who decided it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ml_switcheroo.errors import AxesError, UsageError
+from ml_switcheroo.ops import Arrays, Axes, Op, Specs, op_from_json, op_to_json, run, trace
+from ml_switcheroo.tensors import TensorSpec
+
+__all__ = ["Move", "spec_from_json", "spec_to_json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Some source tensors, the leaves they become, and how.
+
+    Every source and every leaf stands in one move of a plan only, so that the inverse of a plan is
+    made of the inverses of its moves. A user writes one as a rule; single names and an axis equation
+    may then be plain strings, and the specs come from the checkpoint:
+
+    >>> Move("tok.weight", "embed.table", "vocab dim -> dim vocab").ops
+    (Axes(equation='vocab dim -> dim vocab', sizes=()),)
+
+    Attributes:
+        sources: Names of the source tensors.
+        leaves: Paths of the target leaves.
+        ops: The operations, in order.
+        inputs: Specs of the sources.
+        outputs: Specs of the leaves.
+        kind: Kind of the layer.
+        origin: Who decided the kind: rules, live, static, target or evidence.
+        reason: What decided it, for a person.
+        where: ``file:line`` of it, where there is one.
+    """
+
+    sources: tuple[str, ...]
+    leaves: tuple[str, ...]
+    ops: tuple[Op, ...] = ()
+    inputs: Specs = ()
+    outputs: Specs = ()
+    kind: str = "parameter"
+    origin: str = "rules"
+    reason: str = "a rule says so"
+    where: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("sources", "leaves"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+        ops: Any = self.ops
+        if isinstance(ops, str):
+            ops = (Axes(ops),) if ops else ()
+        object.__setattr__(self, "ops", tuple(ops))
+
+    def bind(self, specs: Mapping[str, TensorSpec]) -> Move:
+        """Return the move with the specs of a checkpoint.
+
+        Raises:
+            UsageError: A source is not there, or does not fit the operations.
+        """
+        absent = [name for name in self.sources if name not in specs]
+        if absent:
+            raise UsageError(f"{self}: not in the checkpoint: {', '.join(absent)}")
+        inputs = tuple(specs[name] for name in self.sources)
+        return replace(self, inputs=inputs, outputs=trace(self.ops, inputs)[-1])
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.sources)} -> {', '.join(self.leaves)} ({self.what})"
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        """Return the leaves for the source arrays, both in the order of the move."""
+        return run(self.ops, arrays)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the inverse gives back the same bits."""
+        return all(op.exact for op in self.ops)
+
+    @property
+    def what(self) -> str:
+        """The operations in words."""
+        return ", ".join(map(str, self.ops)) or "as it is"
+
+    def __invert__(self) -> Move:
+        """Return the move back.
+
+        Raises:
+            UsageError: An operation has no inverse.
+        """
+        back: list[Op] = []
+        stations = trace(self.ops, self.inputs)
+        for op, specs in zip(self.ops, stations, strict=False):
+            inverse = op.inverse(specs)
+            if inverse is None:
+                raise UsageError(f"{', '.join(self.sources)}: {op} has no inverse")
+            back.insert(0, inverse)
+        return Move(
+            sources=self.leaves,
+            leaves=self.sources,
+            ops=tuple(back),
+            inputs=self.outputs,
+            outputs=self.inputs,
+            kind=self.kind,
+            origin=self.origin,
+            reason=self.reason,
+            where=self.where,
+        )
+
+    def verify(self) -> None:
+        """Trace the specs through the operations.
+
+        Raises:
+            AxesError: The leaves would not get the specs that the move promises.
+        """
+        found = trace(self.ops, self.inputs)[-1]
+        if found != self.outputs:
+            raise AxesError(f"{', '.join(self.leaves)}: expected {self.outputs}, found {found}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the move with JSON's types."""
+        return {
+            "sources": {
+                name: spec_to_json(spec) for name, spec in zip(self.sources, self.inputs, strict=True)
+            },
+            "leaves": {
+                path: spec_to_json(spec) for path, spec in zip(self.leaves, self.outputs, strict=True)
+            },
+            "ops": [op_to_json(op) for op in self.ops],
+            "kind": self.kind,
+            "origin": self.origin,
+            "reason": self.reason,
+            "where": self.where,
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Move:
+        """Make the move that :meth:`to_json` described, and verify it."""
+        move = cls(
+            sources=tuple(record["sources"]),
+            leaves=tuple(record["leaves"]),
+            ops=tuple(map(op_from_json, record["ops"])),
+            inputs=tuple(map(spec_from_json, record["sources"].values())),
+            outputs=tuple(map(spec_from_json, record["leaves"].values())),
+            kind=record["kind"],
+            origin=record["origin"],
+            reason=record["reason"],
+            where=record.get("where", ""),
+            notes=tuple(record.get("notes", ())),
+        )
+        move.verify()
+        return move
+
+
+def spec_to_json(spec: TensorSpec) -> list[Any]:
+    """Describe a spec: the dtype, then the shape."""
+    return [spec.dtype, *spec.shape]
+
+
+def spec_from_json(record: list[Any]) -> TensorSpec:
+    """Make the spec that :func:`spec_to_json` described."""
+    return TensorSpec(tuple(record[1:]), record[0])

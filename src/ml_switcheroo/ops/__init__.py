@@ -1,0 +1,73 @@
+"""What is done to tensors on their way: small operations, each of which knows its inverse.
+
+An operation takes a tuple of arrays and gives a tuple of arrays. Those of :mod:`layout` and
+:mod:`pieces` only move elements, and return views where NumPy can make one; those of
+:mod:`arithmetic` change values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ml_switcheroo.errors import UsageError
+from ml_switcheroo.ops.arithmetic import Cast, Shift, Sum
+from ml_switcheroo.ops.layout import Axes, Flip, Gates
+from ml_switcheroo.ops.op import Array, Arrays, Op, Specs, run, trace
+from ml_switcheroo.ops.pieces import Concat, Copy, Split, Stack, Tie, Unstack
+
+__all__ = [
+    "OPS",
+    "Array",
+    "Arrays",
+    "Axes",
+    "Cast",
+    "Concat",
+    "Copy",
+    "Flip",
+    "Gates",
+    "Op",
+    "Shift",
+    "Specs",
+    "Split",
+    "Stack",
+    "Sum",
+    "Tie",
+    "Unstack",
+    "op_from_json",
+    "op_to_json",
+    "run",
+    "trace",
+]
+
+OPS: Mapping[str, type[Op]] = {
+    op.__name__.lower(): op
+    for op in (Axes, Flip, Gates, Shift, Split, Concat, Stack, Unstack, Sum, Tie, Copy, Cast)
+}
+
+
+def op_to_json(op: Op) -> dict[str, Any]:
+    """Describe an operation with JSON's types.
+
+    >>> op_to_json(Split(0, (4, 8)))
+    {'op': 'split', 'axis': 0, 'sizes': (4, 8)}
+    """
+    return {"op": type(op).__name__.lower(), **asdict(op)}
+
+
+def op_from_json(record: Mapping[str, Any]) -> Op:
+    """Make the operation that :func:`op_to_json` described.
+
+    Raises:
+        UsageError: No such operation, or other fields than it has.
+    """
+    fields = {key: _frozen(value) for key, value in record.items() if key != "op"}
+    try:
+        return OPS[record["op"]](**fields)
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"no operation is written as {dict(record)}; known: {', '.join(OPS)}") from error
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

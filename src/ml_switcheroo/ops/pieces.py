@@ -1,0 +1,159 @@
+"""Operations between several tensors that move elements and change none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ml_switcheroo.errors import AxesError
+from ml_switcheroo.ops.op import Arrays, Op, Specs
+from ml_switcheroo.tensors import TensorSpec
+
+__all__ = ["Concat", "Copy", "Split", "Stack", "Tie", "Unstack"]
+
+
+@dataclass(frozen=True)
+class Split(Op):
+    """Cut one tensor along an axis.
+
+    Attributes:
+        axis: The dimension that is cut.
+        sizes: Sizes of the pieces; their sum is the size of the dimension.
+    """
+
+    axis: int
+    sizes: tuple[int, ...]
+
+    def specs(self, specs: Specs) -> Specs:
+        (spec,) = specs
+        if spec.shape[self.axis] != sum(self.sizes):
+            raise AxesError(f"{spec} cannot be split into {self.sizes} on axis {self.axis}")
+        return tuple(TensorSpec(_resized(spec.shape, self.axis, size), spec.dtype) for size in self.sizes)
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        (array,) = arrays
+        return tuple(np.split(array, np.cumsum(self.sizes)[:-1], axis=self.axis))
+
+    def inverse(self, specs: Specs) -> Op:
+        return Concat(self.axis)
+
+    def __str__(self) -> str:
+        return f"split axis {self.axis} into {' + '.join(map(str, self.sizes))}"
+
+
+@dataclass(frozen=True)
+class Concat(Op):
+    """Join tensors along an axis they have."""
+
+    axis: int
+
+    def specs(self, specs: Specs) -> Specs:
+        first = specs[0]
+        rest = {(_resized(spec.shape, self.axis, 0), spec.dtype) for spec in specs}
+        if len(rest) != 1:
+            raise AxesError(f"cannot be joined on axis {self.axis}: {', '.join(map(str, specs))}")
+        total = sum(spec.shape[self.axis] for spec in specs)
+        return (TensorSpec(_resized(first.shape, self.axis, total), first.dtype),)
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        return (np.concatenate(arrays, axis=self.axis),)
+
+    def inverse(self, specs: Specs) -> Op:
+        return Split(self.axis, tuple(spec.shape[self.axis] for spec in specs))
+
+    def __str__(self) -> str:
+        return f"join on axis {self.axis}"
+
+
+@dataclass(frozen=True)
+class Stack(Op):
+    """Join tensors of one shape along a new axis."""
+
+    axis: int
+
+    def specs(self, specs: Specs) -> Specs:
+        first = specs[0]
+        if len(set(specs)) != 1:
+            raise AxesError(f"cannot be stacked: {', '.join(map(str, specs))}")
+        axis = self.axis % (len(first.shape) + 1)
+        return (TensorSpec((*first.shape[:axis], len(specs), *first.shape[axis:]), first.dtype),)
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        return (np.stack(arrays, axis=self.axis),)
+
+    def inverse(self, specs: Specs) -> Op:
+        return Unstack(self.axis)
+
+    def __str__(self) -> str:
+        return f"stack on axis {self.axis}"
+
+
+@dataclass(frozen=True)
+class Unstack(Op):
+    """Take a tensor apart along an axis, which is then gone."""
+
+    axis: int
+
+    def specs(self, specs: Specs) -> Specs:
+        (spec,) = specs
+        axis = self.axis % len(spec.shape)
+        piece = TensorSpec(spec.shape[:axis] + spec.shape[axis + 1 :], spec.dtype)
+        return (piece,) * spec.shape[axis]
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        (array,) = arrays
+        return tuple(np.moveaxis(array, self.axis, 0))
+
+    def inverse(self, specs: Specs) -> Op:
+        return Stack(self.axis)
+
+    def __str__(self) -> str:
+        return f"unstack axis {self.axis}"
+
+
+@dataclass(frozen=True)
+class Tie(Op):
+    """Take several names of one tensor as one; raise where their bits differ."""
+
+    def specs(self, specs: Specs) -> Specs:
+        if len(set(specs)) != 1:
+            raise AxesError(f"cannot be tied: {', '.join(map(str, specs))}")
+        return specs[:1]
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        first = np.ascontiguousarray(arrays[0])
+        for array in arrays[1:]:
+            if np.ascontiguousarray(array).tobytes() != first.tobytes():
+                raise AxesError("the plan takes these tensors as one (tied), but their values differ")
+        return (arrays[0],)
+
+    def inverse(self, specs: Specs) -> Op:
+        return Copy(len(specs))
+
+    def __str__(self) -> str:
+        return "tied"
+
+
+@dataclass(frozen=True)
+class Copy(Op):
+    """Give one tensor to several places."""
+
+    count: int
+
+    def specs(self, specs: Specs) -> Specs:
+        return specs * self.count
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        return arrays * self.count
+
+    def inverse(self, specs: Specs) -> Op:
+        return Tie()
+
+    def __str__(self) -> str:
+        return f"to {self.count} places"
+
+
+def _resized(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
+    axis %= len(shape)
+    return (*shape[:axis], size, *shape[axis + 1 :])

@@ -1,0 +1,227 @@
+"""The plan: what becomes of every source tensor and where every target leaf comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ml_switcheroo.apply import Leaves
+from ml_switcheroo.errors import PlanError, UsageError
+from ml_switcheroo.moves import Move, spec_from_json, spec_to_json
+from ml_switcheroo.report import plan_text, problems_text
+from ml_switcheroo.tensors import TensorSpec
+
+__all__ = ["Ambiguity", "Left", "Plan"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A tensor or leaf that no move touches, and why.
+
+    Attributes:
+        spec: Its shape and dtype.
+        why: The reason, as the report prints it.
+    """
+
+    spec: TensorSpec
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguity:
+    """Tensors for which several answers fit equally.
+
+    Attributes:
+        names: The source tensors.
+        candidates: Each answer, with what speaks for it.
+        rules: For each answer the rule to write.
+    """
+
+    names: tuple[str, ...]
+    candidates: tuple[str, ...]
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is going to happen, made from names, shapes, dtypes and kinds alone.
+
+    Attributes:
+        target: Name of the target; ``torch`` on the way back.
+        moves: The moves. Each source and each leaf stands in one of them at most.
+        dropped: Source tensors that are left behind for a good reason.
+        kept: Target leaves that stay as they are for a good reason.
+        unexpected: Source tensors that no leaf takes.
+        missing: Target leaves that nothing fills.
+        ambiguous: What has several answers.
+        notes: What a person should know.
+        source: Where the tensors come from, such as a file name.
+    """
+
+    target: str
+    moves: tuple[Move, ...]
+    dropped: Mapping[str, Left] = field(default_factory=dict)
+    kept: Mapping[str, Left] = field(default_factory=dict)
+    unexpected: Mapping[str, Left] = field(default_factory=dict)
+    missing: Mapping[str, Left] = field(default_factory=dict)
+    ambiguous: tuple[Ambiguity, ...] = ()
+    notes: tuple[str, ...] = ()
+    source: str = ""
+
+    def __str__(self) -> str:
+        return plan_text(self)
+
+    @property
+    def inputs(self) -> Mapping[str, TensorSpec]:
+        """Specs of the source tensors that are moved."""
+        return {
+            name: spec for move in self.moves for name, spec in zip(move.sources, move.inputs, strict=True)
+        }
+
+    @property
+    def outputs(self) -> Mapping[str, TensorSpec]:
+        """Specs of the leaves that are filled."""
+        return {
+            path: spec for move in self.moves for path, spec in zip(move.leaves, move.outputs, strict=True)
+        }
+
+    def check(self, *, allow_missing: bool = False, allow_unexpected: bool = False) -> None:
+        """Raise unless every tensor and every leaf is accounted for.
+
+        Raises:
+            PlanError: Something is missing, unexpected or ambiguous; all of it is listed.
+        """
+        missing = () if allow_missing else tuple(self.missing)
+        unexpected = () if allow_unexpected else tuple(self.unexpected)
+        ambiguous = tuple(name for entry in self.ambiguous for name in entry.names)
+        if missing or unexpected or ambiguous:
+            raise PlanError(
+                problems_text(self, missing, unexpected),
+                missing=missing,
+                unexpected=unexpected,
+                ambiguous=ambiguous,
+            )
+
+    def apply(self, state: Mapping[str, Any], *, partial: bool = False) -> Leaves:
+        """Return the leaves for a checkpoint or state dict, each computed when it is asked for.
+
+        Args:
+            state: The tensors the plan was made for, or others with the same names and specs.
+            partial: Give the leaves that are certain, although others are missing or ambiguous.
+
+        Raises:
+            PlanError: Something is missing or ambiguous, or the state is not what was planned for.
+        """
+        if not partial:
+            self.check(allow_unexpected=True)
+        return Leaves(self.moves, state)
+
+    def __invert__(self) -> Plan:
+        """Return the plan back to PyTorch's names and layouts.
+
+        Raises:
+            UsageError: A move has arithmetic in it that cannot be undone; the error names all such.
+        """
+        back, lost = [], []
+        for move in self.moves:
+            try:
+                back.append(~move)
+            except UsageError as error:
+                lost.append(str(error))
+        if lost:
+            raise UsageError("this plan has no inverse:\n" + "\n".join(f"  {line}" for line in sorted(lost)))
+        return replace(
+            self,
+            target="torch" if self.target != "torch" else "",
+            moves=tuple(back),
+            dropped=self.kept,
+            kept=self.dropped,
+            unexpected=self.missing,
+            missing=self.unexpected,
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the plan: the same for the same moves."""
+        text = json.dumps({"target": self.target, "moves": [move.to_json() for move in self.moves]})
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the plan with JSON's types."""
+        return {
+            "format": FORMAT,
+            "target": self.target,
+            "source": self.source,
+            "moves": [move.to_json() for move in self.moves],
+            **{name: _left_to_json(getattr(self, name)) for name in _LEFT},
+            "ambiguous": [
+                {"names": list(a.names), "candidates": list(a.candidates), "rules": list(a.rules)}
+                for a in self.ambiguous
+            ],
+            "notes": list(self.notes),
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the plan as JSON."""
+        Path(path).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Plan:
+        """Read a plan, and verify each move and that no tensor or leaf is in two of them.
+
+        Raises:
+            UsageError: The file is no plan of a format that this version reads.
+            AxesError: A move does not give what it promises (the file was edited wrongly).
+        """
+        try:
+            record = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise UsageError(f"{path}: {error}") from error
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise UsageError(f"{path}: expected a plan of format {FORMAT}")
+        try:
+            plan = cls(
+                target=record["target"],
+                moves=tuple(map(Move.from_json, record["moves"])),
+                **{name: _left_from_json(record[name]) for name in _LEFT},
+                ambiguous=tuple(
+                    Ambiguity(tuple(a["names"]), tuple(a["candidates"]), tuple(a["rules"]))
+                    for a in record["ambiguous"]
+                ),
+                notes=tuple(record["notes"]),
+                source=record["source"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"{path}: not a plan: {error!r}") from error
+        plan.verify()
+        return plan
+
+    def verify(self) -> None:
+        """Raise unless each source and each leaf stands in one move at most.
+
+        Raises:
+            PlanError: Some stand in two; all of them are named.
+        """
+        sources = Counter(name for move in self.moves for name in move.sources)
+        leaves = Counter(path for move in self.moves for path in move.leaves)
+        twice = sorted(name for counted in (sources, leaves) for name, count in counted.items() if count > 1)
+        if twice:
+            raise PlanError(f"in more than one move of the plan: {', '.join(twice)}", ambiguous=twice)
+
+
+_LEFT = ("dropped", "kept", "unexpected", "missing")
+
+
+def _left_to_json(left: Mapping[str, Left]) -> dict[str, Any]:
+    return {name: {"spec": spec_to_json(entry.spec), "why": entry.why} for name, entry in left.items()}
+
+
+def _left_from_json(record: Mapping[str, Any]) -> Mapping[str, Left]:
+    return {name: Left(spec_from_json(entry["spec"]), entry["why"]) for name, entry in record.items()}

@@ -1,0 +1,84 @@
+"""Put together what all sources say: which module owns each tensor, and of what kind it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.sources.findings import Finding, Flatten, Knowledge
+
+__all__ = ["Owner", "classify"]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A module (or a tensor by itself) with everything that is possible for it.
+
+    Attributes:
+        path: Path of the module; for a tensor that a class keeps itself, the tensor's name.
+        possible: What it can be: one finding if that is certain, several if it is open, none if
+            nobody knows anything.
+        tensors: Its tensors: slot -> name.
+    """
+
+    path: str
+    possible: tuple[Finding, ...]
+    tensors: Mapping[str, str]
+
+
+def classify(names: Iterable[str], sources: Sequence[Knowledge]) -> tuple[Owner, ...]:
+    """Assign every tensor to an owner.
+
+    Args:
+        names: The tensors, in the order of the checkpoint.
+        sources: What is known, the most believed first.
+    """
+    tensors: dict[str, dict[str, str]] = {}
+    possible: dict[str, tuple[Finding, ...]] = {}
+    for name in names:
+        path, slot, findings = _owner(name, sources)
+        tensors.setdefault(path, {})[slot] = name
+        possible.setdefault(path, findings)
+    return tuple(
+        Owner(path, _with_flatten(path, possible[path], sources), slots) for path, slots in tensors.items()
+    )
+
+
+def _owner(name: str, sources: Sequence[Knowledge]) -> tuple[str, str, tuple[Finding, ...]]:
+    for knowledge in sources:
+        for path, slot in _splits(name):
+            if path in knowledge.findings:
+                findings: tuple[Finding, ...] = (knowledge.findings[path],)
+            else:
+                findings = knowledge.candidates.get(path, ())
+            fitting = tuple(finding for finding in findings if slot in LAYERS[finding.kind].slots)
+            if fitting:
+                return path, slot, fitting
+    return name, "", ()
+
+
+def _splits(name: str) -> Iterator[tuple[str, str]]:
+    """Yield (module path, slot), the outermost module first: an attention owns its out_proj."""
+    yield name, ""
+    segments = name.split(".")
+    for count in range(len(segments)):
+        yield ".".join(segments[:count]), ".".join(segments[count:])
+
+
+def _with_flatten(
+    path: str, findings: tuple[Finding, ...], sources: Sequence[Knowledge]
+) -> tuple[Finding, ...]:
+    """Ask the other sources about the Flatten where the believed one could not tell."""
+    if len(findings) != 1 or findings[0].kind != "linear" or findings[0].flatten is not None:
+        return findings
+    for knowledge in sources:
+        said = [knowledge.findings[path]] if path in knowledge.findings else []
+        said += knowledge.candidates.get(path, ())
+        flattens: list[Flatten] = []
+        for finding in said:
+            if finding.kind == "linear" and finding.flatten and finding.flatten not in flattens:
+                flattens.append(finding.flatten)
+        if flattens:
+            return tuple(replace(findings[0], flatten=flatten) for flatten in flattens)
+    return findings

@@ -1,0 +1,136 @@
+import json
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_switcheroo import ops
+from ml_switcheroo.errors import AxesError, UsageError
+from ml_switcheroo.tensors import DTYPES, TensorSpec, spec_of
+
+EXACT = [
+    ([(6, 4)], ops.Axes("out in -> in out")),
+    ([(6, 4, 3, 2)], ops.Axes("out in *space -> *space in out")),
+    ([(6, 4)], ops.Axes("(heads dim) in -> in heads dim", (("heads", 2),))),
+    ([(6, 2, 3)], ops.Axes("in heads dim -> in (heads dim)")),
+    ([(6, 4), (6, 4)], ops.Axes("out in -> in out")),
+    ([(6, 4, 3, 2)], ops.Flip("in out *space")),
+    ([(8, 3)], ops.Gates((0, 2, 1, 3))),
+    ([(3, 9)], ops.Gates((2, 0, 1), axis=1)),
+    ([(9, 2)], ops.Split(0, (2, 3, 4))),
+    ([(2, 3), (2, 5)], ops.Concat(1)),
+    ([(2, 3), (2, 3)], ops.Stack(0)),
+    ([(2, 3), (2, 3)], ops.Stack(-1)),
+    ([(3, 4)], ops.Unstack(0)),
+    ([(3, 4)], ops.Copy(3)),
+]
+
+
+def bits(shape, dtype, seed):
+    """Return random bits as an array of a dtype (NaNs and infinities among them)."""
+    row = DTYPES[dtype]
+    count = int(np.prod(shape, dtype=int)) * row.itemsize
+    raw = np.random.default_rng(seed).integers(0, 2 if dtype == "bool" else 256, count, dtype=np.uint8)
+    return raw.view(row.numpy).reshape(shape)
+
+
+@pytest.mark.parametrize(("shapes", "op"), EXACT, ids=lambda value: str(value))
+@given(dtype=st.sampled_from(sorted(DTYPES)), seed=st.integers(0, 99))
+def test_the_inverse_brings_back_every_bit(shapes, op, dtype, seed):
+    arrays = tuple(bits(shape, dtype, seed + i) for i, shape in enumerate(shapes))
+    specs = tuple(map(spec_of, arrays))
+    there = op(arrays)
+    assert tuple(map(spec_of, there)) == op.specs(specs)
+    back = op.inverse(specs)(there)
+    assert [a.tobytes() for a in back] == [a.tobytes() for a in arrays]
+    assert tuple(map(spec_of, back)) == specs
+
+
+@pytest.mark.parametrize(
+    "op", [op for _, op in EXACT] + [ops.Shift(-1.0), ops.Sum(), ops.Tie(), ops.Cast("bfloat16")]
+)
+def test_an_operation_survives_json(op):
+    assert ops.op_from_json(json.loads(json.dumps(ops.op_to_json(op)))) == op
+
+
+def test_every_operation_is_registered_and_tested():
+    tested = {type(op) for _, op in EXACT} | {ops.Shift, ops.Sum, ops.Tie, ops.Cast}
+    assert set(ops.OPS.values()) == tested == set(ops.Op.__subclasses__())
+
+
+def test_gates_take_the_block_that_the_order_names():
+    (result,) = ops.Gates((0, 2, 1))((np.array([0, 0, 1, 1, 2, 2]),))
+    assert result.tolist() == [0, 0, 2, 2, 1, 1]
+
+
+def test_flip_turns_only_the_spatial_axes():
+    kernel = np.arange(12).reshape(2, 2, 3)
+    (result,) = ops.Flip("in out *space")((kernel,))
+    np.testing.assert_array_equal(result, kernel[:, :, ::-1])
+
+
+def test_shift_keeps_the_dtype():
+    scale = np.array([0.5, 1.0], ml_dtypes.bfloat16)
+    (result,) = ops.Shift(1.0)((scale,))
+    assert result.dtype == scale.dtype
+    assert result.astype(float).tolist() == [1.5, 2.0]
+
+
+def test_sum_has_no_inverse_and_says_so():
+    first, second = np.float32([1, 2]), np.float32([3, 5])
+    (result,) = ops.Sum()((first, second))
+    assert result.tolist() == [4, 7]
+    assert ops.Sum().inverse((spec_of(first), spec_of(second))) is None
+    assert not ops.Sum.exact
+
+
+def test_tied_tensors_must_be_the_same_bits():
+    nan = np.float32([np.nan, 1])
+    assert ops.Tie()((nan, nan.copy()))[0] is nan
+    with pytest.raises(AxesError, match="their values differ"):
+        ops.Tie()((nan, np.float32([np.nan, 2])))
+
+
+def test_cast_changes_the_dtype_and_nothing_else():
+    (result,) = ops.Cast("bfloat16")((np.float32([1.5, -2]),))
+    assert result.dtype == ml_dtypes.bfloat16
+    assert result.astype(float).tolist() == [1.5, -2]
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes", "message"),
+    [
+        (ops.Split(0, (1, 2)), [(4, 2)], "cannot be split"),
+        (ops.Concat(0), [(2, 3), (2, 4)], "cannot be joined"),
+        (ops.Stack(0), [(2, 3), (2, 4)], "cannot be stacked"),
+        (ops.Sum(), [(2,), (3,)], "cannot be added"),
+        (ops.Tie(), [(2,), (3,)], "cannot be tied"),
+        (ops.Gates((1, 0, 2)), [(4,)], "3 equal blocks"),
+        (ops.Axes("out in -> in out"), [(4,)], "2 dimensions"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_errors(op, shapes, message):
+    with pytest.raises(AxesError, match=message):
+        op.specs(tuple(TensorSpec(shape, "float32") for shape in shapes))
+
+
+@pytest.mark.parametrize("record", [{"op": "eval"}, {"op": "split", "where": 1}, {}])
+def test_an_unknown_record_is_an_error(record):
+    with pytest.raises(UsageError, match="no operation is written as"):
+        ops.op_from_json(record)
+
+
+def test_an_unknown_dtype_is_an_error():
+    with pytest.raises(UsageError, match="unknown dtype float7"):
+        ops.Cast("float7").specs((TensorSpec((1,), "float32"),))
+
+
+def test_trace_gives_the_specs_of_every_station():
+    stations = ops.trace([ops.Split(0, (2, 4)), ops.Concat(0)], (TensorSpec((6, 2), "int8"),))
+    assert [str(station) for station in stations] == [
+        "(int8[6,2],)",
+        "(int8[2,2], int8[4,2])",
+        "(int8[6,2],)",
+    ]
