@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+DEMO = .demo-venv
 STAMP = $(VENV)/.installed
 
 .PHONY: help setup check test bench docs demo clean
@@ -27,5 +28,10 @@ check: setup  ## lint, format check and types
 test: setup  ## run the tests
 	$(BIN)/pytest -n 2
 
+demo:  ## run the main job on a real model: PyTorch weights into Flax, without PyTorch
+	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/pip install --quiet --disable-pip-version-check '.[demo]'
+	$(DEMO)/bin/python examples/digits/demo.py
+
 clean:  ## delete the environments and everything generated
-	rm -rf $(VENV) .demo-venv demo-output build dist
+	rm -rf $(VENV) $(DEMO) demo-output build dist

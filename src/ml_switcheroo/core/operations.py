@@ -1,0 +1,43 @@
+"""The API table: which calls are rewritten, and which hook does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FLAT_TARGETS", "OPERATIONS", "Operation", "find_operation"]
+
+FLAT_TARGETS = frozenset({"jax", "numpy"})
+"""Targets without live models: a state dict becomes a dictionary of arrays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of the API table.
+
+    Attributes:
+        method: The name of the method that is called.
+        owner: The class of torch that has it.
+        targets: ``flat`` for targets without live models, ``live`` for the others.
+        requires_plugin: The hook that rewrites the call (see ``hooks.find_hook``).
+    """
+
+    method: str
+    owner: str
+    targets: str
+    requires_plugin: str
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("load_state_dict", "torch.nn.Module", "flat", requires_plugin="checkpoint_mapper"),
+    Operation("load_state_dict", "torch.nn.Module", "live", requires_plugin="checkpoint_loader"),
+)
+
+
+def find_operation(method: str, target: str) -> Operation | None:
+    """Return the row for a method and a target, if there is one.
+
+    >>> find_operation("load_state_dict", "jax").requires_plugin
+    'checkpoint_mapper'
+    """
+    targets = "flat" if target in FLAT_TARGETS else "live"
+    return next((row for row in OPERATIONS if (row.method, row.targets) == (method, targets)), None)

@@ -1,0 +1,50 @@
+"""Find the calls that the API table speaks of, and tell what they are called on."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ml_switcheroo.core.operations import OPERATIONS
+
+__all__ = ["Site", "find_sites"]
+
+_METHODS = frozenset(row.method for row in OPERATIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One call of a method of the API table.
+
+    Attributes:
+        call: The call.
+        receiver: What the method is called on.
+        scope: The names of the definitions around the call, outermost first.
+        parents: The nodes around the call, outermost first.
+    """
+
+    call: ast.Call
+    receiver: ast.expr
+    scope: tuple[str, ...]
+    parents: tuple[ast.AST, ...]
+
+    @property
+    def method(self) -> str:
+        """The name of the method."""
+        assert isinstance(self.call.func, ast.Attribute)
+        return self.call.func.attr
+
+
+def find_sites(tree: ast.Module) -> list[Site]:
+    """Return every call of a method of the API table, inner ones before those around them."""
+    return sorted(_walk(tree, (), ()), key=lambda site: -len(site.parents))
+
+
+def _walk(node: ast.AST, scope: tuple[str, ...], parents: tuple[ast.AST, ...]) -> Iterator[Site]:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS:
+        yield Site(node, node.func.value, scope, parents)
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        scope = (*scope, node.name)
+    for child in ast.iter_child_nodes(node):
+        yield from _walk(child, scope, (*parents, node))

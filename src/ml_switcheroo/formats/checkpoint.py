@@ -1,0 +1,239 @@
+"""A checkpoint that is open: names, specs and lazy tensors; no bytes are read before they are asked for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from ml_switcheroo.formats.files import Region
+from ml_switcheroo.tensors import DTYPES, TensorSpec
+
+__all__ = ["Array", "Checkpoint", "LazyTensor", "StridedTensor"]
+
+Array = np.ndarray[Any, Any]
+
+
+class LazyTensor(ABC):
+    """A tensor of a file: its spec is known, its bytes are read when asked for.
+
+    Attributes:
+        spec: Shape and dtype.
+    """
+
+    __slots__ = ("spec",)
+
+    def __init__(self, spec: TensorSpec) -> None:
+        self.spec = spec
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return self.spec.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.spec.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.spec.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype of the same bits (``ml_dtypes`` for bf16 and fp8)."""
+        return DTYPES[self.spec.dtype].numpy
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return self.spec.nbytes
+
+    @abstractmethod
+    def read(self) -> Array:
+        """Return the whole tensor, read-only; mapped from the file where its bytes lie there as they are."""
+
+    def __getitem__(self, index: Any) -> Array:
+        """Return a part; only its bytes are read, except from a compressed file."""
+        return np.asarray(self.read()[index])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """Let NumPy read the tensor."""
+        array = self.read()
+        if dtype is not None and np.dtype(dtype) != array.dtype:
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a tensor without axes")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"<LazyTensor {self.spec!r}>"
+
+
+class StridedTensor(LazyTensor):
+    """A view of a region of bytes, as torch stores one.
+
+    Args:
+        region: The bytes.
+        spec: Shape and dtype.
+        offset: Where the first element lies in the region, in bytes.
+        strides: Steps of the axes in elements; ``None`` for C order.
+        swapped: The bytes of each number are in the other order than this machine's.
+        change: Applied to the array: conjugation or negation that was pending when it was saved.
+    """
+
+    __slots__ = ("change", "offset", "region", "strides", "swapped")
+
+    def __init__(
+        self,
+        region: Region,
+        spec: TensorSpec,
+        *,
+        offset: int = 0,
+        strides: tuple[int, ...] | None = None,
+        swapped: bool = False,
+        change: Callable[[Array], Array] | None = None,
+    ) -> None:
+        super().__init__(spec)
+        self.region = region
+        self.offset = offset
+        self.strides = strides
+        self.swapped = swapped
+        self.change = change
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What two names share when they are the same view of the same bytes."""
+        return (id(self.region), self.spec, self.offset, self.strides, self.change)
+
+    def read(self) -> Array:
+        """Return the tensor; a view of the mapped file where alignment and byte order allow it."""
+        array = self._view(self.region.load())
+        if self.swapped or self.change or not array.flags.aligned:
+            array = self._settle(array)
+        array.flags.writeable = False
+        return array
+
+    def __getitem__(self, index: Any) -> Array:
+        """Return a part; only its bytes are read, except from a compressed file."""
+        part = np.asarray(self._view(self.region.load())[index])
+        if self.swapped or self.change or not part.flags.aligned:
+            part = self._settle(part)
+        if part.flags.writeable:
+            part.flags.writeable = False
+        return part
+
+    def _view(self, raw: Any) -> Array:
+        if not self.size:
+            return np.empty(self.shape, self.dtype)
+        width = self.dtype.itemsize
+        if self.strides is None:
+            flat: Array = np.ndarray(self.size, self.dtype, buffer=raw, offset=self.offset)
+            return flat.reshape(self.shape)
+        flat = np.ndarray((raw.nbytes - self.offset) // width, self.dtype, buffer=raw, offset=self.offset)
+        return as_strided(flat, self.shape, [step * width for step in self.strides], writeable=False)
+
+    def _settle(self, array: Array) -> Array:
+        """Copy to aligned memory, in this machine's byte order, with pending changes applied."""
+        width = self.dtype.itemsize
+        settled = np.empty(array.shape, self.dtype)
+        if self.swapped:
+            # A complex number is two floats; ml_dtypes have no byte order of their own.
+            part = width // 2 if self.dtype.kind == "c" else width
+            flat = np.ascontiguousarray(array).view(np.uint8).reshape(-1, part)
+            settled.reshape(-1).view(np.uint8).reshape(-1, part)[...] = flat[:, ::-1]
+        else:
+            np.copyto(settled, array)
+        return self.change(settled) if self.change else settled
+
+
+class Checkpoint(Mapping[str, LazyTensor]):
+    """The tensors of a checkpoint by name, in the order of the file.
+
+    Works as a context manager; :meth:`close` releases the files. Arrays that were read stay valid.
+
+    Attributes:
+        path: The file or folder.
+        format: ``safetensors``, ``torch-zip``, ``npz`` ...
+        metadata: The text entries of a safetensors header (``__metadata__``); empty elsewhere.
+        tied: Groups of names that are the very same view of the same bytes, in file order.
+        extras: What else the file holds, as plain values by dotted path: an epoch, hyperparameters;
+            a tensor that was not selected shows as its spec.
+        selected: The part of the file that was taken as the state dict, where it has parts.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        format: str,  # noqa: A002 (the attribute's name is fixed by the design)
+        tensors: Mapping[str, LazyTensor],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        extras: Mapping[str, Any] | None = None,
+        selected: str = "",
+        files: Sequence[Any] = (),
+    ) -> None:
+        self.path = Path(path)
+        self.format = format
+        self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata or {}))
+        self.extras: Mapping[str, Any] = MappingProxyType(dict(extras or {}))
+        self.selected = selected
+        self._tensors = dict(tensors)
+        self._files = tuple(files)
+        self.specs: Mapping[str, TensorSpec] = MappingProxyType(
+            {name: tensor.spec for name, tensor in self._tensors.items()}
+        )
+        self.tied = _tied(self._tensors)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all tensors in bytes, a tied one counted once for each name."""
+        return sum(spec.nbytes for spec in self.specs.values())
+
+    def __getitem__(self, name: str) -> LazyTensor:
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def __repr__(self) -> str:
+        return f"<Checkpoint {self.path} ({self.format}): {len(self)} tensors, {self.nbytes} bytes>"
+
+    def check(self) -> None:
+        """Raise :class:`CheckpointError` if a file was closed or has changed since it was opened."""
+        for file in self._files:
+            file.check()
+
+    def close(self) -> None:
+        """Close the files; reading a tensor afterwards raises, arrays that were read stay valid."""
+        for file in self._files:
+            file.close()
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _tied(tensors: Mapping[str, LazyTensor]) -> tuple[tuple[str, ...], ...]:
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for name, tensor in tensors.items():
+        if isinstance(tensor, StridedTensor) and tensor.size:
+            groups.setdefault(tensor.place, []).append(name)
+    return tuple(tuple(names) for names in groups.values() if len(names) > 1)

@@ -1,0 +1,110 @@
+"""A file that appears when it is complete, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from pathlib import Path
+from types import TracebackType
+
+from ml_switcheroo.errors import CheckpointError
+
+__all__ = ["AtomicFile"]
+
+_CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV)
+
+
+class AtomicFile:
+    """A file written at any offset under a temporary name beside its target, and renamed at the end.
+
+    Leaving the ``with`` block by an exception deletes it; the target stays as it was. The new file has the
+    mode that the umask gives, or the mode of the file it replaces.
+
+    Args:
+        path: The target; a symbolic link is followed, so that what it points to is replaced.
+        size: Its final size, reserved at once where the file system can.
+
+    Raises:
+        CheckpointError: The file cannot be made or written: no folder, no permission, no space.
+    """
+
+    def __init__(self, path: str | Path, size: int) -> None:
+        self.path = Path(path)
+        self._target = Path(os.path.realpath(self.path))
+        self._size = size
+        self._fd = -1
+        self._temporary = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.partial")
+
+    def __enter__(self) -> AtomicFile:
+        if self._target.exists() and not self._target.is_file():
+            raise CheckpointError(self.path, "exists and is no regular file")
+        try:
+            self._fd = os.open(
+                self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
+            )
+            self._reserve()
+        except OSError as error:
+            self._discard()
+            raise self._fault(error) from error
+        return self
+
+    def write(self, content: bytes | memoryview, offset: int) -> None:
+        """Write all of ``content`` at ``offset``; several threads may do so at once."""
+        view = memoryview(content).cast("B")
+        try:
+            while view:
+                done = os.pwrite(self._fd, view, offset)
+                offset += done
+                view = view[done:]
+        except OSError as error:
+            raise self._fault(error) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._discard()
+            return
+        try:
+            if self._target.exists():
+                os.fchmod(self._fd, self._target.stat().st_mode & 0o7777)
+            os.fsync(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+            self._temporary.replace(self._target)
+            self._sync_folder()
+        except OSError as error:
+            self._discard()
+            raise self._fault(error) from error
+
+    def _reserve(self) -> None:
+        if not self._size:
+            return
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(self._fd, 0, self._size)
+                return
+            except OSError as error:
+                if error.errno not in _CANNOT_RESERVE:
+                    raise
+        os.ftruncate(self._fd, self._size)
+
+    def _sync_folder(self) -> None:
+        if os.name == "posix":
+            folder = os.open(self._target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def _discard(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._temporary.unlink(missing_ok=True)
+
+    def _fault(self, error: OSError) -> CheckpointError:
+        return CheckpointError(
+            self.path, f"cannot be written: {error.strerror or error}", cure="Nothing was changed."
+        )

@@ -1,0 +1,93 @@
+"""Turn ``model.load_state_dict(state)`` into a call of ``KeyMapper``, and bring ``KeyMapper`` along."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from importlib.resources import files
+
+import libcst as cst
+
+from ml_switcheroo.core.hooks import HookContext, register_hook
+
+__all__ = ["KEY_MAPPER_SOURCE", "transform_checkpoint_keys", "transform_checkpoint_load"]
+
+_PARTS = ("kinds.py", "key_mapper.py")
+_IMPORT = "from ml_switcheroo.runtime import KeyMapper"
+
+
+def _join_parts(names: Sequence[str]) -> str:
+    """Join modules of ``ml_switcheroo.runtime`` into one text that needs only NumPy.
+
+    On top stands the docstring of the last as a comment, then the imports from outside, then the rest.
+    """
+    heading, imports, bodies = "", list[str](), list[str]()
+    for name in names:
+        text = files("ml_switcheroo.runtime").joinpath(name).read_text("utf-8")
+        body = ast.parse(text).body
+        heading = "\n".join(
+            f"# {line}".rstrip() for line in str(ast.get_docstring(ast.parse(text))).split("\n")
+        )
+        heads = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+        lines = [ast.unparse(node) for node in heads]
+        imports += [line for line in lines if "ml_switcheroo" not in line and line not in imports]
+        bodies.append("\n".join(text.splitlines()[heads[-1].end_lineno :]).strip("\n"))
+    return "\n\n\n".join([f"{heading}\n\n" + "\n\n".join(sorted(imports, reverse=True)), *bodies]) + "\n"
+
+
+KEY_MAPPER_SOURCE: str = _join_parts(_PARTS)
+"""The text of ``ml_switcheroo.runtime.key_mapper`` with what it builds on: runs with NumPy alone."""
+
+
+@register_hook("checkpoint_mapper")
+def transform_checkpoint_keys(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
+    """Return ``KeyMapper.from_torch(state)`` for ``model.load_state_dict(state, strict=...)``.
+
+    The state is the first argument or ``state_dict=``. A call whose state cannot be seen (no argument,
+    ``*args``, ``**kwargs``) is returned as it is.
+    """
+    state = _state(node.args)
+    if state is None:
+        return node
+    _bring_along(ctx)
+    argument = state.with_changes(
+        keyword=None, equal=cst.MaybeSentinel.DEFAULT, comma=cst.MaybeSentinel.DEFAULT
+    )
+    return node.with_changes(func=_member("from_torch"), args=[argument])
+
+
+@register_hook("checkpoint_loader")
+def transform_checkpoint_load(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
+    """Return ``KeyMapper.load_into(model, state, strict=...)`` for ``model.load_state_dict(...)``.
+
+    Every argument stays as it is written, but ``assign=``: the leaves of a live model are always written
+    into the variables it has.
+    """
+    if not isinstance(node.func, cst.Attribute) or not node.args:
+        return node
+    kept = [arg for arg in node.args if arg.keyword is None or arg.keyword.value != "assign"]
+    if len(kept) < len(node.args):
+        ctx.note("assign= is dropped: the values are written into the variables that the model has")
+        kept[-1] = kept[-1].with_changes(comma=node.args[-1].comma)
+    _bring_along(ctx)
+    space = cst.SimpleWhitespace(" ")
+    model = cst.Arg(node.func.value, comma=cst.Comma(whitespace_after=space))
+    return node.with_changes(func=_member("load_into"), args=[model, *kept])
+
+
+def _state(args: Sequence[cst.Arg]) -> cst.Arg | None:
+    if args and not args[0].star and args[0].keyword is None:
+        return args[0]
+    named = [arg for arg in args if arg.keyword is not None and arg.keyword.value == "state_dict"]
+    return named[0] if named else None
+
+
+def _member(name: str) -> cst.Attribute:
+    return cst.Attribute(cst.Name("KeyMapper"), cst.Name(name))
+
+
+def _bring_along(ctx: HookContext) -> None:
+    if ctx.settings.get("runtime") == "import":
+        ctx.inject_import(_IMPORT)
+    else:
+        ctx.inject_preamble(KEY_MAPPER_SOURCE)

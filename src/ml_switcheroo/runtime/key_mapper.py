@@ -1,0 +1,273 @@
+"""Map a PyTorch state dict to Flax-style names and layouts, with NumPy alone.
+
+``layers.0.fc1.weight`` becomes ``layers_0.fc1.kernel``, its axes ``out in`` become ``in out``. The kind of
+a layer decides what happens to a tensor, never its name: the kind is given (``kinds=``, ``KINDS``), shown
+by the live model, or proved by shapes and siblings. What nothing shows is said, not guessed.
+"""
+
+import numpy as np
+
+from ml_switcheroo.runtime.kinds import KeyKinds
+
+
+class KeyMapper(KeyKinds):
+    """Carry PyTorch weights over to Flax-style trees.
+
+    Tables of kinds (``kinds=``, and ``KINDS`` for the model of this file) are written as in ``KeyKinds``.
+    """
+
+    class Report(tuple):
+        """What did not line up: ``(missing_keys, unexpected_keys)``, in PyTorch's names."""
+
+        missing_keys = property(lambda self: self[0])
+        unexpected_keys = property(lambda self: self[1])
+
+        def __repr__(self) -> str:
+            return f"Report(missing_keys={self[0]}, unexpected_keys={self[1]})"
+
+    @classmethod
+    def map_name(cls, name: str, kind: str = "") -> str:
+        """Return the Flax-style name: whole segments only, an integer joins the segment before it.
+
+        Without a kind the name alone must do: ``weight`` of something called a norm or an embedding takes
+        that slot, any other is a ``kernel``. ``from_torch`` sees shapes and goes by them instead.
+
+        >>> KeyMapper.map_name("layers.0.fc1.weight")
+        'layers_0.fc1.kernel'
+        >>> KeyMapper.map_name("downsample.1.weight", "batch_norm")
+        'downsample_1.scale'
+        """
+        path, _, slot = name.rpartition(".")
+        word = cls.parse_kind(kind or cls._kind_by_name(path) or "linear")[0]
+        slot = cls.TABLE[word][0] if slot == "weight" else cls.SLOTS.get(slot, slot)
+        return cls._join([*path.split("."), slot] if path else [slot])
+
+    @classmethod
+    def map_value(cls, key: str, value: object, kind: str = "") -> np.ndarray:
+        """Return the array in Flax's layout: linear ``in out``, conv ``*space in out``, others as they are.
+
+        Args:
+            key: The PyTorch name, or the one ``map_name`` gives.
+            value: A torch tensor (any device, ``requires_grad``, bf16) or an array.
+            kind: The kind of the layer. Without one, a ``weight`` or ``kernel`` of two axes is a linear's
+                and one of three to five a convolution's, unless its name says embedding.
+        """
+        array = cls._to_numpy(value)
+        path, _, slot = key.rpartition(".")
+        weight = slot in ("weight", "kernel")
+        if not kind and weight:
+            by_name = cls._kind_by_name(path) if array.ndim == 2 else ""
+            kind = by_name or {2: "linear", 3: "conv", 4: "conv", 5: "conv"}.get(array.ndim, "parameter")
+        word, channels = cls.parse_kind(kind or "parameter")
+        if channels and (weight or word != "linear"):
+            # (c h w) -> (h w c) on the last axis: a linear's ``in``, a norm's ``channel``.
+            split = array.reshape(*array.shape[:-1], channels, -1)
+            array = split.swapaxes(-1, -2).reshape(array.shape)
+        if not weight or not cls.TABLE[word][2]:
+            return array
+        if word == "conv_transpose":  # PyTorch's is the kernel of the gradient
+            array = np.flip(array, tuple(range(2, array.ndim)))
+        return np.array(array.transpose(cls._axes(word, array.ndim)), order="C")
+
+    @classmethod
+    def from_torch(cls, state_dict: dict, strict: bool = False, kinds: dict | None = None) -> dict:
+        """Return ``{Flax-style name: array}`` for every tensor of a PyTorch state dict.
+
+        Args:
+            state_dict: Names to torch tensors or arrays.
+            strict: Whether a layer whose kind nothing can show is an error instead of a warning.
+            kinds: Kinds by module, such as ``{"tok": "embedding", "fc1": "linear(c=64)"}``.
+
+        Raises:
+            ValueError: Two tensors map onto one name; ``kinds`` names what is not there or cannot be; or
+                (``strict``) something is open. Everything is listed.
+            TypeError: A value is no tensor.
+        """
+        readings = cls.possible_kinds(cls._shapes(state_dict), kinds)
+        problems = cls._say_open(readings, strict)
+        moves = cls._moves(state_dict, readings, problems)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return {key: cls.map_value(name, state_dict[name], kind) for key, (name, kind) in moves.items()}
+
+    @classmethod
+    def load_into(
+        cls, model: object, state_dict: dict, strict: bool = True, kinds: dict | None = None
+    ) -> tuple:
+        """Write a PyTorch state dict into a live Flax NNX model: all of it, or nothing.
+
+        Leaves keep their dtype, sharding and ``Param`` objects. An object that is no converted model (a
+        torch module, an optimizer) is handed to its own ``load_state_dict``.
+
+        Returns:
+            ``(missing_keys, unexpected_keys)`` in PyTorch's names, as a named tuple.
+
+        Raises:
+            RuntimeError: A shape differs; or (``strict``) a name is missing or unexpected, or the kind of
+                a layer is open. Everything is listed, and nothing was written.
+        """
+        if not any(base.__module__.startswith("flax.nnx") for base in type(model).__mro__):
+            own = getattr(model, "load_state_dict", None)
+            if own is None:
+                raise TypeError(f"cannot load into {type(model).__qualname__}: it is no model of Flax NNX")
+            answer: tuple = own(state_dict) if strict is True else own(state_dict, strict=strict)
+            return answer
+        import jax
+
+        leaves, layers = cls._nnx_leaves(model)
+        moves, absent, surplus = cls._line_up(type(model).__name__, leaves, layers, state_dict, strict, kinds)
+        for key, (name, kind) in moves.items():
+            old = leaves[key][-1].get_value()
+            array = cls.map_value(name, state_dict[name], kind)
+            leaves[key][-1].set_value(jax.device_put(array.astype(old.dtype), old.sharding))
+        return cls.Report((absent, surplus))
+
+    # ---- small steps ---------------------------------------------------------------------------
+
+    @classmethod
+    def _moves(cls, names: dict, readings: dict, problems: list) -> dict:
+        """Return ``{Flax-style name: (name, kind)}``; two tensors on one name are a problem."""
+        moves: dict[str, tuple] = {}
+        for name in names:
+            path, _, slot = name.rpartition(".")
+            if slot != cls.DROPPED:
+                kind = (readings.get(name) or readings[path])[0][0]
+                key = cls.map_name(name, kind)
+                if key in moves:
+                    problems.append(f"{moves[key][0]} and {name} both become {key}")
+                moves[key] = (name, kind)
+        return moves
+
+    @staticmethod
+    def _join(parts: list) -> str:
+        joined: list[str] = []
+        for part in parts:
+            if part.isdecimal() and joined:
+                joined[-1] += f"_{part}"
+            else:
+                joined.append(part)
+        return ".".join(joined)
+
+    @staticmethod
+    def _axes(word: str, rank: int) -> tuple:
+        """Return the axes that ``np.transpose`` takes for a weight of this kind."""
+        space = tuple(range(2, rank))
+        moved = {"linear": (1, 0), "conv": (*space, 1, 0), "conv_transpose": (*space, 0, 1)}
+        return moved.get(word, tuple(range(rank)))
+
+    @staticmethod
+    def _shapes(state_dict: dict) -> dict:
+        """Return the shape of each tensor; a checkpoint around the state dict is refused."""
+        wrong = [name for name, value in state_dict.items() if not hasattr(value, "shape")]
+        if wrong:
+            raise TypeError(f"no state dict, these are no tensors: {', '.join(map(repr, wrong))}")
+        return {name: tuple(map(int, value.shape)) for name, value in state_dict.items()}
+
+    @staticmethod
+    def _to_numpy(value: object) -> np.ndarray:
+        """Return a torch tensor or an array as NumPy, bit for bit; torch is not imported."""
+        detach = getattr(value, "detach", None)
+        if detach is None:
+            return np.asarray(value)
+        tensor = detach().cpu()
+        name = str(tensor.dtype).rpartition(".")[2]
+        if not name.startswith(("bfloat16", "float8")):
+            return np.asarray(tensor.numpy(force=True))
+        try:
+            import ml_dtypes
+        except ImportError:
+            import warnings
+
+            warnings.warn(f"{name} becomes float32, exactly: ml_dtypes is not installed", stacklevel=2)
+            return np.asarray(tensor.float().numpy())
+        # torch hands no such dtype to NumPy: the same bytes go through as integers.
+        empty = tensor.new_empty(0)
+        integers = empty.short() if name == "bfloat16" else empty.char()
+        return np.asarray(tensor.contiguous().view(integers.dtype).numpy()).view(getattr(ml_dtypes, name))
+
+    # ---- into a live model ---------------------------------------------------------------------
+
+    @classmethod
+    def _nnx_leaves(cls, model: object) -> tuple:
+        """Return ``{Flax-style name: (torch name, shape, variable)}`` and ``{module: readings}``."""
+        from flax import nnx
+
+        kinds = {nnx.Linear: "linear", nnx.Conv: "conv", nnx.ConvTranspose: "conv_transpose"}
+        kinds |= {nnx.Embed: "embedding", nnx.BatchNorm: "batch_norm", nnx.LayerNorm: "layer_norm"}
+        kinds |= {nnx.GroupNorm: "group_norm", nnx.RMSNorm: "rms_norm"}
+        back = {"kernel": "weight", "scale": "weight", "embedding": "weight"}
+        back |= {leaf: slot for slot, leaf in cls.SLOTS.items()}
+        nodes = list(nnx.iter_graph(model))
+        # PyTorch names a Sequential's children after it; Flax puts ``layers`` between.
+        bare = {(*path, "layers") for path, node in nodes if isinstance(node, nnx.Sequential)}
+        # State of these kinds is none that PyTorch has a tensor for.
+        other = (nnx.RngState, nnx.Cache, nnx.Intermediate)
+
+        leaves, layers, variables = {}, {}, []
+        for path, node in nodes:
+            parts = [str(part) for i, part in enumerate(path) if path[: i + 1] not in bare]
+            kind = next((kind for layer, kind in kinds.items() if isinstance(node, layer)), "")
+            if kind:
+                layers[cls._join(parts)] = [(kind, f"the live model's is an nnx.{type(node).__name__}")]
+            if isinstance(node, nnx.Variable) and not isinstance(node, other):
+                variables.append((parts, node))
+        for parts, node in variables:
+            slot = back.get(parts[-1], parts[-1]) if cls._join(parts[:-1]) in layers else parts[-1]
+            name = ".".join([*parts[:-1], slot])
+            leaves[cls._join(parts)] = (name, tuple(node.get_value().shape), node)
+        return leaves, layers
+
+    @classmethod
+    def _line_up(
+        cls, title: str, leaves: dict, layers: dict, state_dict: dict, strict: bool, kinds: dict | None
+    ) -> tuple:
+        """Return ``{leaf: (name, kind)}``, the missing and the unexpected names; or raise."""
+        shapes = cls._shapes(state_dict)
+        owners = {path: cls._join(path.split(".")) for path in {name.rpartition(".")[0] for name in shapes}}
+        live = {path: layers[key] for path, key in owners.items() if key in layers}
+        readings = cls.possible_kinds(shapes, kinds, live)
+
+        def lands(name: str, kind: str) -> tuple:
+            rank = len(shapes[name])
+            axes = cls._axes(cls.parse_kind(kind)[0] if name.endswith("weight") else "", rank)
+            return leaves.get(cls.map_name(name, kind), ("", None))[1], tuple(shapes[name][i] for i in axes)
+
+        for path, choices in readings.items():
+            name = f"{path}.weight".lstrip(".")
+            if name in shapes and path not in live:
+                # What fits no leaf is no reading; a class of the live model's own may keep PyTorch's names.
+                own = ("parameter", "the live model keeps it under PyTorch's name")
+                fits = [c for c in [*choices, own] if len(set(lands(name, c[0]))) == 1]
+                readings[path] = fits or choices[:1]
+        problems = cls._say_open(readings, strict)
+        moves = cls._moves(state_dict, readings, problems)
+        for name, kind in moves.values():
+            live_shape, shape = lands(name, kind)
+            if live_shape not in (None, shape):
+                problems.append(
+                    f"size mismatch for {name}: {shape} after the move, {live_shape} in the model"
+                )
+        absent = [leaf[0] for key, leaf in leaves.items() if key not in moves]
+        filled = {cls._place(state_dict[name]) for key, (name, _) in moves.items() if key in leaves}
+        # A tied weight has been taken when any of its names was.
+        surplus = [
+            name
+            for key, (name, _) in moves.items()
+            if key not in leaves and cls._place(state_dict[name]) not in filled
+        ]
+        if strict and absent:
+            problems.append(f"missing: {', '.join(sorted(absent))}")
+        if strict and surplus:
+            problems.append(f"unexpected: {', '.join(sorted(surplus))}")
+        if problems:
+            lines = "\n\t".join(problems)
+            raise RuntimeError(f"cannot load the state dict into {title}, nothing was written:\n\t{lines}")
+        return {key: move for key, move in moves.items() if key in leaves}, absent, surplus
+
+    @staticmethod
+    def _place(value: object) -> tuple:
+        """Return what two names of one tensor have in common: where it lies, and its shape."""
+        pointer = getattr(value, "data_ptr", None)
+        interface = getattr(value, "__array_interface__", None)
+        address = pointer() if pointer else interface["data"][0] if interface else id(value)
+        return address, tuple(getattr(value, "shape", ()))

@@ -1,0 +1,75 @@
+"""What a state dict itself proves: kinds from shapes and siblings, and what stays possible.
+
+The reading is that of :class:`ml_switcheroo.runtime.KeyMapper`, so that a plan and rewritten code never
+disagree on what a checkpoint shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.runtime.kinds import KeyKinds
+from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Knowledge
+from ml_switcheroo.tensors import TensorSpec
+
+__all__ = ["read_names"]
+
+# Slots that belong to layers of torch.nn: no tensors that a class of the user's own keeps.
+_OF_LAYERS = re.compile(
+    r"in_proj_(weight|bias)|[qkv]_proj_weight|bias_[kv]|weight_[gv]|original\d?"
+    r"|(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse)?|weight_(orig|u|v|mask)"
+)
+_STAYS = ("parameter", "buffer")
+
+
+def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
+    """Return what names, shapes and siblings prove, and all that remains possible where they do not.
+
+    Args:
+        specs: The specs of the tensors, in the order of the checkpoint.
+
+    >>> specs = {"fc.weight": TensorSpec((2, 3), "float32"), "fc.bias": TensorSpec((2,), "float32")}
+    >>> read_names(specs).findings["fc"].reason
+    'out 2, in 3'
+    """
+    shapes = {name: spec.shape for name, spec in specs.items()}
+    findings: dict[str, Finding] = {}
+    candidates: dict[str, tuple[Finding, ...]] = {}
+    notes: list[str] = []
+    for path, readings in KeyKinds.possible_kinds(shapes).items():
+        behind = [text for text, _ in readings if "(" in text and not text.startswith("linear")]
+        if behind:
+            notes.append(
+                f"{path}: where a Flatten comes before this norm, its channels are to be permuted too"
+            )
+            readings = [reading for reading in readings if reading[0] not in behind]
+        possible = [_finding(kind, reason, readings) for kind, reason in readings]
+        if path not in specs and all(finding.kind in _STAYS for finding in possible):
+            for name in specs:
+                if name.rpartition(".")[0] == path and name.rpartition(".")[2] in _slots():
+                    candidates[name] = tuple(possible)
+            continue
+        possible = [f for f in possible if f.kind in LAYERS and (path in specs or f.kind not in _STAYS)]
+        if _OF_LAYERS.fullmatch(path.rpartition(".")[2]) or not possible:
+            continue
+        if len(possible) == 1:
+            findings[path] = possible[0]
+        else:
+            candidates[path] = tuple(possible)
+    return Knowledge(findings, candidates, notes=tuple(notes))
+
+
+def _slots() -> tuple[str, ...]:
+    return ("weight", *KeyKinds.SLOTS, KeyKinds.DROPPED)
+
+
+def _finding(text: str, reason: str, readings: list[tuple[str, str]]) -> Finding:
+    """Turn ``linear(c=64)`` into a finding of kind linear behind a Flatten of 64 channels."""
+    kind, channels = KeyKinds.parse_kind(text)
+    if kind != "linear":
+        return Finding(kind, "evidence", reason)
+    doubted = any(KeyKinds.parse_kind(other)[1] for other, _ in readings)
+    flatten = Flatten(channels) if channels else NO_FLATTEN if doubted else None
+    return Finding(kind, "evidence", reason, flatten=flatten)

@@ -1,0 +1,238 @@
+import json
+import os
+import struct
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+import safetensors.torch
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ml_switcheroo.errors import CheckpointError, UsageError
+from ml_switcheroo.formats import open_checkpoint, write_safetensors
+from ml_switcheroo.tensors import DTYPES, TensorSpec, spec_of
+
+GOLDEN_HEADER = (
+    b'{"__metadata__":{"format":"pt"},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},'
+    b'"a":{"dtype":"BF16","shape":[],"data_offsets":[8,10]},"c":{"dtype":"BOOL","shape":[0,3],"data_offsets":[10,10]}}'
+)
+GOLDEN = (
+    struct.pack("<Q", len(GOLDEN_HEADER) + (-len(GOLDEN_HEADER) % 8))
+    + GOLDEN_HEADER
+    + b" " * (-len(GOLDEN_HEADER) % 8)
+    + b"\x00\x00\x80\x3f\x00\x00\x00\xc0"
+    + b"\x80\x3f"
+)
+LEAVES = {
+    "a": np.array(1, ml_dtypes.bfloat16),
+    "b": np.array([1, -2], np.float32),
+    "c": np.zeros((0, 3), np.bool_),
+}
+
+
+def specs_of(leaves: dict[str, np.ndarray]) -> dict[str, TensorSpec]:
+    return {name: spec_of(array) for name, array in leaves.items()}
+
+
+def make(header: object, content: bytes = b"", nbytes: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if nbytes is None else nbytes) + text + content
+
+
+def test_golden_bytes(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "a", specs_of(LEAVES), LEAVES.items(), {"format": "pt"})
+    assert (tmp_path / "a").read_bytes() == GOLDEN
+    loaded = safetensors.torch.load(GOLDEN)
+    assert loaded["a"] == 1
+    assert loaded["b"].tolist() == [1, -2]
+    assert loaded["c"].shape == (0, 3)
+
+
+def test_golden_bytes_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(GOLDEN)
+    with open_checkpoint(tmp_path / "a") as checkpoint:
+        assert checkpoint.format == "safetensors"
+        assert list(checkpoint) == ["b", "a", "c"]
+        assert checkpoint.metadata == {"format": "pt"}
+        assert checkpoint.tied == ()
+        assert checkpoint["a"].read() == 1
+        assert checkpoint["b"].read().tolist() == [1, -2]
+        assert checkpoint["c"].read().shape == (0, 3)
+        assert checkpoint.nbytes == 10
+
+
+@pytest.mark.parametrize("dtype", [name for name, row in DTYPES.items() if row.safetensors])
+def test_every_dtype_agrees_with_the_reference(tmp_path: Path, dtype: str) -> None:
+    row = DTYPES[dtype]
+    bits = np.random.default_rng(1).integers(0, 2 if dtype == "bool" else 256, 12 * row.itemsize, np.uint8)
+    tensor = torch.frombuffer(bytearray(bits), dtype=torch.uint8).view(getattr(torch, dtype)).reshape(3, 4)
+    safetensors.torch.save_file({"w": tensor}, tmp_path / "theirs")
+    with open_checkpoint(tmp_path / "theirs") as checkpoint:
+        array = checkpoint["w"].read()
+        assert array.tobytes() == bits.tobytes()
+        write_safetensors(tmp_path / "ours", checkpoint.specs, [("w", array)])
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_view_is_written_in_c_order(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    shape = data.draw(st.lists(st.integers(0, 5), max_size=4).map(tuple))
+    base = np.arange(np.prod(shape, dtype=int), dtype=data.draw(st.sampled_from(["f4", "u1", "i8"]))).reshape(
+        shape
+    )
+    view = base.transpose(data.draw(st.permutations(range(len(shape)))))
+    view = view[tuple(slice(None, None, data.draw(st.sampled_from([1, 2, -1]))) for _ in shape)]
+    path = tmp_path_factory.mktemp("views") / "a"
+    write_safetensors(path, {"v": spec_of(view)}, [("v", view)])
+    np.testing.assert_array_equal(safetensors.numpy.load_file(path)["v"], view)
+
+
+@pytest.mark.parametrize("shape", [(1500, 1501), (3, 900_001), (1, 1, 3_000_001), (700_001, 3)])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_large_transposed_leaves(tmp_path: Path, shape: tuple[int, ...], dtype: str) -> None:
+    bits = np.random.default_rng(2).integers(0, 2**16, shape, np.uint16)
+    base = bits.view(ml_dtypes.bfloat16) if dtype == "bfloat16" else bits.astype(np.float32)
+    view = base.transpose()
+    write_safetensors(tmp_path / "a", {"v": spec_of(view)}, [("v", view)])
+    with open_checkpoint(tmp_path / "a") as checkpoint:
+        assert checkpoint["v"].read().tobytes() == np.ascontiguousarray(view).tobytes()
+
+
+def test_a_foreign_byte_order_is_turned_round(tmp_path: Path) -> None:
+    array = np.arange(5, dtype=">f4")
+    write_safetensors(tmp_path / "a", {"v": TensorSpec((5,), "float32")}, [("v", array)])
+    assert safetensors.numpy.load_file(tmp_path / "a")["v"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_leaves_may_come_in_any_order(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "a", specs_of(LEAVES), reversed(LEAVES.items()), {"format": "pt"})
+    assert (tmp_path / "a").read_bytes() == GOLDEN
+
+
+@pytest.mark.parametrize(
+    ("leaves", "problem"),
+    [
+        ({"a": LEAVES["a"]}, "2 leaves did not come: b, c"),
+        ({**LEAVES, "d": LEAVES["a"]}, "d: no such leaf"),
+        ({**LEAVES, "b": np.zeros(3, np.float32)}, r"b: expected float32\[2\], found float32\[3\]"),
+        ({**LEAVES, "b": np.zeros(2)}, r"b: expected float32\[2\], found float64\[2\]"),
+    ],
+)
+def test_wrong_leaves_leave_nothing_behind(
+    tmp_path: Path, leaves: dict[str, np.ndarray], problem: str
+) -> None:
+    path = tmp_path / "a"
+    with pytest.raises(UsageError, match=problem):
+        write_safetensors(path, specs_of(LEAVES), leaves.items())
+    assert list(tmp_path.iterdir()) == []
+    path.write_bytes(b"old")
+    with pytest.raises(UsageError, match=problem):
+        write_safetensors(path, specs_of(LEAVES), leaves.items())
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_leaf_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="b: the leaf came twice"):
+        write_safetensors(tmp_path / "a", specs_of(LEAVES), [*LEAVES.items(), ("b", LEAVES["b"])])
+
+
+def test_what_the_format_cannot_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such dtype: w: complex128"):
+        write_safetensors(tmp_path / "a", {"w": TensorSpec((1,), "complex128")}, [])
+    with pytest.raises(UsageError, match="__metadata__"):
+        write_safetensors(tmp_path / "a", {"__metadata__": TensorSpec((1,), "int8")}, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def entry(dtype: str = "F32", shape: object = (1,), offsets: object = (0, 4)) -> dict[str, object]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "empty"),
+        (b"\x01\x00", "bytes are no checkpoint|not a checkpoint"),
+        (make(b"{}" + b" " * 6), "holds no tensor"),
+        (make({"a": entry()}, b"1234", nbytes=10**8 + 1), "header of 100000001 bytes"),
+        (make({"a": entry()}, b"1234", nbytes=2**63), "not a checkpoint|header of"),
+        (make({"a": entry()}, b"1234", nbytes=5000), "the file ends at"),
+        (make(b'{"a": '), "no JSON"),
+        (make(b"[" * 100_000), r"does not begin with \{"),
+        (make(b'{"a":' + b"[" * 100_000), "no JSON"),
+        (make(b'{"a":' + b"9" * 10_000 + b"}"), "no JSON"),
+        (make(b'{"a":' + json.dumps(entry()).encode() + b',"a":1}', b"1234"), "a is there twice"),
+        (make({"a": entry()}, b"12345"), "1 bytes after the last tensor"),
+        (make({"a": entry()}, b"123"), "ends at byte"),
+        (make({"a": entry(offsets=(4, 8))}, b"12345678"), "leaves a gap"),
+        (make({"a": entry(), "b": entry(offsets=(2, 6))}, b"123456"), "overlaps"),
+        (make({"a": entry(), "b": entry()}, b"1234"), "overlaps"),
+        (make({"a": entry(offsets=(4, 0))}, b"1234"), "span -4"),
+        (make({"a": entry(offsets=(-4, 0))}, b"1234"), "no lists of sizes"),
+        (make({"a": entry(offsets=(0, 4, 8))}, b"1234"), "no lists of sizes"),
+        (make({"a": entry(offsets=(0.0, 4))}, b"1234"), "no lists of sizes"),
+        (make({"a": entry(shape=(True,))}, b"1234"), "no lists of sizes"),
+        (make({"a": entry(shape=(2,))}, b"1234"), "has 8 bytes, its offsets 0 to 4 span 4"),
+        (make({"a": entry(shape=(2**62, 2**62, 0), offsets=(0, 0))}), "overflows"),
+        (make({"a": entry(dtype="F31")}, b"1234"), "dtype 'F31' is not one of"),
+        (make({"a": entry(dtype=[1])}, b"1234"), "dtype"),  # type: ignore[arg-type]
+        (make({"a": {**entry(), "more": 1}}, b"1234"), "must have dtype, shape"),
+        (make({"a": [1]}, b"1234"), "must have dtype, shape"),
+        (make({"__metadata__": {"a": 1}, "b": entry()}, b"1234"), "not a table of text"),
+        (make(b'{"\xff":1}'), "no JSON"),
+    ],
+)
+def test_hostile_headers(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=problem) as caught:
+        open_checkpoint(path)
+    assert caught.value.file == path
+    assert len(str(caught.value)) < 1000
+
+
+def test_unaligned_tensors_are_read(tmp_path: Path) -> None:
+    header = {"a": entry("U8", (1,), (0, 1)), "b": entry("F32", (2,), (1, 9))}
+    (tmp_path / "a").write_bytes(make(header, b"\x07" + np.array([1.5, 2], "<f4").tobytes()))
+    with open_checkpoint(tmp_path / "a") as checkpoint:
+        array = checkpoint["b"].read()
+        assert array.flags.aligned
+        assert array.tolist() == [1.5, 2]
+        assert checkpoint["b"][1] == 2
+
+
+def test_reading_a_part_of_a_tensor(tmp_path: Path) -> None:
+    array = np.arange(24, dtype=np.float32).reshape(4, 6)
+    safetensors.numpy.save_file({"w": array}, tmp_path / "a")
+    with open_checkpoint(tmp_path / "a") as checkpoint:
+        tensor = checkpoint["w"]
+        assert (tensor.shape, tensor.ndim, tensor.size, tensor.nbytes, len(tensor)) == ((4, 6), 2, 24, 96, 4)
+        assert tensor.dtype == np.float32
+        np.testing.assert_array_equal(tensor[1:3, ::2], array[1:3, ::2])
+        np.testing.assert_array_equal(tensor[-1], array[-1])
+        assert np.asarray(tensor, dtype=np.float64).dtype == np.float64
+        assert not tensor[0].flags.writeable
+
+
+def test_the_mode_is_what_the_umask_gives(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        write_safetensors(tmp_path / "a", specs_of(LEAVES), LEAVES.items())
+    finally:
+        os.umask(old)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_part_cannot_be_selected(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(GOLDEN)
+    with pytest.raises(UsageError, match="no parts"):
+        open_checkpoint(tmp_path / "a", select="model")

@@ -1,0 +1,58 @@
+"""The two verbs of the tests of the rewrite."""
+
+import ast
+import textwrap
+
+from ml_switcheroo.core.rewriter import rewrite
+from ml_switcheroo.core.text import apply_edits
+from ml_switcheroo.plugins.checkpoint_keys import KEY_MAPPER_SOURCE
+
+
+def check_rewritten(before, after, to="nnx", notes=(), dedent=True, **settings):
+    """Assert that ``before`` becomes ``after`` and the source of KeyMapper, at the place of #KEYMAPPER.
+
+    Where ``after`` has no such mark, the place of the injected source is not looked at. Each text of
+    ``notes`` must occur in one of the notes, as ``line: text``.
+    """
+    before, after = (textwrap.dedent(code).lstrip("\n") if dedent else code for code in (before, after))
+    result = rewrite(before, to, **settings)
+    newline = "\r\n" if "\r\n" in before else "\n"
+    block = f"\n\n{KEY_MAPPER_SOURCE.strip()}\n\n".replace("\n", newline)
+    assert result.code.count(block) == 1, "the source of KeyMapper is not there once"
+    mark = "#KEYMAPPER" if "#KEYMAPPER" in after else ""
+    # A second empty line follows where there was none.
+    block += (
+        newline
+        if result.code.partition(block)[2].startswith(newline) and f"{mark}{newline}" not in after
+        else ""
+    )
+    assert result.code.replace(block, mark) == after
+    check_sound(before, result, to, **settings)
+    check_notes(result, notes)
+    return result
+
+
+def check_unchanged(code, to="nnx", notes=(), dedent=True, **settings):
+    """Assert that ``code`` stays as it is, with these notes and no others."""
+    code = textwrap.dedent(code).lstrip("\n") if dedent else code
+    result = rewrite(code, to, **settings)
+    assert result.code == code
+    assert result.edits == ()
+    check_notes(result, notes)
+    return result
+
+
+def check_sound(before, result, to, **settings):
+    """Assert what holds for every rewrite: it parses, is the same when done twice, and is its edits."""
+    ast.parse(result.code)
+    assert rewrite(result.code, to, **settings).code == result.code
+    assert rewrite(result.code, to, **settings).edits == ()
+    assert apply_edits(before, result.edits) == result.code
+
+
+def check_notes(result, notes):
+    lines = [f"{note.line}: {note.text}" for note in result.notes]
+    assert len(lines) == len(notes), lines
+    for expected in notes:
+        line, _, text = expected.partition(": ")
+        assert any(found.startswith(f"{line}: ") and text in found for found in lines), (expected, lines)

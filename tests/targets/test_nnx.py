@@ -1,0 +1,74 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
+
+from ml_switcheroo.targets import owner_of
+from ml_switcheroo.targets.nnx import TARGET
+from ml_switcheroo.tensors import TensorSpec
+
+
+class Block(nnx.Linear):
+    """A layer of the user's own, derived from one of Flax."""
+
+
+class Net(nnx.Module):
+    def __init__(self, rngs):
+        self.features = nnx.Sequential(
+            nnx.Conv(1, 4, (3, 3), rngs=rngs), nnx.relu, nnx.BatchNorm(4, rngs=rngs)
+        )
+        self.blocks = nnx.List([Block(4, 5, rngs=rngs), nnx.LayerNorm(5, rngs=rngs)])
+        self.tok = nnx.Embed(6, 3, rngs=rngs)
+        self.drop = nnx.Dropout(0.5, rngs=rngs)
+        self.scale = nnx.Param(jnp.ones(3, jnp.bfloat16))
+
+
+@pytest.fixture
+def net():
+    return Net(nnx.Rngs(0))
+
+
+def test_the_template_has_the_leaves_and_no_random_state(net):
+    template = TARGET.live.template(net)
+    assert template.specs["features.layers.0.kernel"] == TensorSpec((3, 3, 1, 4), "float32")
+    assert template.specs["features.layers.2.mean"] == TensorSpec((4,), "float32")
+    assert template.specs["scale"] == TensorSpec((3,), "bfloat16")
+    assert not [path for path in template.specs if path.startswith("drop")]
+    assert len(template.specs) == 12
+
+
+def test_the_types_of_the_modules_are_their_kinds(net):
+    assert TARGET.live.template(net).kinds == {
+        "features.layers.0": "conv",
+        "features.layers.2": "batch_norm",
+        "blocks.0": "linear",
+        "blocks.1": "layer_norm",
+        "tok": "embedding",
+    }
+    assert TARGET.live.template(net).containers == {"features": "sequential"}
+
+
+def test_an_abstract_model_has_a_template_too():
+    abstract = nnx.eval_shape(lambda: Net(nnx.Rngs(0)))
+    assert TARGET.live.template(abstract).specs == TARGET.live.template(Net(nnx.Rngs(0))).specs
+
+
+def test_writing_keeps_variables_dtypes_and_sharding(net):
+    mesh = jax.make_mesh((1,), ("x",))
+    sharding = NamedSharding(mesh, PartitionSpec("x"))
+    net.scale.set_value(jax.device_put(net.scale.get_value(), sharding))
+    variable = net.scale
+    assert TARGET.live.write(net, {"scale": np.float32([1, 2, 3])}) is net
+    assert net.scale is variable
+    assert net.scale.get_value().dtype == jnp.bfloat16
+    assert net.scale.get_value().sharding == sharding
+    assert TARGET.live.read(net)["scale"].astype(float).tolist() == [1, 2, 3]
+
+
+def test_only_nnx_models_are_owned(net):
+    assert owner_of(net) is TARGET
+    assert owner_of(torch.nn.Linear(1, 1)) is None
+    assert owner_of({"kernel": np.zeros(1)}) is None
