@@ -2,12 +2,44 @@
 
 import numpy as np
 import torch
+from torch import nn
 
 from ml_switcheroo.draw import Request, draw_plan
 from ml_switcheroo.layers import KIND_OF_CLASS
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.targets import TARGETS, template_of
-from ml_switcheroo.tensors import as_numpy, spec_of
+from ml_switcheroo.tensors import spec_of
+
+LAYERS = {
+    "linear": (nn.Linear(6, 4), (3, 6)),
+    "linear square": (nn.Linear(6, 6), (3, 6)),
+    "linear without bias": (nn.Linear(6, 4, bias=False), (3, 6)),
+    "conv1d": (nn.Conv1d(4, 6, 3), (2, 4, 9)),
+    "conv2d": (nn.Conv2d(4, 6, (3, 2), stride=2, padding=1), (2, 4, 9, 8)),
+    "conv2d dilated": (nn.Conv2d(4, 4, 3, dilation=2, bias=False), (2, 4, 9, 8)),
+    "conv2d grouped": (nn.Conv2d(4, 6, 3, groups=2), (2, 4, 9, 8)),
+    "conv2d depthwise": (nn.Conv2d(4, 8, 3, groups=4), (2, 4, 9, 8)),
+    "conv3d": (nn.Conv3d(2, 3, 2), (2, 2, 4, 5, 3)),
+    "batch_norm": (nn.BatchNorm2d(4), (2, 4, 5, 3)),
+    "batch_norm of vectors": (nn.BatchNorm1d(4), (5, 4)),
+    "batch_norm not affine": (nn.BatchNorm2d(4, affine=False), (2, 4, 5, 3)),
+    "layer_norm": (nn.LayerNorm(6), (3, 6)),
+    "layer_norm of two axes": (nn.LayerNorm((5, 6)), (3, 5, 6)),
+    "group_norm": (nn.GroupNorm(2, 4), (2, 4, 5, 3)),
+    "embedding": (nn.Embedding(5, 5), (2, 3)),
+}
+"""Layers of torch with the shape of an input; each target's test builds the same layer of its own."""
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+        self.blocks = nn.ModuleList([nn.Linear(2, 2)])
+        self.scale = nn.Parameter(torch.ones(2))
+
+    def forward(self, x):
+        return self.blocks[0](self.net(x)) * self.scale
 
 
 def known(module):
@@ -19,7 +51,7 @@ def known(module):
             args = {key: getattr(child, key) for key in child.__constants__ if hasattr(child, key)}
             findings[path] = Finding(KIND_OF_CLASS[name], "live", f"nn.{name}", args=args)
             continue
-        if isinstance(child, torch.nn.Sequential):
+        if isinstance(child, nn.Sequential):
             containers[path] = "sequential"
         for kind, tensors in (
             ("parameter", child.named_parameters(recurse=False)),
@@ -59,7 +91,6 @@ def randomised(module, seed=0):
 
 def assert_close(found, expected, tolerance=1e-5):
     """Compare with torch's output by the largest error over the largest value."""
-    expected = as_numpy(expected)
     found = np.asarray(found)
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= tolerance * max(1.0, np.abs(expected).max())
@@ -67,6 +98,23 @@ def assert_close(found, expected, tolerance=1e-5):
 
 def image(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype("f4")
+
+
+def input_for(module, shape):
+    """Return an input: numbers, or indices for an embedding."""
+    if isinstance(module, nn.Embedding):
+        return np.random.default_rng(0).integers(module.num_embeddings, size=shape, dtype="i4")
+    return image(*shape)
+
+
+def output_of(module, x):
+    with torch.no_grad():
+        return module(torch.from_numpy(x)).numpy()
+
+
+def spatial(module):
+    """Tell whether torch has the channels of this layer's input second."""
+    return isinstance(module, nn.modules.conv._ConvNd | nn.modules.batchnorm._NormBase | nn.GroupNorm)
 
 
 def channels_last(array):
