@@ -71,7 +71,7 @@ def choose(
     }
     for match in matches:
         for role, options in match.link.options.items():
-            if len(options) == 1:
+            if len(options) == 1 and not _may_be_table(match):
                 witnesses.setdefault(_key(match, role), {})[match.target.pattern] = next(iter(options))
     return [
         {
@@ -80,6 +80,13 @@ def choose(
         }
         for match in matches
     ]
+
+
+def _may_be_table(match: Match) -> bool:
+    """Tell whether what is read as a linear could be an embedding: then it shows nothing of linears."""
+    both = match.source.kinds & match.target.kinds
+    known = match.source.role or "bias" in match.source.slots
+    return match.link.kind == "linear" and "embedding" in both and not known
 
 
 def _key(match: Match, role: str) -> Key:
@@ -106,11 +113,16 @@ def _choice(
     key = _key(match, role)
     fitting = {pattern: layout for pattern, layout in witnesses.get(key, {}).items() if layout in options}
     near = nearest(match.target.pattern, fitting)
-    if len(near) == 1:
-        return Chosen(near.pop(), f"like the leaves called {key[1]} that are not square")
-    if near:
+    if len(near) > 1:
         return Chosen(None, f"leaves called {key[1]} are kept in several ways: {', '.join(sorted(near))}")
-    convention = usual.get((match.link.kind, key[1]))
-    if convention in options and convention is not None:
-        return Chosen(convention, f"as the framework keeps a {key[1]}")
-    return Chosen(None, f"its shape fits several layouts: {', '.join(options)}")
+    convention = usual.get((match.link.kind, key[1]), "")
+    if near:
+        found = Chosen(near.pop(), f"like the leaves called {key[1]} that are not square")
+    elif convention in options:
+        found = Chosen(convention, f"as the framework keeps a {key[1]}")
+    else:
+        return Chosen(None, f"its shape fits several layouts: {', '.join(options)}")
+    ways = match.link.options[role][str(found.layout)].values()
+    if _may_be_table(match) and any(way.ops for way in ways):
+        return Chosen(None, "a linear would be turned, an embedding would not")
+    return found

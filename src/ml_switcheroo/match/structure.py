@@ -111,6 +111,9 @@ def _source_kinds(question: Question) -> Callable[[str, str], frozenset[str]]:
     def kinds(path: str, role: str) -> frozenset[str]:
         findings = question.findings.get(path, ())
         plain = {plain_kind(finding.kind) for finding in findings} - {None}
+        if role in ("weight", "bias") and all(finding.origin == "evidence" for finding in findings):
+            # Shapes that fit no layer of torch: a layer of somebody else's, such as one that keeps in-out.
+            plain -= {"parameter"}
         if plain:
             return frozenset(str(kind) for kind in plain)
         said = kind_of_class(question.classes.get(path, "")) if role != "parameter" else None

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_switcheroo.errors import UnknownTarget, UsageError
 from ml_switcheroo.recipes import Target
-from ml_switcheroo.targets import jax, linen, nnx, numpy
+from ml_switcheroo.targets import equinox, haiku, jax, keras, linen, mlx, nnx, numpy
 from ml_switcheroo.tree import (
     Template,
     is_records,
@@ -20,7 +20,7 @@ from ml_switcheroo.tree import (
 __all__ = ["TARGETS", "find_target", "owner_of", "template_of"]
 
 TARGETS: Mapping[str, Target] = {
-    target.name: target for target in (nnx.TARGET, linen.TARGET, jax.TARGET, numpy.TARGET)
+    module.TARGET.name: module.TARGET for module in (nnx, linen, equinox, haiku, keras, mlx, jax, numpy)
 }
 
 
