@@ -17,6 +17,7 @@ from ml_switcheroo.match.repeats import Token, places
 from ml_switcheroo.match.sighting import kind_of_class, kinds_of_leaf, kinds_of_words, plain_kind
 from ml_switcheroo.match.spelling import segments
 from ml_switcheroo.match.units import Index, Unit, units
+from ml_switcheroo.match.vocabulary import LEAF_ROLES
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes, Op, Stack, Unstack, trace
 from ml_switcheroo.recipes import Target
@@ -275,9 +276,10 @@ def _rename(source: Unit, target: Unit) -> str:
 
 
 def _modules(unit: Unit) -> dict[Index, str]:
-    role, slot = next(iter(unit.slots.items()))
+    slot = next(iter(unit.slots.values()))
     paths = dict(sorted(slot.paths.items()))
-    return paths if role == "parameter" else {i: re.split(r"[./][^./]*$", p)[0] for i, p in paths.items()}
+    named = re.split(r"[./]", next(iter(paths.values())))[-1] in LEAF_ROLES
+    return {i: re.split(r"[./][^./]*$", p)[0] for i, p in paths.items()} if named else paths
 
 
 def _counted(paths: Mapping[Index, str], place: int) -> list[str]:
