@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from dataclasses import field as default
 
 from ml_switcheroo.axes import equation
-from ml_switcheroo.match.choosing import Chosen, choose, conventions
+from ml_switcheroo.match.choosing import Chosen, choose, conventions, narrowed
 from ml_switcheroo.match.layouts import Way
 from ml_switcheroo.match.links import Join
 from ml_switcheroo.match.orders import orders
-from ml_switcheroo.match.pairing import Match, Rivalry, pair
+from ml_switcheroo.match.pairing import Match, Rivalry, lay_out, pair
 from ml_switcheroo.match.parts import named
 from ml_switcheroo.match.repeats import Token, places
 from ml_switcheroo.match.sighting import kind_of_class, kinds_of_leaf, kinds_of_words, plain_kind
@@ -47,12 +48,12 @@ class Question:
     specs: Mapping[str, TensorSpec]
     leaves: Mapping[str, TensorSpec]
     target: Target
-    findings: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
-    classes: Mapping[str, str] = field(default_factory=dict)
-    renamed: Mapping[str, str] = field(default_factory=dict)
+    findings: Mapping[str, Sequence[Finding]] = default(default_factory=dict)
+    classes: Mapping[str, str] = default(default_factory=dict)
+    renamed: Mapping[str, str] = default(default_factory=dict)
     all_names: Sequence[str] = ()
     all_leaves: Sequence[str] = ()
-    kinds: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = default(default_factory=dict)
     filled: Sequence[Move] = ()
 
 
@@ -90,12 +91,11 @@ def solve(question: Question) -> Found:
     targets = named(units(question.leaves, _target_kinds(question), every=question.all_leaves))
     if not sources or not targets:
         return Found((), ())
-    matches, rivalries = pair(
-        sources,
-        targets,
-        orders(sources, _known_orders(question, sources)),
-        _forced(question, sources, targets),
-    )
+    source_orders = orders(sources, _known_orders(question, sources))
+    field = lay_out(sources, targets, source_orders, _forced(question, sources, targets))
+    matches, _ = pair(field)
+    # What the first matches show of the target's layouts rules out the links that contradict it.
+    matches, rivalries = pair(replace(field, links=narrowed(field.links, targets, matches)))
     chosen = choose(matches, conventions(question.target), _shown(question))
     moves: list[Move] = []
     doubts = [_rivals(rivalry) for rivalry in rivalries]
