@@ -58,6 +58,7 @@ def make_plan(
         UnknownTarget: There is no target of that name.
         UsageError: Another argument cannot be meant.
 
+    >>> import numpy as np
     >>> plan = make_plan({"fc.weight": np.zeros((2, 3)), "fc.bias": np.zeros(2)}, to="jax")
     >>> dict(plan.outputs)
     {'fc.kernel': float64[3,2], 'fc.bias': float64[2]}
