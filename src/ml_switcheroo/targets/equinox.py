@@ -188,5 +188,5 @@ TARGET = Target(
     kinds=KINDS,
     naming=Naming(sequential="layers"),
     channels="first",
-    live=Live(_owns, _template, _write, _read),
+    live=Live(_owns, _template, _write, _read, immutable=True),
 )
