@@ -16,7 +16,7 @@ import numpy as np
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array
-from ml_switcheroo.recipes import Dropped, Live, Naming, Part, Target, Unsupported, part
+from ml_switcheroo.recipes import Dropped, Live, Naming, Recipe, Target, part
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template
 
@@ -24,7 +24,7 @@ __all__ = ["TARGET"]
 
 _NORM = (part("weight", "scale"), part("bias", "offset"))
 
-KINDS: Mapping[str, tuple[Part | Dropped, ...] | Unsupported] = {
+KINDS: Mapping[str, Recipe] = {
     "linear": (part("weight", "w", "in out"), part("bias", "b")),
     "conv": (part("weight", "w", "*space in out"), part("bias", "b")),
     "batch_norm": (
