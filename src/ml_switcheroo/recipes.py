@@ -198,17 +198,22 @@ class Live:
     """How the live models of a target are read and written; the functions import the framework.
 
     Attributes:
-        owns: Tells whether an object is a model of this target.
+        owns: Tells whether an object is surely a model of this target.
         template: Reads paths, shapes, kinds and containers.
         write: Puts arrays (by path, already checked) into the model; returns the model, or the new
             one where models are immutable.
         read: Returns the arrays of the model by path.
+        immutable: Whether ``write`` leaves the model as it is and returns a new one.
+        accepts: Tells whether a plain tree can be a model of this target, once the target is named; None
+            where models are no plain trees.
     """
 
     owns: Callable[[Any], bool]
     template: Callable[[Any], Template]
     write: Callable[[Any, Mapping[str, Array]], Any]
     read: Callable[[Any], Mapping[str, Array]]
+    immutable: bool = False
+    accepts: Callable[[Any], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,14 +157,13 @@ def _rearrange(
 ) -> list[Op]:
     rule = equation(source, result)
     layer = LAYERS[task.finding.kind]
+    sizes = {**_spatial(task), **sizes}
     grouped = [group for group in rule.source.groups if len(group) > 1]
     for group in grouped:
         for axis in group[:-1]:
             size = sizes.get(axis, layer.size(axis, task.finding.args))
             if size is not None:
                 sizes[axis] = size
-    if rule.target.padded:
-        sizes.update(_spatial(task))
     try:
         view = rule.bind(spec.shape, sizes, wanted)
     except AxesError as error:
@@ -184,8 +183,8 @@ def _spatial(task: Task) -> dict[str, int]:
     for source in task.gathered.sources.values():
         pattern = parse(source.slot.axes)
         if pattern.loose is not None and pattern.groups[pattern.loose] == ("*space",):
-            shape = trace(source.ops, tuple(task.specs[name] for name in source.names))[-1][0].shape
-            return {ONES: len(shape) - len(pattern.groups) + 1}
+            spec = trace(source.ops, tuple(task.specs[name] for name in source.names))[-1][0]
+            return {ONES: len(spec.shape) - len(pattern.groups) + 1}
     return {}
 
 
