@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_switcheroo.errors import PlanError
+from ml_switcheroo.formats.deferred import Deferred
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Array
 from ml_switcheroo.tensors import as_numpy, spec_of
@@ -40,10 +41,16 @@ class Leaves(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._place)
 
-    def stream(self) -> Iterator[tuple[str, Array]]:
-        """Yield each path and leaf, running every move once and keeping none."""
+    def stream(self) -> Iterator[tuple[str, Array | Deferred]]:
+        """Yield each path and leaf, running every move once and keeping none.
+
+        A leaf is deferred where its move only moves elements or casts: nothing of it is read before a writer
+        takes it strip by strip, or ``numpy.asarray`` all at once.
+        """
         for move in self._moves:
-            yield from zip(move.leaves, self._run(move), strict=True)
+            sources = tuple(Deferred.of(_array(self._state[name])) for name in move.sources)
+            leaves: Any = move(sources)  # type: ignore[arg-type]
+            yield from zip(move.leaves, leaves, strict=True)
 
     def _run(self, move: Move) -> tuple[Array, ...]:
         return move(tuple(_array(self._state[name]) for name in move.sources))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ml_switcheroo.axes import equation
+from ml_switcheroo.axes import ONES, equation, parse
 from ml_switcheroo.errors import AxesError, UsageError
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.moves import Move
@@ -67,6 +67,7 @@ def option_for(
     moves: list[Move] = []
     dropped: dict[str, str] = {}
     refused: dict[str, str] = {}
+    sizes = _spatial(owner, finding, specs)
     for entry in recipe:
         if isinstance(entry, Dropped):
             if entry.slot in owner.tensors:
@@ -81,7 +82,7 @@ def option_for(
             refused.update(dict.fromkeys(present, f"{finding.kind} at {owner.path}: {lacking} is not there"))
             continue
         try:
-            moves.append(_move(entry, present, finding, specs, target, place))
+            moves.append(_move(entry, present, finding, specs, target, place, sizes))
         except UsageError as error:
             refused.update(dict.fromkeys(present, str(error)))
     return Option(finding, tuple(moves), dropped, refused)
@@ -94,6 +95,7 @@ def _move(
     specs: Mapping[str, TensorSpec],
     target: Target,
     place: Place,
+    sizes: Mapping[str, int],
 ) -> Move:
     inputs = tuple(specs[name] for name in names)
     places = [place(leaf, entry.collection) for leaf in entry.leaves]
@@ -103,7 +105,6 @@ def _move(
     if len(names) == len(places) == 1 and not ops:
         source = LAYERS[finding.kind].slots[entry.slots[0]]
         result = entry.axes if entry.axes is not None else source
-        sizes: dict[str, int] = {}
         if entry.slots == ("weight",) and finding.kind == "linear":
             source, result, sizes = _flattened(source, result, inputs[0], finding, target, notes)
         ops += _rearrange(source, result, sizes, inputs[0], wanted)
@@ -125,15 +126,24 @@ def _move(
     )
 
 
+def _spatial(owner: Owner, finding: Finding, specs: Mapping[str, TensorSpec]) -> dict[str, int]:
+    """Count the spatial axes of a module: as many axes of size 1 follow in a bias laid out for them."""
+    slots = LAYERS[finding.kind].slots
+    for slot, name in owner.tensors.items():
+        pattern = parse(slots.get(slot, ""))
+        if pattern.loose is not None and pattern.groups[pattern.loose] == ("*space",):
+            return {ONES: len(specs[name].shape) - len(pattern.groups) + 1}
+    return {}
+
+
 def _rearrange(
     source: str, result: str, sizes: Mapping[str, int], spec: TensorSpec, wanted: TensorSpec | None
 ) -> list[Op]:
-    if source == result:
-        return []
     rule = equation(source, result)
     view = rule.bind(spec.shape, sizes, wanted.shape if wanted else None)
-    grouped = {axis for group in rule.source.groups if len(group) > 1 for axis in group}
-    return [Axes(str(rule), tuple((axis, size) for axis, size in view.sizes.items() if axis in grouped))]
+    if source == result:
+        return []
+    return [Axes(str(rule), tuple((axis, size) for axis, size in view.sizes.items() if axis in rule.told))]
 
 
 def _flattened(

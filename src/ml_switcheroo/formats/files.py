@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -13,9 +14,19 @@ import numpy as np
 
 from ml_switcheroo.errors import CheckpointError
 
-__all__ = ["Bytes", "MappedBytes", "Region", "SourceFile", "StoredBytes"]
+__all__ = ["Bytes", "MappedBytes", "Mapping", "Region", "SourceFile", "StoredBytes"]
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+class Mapping(mmap.mmap):
+    """The read-only, shared mapping of a :class:`SourceFile`: its pages can be dropped at any time.
+
+    Attributes:
+        file: Refers to the file, as long as somebody keeps it.
+    """
+
+    file: weakref.ref[SourceFile]
 
 
 class SourceFile:
@@ -30,7 +41,7 @@ class SourceFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._map: mmap.mmap | None = None
+        self._map: Mapping | None = None
         try:
             # O_NONBLOCK: opening a pipe must not wait for its other end.
             self._fd = os.open(
@@ -64,7 +75,8 @@ class SourceFile:
             reason = f"{nbytes} bytes lie outside of the file's {self.size} bytes"
             raise CheckpointError(self.path, reason, offset=offset, cure="Copy or download it again.")
         if self._map is None:
-            self._map = mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ)
+            self._map = Mapping(self._fd, self.size, access=mmap.ACCESS_READ)
+            self._map.file = weakref.ref(self)
         return np.frombuffer(self._map, dtype=np.uint8, count=nbytes, offset=offset)
 
     def check(self) -> None:

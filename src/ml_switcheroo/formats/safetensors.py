@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.errors import CheckpointError, UsageError
-from ml_switcheroo.formats.checkpoint import Array, Checkpoint, LazyTensor, StridedTensor
+from ml_switcheroo.formats.checkpoint import Checkpoint, LazyTensor, StridedTensor
 from ml_switcheroo.formats.files import MappedBytes, SourceFile
-from ml_switcheroo.formats.leaves import LeafCheck, copy_leaf
+from ml_switcheroo.formats.leaves import LeafCheck
 from ml_switcheroo.formats.output import AtomicFile
+from ml_switcheroo.formats.stream import Leaf, copy_leaves
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 
 __all__ = ["MAX_HEADER", "layout_safetensors", "open_safetensors", "write_safetensors"]
@@ -166,7 +167,7 @@ def layout_safetensors(
 def write_safetensors(
     path: str | Path,
     specs: Mapping[str, TensorSpec],
-    leaves: Iterable[tuple[str, Array]],
+    leaves: Iterable[tuple[str, Leaf]],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write a safetensors file leaf by leaf, in any order; the file appears when it is complete.
@@ -174,7 +175,8 @@ def write_safetensors(
     Args:
         path: The file; one that exists is replaced at the end, or stays as it is if anything fails.
         specs: Every leaf with its shape and dtype; their order is the file's.
-        leaves: Each leaf once; an array may be transposed, sliced or read-only.
+        leaves: Each leaf once: an array (transposed, sliced, read-only: as it is), or a
+            :class:`~ml_switcheroo.formats.deferred.Deferred` one, which is made strip by strip.
         metadata: Text for the header.
 
     Raises:
@@ -185,7 +187,5 @@ def write_safetensors(
     check = LeafCheck(specs)
     with AtomicFile(path, size) as out:
         out.write(head, 0)
-        for name, array in leaves:
-            check.take(name, array)
-            copy_leaf(array, out, offsets[name])
+        copy_leaves(((name, leaf, offsets[name]) for name, leaf in check.each(leaves)), out)
         check.finish()

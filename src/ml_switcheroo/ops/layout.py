@@ -33,9 +33,8 @@ class Axes(Op):
 
     def inverse(self, specs: Specs) -> Op:
         back = ~self._equation
-        grouped = {axis for group in back.source.groups if len(group) > 1 for axis in group}
         known = self._view(specs[0].shape).sizes
-        return Axes(str(back), tuple((axis, size) for axis, size in known.items() if axis in grouped))
+        return Axes(str(back), tuple((axis, size) for axis, size in known.items() if axis in back.told))
 
     @property
     def _equation(self) -> Equation:
