@@ -20,7 +20,7 @@ from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 from ml_switcheroo.tree import Template
 
-__all__ = ["Request", "draw_plan"]
+__all__ = ["Request", "draw_plan", "dropped_by"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Request:
 
 def draw_plan(request: Request) -> Plan:
     """Make the plan of a request; what cannot be settled stands in it as missing or ambiguous."""
-    dropped = _dropped(request)
+    dropped = dropped_by(request.rules, request.specs)
     moves = _given(request)
     given = {name for move in moves for name in move.sources}
     names = [name for name in request.specs if name not in dropped and name not in given]
@@ -115,12 +115,13 @@ class _Places:
         return place
 
 
-def _dropped(request: Request) -> dict[str, Left]:
-    rules = [rule for rule in request.rules if isinstance(rule, Drop)]
+def dropped_by(rules: Iterable[Rule], specs: Mapping[str, TensorSpec]) -> dict[str, Left]:
+    """Return the tensors that Drop rules leave behind."""
+    drops = [rule for rule in rules if isinstance(rule, Drop)]
     return {
         name: Left(spec, rule.why)
-        for name, spec in request.specs.items()
-        for rule in reversed(rules)
+        for name, spec in specs.items()
+        for rule in drops
         if match(rule.pattern, name) is not None
     }
 

@@ -74,10 +74,15 @@ class SourceFile:
         if offset < 0 or nbytes < 0 or offset + nbytes > self.size:
             reason = f"{nbytes} bytes lie outside of the file's {self.size} bytes"
             raise CheckpointError(self.path, reason, offset=offset, cure="Copy or download it again.")
+        return np.frombuffer(self.mapping(), dtype=np.uint8, count=nbytes, offset=offset)
+
+    def mapping(self) -> Mapping:
+        """Map the whole file, which reads nothing yet."""
+        self.check()
         if self._map is None:
             self._map = Mapping(self._fd, self.size, access=mmap.ACCESS_READ)
             self._map.file = weakref.ref(self)
-        return np.frombuffer(self._map, dtype=np.uint8, count=nbytes, offset=offset)
+        return self._map
 
     def check(self) -> None:
         """Raise if the file is closed or has been written to since it was opened.

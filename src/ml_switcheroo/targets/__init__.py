@@ -7,14 +7,13 @@ from typing import Any
 
 from ml_switcheroo.errors import UnknownTarget, UsageError
 from ml_switcheroo.recipes import Target
-from ml_switcheroo.targets import equinox, jax, linen, mlx, nnx, numpy
+from ml_switcheroo.targets import equinox, haiku, jax, keras, linen, mlx, nnx, numpy
 from ml_switcheroo.tree import Template, template_of_tree
 
 __all__ = ["TARGETS", "find_target", "owner_of", "template_of"]
 
 TARGETS: Mapping[str, Target] = {
-    target.name: target
-    for target in (nnx.TARGET, linen.TARGET, equinox.TARGET, mlx.TARGET, jax.TARGET, numpy.TARGET)
+    module.TARGET.name: module.TARGET for module in (nnx, linen, equinox, haiku, keras, mlx, jax, numpy)
 }
 
 
