@@ -113,6 +113,17 @@ class KeyMapper(KeyKinds):
         made = cls._write(model, leaves, moves, state_dict)
         return cls.Report((absent, surplus)) if made is None else made
 
+    @staticmethod
+    def read(path: str, part: str | None = None) -> dict:
+        """Return the state dict in a checkpoint file as arrays; no torch is needed, and no code of it runs.
+
+        This needs ml_switcheroo installed. ``part`` is the key of the state dict in a file of several.
+        """
+        from ml_switcheroo import open_checkpoint
+
+        with open_checkpoint(path, select=part) as checkpoint:
+            return {name: np.array(tensor.read()) for name, tensor in checkpoint.items()}
+
     # ---- small steps ---------------------------------------------------------------------------
 
     @classmethod
