@@ -39,9 +39,18 @@ def find_target(name: str) -> Target:
     raise UnknownTarget(name, sorted(TARGETS))
 
 
-def owner_of(model: Any) -> Target | None:
-    """Return the target whose live model this is; None where it is nobody's."""
-    return next((t for t in TARGETS.values() if t.live is not None and t.live.owns(model)), None)
+def owner_of(model: Any, target: Target | None = None) -> Target | None:
+    """Return the target whose live model this is; None where it is nobody's.
+
+    Args:
+        model: A live model; a plain tree is recognised where only one target can have made it.
+        target: The target, where the user named it: what it accepts needs not to be recognised.
+    """
+    owner = next((t for t in TARGETS.values() if t.live is not None and t.live.owns(model)), None)
+    if owner is None and target is not None and target.live is not None:
+        accepts = target.live.accepts
+        return target if accepts is not None and accepts(model) else None
+    return owner
 
 
 def template_of(like: Any, target: Target) -> Template | None:
@@ -56,7 +65,7 @@ def template_of(like: Any, target: Target) -> Template | None:
         return template_of_file(like, target.naming.separator)
     if is_records(like):
         return template_of_records(like)
-    owner = owner_of(like)
+    owner = owner_of(like, target)
     if owner is not None and owner.live is not None:
         if owner is not target:
             raise UsageError(f"like= is a model of {owner.name}, the target is {target.name}")
