@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ml_switcheroo.match.links import Link
@@ -10,7 +10,7 @@ from ml_switcheroo.match.orders import nearest
 from ml_switcheroo.match.pairing import Field, Match
 from ml_switcheroo.match.repeats import Token
 from ml_switcheroo.match.units import Unit
-from ml_switcheroo.recipes import Part, Target
+from ml_switcheroo.recipes import Form, Part, Target
 
 __all__ = ["Chosen", "choose", "conventions", "narrowed"]
 
@@ -42,15 +42,21 @@ class Chosen:
 def conventions(target: Target) -> dict[tuple[str, str], str]:
     """Return the layout that a framework's own layers give a leaf: (kind, name of the leaf) -> layout."""
     found: dict[tuple[str, str], str] = {}
-    for kind in ("linear", "conv"):
-        recipe = target.kinds.get(kind)
-        for part in recipe if isinstance(recipe, tuple) else ():
-            if isinstance(part, Part) and part.slots == ("weight",):
-                own = {"linear": "out in", "conv": "out in *space"}[kind]
-                layout = _LAYOUTS.get(part.axes or own)
-                if layout:
-                    found[kind, part.leaves[0]] = layout
+    for kind, own in (("linear", "out in"), ("conv", "out in *space")):
+        for part in _parts(target.kinds.get(kind)):
+            layout = _LAYOUTS.get(part.axes or own) if part.slots == ("weight",) and not part.ops else None
+            if layout:
+                found.setdefault((kind, part.leaves[0]), layout)
     return found
+
+
+def _parts(recipe: object) -> Iterator[Part]:
+    """Yield the parts of a recipe, also those of its forms."""
+    for entry in recipe if isinstance(recipe, tuple) else ():
+        if isinstance(entry, Part):
+            yield entry
+        elif isinstance(entry, Form):
+            yield from _parts(entry.entries)
 
 
 def choose(
@@ -145,6 +151,8 @@ def _choice(
     convention = usual.get((match.link.kind, key[1]), "")
     if near:
         found = Chosen(near.pop(), f"like the leaves called {key[1]} that are not square")
+    elif role == match.link.slots[role] == "parameter" and "same" in options:
+        found = Chosen("same", "a tensor with a name of its own is kept as it is")
     elif convention in options:
         found = Chosen(convention, f"as the framework keeps a {key[1]}")
     else:
