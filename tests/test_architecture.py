@@ -29,7 +29,7 @@ LAYERS = [
     ["draw"],
     ["peel", "stamp"],
     ["planner"],
-    ["conversion", "load"],
+    ["conversion", "load", "sharded"],
     ["core"],
     ["plugins"],
     ["cli"],
