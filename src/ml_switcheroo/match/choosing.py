@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ml_switcheroo.match.links import Link
 from ml_switcheroo.match.orders import nearest
 from ml_switcheroo.match.pairing import Match
 from ml_switcheroo.match.repeats import Token
+from ml_switcheroo.match.units import Unit
 from ml_switcheroo.recipes import Part, Target
 
-__all__ = ["Chosen", "choose", "conventions"]
+__all__ = ["Chosen", "choose", "conventions", "narrowed"]
 
 # What the axes of a recipe are called here.
 _LAYOUTS: Mapping[str, str] = {
@@ -69,10 +71,8 @@ def choose(
     witnesses: dict[Key, dict[tuple[Token, ...], str]] = {
         (kind, leaf, False): dict(found) for (kind, leaf), found in shown.items()
     }
-    for match in matches:
-        for role, options in match.link.options.items():
-            if len(options) == 1 and not _may_be_table(match):
-                witnesses.setdefault(_key(match, role), {})[match.target.pattern] = next(iter(options))
+    for key, found in witnessed(matches).items():
+        witnesses.setdefault(key, {}).update(found)
     return [
         {
             role: _choice(match, role, list(options), witnesses, usual)
@@ -82,6 +82,37 @@ def choose(
     ]
 
 
+def witnessed(matches: Sequence[Match]) -> dict[Key, dict[tuple[Token, ...], str]]:
+    """Return by kind and name what the leaves show whose shapes allow one layout only."""
+    found: dict[Key, dict[tuple[Token, ...], str]] = {}
+    for match in matches:
+        for role, options in match.link.options.items():
+            if len(options) == 1 and not _may_be_table(match):
+                key = leaf_key(match.link, match.target, role)
+                found.setdefault(key, {})[match.target.pattern] = next(iter(options))
+    return found
+
+
+def narrowed(
+    links: Mapping[tuple[int, int], Link], targets: Sequence[Unit], matches: Sequence[Match]
+) -> dict[tuple[int, int], Link]:
+    """Leave out of the links what contradicts all the leaves that show their layout."""
+    shown = {
+        key: set(found.values())
+        for key, found in witnessed(matches).items()
+        if len(found) > 1 and len(set(found.values())) == 1
+    }
+    result: dict[tuple[int, int], Link] = {}
+    for (source, target), link in links.items():
+        options = {}
+        for role, layouts in link.options.items():
+            only = shown.get(leaf_key(link, targets[target], role))
+            options[role] = {name: ways for name, ways in layouts.items() if not only or name in only}
+        if all(options.values()):
+            result[source, target] = replace(link, options=options)
+    return result
+
+
 def _may_be_table(match: Match) -> bool:
     """Tell whether what is read as a linear could be an embedding: then it shows nothing of linears."""
     both = match.source.kinds & match.target.kinds
@@ -89,16 +120,11 @@ def _may_be_table(match: Match) -> bool:
     return match.link.kind == "linear" and "embedding" in both and not known
 
 
-def _key(match: Match, role: str) -> Key:
-    return match.link.kind, leaf_name(match, role), bool(match.link.sizes)
-
-
-def leaf_name(match: Match, role: str) -> str:
-    """Return the name of the leaf; all parameters with names of their own count as one."""
-    if role == "parameter":
-        return role
-    path = next(iter(match.target.slots[role].paths.values()))
-    return path.replace(".", "/").rpartition("/")[2]
+def leaf_key(link: Link, target: Unit, role: str) -> Key:
+    """Return what leaves are compared by; all parameters with names of their own count as one."""
+    path = next(iter(target.slots[role].paths.values()))
+    name = role if role == "parameter" else path.replace(".", "/").rpartition("/")[2]
+    return link.kind, name, bool(link.sizes)
 
 
 def _choice(
@@ -110,7 +136,7 @@ def _choice(
 ) -> Chosen:
     if len(options) == 1:
         return Chosen(options[0])
-    key = _key(match, role)
+    key = leaf_key(match.link, match.target, role)
     fitting = {pattern: layout for pattern, layout in witnesses.get(key, {}).items() if layout in options}
     near = nearest(match.target.pattern, fitting)
     if len(near) > 1:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 from ml_switcheroo.match.layouts import Way, stacked, ways
-from ml_switcheroo.match.parts import NORM, sides
+from ml_switcheroo.match.parts import NORM, agree
 from ml_switcheroo.match.units import Index, Slot, Unit
 
 __all__ = ["Join", "Link", "link"]
@@ -58,10 +58,8 @@ def link(source: Unit, target: Unit, order: str) -> Link | None:
     """
     if source.role and target.role and source.role != target.role:
         return None
-    if NORM in (source.role, target.role):
-        here, there = sides(source), sides(target)
-        if here and there and here.isdisjoint(there):
-            return None
+    if NORM in (source.role, target.role) and agree(source, target) is False:
+        return None
     slots = _slots(source, target)
     if slots is None:
         return None
@@ -94,7 +92,9 @@ def _slots(source: Unit, target: Unit) -> dict[str, str] | None:
                 found[role] = other
     if not found or not {"weight", "parameter"} & set(target.slots) <= set(found):
         return None
-    if not {"weight", "parameter"} & set(source.slots) <= set(found.values()):
+    # A tied head leaves its bias alone: its weight is the embedding's.
+    alone = target.slots.keys() == {"bias"}
+    if not alone and not {"weight", "parameter"} & set(source.slots) <= set(found.values()):
         return None
     return found
 
@@ -108,9 +108,13 @@ def _alignments(source: Unit, target: Unit) -> Iterator[tuple[tuple[Join, ...], 
     elif more > 0:
         for groups, sizes in _groups(here, there, len(source.containers), len(target.containers)):
             yield tuple(Join(many, (one,)) for one, many in groups), sizes
+            if set(sizes) == {1}:
+                yield tuple(Join(many, (one,)) for one, many in groups), ()
     else:
         for groups, sizes in _groups(there, here, len(target.containers), len(source.containers)):
             yield tuple(Join((one,), many) for one, many in groups), sizes
+            if set(sizes) == {1}:
+                yield tuple(Join((one,), many) for one, many in groups), ()
 
 
 def _groups(

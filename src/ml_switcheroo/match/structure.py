@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from dataclasses import field as default
 
 from ml_switcheroo.axes import equation
-from ml_switcheroo.match.choosing import Chosen, choose, conventions
+from ml_switcheroo.match.choosing import Chosen, choose, conventions, narrowed
 from ml_switcheroo.match.layouts import Way
 from ml_switcheroo.match.links import Join
 from ml_switcheroo.match.orders import orders
-from ml_switcheroo.match.pairing import Match, Rivalry, pair
+from ml_switcheroo.match.pairing import Match, Rivalry, lay_out, pair
 from ml_switcheroo.match.parts import named
 from ml_switcheroo.match.repeats import Token, places
 from ml_switcheroo.match.sighting import kind_of_class, kinds_of_leaf, kinds_of_words, plain_kind
 from ml_switcheroo.match.spelling import segments
 from ml_switcheroo.match.units import Index, Unit, units
+from ml_switcheroo.match.vocabulary import LEAF_ROLES
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes, Op, Stack, Unstack, trace
 from ml_switcheroo.recipes import Target
@@ -46,12 +48,12 @@ class Question:
     specs: Mapping[str, TensorSpec]
     leaves: Mapping[str, TensorSpec]
     target: Target
-    findings: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
-    classes: Mapping[str, str] = field(default_factory=dict)
-    renamed: Mapping[str, str] = field(default_factory=dict)
+    findings: Mapping[str, Sequence[Finding]] = default(default_factory=dict)
+    classes: Mapping[str, str] = default(default_factory=dict)
+    renamed: Mapping[str, str] = default(default_factory=dict)
     all_names: Sequence[str] = ()
     all_leaves: Sequence[str] = ()
-    kinds: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = default(default_factory=dict)
     filled: Sequence[Move] = ()
 
 
@@ -89,12 +91,11 @@ def solve(question: Question) -> Found:
     targets = named(units(question.leaves, _target_kinds(question), every=question.all_leaves))
     if not sources or not targets:
         return Found((), ())
-    matches, rivalries = pair(
-        sources,
-        targets,
-        orders(sources, _known_orders(question, sources)),
-        _forced(question, sources, targets),
-    )
+    source_orders = orders(sources, _known_orders(question, sources))
+    field = lay_out(sources, targets, source_orders, _forced(question, sources, targets))
+    matches, _ = pair(field)
+    # What the first matches show of the target's layouts rules out the links that contradict it.
+    matches, rivalries = pair(replace(field, links=narrowed(field.links, targets, matches)))
     chosen = choose(matches, conventions(question.target), _shown(question))
     moves: list[Move] = []
     doubts = [_rivals(rivalry) for rivalry in rivalries]
@@ -275,9 +276,10 @@ def _rename(source: Unit, target: Unit) -> str:
 
 
 def _modules(unit: Unit) -> dict[Index, str]:
-    role, slot = next(iter(unit.slots.items()))
+    slot = next(iter(unit.slots.values()))
     paths = dict(sorted(slot.paths.items()))
-    return paths if role == "parameter" else {i: re.split(r"[./][^./]*$", p)[0] for i, p in paths.items()}
+    named = re.split(r"[./]", next(iter(paths.values())))[-1] in LEAF_ROLES
+    return {i: re.split(r"[./][^./]*$", p)[0] for i, p in paths.items()} if named else paths
 
 
 def _counted(paths: Mapping[Index, str], place: int) -> list[str]:

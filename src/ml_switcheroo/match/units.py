@@ -71,6 +71,12 @@ class Unit:
         last = max((i for i, word in enumerate(self.words) if word == HASH), default=-1)
         return self.words[last + 1 :]
 
+    @property
+    def tail(self) -> frozenset[str]:
+        """The words of the last segment."""
+        segment = _cut(self.pattern)[1]
+        return frozenset(word for word in meaning(segment) if isinstance(word, str) and word != HASH)
+
     def __str__(self) -> str:
         return "".join("." if token == SLASH else str(token) for token in self.pattern)
 
@@ -110,7 +116,7 @@ def _split(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], str]:
     """Split a pattern into that of the module and the role of the tensor."""
     head, last = _cut(pattern)
     text = "_".join(map(str, last))
-    if text in LEAF_ROLES and head:
+    if text in LEAF_ROLES:
         role, _ = LEAF_ROLES[text]
         above, wrapper = _cut(head)
         if tuple(wrapper) in _WRAPPERS and above:
