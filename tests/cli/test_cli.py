@@ -61,7 +61,11 @@ def test_an_ambiguous_plan_exits_1_with_the_rule_to_write(tmp_path):
     assert "PlanError" in failed.stderr
     assert not list(tmp_path.iterdir())
     rules = tmp_path / "rules.toml"
-    rules.write_text('[[kind]]\npattern = "fc1"\nkind = "linear"\nflatten = 32\n')
+    # Shapes alone leave open whether a convolution is a transposed one with groups.
+    rules.write_text(
+        '[[kind]]\npattern = "fc1"\nkind = "linear"\nflatten = 32\n'
+        '[[kind]]\npattern = "features.{i}.0"\nkind = "conv"\n'
+    )
     assert run("plan", WEIGHTS, "--to", "nnx", "--rules", rules).returncode == 0
 
 

@@ -15,6 +15,7 @@ __all__ = ["plan"]
 @click.argument("checkpoint", type=FILE)
 @planning
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the plan as JSON.")
+@click.option("--explain", metavar="NAME", help="Print everything that is known about one tensor.")
 @as_json
 def plan(
     checkpoint: Path,
@@ -24,6 +25,7 @@ def plan(
     select: str | None,
     dtype: str | None,
     output: Path | None,
+    explain: str | None,
     *,
     as_json: bool,
 ) -> None:
@@ -34,10 +36,14 @@ def plan(
     itself. Exit code 1 if anything is missing or ambiguous; the rule to write is printed.
     """
     from ml_switcheroo.errors import PlanError
+    from ml_switcheroo.explain import explain_tensor
     from ml_switcheroo.formats import open_checkpoint
     from ml_switcheroo.planner import make_plan
 
     with open_checkpoint(checkpoint, select=select) as opened:
+        if explain is not None:
+            click.echo(explain_tensor(explain, opened, to=to, layers=layers, rules=rules or (), dtype=dtype))
+            return
         made = make_plan(opened, to=to, layers=layers, rules=rules or (), dtype=dtype)
     if output is not None:
         made.save(output)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array
-from ml_switcheroo.recipes import Dropped, Live, Naming, Part, Target, Unsupported, part
+from ml_switcheroo.recipes import Dropped, Live, Naming, Recipe, Target, part
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template
 
@@ -24,7 +24,7 @@ __all__ = ["TARGET"]
 
 _NORM = (part("weight", "scale"), part("bias", "offset"))
 
-KINDS: Mapping[str, tuple[Part | Dropped, ...] | Unsupported] = {
+KINDS: Mapping[str, Recipe] = {
     "linear": (part("weight", "w", "in out"), part("bias", "b")),
     "conv": (part("weight", "w", "*space in out"), part("bias", "b")),
     "batch_norm": (
@@ -54,10 +54,15 @@ _SEEN = 2**30
 def _owns(model: Any) -> bool:
     if "haiku" not in sys.modules:
         return False
-    trees = model if _is_pair(model) else (model,)
-    return all(map(_is_tree, trees)) and any(
-        "/" in module or _WORDS & set(leaves) for tree in trees for module, leaves in tree.items()
+    return _accepts(model) and any(
+        "/" in module or _WORDS & set(leaves)
+        for tree in (model if _is_pair(model) else (model,))
+        for module, leaves in tree.items()
     )
+
+
+def _accepts(model: Any) -> bool:
+    return all(map(_is_tree, model if _is_pair(model) else (model,)))
 
 
 def _is_pair(model: Any) -> bool:
@@ -130,5 +135,5 @@ TARGET = Target(
     kinds=KINDS,
     naming=Naming("/", join_digits=True),
     channels="last",
-    live=Live(_owns, _template, _write, _read),
+    live=Live(_owns, _template, _write, _read, immutable=True, accepts=_accepts),
 )

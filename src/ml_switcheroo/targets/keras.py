@@ -15,7 +15,7 @@ from typing import Any
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array
-from ml_switcheroo.recipes import Dropped, Live, Naming, Part, Target, Unsupported, part
+from ml_switcheroo.recipes import Dropped, Live, Naming, Recipe, Target, part
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template
 
@@ -23,7 +23,7 @@ __all__ = ["CLASSES", "TARGET"]
 
 _NORM = (part("weight", "gamma"), part("bias", "beta"))
 
-KINDS: Mapping[str, tuple[Part | Dropped, ...] | Unsupported] = {
+KINDS: Mapping[str, Recipe] = {
     "linear": (part("weight", "kernel", "in out"), part("bias", "bias")),
     "conv": (part("weight", "kernel", "*space in out"), part("bias", "bias")),
     "batch_norm": (
