@@ -91,7 +91,8 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
             if name not in specs:
                 continue
             tensors.setdefault(id(tensor), []).append(name)
-            if slot not in slots and path not in owned and not _reparametrizes(path):
+            own = not (_rowless(module) or _reparametrizes(path))
+            if slot not in slots and path not in owned and own:
                 findings[name] = Finding(own_kind, "live", f"a {own_kind} of {type(module).__qualname__}")
     tied = tuple(tuple(names) for names in tensors.values() if len(names) > 1)
     return Knowledge(
@@ -147,6 +148,12 @@ def _kind(module: Any) -> tuple[str, str]:
         ):
             return name, ""
     return "", ""
+
+
+def _rowless(module: Any) -> bool:
+    """Tell whether a class of torch owns tensors that the table does not know (an unknown layout)."""
+    cls, kind = _kind(module)
+    return bool(cls) and not kind and cls not in _CONTAINERS
 
 
 def _reason(module: Any, cls: str) -> str:

@@ -335,4 +335,6 @@ def known(value: Value) -> bool:
         return False
     if isinstance(value, Mapping):
         return all(known(key) and known(item) for key, item in value.items())
-    return isinstance(value, slice | range)
+    if isinstance(value, slice):
+        return known((value.start, value.stop, value.step))
+    return isinstance(value, range)
