@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ml_switcheroo.match.links import Link
 from ml_switcheroo.match.orders import nearest
-from ml_switcheroo.match.pairing import Match
+from ml_switcheroo.match.pairing import Field, Match
 from ml_switcheroo.match.repeats import Token
 from ml_switcheroo.match.units import Unit
 from ml_switcheroo.recipes import Part, Target
@@ -87,15 +87,13 @@ def witnessed(matches: Sequence[Match]) -> dict[Key, dict[tuple[Token, ...], str
     found: dict[Key, dict[tuple[Token, ...], str]] = {}
     for match in matches:
         for role, options in match.link.options.items():
-            if len(options) == 1 and not _may_be_table(match):
+            if len(options) == 1 and not _may_be_table(match.source, match.target, match.link):
                 key = leaf_key(match.link, match.target, role)
                 found.setdefault(key, {})[match.target.pattern] = next(iter(options))
     return found
 
 
-def narrowed(
-    links: Mapping[tuple[int, int], Link], targets: Sequence[Unit], matches: Sequence[Match]
-) -> dict[tuple[int, int], Link]:
+def narrowed(field: Field, matches: Sequence[Match]) -> dict[tuple[int, int], Link]:
     """Leave out of the links what contradicts all the leaves that show their layout."""
     shown = {
         key: set(found.values())
@@ -103,21 +101,24 @@ def narrowed(
         if len(found) > 1 and len(set(found.values())) == 1
     }
     result: dict[tuple[int, int], Link] = {}
-    for (source, target), link in links.items():
+    for (i, j), link in field.links.items():
+        source, target = field.sources[i], field.targets[j]
+        if _may_be_table(source, target, link):
+            result[i, j] = link
+            continue
         options = {}
         for role, layouts in link.options.items():
-            only = shown.get(leaf_key(link, targets[target], role))
+            only = shown.get(leaf_key(link, target, role))
             options[role] = {name: ways for name, ways in layouts.items() if not only or name in only}
         if all(options.values()):
-            result[source, target] = replace(link, options=options)
+            result[i, j] = replace(link, options=options)
     return result
 
 
-def _may_be_table(match: Match) -> bool:
+def _may_be_table(source: Unit, target: Unit, link: Link) -> bool:
     """Tell whether what is read as a linear could be an embedding: then it shows nothing of linears."""
-    both = match.source.kinds & match.target.kinds
-    known = match.source.role or "bias" in match.source.slots
-    return match.link.kind == "linear" and "embedding" in both and not known
+    both = source.kinds & target.kinds
+    return link.kind == "linear" and "embedding" in both and not source.role and "bias" not in source.slots
 
 
 def leaf_key(link: Link, target: Unit, role: str) -> Key:
@@ -149,6 +150,6 @@ def _choice(
     else:
         return Chosen(None, f"its shape fits several layouts: {', '.join(options)}")
     ways = match.link.options[role][str(found.layout)].values()
-    if _may_be_table(match) and any(way.ops for way in ways):
+    if _may_be_table(match.source, match.target, match.link) and any(way.ops for way in ways):
         return Chosen(None, "a linear would be turned, an embedding would not")
     return found

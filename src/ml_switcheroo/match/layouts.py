@@ -9,7 +9,7 @@ from ml_switcheroo.axes import equation
 from ml_switcheroo.errors import AxesError
 from ml_switcheroo.ops import Axes, Op
 
-__all__ = ["Way", "stacked", "ways"]
+__all__ = ["Shape", "Way", "stacked", "ways"]
 
 Shape = tuple[int, ...]
 
@@ -22,10 +22,14 @@ class Way:
         layout: What it makes of the leaf, in words that can be compared between leaves: ``io`` for a
             leaf with the inputs first, ``oi`` with the outputs first, ``same`` for a tensor as it is.
         ops: The operations.
+        axis: For a part of a fused tensor the axis along which it is fused.
+        size: Its size there.
     """
 
     layout: str
     ops: tuple[Op, ...]
+    axis: int | None = None
+    size: int = 0
 
 
 # How a linear's matrix can lie in a leaf: (layout, axes, whether the outputs are split into heads).

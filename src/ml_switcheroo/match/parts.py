@@ -54,12 +54,15 @@ def _role(unit: Unit, around: set[str]) -> str:
         numbered = {
             f"w{number.rank + 1} of {number.count}" for number in unit.numbers.values() if number.count == 2
         }
-    for role in ("megatron", "qkv", "kv"):
+    for role in ("mixed", "qkv", "kv"):
         if role in words:
             return "kv" if role == "qkv" and "q" in around - words and "cross" in words else role
     for role in ("q", "k", "v"):
         if role in words:
-            return role
+            # A gated unit has a gate and a value.
+            return "up" if role == "v" and "mlp" in words and not attention else role
+    if attention and {"in", "dense"} <= words:
+        return "qkv"
     if attention and words & _OUTWARD and "up" not in words:
         return "o"
     return _mlp_role(words, numbered, in_block=bool(unit.containers))
@@ -74,7 +77,8 @@ def _mlp_role(words: set[str], numbered: set[str], *, in_block: bool) -> str:
     for spelled, role in _NUMBERED.items():
         if spelled in numbered:
             return role
-    if "wo" in words or ("mlp" in words and "out" in words):
+    inside = words & {"mlp", "moe", "experts"}
+    if "wo" in words or (inside and "out" in words):
         return "down"
     if "mlp" in words and "in" in words:
         return "up"

@@ -10,7 +10,7 @@ from ml_switcheroo.match.vocabulary import LEAF_ROLES
 from ml_switcheroo.match.words import HASH, meaning
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["ANY", "Index", "Slot", "Unit", "units"]
+__all__ = ["ANY", "Index", "Piece", "Slot", "Unit", "units"]
 
 ANY = frozenset({"linear", "conv", "embedding", "norm", "parameter"})
 
@@ -38,6 +38,21 @@ class Slot:
         return len(next(iter(self.specs.values())).shape)
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a fused tensor.
+
+    Attributes:
+        number: Which part, in the order of the fused tensor's name.
+        count: How many parts there are.
+        doubtful: Whether the parts can also lie mixed, head by head or one element in turn.
+    """
+
+    number: int
+    count: int
+    doubtful: bool = False
+
+
 @dataclass(frozen=True)
 class Unit:
     """A module, or a tensor with a name of its own, in all repetitions of the block it stands in.
@@ -48,7 +63,9 @@ class Unit:
         slots: Its tensors by their roles.
         kinds: What it can be: ``linear``, ``conv``, ``embedding``, ``norm``, ``parameter``.
         words: What its path says, segment by segment.
-        piece: For a part of a fused tensor: which part, of how many.
+        role: Which part of the network it is (:mod:`ml_switcheroo.match.parts`).
+        piece: Which part of a fused tensor it is, if it is one.
+        numbers: The numbers in its path that are names, by the word that they belong to.
     """
 
     pattern: tuple[Token, ...]
@@ -57,7 +74,7 @@ class Unit:
     kinds: frozenset[str]
     words: tuple[Token, ...]
     role: str = ""
-    piece: tuple[int, int] | None = None
+    piece: Piece | None = None
     numbers: Mapping[str, Numeral] = field(default_factory=dict)
 
     @property
