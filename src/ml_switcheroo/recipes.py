@@ -5,7 +5,7 @@ Everything here is frozen data; a target is a table of it (:mod:`ml_switcheroo.t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -241,3 +241,12 @@ class Target:
     aliases: tuple[str, ...] = ()
     differences: Mapping[str, tuple[Difference, ...]] = field(default_factory=lambda: NOTHING)
     live: Live | None = None
+
+
+def parts_of(recipe: object) -> Iterator[Part]:
+    """Yield the parts of a recipe, form after form: the plain layer's first."""
+    for entry in recipe if isinstance(recipe, tuple) else ():
+        if isinstance(entry, Part):
+            yield entry
+        elif isinstance(entry, Form):
+            yield from parts_of(entry.entries)

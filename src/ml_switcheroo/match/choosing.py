@@ -10,7 +10,7 @@ from ml_switcheroo.match.orders import nearest
 from ml_switcheroo.match.pairing import Field, Match
 from ml_switcheroo.match.repeats import Token
 from ml_switcheroo.match.units import Unit
-from ml_switcheroo.recipes import Part, Target
+from ml_switcheroo.recipes import Target, parts_of
 
 __all__ = ["Chosen", "choose", "conventions", "narrowed"]
 
@@ -43,13 +43,12 @@ def conventions(target: Target) -> dict[tuple[str, str], str]:
     """Return the layout that a framework's own layers give a leaf: (kind, name of the leaf) -> layout."""
     found: dict[tuple[str, str], str] = {}
     for kind in ("linear", "conv"):
-        recipe = target.kinds.get(kind)
-        for part in recipe if isinstance(recipe, tuple) else ():
-            if isinstance(part, Part) and part.slots == ("weight",):
+        for part in parts_of(target.kinds.get(kind)):
+            if part.slots == ("weight",):
                 own = {"linear": "out in", "conv": "out in *space"}[kind]
                 layout = _LAYOUTS.get(part.axes or own)
                 if layout:
-                    found[kind, part.leaves[0]] = layout
+                    found.setdefault((kind, part.leaves[0]), layout)
     return found
 
 
