@@ -19,7 +19,7 @@ import logging
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
@@ -37,6 +37,8 @@ OPERATORS = {
     "qnms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
 """The C++ operators that torchvision asks for while it is imported; no model is run here."""
+
+BUILD_ERRORS = (RuntimeError, ImportError, ValueError, AssertionError, TypeError, OSError)
 
 _LIBRARIES: list[Any] = []
 
@@ -106,12 +108,12 @@ def timm_cases() -> Iterator[Case]:
 
 
 ARCHITECTURES = """
-    albert audio-spectrogram-transformer bart beit bert big_bird bloom camembert clip codegen convbert convnext
-    convnextv2 cvt data2vec-text deberta deberta-v2 deit dinov2 distilbert dpt electra ernie esm falcon fnet
-    gemma gemma2 gpt2 gpt_bigcode gpt_neo gpt_neox gptj groupvit hubert layoutlm llama longformer mamba marian
-    mbart mistral mixtral mobilebert mobilenet_v2 mobilevit mpnet mpt olmo opt phi phi3 poolformer pvt qwen2
-    qwen3 regnet rembert resnet roberta roformer segformer squeezebert starcoder2 swin swinv2 t5 vit vit_mae
-    wav2vec2 whisper xglm xlm-roberta xlnet yolos
+    albert audio-spectrogram-transformer bart beit bert big_bird bloom camembert clip codegen convbert
+    convnext convnextv2 cvt data2vec-text deberta deberta-v2 deit dinov2 distilbert dpt electra ernie esm
+    falcon fnet gemma gemma2 gpt2 gpt_bigcode gpt_neo gpt_neox gptj groupvit hubert layoutlm llama
+    longformer mamba marian mbart mistral mixtral mobilebert mobilenet_v2 mobilevit mpnet mpt olmo opt
+    phi phi3 poolformer pvt qwen2 qwen3 regnet rembert resnet roberta roformer segformer squeezebert
+    starcoder2 swin swinv2 t5 vit vit_mae wav2vec2 whisper xglm xlm-roberta xlnet yolos
 """.split()
 """Types of transformers' models, across text, images and sound."""
 
@@ -157,6 +159,7 @@ def _small(name: str, cls: Any) -> torch.nn.Module:
     strict = importlib.import_module("huggingface_hub.errors").StrictDataclassError
     default = configs[name]()
     fields = {key: value for key, value in SMALL.items() if isinstance(getattr(default, key, None), int)}
+    fields["vocab_size"] = SMALL["vocab_size"]
     for keywords in (
         fields,
         {key: value for key, value in fields.items() if key in ("vocab_size", "num_labels")},
@@ -215,9 +218,13 @@ def build(case: Case) -> torch.nn.Module:
 
 
 def measure(case: Case) -> Score:
-    """Build one model, read its source, and compare."""
+    """Build one model, read its source, and compare; one that cannot be built here is left out."""
     score = Score(case.name)
-    model = build(case)
+    try:
+        model = build(case)
+    except BUILD_ERRORS as error:
+        score.error = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return score
     specs = specs_of(model)
     truth = read_module(model, specs)
     start = time.perf_counter()
@@ -243,25 +250,29 @@ def measure(case: Case) -> Score:
     return score
 
 
-def attempt(case: Case) -> Score:
-    """Measure one model; a model that cannot be built here is left out, with the reason."""
-    try:
-        return measure(case)
-    except (
-        RuntimeError,
-        ImportError,
-        NotImplementedError,
-        ValueError,
-        AssertionError,
-        TypeError,
-        OSError,
-    ) as error:
-        return Score(
-            case.name, error=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        )
+def show_one(score: Score, verbose: bool) -> None:
+    """Print what is not known of one model."""
+    if not score.unknown and not score.wrong:
+        return
+    print(f"    {score.name:45} {score.right:5} right {score.unknown:5} unknown {len(score.wrong):4} wrong")
+    for line in (*score.wrong[:5], *((*score.missed[:3], *score.notes) if verbose else ())):
+        print(f"        {line}", flush=True)
 
 
-def show(suite: str, scores: list[Score], verbose: bool) -> None:
+def chosen(cases: Iterable[Case], options: argparse.Namespace) -> list[Case]:
+    """Return the cases that the command line asks for."""
+    found: list[Case] = []
+    files: Counter[str] = Counter()
+    for case in cases:
+        source = case.spec.partition(":")[0]
+        files[source] += 1
+        named = not options.only or case.name in options.only
+        if named and (not options.per_file or files[source] <= options.per_file):
+            found.append(case)
+    return found[options.start :: options.every]
+
+
+def show(suite: str, scores: list[Score]) -> None:
     """Print one suite's table."""
     measured = [score for score in scores if not score.error]
     total = sum(score.total for score in measured) or 1
@@ -275,16 +286,7 @@ def show(suite: str, scores: list[Score], verbose: bool) -> None:
         f"{len(scores) - len(measured)} not built)"
     )
     for score in sorted(measured, key=lambda score: -score.unknown):
-        if score.unknown or score.wrong:
-            print(
-                f"    {score.name:45} {score.right:5} right {score.unknown:5} unknown {len(score.wrong):4} wrong"
-            )
-            for line in (
-                *score.wrong[:5],
-                *(score.missed[:3] if verbose else ()),
-                *(score.notes if verbose else ()),
-            ):
-                print(f"        {line}")
+        show_one(score, verbose=False)
     for reason, count in Counter(score.error for score in scores if score.error).most_common():
         print(f"    not built: {count} x {reason[:150]}")
 
@@ -295,6 +297,7 @@ def main() -> None:
     parser.add_argument("suites", nargs="*", default=list(SUITES), help=", ".join(SUITES))
     parser.add_argument("--every", type=int, default=1, help="take each n-th model")
     parser.add_argument("--start", type=int, default=0, help="begin with this one")
+    parser.add_argument("--per-file", type=int, default=0, help="at most so many models of one source file")
     parser.add_argument("--only", action="append", help="models by name")
     parser.add_argument("--verbose", action="store_true", help="show what is not known, and why")
     parser.add_argument("--json", type=Path, help="write the scores there")
@@ -302,9 +305,12 @@ def main() -> None:
     logging.disable(logging.WARNING)
     results: dict[str, list[Mapping[str, Any]]] = {}
     for suite in options.suites:
-        cases = list(SUITES[suite]())[options.start :: options.every]
-        scores = [attempt(case) for case in cases if not options.only or case.name in options.only]
-        show(suite, scores, options.verbose)
+        scores = []
+        for case in chosen(SUITES[suite](), options):
+            scores.append(measure(case))
+            if options.verbose:
+                show_one(scores[-1], verbose=True)
+        show(suite, scores)
         results[suite] = [vars(score) for score in scores]
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))

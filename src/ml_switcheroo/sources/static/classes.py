@@ -115,12 +115,12 @@ def find(cls: Value, name: str, behind: Class | None = None) -> tuple[Value, Val
 
 
 MODULE_ATTRIBUTES = frozenset(
-    """__init__ __call__ __getattr__ __setattr__ forward add_module register_module register_buffer
-    register_parameter named_children children modules named_modules parameters buffers named_parameters
-    named_buffers get_submodule get_parameter get_buffer load_state_dict state_dict zero_grad apply to
-    to_empty cuda cpu half float double bfloat16 eval train requires_grad_ share_memory append extend insert pop update
-    keys values items __getitem__ __setitem__ __len__ __iter__ register_forward_hook
-    register_forward_pre_hook training""".split()
+    """__init__ __call__ __getattr__ __setattr__ __getitem__ __setitem__ __len__ __iter__ forward training
+    add_module register_module register_buffer register_parameter named_children children modules
+    named_modules parameters buffers named_parameters named_buffers get_submodule get_parameter get_buffer
+    load_state_dict state_dict zero_grad apply to to_empty cuda cpu half float double bfloat16 eval train
+    requires_grad_ share_memory append extend insert pop update keys values items register_forward_hook
+    register_forward_pre_hook""".split()
 )
 """What ``torch.nn.Module`` and its containers define: classes behind them in the MRO do not matter."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, STATELESS
 from ml_switcheroo.sources.static.containers import fits
-from ml_switcheroo.sources.static.nn import CONTAINERS, slot
+from ml_switcheroo.sources.static.nn import CONTAINERS, reparametrized, slot
 from ml_switcheroo.sources.static.shapes import contradicts, expected, mentions
 from ml_switcheroo.sources.static.values import (
     ABSENT,
@@ -221,7 +221,7 @@ def _opaque(made: Instance) -> bool:
         bool(made.torch)
         and made.torch not in CONTAINERS
         and made.torch not in STATELESS
-        and (made.torch not in KIND_OF_CLASS or bool(made.marks.get("reparametrized")))
+        and (made.torch not in KIND_OF_CLASS or bool(reparametrized(made)))
     )
 
 
@@ -229,12 +229,12 @@ def _fit_layer(made: Instance, names: Names, path: str, result: Fit, taken: set[
     kind = KIND_OF_CLASS.get(made.torch)
     if kind is None:
         return
-    moved = {name for _, name in made.marks.get("reparametrized", ())}
+    moved = reparametrized(made)
     for name in LAYERS[kind].slots:
         if name in made.attrs and not isinstance(made.attrs[name], Tensor):
             continue
         taken.add(name.split(".")[0])
-        if name in moved:
+        if name in moved and name not in names.below:
             result.owners.update(_reparametrized(made, kind, names, path, name, taken))
         else:
             _fit_slot(made, kind, name, names, path, result)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.fit import Fit, Owner
 from ml_switcheroo.sources.static.flatten import flattens
+from ml_switcheroo.sources.static.nn import reparametrized
 from ml_switcheroo.sources.static.values import Instance, Site, Tensor, Value, known
 from ml_switcheroo.tensors import TensorSpec
 
@@ -80,8 +81,8 @@ def _finding(owner: Owner, flatten: Any) -> Finding:
     reason, where = _shown(maker.site, maker)
     args = maker.args if isinstance(maker, Instance) else {}
     stated = {name: _plain(value) for name, value in args.items() if known(value) and value is not None}
-    if isinstance(maker, Instance) and maker.marks.get("reparametrized"):
-        stated["reparametrized"] = tuple(kind for kind, _ in maker.marks["reparametrized"])
+    if isinstance(maker, Instance) and (moved := reparametrized(maker)):
+        stated["reparametrized"] = tuple(moved.values())
     linear = flatten if owner.kind == "linear" else None
     return Finding(owner.kind, "static", reason, where, MappingProxyType(stated), linear)
 

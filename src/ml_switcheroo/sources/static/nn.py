@@ -18,12 +18,13 @@ from ml_switcheroo.sources.static.values import (
     Repeat,
     Tensor,
     Value,
+    options,
 )
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["construct", "is_subclass", "member", "name_of", "slot"]
+__all__ = ["construct", "is_subclass", "member", "name_of", "reparametrized", "slot"]
 
 CONTAINERS = {
     "Sequential": "sequential",
@@ -151,6 +152,12 @@ def _fill_list(machine: Machine, made: Instance, name: str, args: Arguments) -> 
         return
     as_parameters = name == "ParameterList"
     made.items.extend(as_parameter(item) if as_parameters else item for item in items)
+
+
+def reparametrized(made: Instance) -> dict[str, str]:
+    """Return the tensors of a layer that others make up, such as by weight_norm, and by what."""
+    marks = options(made.marks.get("reparametrized", ()))
+    return {name: mark for one in marks if isinstance(one, tuple) for mark, name in one}
 
 
 def slot(made: Instance, name: str) -> Value:
