@@ -13,7 +13,7 @@ from ml_switcheroo.match.spelling import segments
 from ml_switcheroo.ops import Array
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planner import make_plan, specs_of
-from ml_switcheroo.recipes import parts_of, Live, Part, Target
+from ml_switcheroo.recipes import Live, Target, parts_of
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.stamp import stamped_target
 from ml_switcheroo.targets import TARGETS, find_target, owner_of

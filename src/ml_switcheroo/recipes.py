@@ -25,6 +25,7 @@ __all__ = [
     "Target",
     "Unsupported",
     "part",
+    "parts_of",
 ]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
