@@ -64,7 +64,7 @@ def draw_plan(request: Request) -> Plan:
             option_for(owner, finding, request.specs, request.target, place.of(owner.path))
             for finding in owner.possible
         )
-        options = _fitting(options)
+        options = _fitting(owner, options, request)
         if request.template is not None and _is_open(owner, options, request):
             pending.append((owner, options))
         elif not options:
@@ -237,9 +237,16 @@ def _distinct(options: Iterable[Option]) -> list[Option]:
     return list({repr(option.effect): option for option in reversed(list(options))}.values())[::-1]
 
 
-def _fitting(options: list[Option]) -> list[Option]:
-    """Leave out what does not fit the template; where that settles it, the target has decided."""
+def _fitting(owner: Owner, options: list[Option], request: Request) -> list[Option]:
+    """Leave out what does not fit the template; where that settles it, the target has decided.
+
+    Without a template, that a target cannot hold a kind proves nothing of the tensors: it is left out only
+    where no layout can be mistaken, since all of them are vectors.
+    """
     fitting = [option for option in options if not option.refused]
+    if request.template is None:
+        vectors = all(len(request.specs[name].shape) < 2 for name in owner.tensors.values())
+        return fitting if fitting and vectors else options
     if len(fitting) != 1 or len(options) == 1:
         return fitting or options
     others = {option.finding.kind for option in options} - {fitting[0].finding.kind}
