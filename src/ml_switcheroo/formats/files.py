@@ -65,7 +65,8 @@ class SourceFile:
     def read(self, offset: int, nbytes: int) -> bytes:
         """Return ``nbytes`` bytes from ``offset``; raise where the file is shorter."""
         self.check()
-        piece = os.pread(self._fd, nbytes, offset) if offset >= 0 and nbytes >= 0 else b""
+        inside = 0 <= offset <= self.size and 0 <= nbytes <= self.size
+        piece = os.pread(self._fd, nbytes, offset) if inside else b""
         if len(piece) != nbytes:
             reason = f"the file ends early: {nbytes} bytes expected, {len(piece)} found"
             raise CheckpointError(self.path, reason, offset=offset, cure="Copy or download it again.")
