@@ -27,7 +27,7 @@ LAYERS = [
     ["plan"],
     ["options"],
     ["draw"],
-    ["stamp"],
+    ["peel", "stamp"],
     ["planner"],
     ["conversion", "load"],
     ["core"],

@@ -68,6 +68,29 @@ def test_a_starred_axis_in_a_group_is_the_flattened_axis():
     np.testing.assert_array_equal(view(array), expected)
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_axes_of_size_one_are_counted_by_the_result_or_by_a_size(count):
+    bias = equation("out", "out *1")
+    result = (4, *[1] * count)
+    assert bias.bind((4,), result=result).shape == result
+    view = bias.bind((4,), {"*1": count})
+    assert view.shape == result
+    assert (~bias).bind(view.shape).shape == (4,)
+    assert bias.bind((4,), (~bias).bind(result).sizes).shape == result
+
+
+def test_axes_of_size_one_are_never_guessed():
+    bias = equation("out", "out *1")
+    with pytest.raises(AxesError, match="how many axes of size 1 there are is not known"):
+        bias.bind((4,))
+    with pytest.raises(AxesError, match="is 2, expected 1"):
+        bias.bind((4,), result=(4, 2))
+    with pytest.raises(AxesError, match="gives 1 dimensions, expected 0"):
+        bias.bind((4,), result=())
+    with pytest.raises(AxesError, match='axis "1" is 3, expected 1'):
+        (~bias).bind((4, 3))
+
+
 def test_the_result_shape_tells_a_size():
     view = equation("(heads dim) in", "in heads dim").bind((12, 5), result=(5, 3, 4))
     assert view.sizes == {"heads": 3, "dim": 4, "in": 5}
@@ -78,6 +101,8 @@ def test_the_result_shape_tells_a_size():
     [
         ("out in", "in", "axis out stands on one side only"),
         ("out out", "out", "stands twice"),
+        ("out *1", "*1 out", "can stand on one side only"),
+        ("out", "(out *1)", "not for a part of one"),
         ("(out in", "in out", "parentheses"),
         ("out) in", "in out", "parentheses"),
         ("((out)) in", "in out", "parentheses"),

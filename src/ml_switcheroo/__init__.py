@@ -1,3 +1,53 @@
-"""Move a PyTorch model's weights, and the code that loads them, to another framework."""
+"""Move a PyTorch model's weights, and the code that loads them, to another framework.
+
+Nothing heavy is imported before it is needed: neither a framework nor NumPy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from ml_switcheroo.conversion import convert as convert
+    from ml_switcheroo.formats import open_checkpoint as open_checkpoint
+    from ml_switcheroo.load import load_into as load_into
+    from ml_switcheroo.moves import Move as Move
+    from ml_switcheroo.plan import Plan as Plan
+    from ml_switcheroo.planner import make_plan as make_plan
+    from ml_switcheroo.rules import Drop as Drop
+    from ml_switcheroo.rules import Keep as Keep
+    from ml_switcheroo.rules import Kind as Kind
+    from ml_switcheroo.rules import Rename as Rename
+    from ml_switcheroo.rules import load_rules as load_rules
+    from ml_switcheroo.tensors import TensorSpec as TensorSpec
+
+_HOME = {
+    "Drop": "rules",
+    "Keep": "rules",
+    "Kind": "rules",
+    "Move": "moves",
+    "Plan": "plan",
+    "Rename": "rules",
+    "TensorSpec": "tensors",
+    "convert": "conversion",
+    "load_into": "load",
+    "load_rules": "rules",
+    "make_plan": "planner",
+    "open_checkpoint": "formats",
+}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home when it is asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_switcheroo.errors import PlanError
+from ml_switcheroo.formats.deferred import Deferred
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Array
 from ml_switcheroo.tensors import as_numpy, spec_of
@@ -34,16 +35,25 @@ class Leaves(Mapping[str, Array]):
         move, index = self._place[path]
         return self._run(move)[index]
 
+    def __contains__(self, path: object) -> bool:
+        return path in self._place
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._place)
 
     def __len__(self) -> int:
         return len(self._place)
 
-    def stream(self) -> Iterator[tuple[str, Array]]:
-        """Yield each path and leaf, running every move once and keeping none."""
+    def stream(self) -> Iterator[tuple[str, Array | Deferred]]:
+        """Yield each path and leaf, running every move once and keeping none.
+
+        A leaf is deferred where its move only moves elements or casts: nothing of it is read before a writer
+        takes it strip by strip, or ``numpy.asarray`` all at once.
+        """
         for move in self._moves:
-            yield from zip(move.leaves, self._run(move), strict=True)
+            sources = tuple(_deferred(self._state[name]) for name in move.sources)
+            leaves: Any = move(sources)  # type: ignore[arg-type]
+            yield from zip(move.leaves, leaves, strict=True)
 
     def _run(self, move: Move) -> tuple[Array, ...]:
         return move(tuple(_array(self._state[name]) for name in move.sources))
@@ -51,6 +61,11 @@ class Leaves(Mapping[str, Array]):
 
 def _array(value: Any) -> Array:
     return value.read() if hasattr(value, "read") else as_numpy(value)
+
+
+def _deferred(value: Any) -> Deferred:
+    found: Deferred = value.defer() if hasattr(value, "defer") else Deferred.of(as_numpy(value))
+    return found
 
 
 def _compare(moves: Sequence[Move], state: Mapping[str, Any]) -> None:

@@ -5,10 +5,11 @@ splits grouped axes, a transpose, and a reshape that merges. Grammar (a subset o
 https://einops.rocks, whose ``rearrange`` is the oracle in the tests)::
 
     pattern  = item*                       "(heads dim) in"
-    item     = name | 1 | *name | ... | "(" (name | 1 | *name)* ")"
+    item     = name | 1 | *1 | *name | ... | "(" (name | 1 | *name)* ")"
 
 ``*name`` and ``...`` stand for any number of axes. Inside parentheses ``*name`` is the one axis
-that those axes were flattened into.
+that those axes were flattened into. ``*1`` stands for any number of axes of size 1, and may stand
+on one side only: a bias of shape (out, 1, 1) is ``"out *1"``.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ import numpy as np
 
 from ml_switcheroo.errors import AxesError
 
-__all__ = ["Equation", "Pattern", "View", "equation", "parse"]
+__all__ = ["ONES", "Equation", "Pattern", "View", "equation", "parse"]
+
+ONES = "*1"
 
 Array = np.ndarray[Any, Any]
 NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
-_TOKEN = re.compile(r"\s*([()]|1(?!\w)|\.\.\.|\*?[A-Za-z_]\w*)\s*")
+_TOKEN = re.compile(r"\s*([()]|\*?1(?!\w)|\.\.\.|\*?[A-Za-z_]\w*)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,11 @@ class Pattern:
         """All axis names, in order."""
         return tuple(axis for group in self.groups for axis in group)
 
+    @property
+    def padded(self) -> bool:
+        """Whether it has any number of axes of size 1."""
+        return self.loose is not None and self.groups[self.loose] == (ONES,)
+
     def dimensions(self, rank: int) -> tuple[tuple[str, ...], ...]:
         """Spell the groups out for a tensor of ``rank`` dimensions.
 
@@ -71,7 +79,7 @@ class Pattern:
                 f'"{self.text}" has at least {len(self.groups) - 1} dimensions, the tensor has {rank}'
             )
         name = self.groups[self.loose][0]
-        spelled = tuple((f"{name}.{i}",) for i in range(extra + 1))
+        spelled = tuple(() if name == ONES else (f"{name}.{i}",) for i in range(extra + 1))
         return self.groups[: self.loose] + spelled + self.groups[self.loose + 1 :]
 
 
@@ -96,6 +104,8 @@ def parse(text: str) -> Pattern:
                 groups.append(tuple(inside))
             inside = [] if token == "(" else None
         elif inside is not None:
+            if token == ONES:
+                raise AxesError(f'"{text}": {ONES} stands for whole axes, not for a part of one')
             inside += [token] if token != "1" else []
         else:
             starred += [len(groups)] if token.startswith("*") else []
@@ -172,15 +182,21 @@ class Equation:
 
         Args:
             shape: Shape of the tensor on the left.
-            sizes: Sizes of axes, such as ``{"heads": 8}``.
+            sizes: Sizes of axes, such as ``{"heads": 8}``; ``"*1"`` gives the number of such axes.
             result: Shape on the right, where it is known beforehand.
 
         Raises:
             AxesError: A size is unknown or does not fit; the text names the axis.
         """
         left = self.source.dimensions(len(shape))
-        right = self._right(left)
         known = dict(sizes)
+        if self.source.padded:
+            known[ONES] = len(left) - len(self.source.groups) + 1
+        elif self.target.padded and result is not None:
+            known[ONES] = len(result) - len(self.target.groups) + 1
+        elif self.target.padded and ONES not in known:
+            raise AxesError(f'"{self}" on shape {shape}: how many axes of size 1 there are is not known')
+        right = self._right(left, known)
         if result is not None:
             if len(result) != len(right):
                 raise AxesError(f'"{self}" gives {len(right)} dimensions, expected {len(result)}')
@@ -197,7 +213,7 @@ class Equation:
             split=tuple(known[axis] for axis in axes),
             order=tuple(axes.index(axis) for group in right for axis in group),
             shape=tuple(math.prod(known[axis] for axis in group) for group in right),
-            sizes=MappingProxyType({axis: known[axis] for axis in axes}),
+            sizes=MappingProxyType({axis: known[axis] for axis in (*axes, ONES) if axis in known}),
         )
 
     def spelled(self, rank: int) -> Equation:
@@ -215,7 +231,15 @@ class Equation:
             *(side.text.replace("...", "*").replace(name, names) for side in (self.source, self.target))
         )
 
-    def _right(self, left: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    @property
+    def told(self) -> frozenset[str]:
+        """The axes whose sizes the shape on the left alone may not tell."""
+        grouped = {axis for group in self.source.groups if len(group) > 1 for axis in group}
+        return frozenset(grouped | ({ONES} if self.target.padded else set()))
+
+    def _right(
+        self, left: tuple[tuple[str, ...], ...], known: Mapping[str, int]
+    ) -> tuple[tuple[str, ...], ...]:
         """Spell out the right side with the axes that the left side has."""
         spelled: dict[str, list[str]] = {}
         for axis in (axis for group in left for axis in group):
@@ -223,7 +247,9 @@ class Equation:
             spelled.setdefault(name, []).append(axis)
         right: list[tuple[str, ...]] = []
         for index, group in enumerate(self.target.groups):
-            if index == self.target.loose:
+            if index == self.target.loose and group == (ONES,):
+                right += [()] * known[ONES]
+            elif index == self.target.loose:
                 right += [(axis,) for axis in spelled.get(group[0], [])]
             else:
                 right.append(tuple(axis for name in group for axis in spelled.get(name, [])))
@@ -238,10 +264,12 @@ def equation(source: str, target: str) -> Equation:
         AxesError: A side does not parse, or an axis stands on one side only.
     """
     left, right = parse(source), parse(target)
-    odd = sorted(set(left.axes) ^ set(right.axes))
+    odd = sorted((set(left.axes) ^ set(right.axes)) - {ONES})
     if odd:
         raise AxesError(f'"{source} -> {target}": axis {", ".join(odd)} stands on one side only')
-    if left.loose is None and right.loose is not None:
+    if left.padded and right.padded:
+        raise AxesError(f'"{source} -> {target}": {ONES} can stand on one side only')
+    if left.loose is None and right.loose is not None and not right.padded:
         raise AxesError(f'"{source} -> {target}": {right.groups[right.loose][0]} is flattened on the left')
     return Equation(left, right)
 

@@ -1,1 +1,48 @@
-"""The command line: one short function a verb."""
+"""The command line: one short function a verb, one file each."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ml_switcheroo import __version__
+from ml_switcheroo.cli.convert import convert
+from ml_switcheroo.cli.inspect import inspect
+from ml_switcheroo.cli.plan import plan
+from ml_switcheroo.cli.rewrite import rewrite
+from ml_switcheroo.errors import SwitcherooError
+
+__all__ = ["cli", "main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="ml-switcheroo")
+def cli() -> None:
+    r"""Move a PyTorch model's weights, and the code that loads them, to another framework.
+
+    No PyTorch is needed, and every tensor is accounted for. A first look:
+
+    \b
+      ml-switcheroo inspect weights.pt
+      ml-switcheroo plan    weights.pt --to nnx --layers model.py:Net
+      ml-switcheroo convert weights.pt weights.nnx.safetensors --to nnx --layers model.py:Net
+      ml-switcheroo rewrite infer.py --to nnx --diff
+
+    Exit codes: 0 done; 1 something is missing, ambiguous or differs; 2 wrong usage or unreadable input.
+    Results go to stdout, everything else to stderr.
+    """
+
+
+for verb in (inspect, plan, convert, rewrite):
+    cli.add_command(verb)
+
+
+def main() -> None:
+    """Run the command line; errors of this package end in their exit code, without a traceback."""
+    try:
+        cli.main(prog_name="ml-switcheroo")
+    except SwitcherooError as error:
+        click.secho(f"{type(error).__name__}: ", err=True, nl=False, bold=True, fg="red")
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -13,9 +14,19 @@ import numpy as np
 
 from ml_switcheroo.errors import CheckpointError
 
-__all__ = ["Bytes", "MappedBytes", "Region", "SourceFile", "StoredBytes"]
+__all__ = ["Bytes", "MappedBytes", "Mapping", "Region", "Source", "SourceFile", "SourceRange", "StoredBytes"]
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+class Mapping(mmap.mmap):
+    """The read-only, shared mapping of a :class:`SourceFile`: its pages can be dropped at any time.
+
+    Attributes:
+        file: Refers to the file, as long as somebody keeps it.
+    """
+
+    file: weakref.ref[SourceFile]
 
 
 class SourceFile:
@@ -30,7 +41,7 @@ class SourceFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._map: mmap.mmap | None = None
+        self._map: Mapping | None = None
         try:
             # O_NONBLOCK: opening a pipe must not wait for its other end.
             self._fd = os.open(
@@ -63,9 +74,15 @@ class SourceFile:
         if offset < 0 or nbytes < 0 or offset + nbytes > self.size:
             reason = f"{nbytes} bytes lie outside of the file's {self.size} bytes"
             raise CheckpointError(self.path, reason, offset=offset, cure="Copy or download it again.")
+        return np.frombuffer(self.mapping(), dtype=np.uint8, count=nbytes, offset=offset)
+
+    def mapping(self) -> Mapping:
+        """Map the whole file, which reads nothing yet."""
+        self.check()
         if self._map is None:
-            self._map = mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ)
-        return np.frombuffer(self._map, dtype=np.uint8, count=nbytes, offset=offset)
+            self._map = Mapping(self._fd, self.size, access=mmap.ACCESS_READ)
+            self._map.file = weakref.ref(self)
+        return self._map
 
     def check(self) -> None:
         """Raise if the file is closed or has been written to since it was opened.
@@ -97,6 +114,40 @@ class SourceFile:
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) >= 0:
             self.close()
+
+
+class SourceRange:
+    """A range of a file's bytes, read as if it were a file of its own: an archive within a file.
+
+    Args:
+        file: The file.
+        start: Where the range begins.
+        size: Its bytes.
+    """
+
+    def __init__(self, file: SourceFile, start: int, size: int) -> None:
+        self.file = file
+        self.path = file.path
+        self.start = start
+        self.size = size
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """Return ``nbytes`` bytes from ``offset`` of the range."""
+        self._check(offset, nbytes)
+        return self.file.read(self.start + offset, nbytes)
+
+    def view(self, offset: int, nbytes: int) -> Bytes:
+        """Map ``nbytes`` bytes from ``offset`` of the range."""
+        self._check(offset, nbytes)
+        return self.file.view(self.start + offset, nbytes)
+
+    def _check(self, offset: int, nbytes: int) -> None:
+        if offset < 0 or nbytes < 0 or offset + nbytes > self.size:
+            reason = f"{nbytes} bytes at {offset} lie outside of a range of {self.size}"
+            raise CheckpointError(self.path, reason, offset=self.start + offset)
+
+
+Source = SourceFile | SourceRange
 
 
 class Region(Protocol):

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.formats.checkpoint import Array
-from ml_switcheroo.formats.leaves import LeafCheck, strips
+from ml_switcheroo.formats.leaves import LeafCheck
 from ml_switcheroo.formats.npz import NPY_MAGIC
 from ml_switcheroo.formats.output import AtomicFile
+from ml_switcheroo.formats.stream import Leaf, strips
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 
 __all__ = ["write_npz"]
@@ -87,7 +87,7 @@ class _Member:
 def write_npz(
     path: str | Path,
     specs: Mapping[str, TensorSpec],
-    leaves: Iterable[tuple[str, Array]],
+    leaves: Iterable[tuple[str, Leaf]],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write an ``.npz`` archive; arguments, guarantees and errors as for ``write_safetensors``.
@@ -102,12 +102,11 @@ def write_npz(
     size = end + sum(len(member.entry()) for member in members.values()) + 56 + 20 + 22 + len(comment)
     check = LeafCheck(specs)
     with AtomicFile(path, size) as out:
-        for name, array in leaves:
-            check.take(name, array)
+        for name, leaf in check.each(leaves):
             member = members[name]
             member.crc = zlib.crc32(member.head)
             offset = member.start + len(member.head)
-            for strip in strips(array):
+            for strip in strips(leaf):
                 out.write(strip, offset)
                 member.crc = zlib.crc32(strip, member.crc)
                 offset += strip.nbytes

@@ -37,9 +37,8 @@ class Axes(Op):
         if forth.source.loose is not None and forth.target.loose is None:
             forth = forth.spelled(len(specs[0].shape))
         back = ~forth
-        grouped = {axis for group in back.source.groups if len(group) > 1 for axis in group}
         known = forth.bind(specs[0].shape, dict(self.sizes)).sizes
-        return Axes(str(back), tuple((axis, size) for axis, size in known.items() if axis in grouped))
+        return Axes(str(back), tuple((axis, size) for axis, size in known.items() if axis in back.told))
 
     @property
     def _equation(self) -> Equation:

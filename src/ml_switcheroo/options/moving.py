@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ml_switcheroo.axes import equation, parse
+from ml_switcheroo.axes import ONES, equation, parse
 from ml_switcheroo.errors import AxesError, UsageError
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.moves import Move
@@ -156,10 +156,9 @@ def _rearrange(
     spec: TensorSpec,
     wanted: tuple[int, ...] | None,
 ) -> list[Op]:
-    if source == result:
-        return []
     rule = equation(source, result)
     layer = LAYERS[task.finding.kind]
+    sizes = {**_spatial(task), **sizes}
     grouped = [group for group in rule.source.groups if len(group) > 1]
     for group in grouped:
         for axis in group[:-1]:
@@ -175,10 +174,19 @@ def _rearrange(
         args = ", ".join(f'"{arg}": ...' for arg in lacking)
         cure = f'say Kind("{task.owner.path}", "{layer.kind}", args={{{args}}})'
         raise AxesError(f"{error}; {cure}") from error
-    if view.shape == spec.shape and view.order == tuple(range(len(view.order))):
+    if source == result or (view.shape == spec.shape and view.order == tuple(range(len(view.order)))):
         return []
-    axes = {axis for group in grouped for axis in group}
-    return [Axes(str(rule), tuple((axis, size) for axis, size in view.sizes.items() if axis in axes))]
+    return [Axes(str(rule), tuple((axis, size) for axis, size in view.sizes.items() if axis in rule.told))]
+
+
+def _spatial(task: Task) -> dict[str, int]:
+    """Count the spatial axes of a module: as many axes of size 1 follow in a bias laid out for them."""
+    for source in task.gathered.sources.values():
+        pattern = parse(source.slot.axes)
+        if pattern.loose is not None and pattern.groups[pattern.loose] == ("*space",):
+            spec = trace(source.ops, tuple(task.specs[name] for name in source.names))[-1][0]
+            return {ONES: len(spec.shape) - len(pattern.groups) + 1}
+    return {}
 
 
 def _open(task: Task, axis: str) -> bool:

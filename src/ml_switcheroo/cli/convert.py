@@ -1,0 +1,60 @@
+"""The verb ``convert``: from checkpoint to checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ml_switcheroo.cli.options import FILE, as_json, planning, show_json
+
+__all__ = ["convert"]
+
+
+@click.command()
+@click.argument("checkpoint", type=FILE)
+@click.argument("out", type=FILE)
+@planning
+@click.option("--plan", "plan_file", type=FILE, metavar="FILE", help="Carry out a saved plan.")
+@click.option("--allow-unexpected", is_flag=True, help="Write although tensors are left over.")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if OUT is not what would be written.")
+@as_json
+def convert(
+    checkpoint: Path,
+    out: Path,
+    to: str,
+    layers: str | None,
+    rules: Path | None,
+    select: str | None,
+    dtype: str | None,
+    plan_file: Path | None,
+    *,
+    allow_unexpected: bool,
+    check: bool,
+    as_json: bool,
+) -> None:
+    """Convert CHECKPOINT to OUT (.safetensors or .npz), leaf by leaf; OUT appears whole or not at all."""
+    from ml_switcheroo import conversion
+    from ml_switcheroo.plan import Plan
+    from ml_switcheroo.report import summary
+
+    arguments: dict[str, Any] = {
+        "to": to,
+        "layers": layers,
+        "rules": rules or (),
+        "dtype": dtype,
+        "select": select,
+        "plan": Plan.load(plan_file) if plan_file else None,
+        "allow_unexpected": allow_unexpected,
+    }
+    if check:
+        same = conversion.is_up_to_date(checkpoint, out, **arguments)
+        click.echo(f"{out}: {'is' if same else 'is not'} what would be written", err=True)
+        raise click.exceptions.Exit(0 if same else 1)
+    made = conversion.convert(checkpoint, out, **arguments)
+    nbytes = sum(spec.nbytes for spec in made.outputs.values())
+    if as_json:
+        show_json({"out": str(out), "leaves": len(made.outputs), "nbytes": nbytes, "plan": made.digest})
+    else:
+        click.echo(f"{out}: {summary(made)}, {nbytes:,} bytes")

@@ -1,0 +1,61 @@
+"""The verb ``inspect``: what is in a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ml_switcheroo.cli.options import FILE, as_json, show_json
+
+if TYPE_CHECKING:
+    from ml_switcheroo.formats import Checkpoint
+
+__all__ = ["inspect"]
+
+
+@click.command()
+@click.argument("checkpoint", type=FILE)
+@click.option("--select", metavar="KEY", help="Which state dict, where the file holds several: model_ema.")
+@as_json
+def inspect(checkpoint: Path, select: str | None, *, as_json: bool) -> None:
+    """Show what is in CHECKPOINT: names, dtypes, shapes and sizes; no tensor is read.
+
+    Layers that repeat are folded: h.{0..23}.attn.weight stands for 24 tensors of one shape.
+    """
+    from ml_switcheroo.formats import open_checkpoint
+
+    with open_checkpoint(checkpoint, select=select) as opened:
+        if as_json:
+            show_json(_record(opened))
+        else:
+            click.echo(_text(opened))
+
+
+def _record(checkpoint: Checkpoint) -> dict[str, object]:
+    return {
+        "path": str(checkpoint.path),
+        "format": checkpoint.format,
+        "tensors": {
+            name: {"dtype": spec.dtype, "shape": spec.shape, "nbytes": spec.nbytes}
+            for name, spec in checkpoint.specs.items()
+        },
+        "tied": checkpoint.tied,
+        "metadata": dict(checkpoint.metadata),
+    }
+
+
+def _text(checkpoint: Checkpoint) -> str:
+    from ml_switcheroo.report import columns, fold
+
+    specs = checkpoint.specs
+    count = sum(spec.size for spec in specs.values())
+    nbytes = sum(spec.nbytes for spec in specs.values())
+    lines = [
+        f"{checkpoint.path} ({checkpoint.format}): {len(specs)} tensors, {count:,} elements, {nbytes:,} bytes"
+    ]
+    lines += columns(fold((name, str(spec), f"{spec.nbytes:,} bytes") for name, spec in specs.items()))
+    lines += [f"tied (one tensor, several names): {', '.join(names)}" for names in checkpoint.tied]
+    lines += [f"{key}: {value}" for key, value in checkpoint.metadata.items()]
+    return "\n".join(lines)

@@ -1,0 +1,45 @@
+"""The options that several verbs share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["FILE", "as_json", "planning", "show_json", "target"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+target = click.option(
+    "--to", required=True, metavar="TARGET", help="Target: nnx (or flax), linen, jax (flat), numpy."
+)
+
+
+def planning(command: F) -> F:
+    """Add the options that a plan is made from."""
+    for option in (
+        click.option("--dtype", metavar="DTYPE", help="Cast floating-point leaves, such as to bfloat16."),
+        click.option(
+            "--select", metavar="KEY", help="Which state dict, where the file holds several: model_ema."
+        ),
+        click.option("--rules", type=FILE, metavar="FILE", help="Rules for what nothing can know (TOML)."),
+        click.option(
+            "--layers",
+            metavar="FILE:CLASS",
+            help="The PyTorch model's source, read and never executed: model.py:Net.",
+        ),
+        target,
+    ):
+        command = option(command)
+    return command
+
+
+def show_json(record: Any) -> None:
+    """Print a record as JSON on stdout."""
+    click.echo(json.dumps(record, indent=1))

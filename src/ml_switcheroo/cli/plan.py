@@ -1,0 +1,52 @@
+"""The verb ``plan``: what would become of every tensor, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ml_switcheroo.cli.options import FILE, as_json, planning, show_json
+
+__all__ = ["plan"]
+
+
+@click.command()
+@click.argument("checkpoint", type=FILE)
+@planning
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the plan as JSON.")
+@as_json
+def plan(
+    checkpoint: Path,
+    to: str,
+    layers: str | None,
+    rules: Path | None,
+    select: str | None,
+    dtype: str | None,
+    output: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Show what would become of every tensor of CHECKPOINT, and why; only headers are read.
+
+    Each line names the tensor, the leaf it becomes, the kind of its layer, the move ("out in -> in out"
+    is a transpose), and who decided the kind: your rules, the source code, the target, or the state dict
+    itself. Exit code 1 if anything is missing or ambiguous; the rule to write is printed.
+    """
+    from ml_switcheroo.errors import PlanError
+    from ml_switcheroo.formats import open_checkpoint
+    from ml_switcheroo.planner import make_plan
+
+    with open_checkpoint(checkpoint, select=select) as opened:
+        made = make_plan(opened, to=to, layers=layers, rules=rules or (), dtype=dtype)
+    if output is not None:
+        made.save(output)
+    if as_json:
+        show_json(made.to_json())
+    else:
+        click.echo(str(made))
+    try:
+        made.check()
+    except PlanError as error:
+        click.echo(str(error).rpartition("\n")[2], err=True)
+        raise click.exceptions.Exit(error.exit_code) from error

@@ -1,0 +1,96 @@
+"""From file to file: plan, check, and write leaf by leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ml_switcheroo.errors import UsageError
+from ml_switcheroo.formats import open_checkpoint, write_npz, write_safetensors
+from ml_switcheroo.ops import Array
+from ml_switcheroo.plan import Plan
+from ml_switcheroo.planner import make_plan
+from ml_switcheroo.rules import Rule
+from ml_switcheroo.stamp import stamp
+
+__all__ = ["WRITERS", "convert", "is_up_to_date"]
+
+WRITERS = {".safetensors": write_safetensors, ".npz": write_npz}
+
+
+def convert(
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    to: str,
+    layers: Any = None,
+    like: Any = None,
+    rules: Iterable[Rule] | str | Path = (),
+    dtype: str | None = None,
+    select: str | None = None,
+    plan: Plan | None = None,
+    allow_missing: bool = False,
+    allow_unexpected: bool = False,
+) -> Plan:
+    """Convert a checkpoint file; the output appears whole or not at all.
+
+    Args:
+        checkpoint: The PyTorch checkpoint.
+        out: The file to write; its suffix decides the format (``.safetensors`` or ``.npz``).
+        to: Name of the target.
+        layers: What the PyTorch side is, as in :func:`make_plan`.
+        like: What the target side is, as in :func:`make_plan`.
+        rules: The user's rules.
+        dtype: The dtype that floating-point leaves get.
+        select: Which state dict, where the file holds several.
+        plan: A plan made before; then nothing is asked again.
+        allow_missing: Write although leaves of ``like`` are not filled.
+        allow_unexpected: Write although tensors are left over.
+
+    Returns:
+        The plan that was carried out.
+
+    Raises:
+        PlanError: Something is missing, unexpected or ambiguous; nothing was written.
+        UsageError: The suffix of ``out`` names no format.
+    """
+    out = Path(out)
+    if out.suffix not in WRITERS:
+        raise UsageError(f"{out}: the suffix is none of {', '.join(WRITERS)}")
+    with open_checkpoint(checkpoint, select=select) as opened:
+        plan = plan or make_plan(opened, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
+        plan.check(allow_missing=allow_missing, allow_unexpected=allow_unexpected)
+        leaves = plan.apply(opened, partial=True)
+        WRITERS[out.suffix](out, plan.outputs, leaves.stream(), stamp(plan))
+    return plan
+
+
+def is_up_to_date(
+    checkpoint: str | Path, out: str | Path, *, select: str | None = None, **options: Any
+) -> bool:
+    """Tell whether a file is, leaf for leaf and bit for bit, what :func:`convert` would write.
+
+    Args:
+        checkpoint: The PyTorch checkpoint.
+        out: The file that may be there already.
+        select: Which state dict, where the file holds several.
+        options: The other arguments of :func:`convert`.
+    """
+    if not Path(out).exists():
+        return False
+    allowed = {key: options.pop(key) for key in ("allow_missing", "allow_unexpected") if key in options}
+    given = options.pop("plan", None)
+    with open_checkpoint(checkpoint, select=select) as opened, open_checkpoint(out) as there:
+        plan = given or make_plan(opened, **options)
+        plan.check(**allowed)
+        if dict(there.specs) != dict(plan.outputs):
+            return False
+        leaves = plan.apply(opened, partial=True).stream()
+        return all(np.array_equal(_bytes(leaf), _bytes(there[path].read())) for path, leaf in leaves)
+
+
+def _bytes(array: Any) -> Array:
+    return np.ascontiguousarray(np.asarray(array)).reshape(-1).view(np.uint8)

@@ -1,0 +1,145 @@
+"""Make a plan from what a user has at hand: a checkpoint, a model, its source, a target model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ml_switcheroo.draw import Request, draw_plan, dropped_by
+from ml_switcheroo.errors import RuleError, UsageError
+from ml_switcheroo.formats import open_checkpoint
+from ml_switcheroo.match.kinds import from_template
+from ml_switcheroo.moves import Move
+from ml_switcheroo.peel import peel, restored
+from ml_switcheroo.plan import Plan
+from ml_switcheroo.rules import Keep, Rename, Rule, load_rules, match
+from ml_switcheroo.sources import evidence, live, static
+from ml_switcheroo.sources.classify import classify
+from ml_switcheroo.sources.findings import Knowledge
+from ml_switcheroo.sources.stated import from_rules, from_table, module_paths
+from ml_switcheroo.stamp import refuse_converted
+from ml_switcheroo.targets import find_target, template_of
+from ml_switcheroo.tensors import TensorSpec, spec_of
+
+__all__ = ["make_plan", "specs_of"]
+
+
+def make_plan(
+    state: Mapping[str, Any] | str | Path,
+    *,
+    to: str,
+    layers: Any = None,
+    like: Any = None,
+    rules: Iterable[Rule] | str | Path = (),
+    dtype: str | None = None,
+) -> Plan:
+    """Make the plan that moves a checkpoint to a target; no tensor is read for it.
+
+    Args:
+        state: A checkpoint, its path, or a state dict of arrays or tensors.
+        to: Name of the target.
+        layers: What the PyTorch side is: a ``torch.nn.Module``, ``"model.py:Net"`` (read, never
+            executed), or ``{module path: kind or class of torch.nn}``.
+        like: What the target side is: a live model, a tree of arrays or ``ShapeDtypeStruct``, or
+            ``{path: shape}``. Without it the leaves are named after PyTorch's names.
+        rules: The user's rules, or the TOML file they are in.
+        dtype: The dtype that floating-point leaves get; without it (and without one in ``like``)
+            every leaf keeps the bits it has.
+
+    Returns:
+        The plan. What could not be settled stands in it; ``plan.check()`` raises then.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read.
+        RuleError: A rule matches nothing, or two contradict each other.
+        SourceError: The source of ``layers`` cannot be read.
+        UnknownTarget: There is no target of that name.
+        UsageError: Another argument cannot be meant.
+
+    >>> import numpy as np
+    >>> plan = make_plan({"fc.weight": np.zeros((2, 3)), "fc.bias": np.zeros(2)}, to="jax")
+    >>> dict(plan.outputs)
+    {'fc.kernel': float64[3,2], 'fc.bias': float64[2]}
+    """
+    if isinstance(state, str | Path):
+        with open_checkpoint(state) as checkpoint:
+            return make_plan(checkpoint, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
+    target = find_target(to)
+    specs = specs_of(state)
+    refuse_converted(state)
+    rules = load_rules(rules) if isinstance(rules, str | Path) else tuple(rules)
+    template = template_of(like, target)
+    dropped = dropped_by(rules, specs)
+    told = layers is not None
+    peeled = peel(
+        {name: spec for name, spec in specs.items() if name not in dropped},
+        (lambda inner: _count_known(_from_layers(layers, inner), inner)) if told else None,
+    )
+    known = [from_rules(rules, peeled.specs), *([_from_layers(layers, peeled.specs)] if told else [])]
+    if template is not None:
+        known.append(from_template(template, peeled.specs, target.naming, rules))
+    known.append(evidence.read_names(peeled.specs))
+    request = Request(
+        specs=peeled.specs,
+        target=target,
+        knowledge=known,
+        template=template,
+        rules=rules,
+        dtype=dtype,
+        source=str(getattr(state, "path", "")),
+    )
+    plan = draw_plan(request)
+    _all_used(rules, [*peeled.specs, *dropped], plan)
+    plan = restored(plan, peeled, specs)
+    return replace(plan, dropped={**dropped, **plan.dropped})
+
+
+def specs_of(state: Mapping[str, Any]) -> Mapping[str, TensorSpec]:
+    """Return the specs of a checkpoint or state dict, in its order.
+
+    Raises:
+        UsageError: An entry is no tensor; all such are named.
+    """
+    specs = getattr(state, "specs", None)
+    if specs is not None:
+        return dict(specs)
+    odd = [f"{name} ({type(value).__name__})" for name, value in state.items() if not hasattr(value, "shape")]
+    if odd:
+        raise UsageError(f"not a state dict; these entries are no tensors: {', '.join(odd)}")
+    return {name: spec_of(value) for name, value in state.items()}
+
+
+def _from_layers(layers: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
+    """Ask what ``layers=`` names: a table, source code or a live module."""
+    if isinstance(layers, Mapping):
+        return from_table(layers)
+    if isinstance(layers, str | Path):
+        return static.read_layers(str(layers), specs)
+    return live.read_module(layers, specs)
+
+
+def _count_known(knowledge: Knowledge, specs: Mapping[str, TensorSpec]) -> int:
+    """Count the tensors that a source has found."""
+    owners = classify(specs, [knowledge])
+    return sum(len(owner.tensors) for owner in owners if owner.possible)
+
+
+def _all_used(rules: Sequence[Rule], names: Sequence[str], plan: Plan) -> None:
+    """Raise where a rule matches nothing: most often it is misspelled."""
+    modules = list(module_paths(names))
+    leaves = [*plan.outputs, *plan.kept, *plan.missing]
+    unused = [rule for rule in rules if not _matches(rule, modules, leaves)]
+    if unused:
+        listed = "\n".join(f"  {rule}" for rule in unused)
+        raise RuleError(f"rules that match nothing:\n{listed}\nCorrect or delete them.")
+
+
+def _matches(rule: Rule, modules: Sequence[str], leaves: Sequence[str]) -> bool:
+    if isinstance(rule, Rename):
+        return any(rule.apply(path) is not None for path in modules)
+    if isinstance(rule, Move):
+        return all(name in modules for name in rule.sources)
+    names = leaves if isinstance(rule, Keep) else modules
+    return any(match(rule.pattern, name) is not None for name in names)

@@ -1,0 +1,198 @@
+"""What a live ``torch.nn.Module`` says of its own tensors.
+
+Torch is never imported here: whoever has a module has torch. Modules on the meta device do as well
+as any: nothing is read but classes, attributes and names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from ml_switcheroo.errors import UsageError
+from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
+from ml_switcheroo.sources.findings import Finding, Knowledge
+from ml_switcheroo.sources.static.mirror import follow_live
+from ml_switcheroo.tensors import TensorSpec
+
+__all__ = ["read_module"]
+
+_CONTAINERS: Mapping[str, str] = MappingProxyType(
+    {
+        "Sequential": "sequential",
+        "ModuleList": "list",
+        "ModuleDict": "dict",
+        "ParameterList": "list",
+        "ParameterDict": "dict",
+    }
+)
+
+_WRAPPERS: Mapping[str, str] = MappingProxyType(
+    {
+        "DataParallel": "module",
+        "DistributedDataParallel": "module",
+        "OptimizedModule": "_orig_mod",
+        "FullyShardedDataParallel": "_fsdp_wrapped_module",
+        "CheckpointWrapper": "_checkpoint_wrapped_module",
+    }
+)
+"""Modules of torch that stand around another one, and the name they keep it under."""
+
+
+def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
+    """Read what the layers of a live model are.
+
+    A module counts as what its exact class is; a subclass of a torch layer counts as that layer.
+    Wrappers (``DataParallel``, ``torch.compile``, FSDP ...) are seen through, whether or not the
+    checkpoint's names mention them.
+
+    Args:
+        model: A ``torch.nn.Module``, on any device, meta included.
+        specs: The checkpoint: shape and dtype by tensor name.
+
+    Returns:
+        What the module says, of names the checkpoint has.
+
+    Raises:
+        UsageError: ``model`` is no torch module.
+    """
+    if not any(_name(cls) == "Module" for cls in type(model).__mro__):
+        raise UsageError(f"expected a torch.nn.Module, found {type(model).__qualname__}")
+    owners = {name.rpartition(".")[0] for name in specs}
+    paths = {
+        ".".join(parts[:end])
+        for name in owners
+        for parts in [name.split(".")]
+        for end in range(len(parts) + 1)
+    }
+    flattens = follow_live(_unwrapped(model))
+    findings: dict[str, Finding] = {}
+    containers: dict[str, str] = {}
+    tensors: dict[int, list[str]] = {}
+    owned: set[str] = set()
+    for path, module in _walk(model, ("",)):
+        if path not in paths:
+            continue
+        cls, kind = _kind(module)
+        if cls in _CONTAINERS:
+            containers[path] = _CONTAINERS[cls]
+        slots = LAYERS[kind].slots if kind else {}
+        if kind and path not in owned and (path in owners or any("." in slot for slot in slots)):
+            finding = Finding(
+                kind, "live", _reason(module, cls), args=MappingProxyType(_arguments(module, kind))
+            )
+            flatten = flattens.get(id(module)) if kind == "linear" else None
+            findings[path] = replace(finding, flatten=flatten) if flatten else finding
+            owned.update(_join(path, slot.rpartition(".")[0]) for slot in slots if "." in slot)
+        for slot, tensor, own_kind in _tensors(module):
+            name = _join(path, slot)
+            if name not in specs:
+                continue
+            tensors.setdefault(id(tensor), []).append(name)
+            if slot not in slots and path not in owned and not _reparametrizes(path):
+                findings[name] = Finding(own_kind, "live", f"a {own_kind} of {type(module).__qualname__}")
+    tied = tuple(tuple(names) for names in tensors.values() if len(names) > 1)
+    return Knowledge(
+        MappingProxyType(findings),
+        containers=MappingProxyType(containers),
+        tied=tied,
+        notes=_notes(findings, specs),
+    )
+
+
+def _name(cls: type) -> str:
+    """Return the name of a class of torch; empty for anybody else's."""
+    return cls.__name__ if cls.__module__.partition(".")[0] == "torch" else ""
+
+
+def _join(path: str, part: str) -> str:
+    return f"{path}.{part}" if path and part else path or part
+
+
+def _walk(module: Any, paths: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Yield every module with each path that may stand for it; shared modules come once a path."""
+    inside = next(
+        (_WRAPPERS[name] for cls in type(module).__mro__ if (name := _name(cls)) in _WRAPPERS), None
+    )
+    if inside is not None and getattr(module, inside, None) is not None:
+        both = (*paths, *(_join(path, inside) for path in paths))
+        yield from _walk(getattr(module, inside), both)
+        return
+    for path in paths:
+        yield path, module
+    for name, child in module.named_children() if not _shares(module) else module._modules.items():
+        if child is not None:
+            yield from _walk(child, tuple(_join(path, name) for path in paths))
+
+
+def _shares(module: Any) -> bool:
+    """Tell whether two names of a module hold the same child (``named_children`` drops one)."""
+    children = [id(child) for child in module._modules.values() if child is not None]
+    return len(children) != len(set(children))
+
+
+def _kind(module: Any) -> tuple[str, str]:
+    """Return the torch class that a module is or derives from, and its kind; empty where none."""
+    for cls in type(module).__mro__:
+        name = _name(cls)
+        if name in KIND_OF_CLASS or name in _CONTAINERS:
+            return name, KIND_OF_CLASS.get(name, "")
+        if (
+            name
+            and name != "Module"
+            and name.lstrip("_") == name
+            and cls.__module__.startswith("torch.nn.modules")
+        ):
+            return name, ""
+    return "", ""
+
+
+def _reason(module: Any, cls: str) -> str:
+    own = type(module).__qualname__
+    return f"nn.{cls}" if own == cls else f"{own}, a nn.{cls}"
+
+
+def _arguments(module: Any, kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in LAYERS[kind].args:
+        value = getattr(module, name, None)
+        if name == "bias" and not isinstance(value, bool):
+            found[name] = value is not None
+        elif isinstance(value, bool | int | float | str):
+            found[name] = value
+        elif isinstance(value, tuple | list) and all(isinstance(item, int) for item in value):
+            found[name] = tuple(value)
+    return found
+
+
+def _tensors(module: Any) -> Iterator[tuple[str, Any, str]]:
+    for name, tensor in module._parameters.items():
+        if tensor is not None:
+            yield name, tensor, "parameter"
+    for name, tensor in module._buffers.items():
+        if tensor is not None and name not in module._non_persistent_buffers_set:
+            yield name, tensor, "buffer"
+
+
+def _reparametrizes(path: str) -> bool:
+    return "parametrizations" in path.split(".")
+
+
+def _notes(findings: Mapping[str, Finding], specs: Mapping[str, TensorSpec]) -> tuple[str, ...]:
+    if specs and not findings:
+        return (f"The live module has none of the checkpoint's {len(specs)} tensors.",)
+    return ()
+
+
+def _inside(module: Any) -> str:
+    """Return the name under which a wrapper keeps what it wraps; empty for any other module."""
+    name = next((_WRAPPERS[name] for cls in type(module).__mro__ if (name := _name(cls)) in _WRAPPERS), "")
+    return name if name and getattr(module, name, None) is not None else ""
+
+
+def _unwrapped(module: Any) -> Any:
+    while name := _inside(module):
+        module = getattr(module, name)
+    return module

@@ -1,0 +1,209 @@
+"""Attributes: reading and setting them, on whatever has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml_switcheroo.sources.static.classes import find
+from ml_switcheroo.sources.static.containers import find_key
+from ml_switcheroo.sources.static.files import Source
+from ml_switcheroo.sources.static.frames import present
+from ml_switcheroo.sources.static.imports import external, member_of
+from ml_switcheroo.sources.static.machine import Machine
+from ml_switcheroo.sources.static.methods import METHODS, pure_method
+from ml_switcheroo.sources.static.values import (
+    ABSENT,
+    UNKNOWN,
+    Arguments,
+    Bound,
+    Builtin,
+    Class,
+    External,
+    Function,
+    Instance,
+    Partial,
+    Raised,
+    Super,
+    Tensor,
+    Text,
+    Value,
+    join,
+)
+
+__all__ = ["READERS", "WRITERS", "bound_to"]
+
+
+def bound_to(machine: Machine, value: Value, owner: Value, instance: bool) -> Value:
+    """Return a class attribute as it is seen through its owner."""
+    if isinstance(value, Builtin) and value.name in ("property", "staticmethod", "classmethod"):
+        inner = value.owner
+        if value.name == "staticmethod":
+            return inner
+        if value.name == "classmethod":
+            return Bound(inner, owner.cls if isinstance(owner, Instance) else owner)
+        return machine.call(inner, Arguments([owner])) if instance else UNKNOWN
+    if isinstance(value, Function) and instance:
+        return Bound(value, owner)
+    return present(value)
+
+
+def _instance(machine: Machine, owner: Instance, name: str) -> Value:
+    found = find_key(owner.attrs, name)
+    if found is not ABSENT:
+        return present(found)
+    if name in ("__class__", "__dict__"):
+        return owner.cls if name == "__class__" else owner.attrs
+    value, cls = find(owner.cls, name)
+    if isinstance(cls, Class):
+        return bound_to(machine, value, owner, instance=True)
+    if isinstance(cls, External):
+        return machine.tables.externals["member"].run(machine, owner, cls.name, name)
+    if cls is not None or owner.open:
+        return UNKNOWN
+    getter, where = find(owner.cls, "__getattr__")
+    if isinstance(where, Class):
+        return machine.call(getter, Arguments([owner, name]))
+    raise Raised("AttributeError", name)
+
+
+def _class(machine: Machine, owner: Class, name: str) -> Value:
+    if name in ("__name__", "__qualname__"):
+        return owner.name
+    if name == "__mro__":
+        return owner.mro
+    if name == "__bases__":
+        return owner.bases
+    if name == "__members__":
+        return {key: item for key, item in owner.attrs.items() if isinstance(item, Instance)}
+    value, cls = find(owner, name)
+    if isinstance(cls, Class):
+        return bound_to(machine, value, owner, instance=False)
+    if isinstance(cls, External):
+        return external(machine, f"{cls.name}.{name}")
+    if cls is not None or name.startswith("__"):
+        return UNKNOWN
+    raise Raised("AttributeError", name)
+
+
+def _super(machine: Machine, owner: Super, name: str) -> Value:
+    instance = isinstance(owner.owner, Instance)
+    cls = owner.owner.cls if instance else owner.owner
+    value, where = find(cls, name, owner.start)
+    if isinstance(where, Class):
+        return bound_to(machine, value, owner.owner, instance)
+    if isinstance(where, External) and instance:
+        if name == "__init__":
+            return Builtin(where.name, _constructor(where.name), owner.owner)
+        return machine.tables.externals["member"].run(machine, owner.owner, where.name, name)
+    if where is not None and instance and name == "__init__":
+        owner.owner.open = True
+    return UNKNOWN if where is not None or not instance else Builtin(name, _nothing)
+
+
+def _constructor(name: str) -> Any:
+    def run(machine: Machine, args: Arguments) -> Value:
+        inner = Arguments(args.positional[1:], args.keyword, args.open_positional, args.open_keyword)
+        return machine.tables.externals["construct"].run(machine, args.positional[0], name, inner)
+
+    return run
+
+
+def _nothing(machine: Machine, args: Arguments) -> Value:
+    return None
+
+
+def _source(machine: Machine, owner: Source, name: str) -> Value:
+    value = member_of(machine, owner, name)
+    if value is ABSENT:
+        raise Raised("AttributeError", name)
+    return present(value)
+
+
+def _external(machine: Machine, owner: External, name: str) -> Value:
+    if name in ("__name__", "__qualname__"):
+        return owner.name.rpartition(".")[2]
+    source = machine.library.module(f"{owner.name}.{name}") if owner.name[0].islower() else None
+    return source if source is not None else external(machine, f"{owner.name}.{name}")
+
+
+def _function(machine: Machine, owner: Function, name: str) -> Value:
+    if name in ("__name__", "__qualname__"):
+        return owner.name
+    if name == "__module__":
+        return owner.source.label
+    return owner.attrs.get(name, UNKNOWN)
+
+
+def _bound(machine: Machine, owner: Bound, name: str) -> Value:
+    if name == "__func__":
+        return owner.function
+    return owner.owner if name == "__self__" else machine.read(owner.function, name)
+
+
+def _partial(machine: Machine, owner: Partial, name: str) -> Value:
+    parts = {"func": owner.function, "args": tuple(owner.args.positional), "keywords": owner.args.keyword}
+    return parts.get(name, UNKNOWN)
+
+
+def _builtin(machine: Machine, owner: Builtin, name: str) -> Value:
+    return owner.name if name == "__name__" else external(machine, f"builtins.{owner.name}.{name}")
+
+
+def _tensor(machine: Machine, owner: Tensor, name: str) -> Value:
+    return machine.tables.externals["tensor"].run(machine, owner, name)
+
+
+def _native(machine: Machine, owner: Value, name: str) -> Value:
+    method = METHODS.get(type(owner), {}).get(name)
+    if method is not None:
+        return Builtin(name, method, owner)
+    if isinstance(owner, str | int | float | bytes | tuple | frozenset | complex | range | list | dict | set):
+        return pure_method(owner, name)
+    if owner is None:
+        raise Raised("AttributeError", name)
+    return UNKNOWN
+
+
+def _write_instance(machine: Machine, owner: Instance, name: Value, value: Value) -> None:
+    key = name if isinstance(name, str | Text) else Text((None,))
+    setter = find(owner.cls, name)[0] if isinstance(name, str) else ABSENT
+    if isinstance(setter, Builtin) and setter.name == "property":
+        return
+    if isinstance(key, Text) and machine.heap.count:
+        machine.counts[key] = machine.heap.count
+    machine.heap.touch(owner.attrs)
+    vague = isinstance(key, Text) and key in owner.attrs
+    owner.attrs[key] = join([owner.attrs[key], value]) if vague else value
+
+
+def _write_attrs(machine: Machine, owner: Class | Function, name: Value, value: Value) -> None:
+    if isinstance(name, str):
+        machine.heap.touch(owner.attrs)
+        owner.attrs[name] = value
+
+
+def _write_super(machine: Machine, owner: Super, name: Value, value: Value) -> None:
+    if isinstance(owner.owner, Instance):
+        _write_instance(machine, owner.owner, name, value)
+
+
+READERS: dict[type, Any] = {
+    Instance: _instance,
+    Class: _class,
+    Super: _super,
+    Source: _source,
+    External: _external,
+    Function: _function,
+    Bound: _bound,
+    Partial: _partial,
+    Builtin: _builtin,
+    Tensor: _tensor,
+    object: _native,
+}
+
+WRITERS: dict[type, Any] = {
+    Instance: _write_instance,
+    Class: _write_attrs,
+    Function: _write_attrs,
+    Super: _write_super,
+}

@@ -1,0 +1,248 @@
+"""Classes: making them, their method resolution order, and their instances."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ml_switcheroo.sources.static.frames import Frame
+from ml_switcheroo.sources.static.values import (
+    ABSENT,
+    UNKNOWN,
+    Arguments,
+    Builtin,
+    Class,
+    External,
+    Function,
+    Instance,
+    OneOf,
+    OpenDict,
+    Raised,
+    Unknown,
+    Value,
+    options,
+)
+
+if TYPE_CHECKING:
+    from ml_switcheroo.sources.static.machine import Machine
+
+__all__ = ["decorated", "find", "instantiate", "is_subclass", "lineage", "make_class", "new_instance"]
+
+OBJECT = External("builtins.object")
+
+
+def make_class(machine: Machine, node: ast.ClassDef, frame: Frame) -> Class:
+    """Run a class statement."""
+    bases = tuple(machine.evaluate(base, frame) for base in node.bases if not isinstance(base, ast.Starred))
+    bases = tuple(option for base in bases for option in options(base)[:1])
+    names: dict[Any, Value] = machine.heap.new({})
+    made = Class(node.name, node, frame.source, bases, names)
+    inner = Frame(names, frame.source, frame if frame.names is not frame.source.values else None, body=True)
+    inner.owner = made
+    machine.run(node.body, inner)
+    made.mro = _linear(made)
+    fields = [
+        s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
+    ]
+    inherited = [name for base in reversed(made.mro[1:]) if isinstance(base, Class) for name in base.fields]
+    made.fields = tuple(dict.fromkeys([*inherited, *fields]))
+    made.dataclass = any(isinstance(base, External) and base.name == "typing.NamedTuple" for base in made.mro)
+    if any(isinstance(base, External) and base.name.startswith("enum.") for base in made.mro):
+        _make_members(machine, made)
+    return made
+
+
+def _make_members(machine: Machine, made: Class) -> None:
+    for name, value in list(made.attrs.items()):
+        if not isinstance(value, Function | Builtin) and not str(name).startswith("_"):
+            member = new_instance(machine, made)
+            member.attrs.update({"name": name, "value": value})
+            made.attrs[name] = member
+
+
+def lineage(cls: Value) -> tuple[Value, ...]:
+    """Return a class with everything it derives from, in the order of attribute look-up."""
+    if isinstance(cls, Class):
+        return cls.mro
+    return (cls,)
+
+
+def _linear(made: Class) -> tuple[Value, ...]:
+    """C3 linearisation; where it has no answer, depth first."""
+    sequences = [list(lineage(base)) for base in made.bases] + [list(made.bases)]
+    order: list[Value] = [made]
+    while sequences := [sequence for sequence in sequences if sequence]:
+        for sequence in sequences:
+            head = sequence[0]
+            if not any(_contains(other[1:], head) for other in sequences):
+                break
+        else:
+            head = sequences[0][0]
+        order.append(head)
+        sequences = [[one for one in sequence if not _is(one, head)] for sequence in sequences]
+    return tuple(order)
+
+
+def _is(left: Value, right: Value) -> bool:
+    return left is right or (isinstance(left, External) and left == right)
+
+
+def _contains(sequence: Sequence[Value], value: Value) -> bool:
+    return any(_is(one, value) for one in sequence)
+
+
+def find(cls: Value, name: str, behind: Class | None = None) -> tuple[Value, Value]:
+    """Return an attribute of a class and the class that has it; ``(ABSENT, None)`` where none has.
+
+    An unknown base may have anything: ``(UNKNOWN, base)``. A base of a package that is not read
+    answers with itself: ``(ABSENT, External)`` stands for "ask that package".
+    """
+    order = lineage(cls)
+    if behind is not None:
+        order = order[next((i for i, one in enumerate(order) if one is behind), -1) + 1 :]
+    for one in order:
+        if isinstance(one, Class) and name in one.attrs:
+            return one.attrs[name], one
+        if isinstance(one, External) and one.name not in _BARE:
+            return ABSENT, one
+        if isinstance(one, Unknown | OneOf):
+            return UNKNOWN, one
+    return ABSENT, None
+
+
+_BARE = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol", "typing.NamedTuple"})
+
+
+def is_subclass(machine: Machine, cls: Value, base: Value) -> bool | None:
+    """Tell whether ``issubclass(cls, base)``; None where nobody knows."""
+    if isinstance(base, tuple | list):
+        answers = [is_subclass(machine, cls, one) for one in base]
+        return True if True in answers else (None if None in answers else False)
+    if not isinstance(base, Class | External | Builtin):
+        return None
+    vague = False
+    for one in lineage(cls):
+        if _is(one, base) or one is base:
+            return True
+        if isinstance(one, External) and isinstance(base, External):
+            answer = machine.tables.externals["is_subclass"].run(one.name, base.name)
+            if answer:
+                return True
+            vague = vague or answer is None
+        elif isinstance(one, Unknown | OneOf):
+            vague = True
+    return None if vague else False
+
+
+def new_instance(machine: Machine, cls: Value) -> Instance:
+    """Return an instance whose constructor has not run."""
+    made = Instance(cls, site=machine.sites[-1] if machine.sites else None)
+    machine.heap.new(made.attrs)
+    machine.heap.new(made.marks)
+    return made
+
+
+def instantiate(machine: Machine, cls: Class, args: Arguments) -> Value:
+    """Make an instance and run its constructor."""
+    made = new_instance(machine, cls)
+    maker, _ = find(cls, "__new__")
+    if isinstance(maker, Function):
+        value = machine.call(maker, args.after(cls))
+        if not isinstance(value, Instance):
+            return value
+        made = value
+    construct(machine, made, args)
+    return made
+
+
+def construct(machine: Machine, made: Instance, args: Arguments, behind: Class | None = None) -> None:
+    """Run ``__init__``, looked up behind ``behind``."""
+    method, owner = find(made.cls, "__init__", behind)
+    if method is not ABSENT and isinstance(owner, Class):
+        machine.call(method, args.after(made))
+    elif isinstance(owner, External):
+        machine.tables.externals["construct"].run(machine, made, owner.name, args)
+    elif owner is not None:
+        made.open = True
+    elif isinstance(made.cls, Class) and made.cls.fields:
+        _fill_fields(machine, made, made.cls, args)
+
+
+def _fill_fields(machine: Machine, made: Instance, cls: Class, args: Arguments) -> None:
+    machine.heap.touch(made.attrs)
+    for index, name in enumerate(cls.fields):
+        default, _ = find(cls, name)
+        value = args.get(index, name, ABSENT)
+        if value is ABSENT:
+            value = _default(machine, default)
+        if value is ABSENT:
+            raise Raised("TypeError", f"{cls.name} needs {name}")
+        made.attrs[name] = value
+    unknown = set(args.keyword) - set(cls.fields)
+    if unknown and cls.dataclass:
+        raise Raised("TypeError", f"{cls.name} has no {', '.join(sorted(unknown))}")
+    method, owner = find(cls, "__post_init__")
+    if isinstance(owner, Class):
+        machine.call(method, Arguments([made]))
+
+
+def _default(machine: Machine, default: Value) -> Value:
+    if isinstance(default, Instance) and default.cls == External("dataclasses.field"):
+        if "default_factory" in default.args:
+            return machine.call(default.args["default_factory"], Arguments())
+        return default.args.get("default", ABSENT)
+    return default
+
+
+_PLAIN_DECORATORS = frozenset({"property", "staticmethod", "classmethod", "cached_property"})
+
+
+def decorated(machine: Machine, decorators: list[ast.expr], made: Value, frame: Frame) -> Value:
+    """Apply the decorators that change what a function or class is; others are taken to keep it."""
+    for node in reversed(decorators):
+        call = node.func if isinstance(node, ast.Call) else node
+        name = call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "")
+        if name in _PLAIN_DECORATORS:
+            kind = "property" if name == "cached_property" else name
+            made = Builtin(kind, _undecorated, made)
+        elif name == "dataclass" and isinstance(made, Class):
+            made.dataclass = True
+        elif isinstance(call, ast.Attribute) and name in ("setter", "getter", "deleter"):
+            return frame.names.get(getattr(made, "name", ""), made)
+        elif isinstance(made, Function | Class):
+            _register(machine, node, made, frame)
+    return made
+
+
+def _register(machine: Machine, node: ast.expr, made: Value, frame: Frame) -> None:
+    """Run a decorator of the user's own for what it does (filling a registry), not for its result."""
+    if not isinstance(node, ast.Call) or frame.body:
+        return
+    try:
+        decorator = machine.evaluate(node, frame)
+        if isinstance(decorator, Function | Instance) and _registers(decorator):
+            machine.call(decorator, Arguments([made]))
+    except Raised:
+        return
+
+
+def _registers(decorator: Value) -> bool:
+    """Tell whether a decorator's own body stores something by key: ``REGISTRY[name] = cls``."""
+    body = decorator.node.body if isinstance(decorator, Function) else []
+    statements = body if isinstance(body, list) else []
+    return any(
+        isinstance(target, ast.Subscript)
+        for statement in statements
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+    )
+
+
+def _undecorated(machine: Machine, args: Arguments) -> Value:
+    return UNKNOWN
+
+
+def open_keywords(machine: Machine, known: dict[str, Value]) -> Value:
+    """Return the dictionary of ``**kwargs`` of which only some keys are known."""
+    return machine.heap.new(OpenDict(known))

@@ -1,0 +1,344 @@
+"""Lists, dictionaries and torch's containers: their items, by position, key or name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ml_switcheroo.sources.static.heap import plain
+from ml_switcheroo.sources.static.values import (
+    ABSENT,
+    UNKNOWN,
+    Arguments,
+    Class,
+    Instance,
+    Maybe,
+    OneOf,
+    OpenDict,
+    Raised,
+    Repeat,
+    Tensor,
+    Text,
+    Unknown,
+    Value,
+    join,
+    known,
+    same,
+)
+
+if TYPE_CHECKING:
+    from ml_switcheroo.sources.static.machine import Machine
+
+__all__ = [
+    "ANY",
+    "add_item",
+    "children",
+    "expand",
+    "find_key",
+    "member",
+    "remove_item",
+    "store_item",
+    "subscript",
+]
+
+ANY = Text((None,))
+"""A key of which nothing is known."""
+
+_LONGEST = 20_000
+
+
+def children(instance: Instance) -> list[Value]:
+    """Return the children of a container, those named by position first."""
+    return [*(instance.items or ()), *(v for v in instance.attrs.values() if isinstance(v, Instance))]
+
+
+def expand(machine: Machine, value: Value) -> list[Value] | None:
+    """Return the items of an iterable; None where they are unknown."""
+    if isinstance(value, list | tuple | set | frozenset | str | bytes):
+        return list(value)
+    if isinstance(value, range):
+        return list(value) if len(value) <= _LONGEST else None
+    if isinstance(value, OpenDict):
+        return [*value, Repeat(UNKNOWN)]
+    if isinstance(value, dict):
+        return [key if not isinstance(key, Text) else Repeat(key) for key in value]
+    if isinstance(value, Tensor):
+        return _rows(value)
+    if isinstance(value, OneOf):
+        return _expand_choices(machine, value)
+    if isinstance(value, Class):
+        return [
+            item for item in value.attrs.values() if isinstance(item, Instance) and item.cls is value
+        ] or None
+    if isinstance(value, Instance):
+        return _expand_instance(machine, value)
+    return None
+
+
+def _rows(tensor: Tensor) -> list[Value] | None:
+    if tensor.shape and isinstance(tensor.shape[0], int) and 0 < tensor.shape[0] <= _LONGEST:
+        return [Tensor(tensor.shape[1:])] * tensor.shape[0]
+    return None
+
+
+def _expand_choices(machine: Machine, value: OneOf) -> list[Value] | None:
+    found: list[list[Value]] = []
+    for choice in value.choices:
+        if choice is None or choice is ABSENT:
+            continue
+        items = expand(machine, choice)
+        if items is None:
+            return None
+        found.append(items)
+    if found and all(len(items) == len(found[0]) and plain(items) for items in found):
+        return [join(column) for column in zip(*found, strict=True)]
+    kept = [item if isinstance(item, Repeat) else Maybe(_bare(item)) for items in found for item in items]
+    return kept if len(kept) < 64 else None
+
+
+def _bare(item: Value) -> Value:
+    return item.value if isinstance(item, Maybe | Repeat) else item
+
+
+def _expand_instance(machine: Machine, value: Instance) -> list[Value] | None:
+    if value.items is not None:
+        return [*value.items, *(v for k, v in value.attrs.items() if k in value.marks.get("named", ()))]
+    if value.torch in ("ModuleDict", "ParameterDict"):
+        return [key if not isinstance(key, Text) else Repeat(key) for key in value.attrs]
+    method = machine.read(value, "__iter__")
+    if isinstance(method, Unknown):
+        return None
+    items = machine.call(method, Arguments())
+    return items if isinstance(items, list) else None
+
+
+def find_key(owner: dict[Any, Value], key: Value) -> Value:
+    """Return what a dictionary holds under a key; ABSENT where it has none."""
+    if isinstance(key, Unknown) or (isinstance(key, Text) and key not in owner):
+        return join(owner.values()) if owner and not isinstance(owner, OpenDict) else UNKNOWN
+    try:
+        if key in owner:
+            return owner[key]
+    except TypeError:
+        return UNKNOWN
+    fitting = [value for name, value in owner.items() if isinstance(name, Text) and fits(name, key)]
+    if fitting:
+        return join(fitting)
+    return UNKNOWN if isinstance(owner, OpenDict) else ABSENT
+
+
+def fits(pattern: Text, key: Value) -> bool:
+    """Tell whether a partly known string may be ``key``."""
+    if pattern is ANY or pattern == ANY:
+        return True
+    if not isinstance(key, str):
+        return False
+    first, last = pattern.parts[0], pattern.parts[-1]
+    if (first and not key.startswith(first)) or (last and not key.endswith(last)):
+        return False
+    place = 0
+    for part in pattern.parts:
+        if part is None:
+            continue
+        found = key.find(part, place)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return True
+
+
+def member(machine: Machine, item: Value, owner: Value) -> bool | None:
+    """Tell whether ``item in owner``; None where nobody knows."""
+    if isinstance(owner, Instance):
+        owner = owner.attrs if owner.items is None else UNKNOWN
+    if isinstance(owner, OpenDict):
+        return True if known(item) and _hashed(item, owner) else None
+    if isinstance(owner, dict | set | frozenset):
+        if isinstance(item, Unknown | Text):
+            return None if owner else False
+        if _hashed(item, owner):
+            return True
+        return None if any(isinstance(key, Text) for key in owner) else False
+    if isinstance(owner, str):
+        return item in owner if isinstance(item, str) else None
+    if isinstance(owner, list | tuple):
+        if any(same(item, one) for one in owner):
+            return True
+        vague = isinstance(item, Unknown | Text) or any(
+            isinstance(o, Unknown | OneOf | Maybe | Repeat) for o in owner
+        )
+        return None if vague and owner else False
+    return None
+
+
+def _hashed(item: Value, owner: Any) -> bool:
+    try:
+        return item in owner
+    except TypeError:
+        return False
+
+
+def subscript(machine: Machine, owner: Value, index: Value) -> Value:
+    """Return ``owner[index]``.
+
+    Raises:
+        Raised: KeyError or IndexError.
+    """
+    if isinstance(owner, Unknown):
+        plainly = isinstance(index, int | str) and owner.symbol
+        return machine.unknown(f"{owner.symbol}[{index!r}]") if plainly else UNKNOWN
+    if isinstance(owner, Tensor):
+        return machine.tables.calls[Tensor](machine, ("[]", owner, index), Arguments())
+    if isinstance(owner, dict):
+        found = find_key(owner, index)
+        if found is ABSENT:
+            raise Raised("KeyError", repr(index))
+        return found
+    if isinstance(owner, list | tuple | str | range):
+        return _at(machine, owner, index)
+    if isinstance(owner, Instance):
+        return _at_instance(machine, owner, index)
+    if isinstance(owner, Class):
+        return find_key(owner.attrs, index)
+    return UNKNOWN
+
+
+def _at(machine: Machine, owner: Any, index: Value) -> Value:
+    if isinstance(index, slice):
+        return _cut(machine, owner, index)
+    if isinstance(index, bool) or not isinstance(index, int):
+        items = [_bare(item) for item in owner]
+        return join(items) if isinstance(index, Unknown) and items and not isinstance(owner, str) else UNKNOWN
+    if not isinstance(owner, str | range) and not plain(owner):
+        return _at_vague(list(owner), index)
+    if not -len(owner) <= index < len(owner):
+        raise Raised("IndexError", str(index))
+    return owner[index]
+
+
+def _at_vague(owner: Sequence[Value], index: int) -> Value:
+    """Return an item of a list some of whose items may be missing or many."""
+    ordered = owner if index >= 0 else owner[::-1]
+    position = index if index >= 0 else -index - 1
+    found = []
+    for place, item in enumerate(ordered):
+        if (
+            isinstance(item, Repeat)
+            or place <= position
+            or any(isinstance(o, Repeat) for o in ordered[:place])
+        ):
+            sure = plain(ordered[:place])
+            if (not sure or place == position) or isinstance(item, Repeat):
+                found.append(_bare(item))
+        if place >= position and plain(ordered[: place + 1]):
+            break
+    return join(found) if found else UNKNOWN
+
+
+def _cut(machine: Machine, owner: Any, index: slice) -> Value:
+    whole = index == slice(None, None, None)
+    if not known(index) or not (whole or isinstance(owner, str | range) or plain(owner)):
+        if isinstance(owner, str | range):
+            return UNKNOWN
+        loose = [item if isinstance(item, Repeat) else Maybe(_bare(item)) for item in owner]
+        return machine.heap.new(loose)
+    try:
+        result = owner[index]
+    except (TypeError, ValueError) as error:
+        raise Raised(type(error).__name__, str(error)) from error
+    return machine.heap.new(result) if isinstance(result, list) else result
+
+
+def _at_instance(machine: Machine, owner: Instance, index: Value) -> Value:
+    if owner.items is not None:
+        if isinstance(index, slice):
+            made = Instance(owner.cls, torch=owner.torch, site=owner.site)
+            made.items = machine.heap.new(_cut(machine, children(owner), index))
+            machine.heap.new(made.attrs)
+            return made
+        if isinstance(index, str):
+            return find_key(owner.attrs, index)
+        return _at(machine, children(owner), index)
+    if owner.torch in ("ModuleDict", "ParameterDict"):
+        found = find_key(owner.attrs, index)
+        if found is ABSENT:
+            raise Raised("KeyError", repr(index))
+        return found
+    method = machine.read(owner, "__getitem__")
+    return UNKNOWN if isinstance(method, Unknown) else machine.call(method, Arguments([index]))
+
+
+def add_item(machine: Machine, owner: list[Value], value: Value, place: int | None = None) -> None:
+    """Append (or insert) an item; in a loop of unknown length it counts as repeated."""
+    item = value
+    if machine.heap.repeats(owner) and not isinstance(value, Repeat):
+        item = Repeat(_bare(value), machine.heap.count)
+    machine.heap.touch(owner)
+    owner.insert(len(owner) if place is None else place, item)
+
+
+def store_item(machine: Machine, owner: Value, key: Value, value: Value) -> None:
+    """Do ``owner[key] = value``."""
+    if isinstance(owner, Instance):
+        if owner.items is not None:
+            store_item(machine, owner.items, key, value)
+        elif owner.torch in ("ModuleDict", "ParameterDict"):
+            store_item(machine, owner.attrs, key, value)
+        else:
+            method = machine.read(owner, "__setitem__")
+            machine.call(method, Arguments([key, value]))
+    elif isinstance(owner, list):
+        _store_in_list(machine, owner, key, value)
+    elif isinstance(owner, dict):
+        _store_in_dict(machine, owner, key, value)
+
+
+def _store_in_dict(machine: Machine, owner: dict[Any, Value], key: Value, value: Value) -> None:
+    machine.heap.touch(owner)
+    if isinstance(key, OneOf):
+        for choice in key.choices:
+            _store_in_dict(machine, owner, choice, join([value, find_key(owner, choice)]))
+        return
+    if isinstance(key, Unknown | Instance | Tensor):
+        key = ANY
+    try:
+        owner[key] = join([owner[key], value]) if isinstance(key, Text) and key in owner else value
+    except TypeError:
+        owner[ANY] = join([owner.get(ANY, value), value])
+
+
+def _store_in_list(machine: Machine, owner: list[Value], key: Value, value: Value) -> None:
+    machine.heap.touch(owner)
+    if isinstance(key, int) and plain(owner):
+        if not -len(owner) <= key < len(owner):
+            raise Raised("IndexError", str(key))
+        owner[key] = value
+    elif isinstance(key, slice) and known(key) and plain(owner):
+        items = expand(machine, value)
+        owner[key] = [Repeat(UNKNOWN)] if items is None else items
+    else:
+        owner[:] = [_either(item, value) for item in owner]
+
+
+def _either(item: Value, value: Value) -> Value:
+    joined = join([_bare(item), value])
+    return type(item)(joined) if isinstance(item, Maybe | Repeat) else joined
+
+
+def remove_item(machine: Machine, owner: Value, key: Value) -> None:
+    """Do ``del owner[key]``."""
+    place = owner
+    if isinstance(owner, Instance):
+        place = owner.attrs if owner.items is None else owner.items
+    if not isinstance(place, list | dict):
+        return
+    machine.heap.touch(place)
+    if isinstance(place, dict):
+        place.pop(key, None) if known(key) else None
+    elif known(key) and plain(place):
+        try:
+            del place[key]
+        except IndexError as error:
+            raise Raised("IndexError", str(key)) from error
+    else:
+        place[:] = [item if isinstance(item, Repeat) else Maybe(_bare(item)) for item in place]

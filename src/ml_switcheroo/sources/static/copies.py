@@ -1,0 +1,119 @@
+"""Copies of values: the modules copy and dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ml_switcheroo.sources.static.classes import new_instance
+from ml_switcheroo.sources.static.values import (
+    UNKNOWN,
+    Arguments,
+    Class,
+    External,
+    Instance,
+    Maybe,
+    Repeat,
+    Tensor,
+    Value,
+    join,
+    options,
+)
+
+if TYPE_CHECKING:
+    from ml_switcheroo.sources.static.machine import Machine
+
+__all__ = ["COPIES"]
+
+
+def _deepcopy(machine: Machine, args: Arguments) -> Value:
+    return copied(machine, args.positional[0], {})
+
+
+def copied(machine: Machine, value: Value, seen: dict[int, Value]) -> Value:
+    """Return a deep copy of a value."""
+    if id(value) in seen:
+        return seen[id(value)]
+    if isinstance(value, list):
+        made: Value = machine.heap.new([])
+        seen[id(value)] = made
+        made.extend(copied(machine, item, seen) for item in value)
+    elif isinstance(value, dict):
+        made = machine.heap.new(type(value)())
+        seen[id(value)] = made
+        made.update({key: copied(machine, item, seen) for key, item in value.items()})
+    elif isinstance(value, tuple):
+        made = tuple(copied(machine, item, seen) for item in value)
+    elif isinstance(value, Maybe | Repeat):
+        made = type(value)(copied(machine, value.value, seen))
+    elif isinstance(value, Instance):
+        made = _copied_instance(machine, value, seen)
+    elif isinstance(value, Tensor):
+        made = Tensor(value.shape, value.role, value.persistent, value.axes, value.site)
+        seen[id(value)] = made
+    elif len(options(value)) > 1:
+        made = join(copied(machine, one, seen) for one in value.choices)
+    else:
+        made = value
+    return made
+
+
+def _copied_instance(machine: Machine, value: Instance, seen: dict[int, Value]) -> Instance:
+    made = new_instance(machine, value.cls)
+    seen[id(value)] = made
+    made.site, made.torch, made.open, made.args = value.site, value.torch, value.open, dict(value.args)
+    made.attrs.update({key: copied(machine, item, seen) for key, item in value.attrs.items()})
+    made.marks.update({key: copied(machine, item, seen) for key, item in value.marks.items()})
+    if value.items is not None:
+        made.items = machine.heap.new([copied(machine, item, seen) for item in value.items])
+    return made
+
+
+def _copy(machine: Machine, args: Arguments) -> Value:
+    value = args.positional[0]
+    return (
+        machine.heap.new(value.copy()) if isinstance(value, list | dict | set) else _deepcopy(machine, args)
+    )
+
+
+def _field(machine: Machine, args: Arguments) -> Value:
+    made = Instance(External("dataclasses.field"))
+    made.args = dict(args.keyword)
+    return made
+
+
+def _replace(machine: Machine, args: Arguments) -> Value:
+    value = args.positional[0]
+    if not isinstance(value, Instance):
+        return UNKNOWN
+    made = new_instance(machine, value.cls)
+    made.attrs.update({**value.attrs, **args.keyword})
+    return made
+
+
+def _asdict(machine: Machine, args: Arguments) -> Value:
+    value = args.positional[0]
+    return machine.heap.new(dict(value.attrs)) if isinstance(value, Instance) else UNKNOWN
+
+
+def _fields(machine: Machine, args: Arguments) -> Value:
+    value = args.positional[0]
+    cls = value.cls if isinstance(value, Instance) else value
+    if not isinstance(cls, Class):
+        return UNKNOWN
+    found = []
+    for name in cls.fields:
+        made = new_instance(machine, External("builtins.object"))
+        made.attrs["name"] = name
+        found.append(made)
+    return tuple(found)
+
+
+COPIES: dict[str, Callable[[Machine, Arguments], Value]] = {
+    "copy.deepcopy": _deepcopy,
+    "copy.copy": _copy,
+    "dataclasses.field": _field,
+    "dataclasses.replace": _replace,
+    "dataclasses.asdict": _asdict,
+    "dataclasses.fields": _fields,
+}

@@ -1,0 +1,272 @@
+"""``read_layers``: from ``model.py:Net`` and the names of a checkpoint to what every tensor is."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_switcheroo.errors import SourceError
+from ml_switcheroo.sources.findings import Knowledge
+from ml_switcheroo.sources.static.files import Library, Source
+from ml_switcheroo.sources.static.fit import Fit, Names, fit
+from ml_switcheroo.sources.static.frames import Frame
+from ml_switcheroo.sources.static.interpreter import new_machine
+from ml_switcheroo.sources.static.knowledge import knowledge_of
+from ml_switcheroo.sources.static.machine import Budget, Machine
+from ml_switcheroo.sources.static.values import (
+    ABSENT,
+    Arguments,
+    Bound,
+    Builtin,
+    Class,
+    External,
+    Function,
+    Instance,
+    Partial,
+    Raised,
+    Site,
+    Unknown,
+    Value,
+    options,
+)
+from ml_switcheroo.tensors import TensorSpec
+
+__all__ = ["Attempt", "deep_recursion", "read_layers"]
+
+
+def read_layers(spec: str, specs: Mapping[str, TensorSpec], *, root: Path | None = None) -> Knowledge:
+    """Read what the layers of a model are from its source code, without running it.
+
+    The code is parsed and followed by a reader that knows Python and ``torch.nn``; nothing is
+    imported. Arguments of the model that have no default are unknown; where the checkpoint shows
+    that other arguments than the defaults were used, those are unknown too.
+
+    Args:
+        spec: ``path/model.py:Net``, ``path/model.py:resnet50``, ``package.module:Net``, or a file
+            or module alone where one class of it fits the checkpoint.
+        specs: The checkpoint: shape and dtype by tensor name.
+        root: Folder that the path and the imports are relative to; the working directory if None.
+
+    Returns:
+        What the code says, and only of names the checkpoint has.
+
+    Raises:
+        SourceError: The file cannot be read, or has no such class.
+    """
+    place, _, name = spec.rpartition(":") if _names_something(spec) else (spec, "", "")
+    source, library = _open(place, root)
+    names = [name] if name else [node.name for node in source.classes]
+    if not names:
+        raise SourceError(source.label, "defines no class", cure="Name a class or a function: file.py:Net")
+    with deep_recursion():
+        attempts = [_best(_Entry(library, source.path, one, specs)) for one in names]
+    if not name:
+        attempts = _fitting(attempts, source)
+    return knowledge_of(attempts[0], specs)
+
+
+def _names_something(spec: str) -> bool:
+    head, _, tail = spec.rpartition(":")
+    return bool(head) and tail.isidentifier() and len(head) > 1
+
+
+def _open(place: str, root: Path | None) -> tuple[Source, Library]:
+    base = (root or Path()).resolve()
+    path = base / place
+    if not (place.endswith(".py") or path.is_file()):
+        library = Library([base])
+        source = library.module(place)
+        if source is None:
+            raise SourceError(place, "no such module on disk", cure=f"Give a file, or a module below {base}.")
+        return source, library
+    if not path.is_file():
+        raise SourceError(place, "no such file", cure=f"The path is relative to {base}.")
+    library = Library([base, *_package_roots(path)])
+    return library.file(path), library
+
+
+def _package_roots(path: Path) -> Iterator[Path]:
+    """Yield the folders that a file's absolute imports may start from."""
+    folder = path.resolve().parent
+    yield folder
+    while (folder / "__init__.py").is_file() and folder.parent != folder:
+        folder = folder.parent
+    yield folder
+
+
+@contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Let Python follow calls as deep as a model's own."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, 50_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One class or function to start from."""
+
+    library: Library
+    path: Path
+    name: str
+    specs: Mapping[str, TensorSpec]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One reading of the model, and how it fits the checkpoint."""
+
+    machine: Machine
+    name: str
+    label: str
+    value: Value
+    fit: Fit
+    prefix: str = ""
+    failure: str = ""
+
+    @property
+    def exact(self) -> bool:
+        """Whether the code makes just what the checkpoint has."""
+        return not self.failure and not self.fit.contradictions and not self.fit.open
+
+
+def _best(entry: _Entry) -> Attempt:
+    """Read with the defaults; where that contradicts the checkpoint, with arguments left open.
+
+    What is left open and shows in the checkpoint (a width, a depth) is put in, and the code is read
+    again: then more of it can be told, and more of it has to fit.
+    """
+    best = _attempt(entry, _by_default, {})
+    for opening in (_numbers_open, _plain_open, _all_open):
+        if best.exact:
+            break
+        solved = _solved(entry, opening)
+        best = min(best, solved, key=_rank)
+    return best
+
+
+def _solved(entry: _Entry, opening: Opening) -> Attempt:
+    """Read again and again, each time with what the reading before has shown."""
+    known: dict[str, Value] = {}
+    best = _attempt(entry, opening, known)
+    for _ in range(_ROUNDS):
+        found = {name: min(sizes) for name, sizes in best.fit.sizes.items() if name and len(sizes) == 1}
+        if best.failure or found.items() <= known.items():
+            break
+        known = {**known, **found}
+        again = _attempt(entry, opening, known)
+        if _rank(again) > _rank(best):
+            break
+        best = again
+    return best
+
+
+def _rank(attempt: Attempt) -> tuple[bool, int, int]:
+    """Order readings: one that came to an end, then what speaks against it, then what it leaves open."""
+    unsure = sum(len(owners) > 1 for owners in attempt.fit.owners.values())
+    return bool(attempt.failure), attempt.fit.contradictions, len(attempt.fit.open) + unsure
+
+
+_ROUNDS = 4
+
+Opening = Callable[[str, Value], Value]
+
+
+def _by_default(name: str, default: Value) -> Value:
+    return Unknown(name) if default is ABSENT else default
+
+
+def _numbers_open(name: str, default: Value) -> Value:
+    return default if isinstance(default, bool | str) else _plain_open(name, default)
+
+
+def _plain_open(name: str, default: Value) -> Value:
+    closed = default is None or isinstance(default, Class | Function | Builtin | Bound | External | Partial)
+    return default if closed else Unknown(name)
+
+
+def _all_open(name: str, default: Value) -> Value:
+    return Unknown(name)
+
+
+def _attempt(entry: _Entry, opening: Opening, solved: Mapping[str, Value]) -> Attempt:
+    library = entry.library.again()
+    machine = new_machine(library)
+    machine.solved.update(solved)
+    source = library.file(entry.path)
+    failure = ""
+    value: Value = Unknown()
+    target = _target(machine, source, entry.name)
+    try:
+        value = _make(machine, source, target, lambda name, default: solved.get(name, opening(name, default)))
+    except Raised as error:
+        failure = str(error)
+    except Budget:
+        failure = "the code is too long to follow"
+    modules = [one for one in options(value) if isinstance(one, Instance)]
+    names = Names.of(entry.specs)
+    result = fit(value, names, "") if modules else Fit(open=list(entry.specs))
+    return Attempt(machine, entry.name, source.label, value, result, "", failure)
+
+
+def _target(machine: Machine, source: Source, name: str) -> Value:
+    target = machine.module_name(source, name)
+    if target is ABSENT:
+        there = [*(one.name for one in source.classes), *(one.name for one in source.functions)]
+        close = difflib.get_close_matches(name, there, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise SourceError(
+            source.label, f"has no class {name}{hint}", cure=f"It has: {', '.join(there) or 'nothing'}."
+        )
+    return target
+
+
+def _make(machine: Machine, source: Source, target: Value, opening: Opening) -> Value:
+    node = getattr(target, "node", None) or source.tree.body[0]
+    machine.sites.append(Site(source, node))
+    machine.frame = Frame(source.values, source)
+    try:
+        return machine.call(target, _arguments(target, opening))
+    finally:
+        machine.sites.pop()
+
+
+def _arguments(target: Value, opening: Opening) -> Arguments:
+    """Return the arguments to start with: the defaults, or unknowns by the parameters' names."""
+    from ml_switcheroo.sources.static.classes import find
+
+    function = target
+    if isinstance(target, Class):
+        function, _ = find(target, "__init__")
+    if not isinstance(function, Function):
+        return Arguments()
+    spec = function.node.args
+    names = [*spec.posonlyargs, *spec.args]
+    defaults = [ABSENT] * (len(names) - len(function.defaults)) + function.defaults
+    pairs = list(zip(names, defaults, strict=True))[1 if isinstance(target, Class) else 0 :]
+    made = Arguments([opening(name.arg, default) for name, default in pairs])
+    for name, node, default in zip(spec.kwonlyargs, spec.kw_defaults, function.keyword_defaults, strict=True):
+        made.keyword[name.arg] = opening(name.arg, ABSENT if node is None else default)
+    made.open_keyword = spec.kwarg is not None and isinstance(opening("", None), Unknown)
+    return made
+
+
+def _fitting(attempts: list[Attempt], source: Source) -> list[Attempt]:
+    """Return the one class that fits the checkpoint, first.
+
+    Raises:
+        SourceError: None fits, or several do.
+    """
+    exact = [one for one in attempts if one.exact]
+    if len(exact) == 1:
+        return exact
+    names = ", ".join(one.name for one in exact or attempts)
+    reason = "several classes fit the checkpoint" if exact else "no class fits the checkpoint by itself"
+    raise SourceError(source.label, f"{reason}: {names}", cure=f"Name one: {source.label}:{attempts[0].name}")

@@ -1,0 +1,205 @@
+"""Source files: found on disk by path or dotted name, parsed once, never imported."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ml_switcheroo.errors import SourceError
+from ml_switcheroo.sources.static.values import Value
+
+__all__ = ["Library", "Source"]
+
+OPAQUE = frozenset(sys.stdlib_module_names) | {"torch", "numpy"}
+"""Packages that are known by their reference, not by their source."""
+
+_LARGEST = 8 << 20  # bytes of a source file
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Source:
+    """One parsed file.
+
+    Attributes:
+        path: Where it lies.
+        label: How it is named in ``file:line``.
+        tree: The parsed module.
+        bindings: For each name the module-level statements that bind or change it, in order.
+        stars: The modules of ``from x import *``, as ``(level, name)``.
+        values: The names that have been worked out.
+        ran: The module-level statements that have been read, by index.
+    """
+
+    path: Path
+    label: str
+    tree: ast.Module
+    bindings: dict[str, list[int]] = field(default_factory=dict)
+    stars: list[ast.ImportFrom] = field(default_factory=list)
+    values: dict[str, Value] = field(default_factory=dict)
+    ran: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for index, statement in enumerate(self.tree.body):
+            for name in _bound(statement):
+                places = self.bindings.setdefault(name, [])
+                if not places or places[-1] != index:
+                    places.append(index)
+            if isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*":
+                self.stars.append(statement)
+
+    def again(self) -> Source:
+        """Return the same file with no name worked out yet."""
+        return Source(self.path, self.label, self.tree)
+
+    @property
+    def classes(self) -> tuple[ast.ClassDef, ...]:
+        """The classes at module level."""
+        return tuple(node for node in self.tree.body if isinstance(node, ast.ClassDef))
+
+    @property
+    def functions(self) -> tuple[ast.FunctionDef, ...]:
+        """The functions at module level."""
+        return tuple(node for node in self.tree.body if isinstance(node, ast.FunctionDef))
+
+
+class Library:
+    """The files that can be reached: below the roots, and what is installed.
+
+    Args:
+        roots: Folders that absolute imports are looked up in, before ``sys.path``.
+    """
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        installed = (Path(entry) for entry in sys.path if entry)
+        self._roots = tuple(dict.fromkeys([*(root.resolve() for root in roots), *installed]))
+        self._near = len({root.resolve() for root in roots})
+        self._sources: dict[Path, Source] = {}
+        self._found: dict[str, Path | None] = {}
+        self._parsed: dict[Path, ast.Module] = {}
+
+    def again(self) -> Library:
+        """Return a library with the same files, parsed, of which nothing has been read yet."""
+        fresh = Library(())
+        fresh._roots, fresh._near, fresh._found = self._roots, self._near, self._found
+        fresh._sources = {path: source.again() for path, source in self._sources.items()}
+        fresh._parsed = self._parsed
+        return fresh
+
+    def module(self, dotted: str) -> Source | None:
+        """Return the source of a module or package, None where it is opaque or not on disk."""
+        if dotted not in self._found:
+            self._found[dotted] = self._find(dotted)
+        path = self._found[dotted]
+        return self.file(path) if path is not None else None
+
+    def relative(self, source: Source, level: int, dotted: str) -> Path | None:
+        """Return the path a relative import leads to, seen from ``source``."""
+        folder = source.path.parent
+        for _ in range(level - 1):
+            folder = folder.parent
+        return self._below(folder, dotted.split(".") if dotted else [])
+
+    def exists(self, dotted: str) -> bool:
+        """Tell whether a module is on disk, or one of those that are known without."""
+        top = dotted.partition(".")[0]
+        return top in OPAQUE or self._find(dotted) is not None or any(self._folders(top))
+
+    def file(self, path: Path) -> Source:
+        """Parse a file once.
+
+        Raises:
+            SourceError: The file is not there, too large, or not Python.
+        """
+        path = path.resolve()
+        if path not in self._sources:
+            if path not in self._parsed:
+                self._parsed[path] = _parse(path)
+            self._sources[path] = Source(path, self._label(path), self._parsed[path])
+        return self._sources[path]
+
+    def _folders(self, top: str) -> Iterator[Path]:
+        return (root / top for root in self._roots if (root / top).is_dir())
+
+    def _find(self, dotted: str) -> Path | None:
+        parts = dotted.split(".")
+        for number, root in enumerate(self._roots):
+            if number >= self._near and parts[0] in OPAQUE:
+                return None
+            if (path := self._below(root, parts)) is not None:
+                return path
+        return None
+
+    @staticmethod
+    def _below(folder: Path, parts: Sequence[str]) -> Path | None:
+        for candidate in (folder.joinpath(*parts, "__init__.py"), folder.joinpath(*parts).with_suffix(".py")):
+            if (parts or candidate.name == "__init__.py") and candidate.is_file():
+                return candidate
+        return None
+
+    def _label(self, path: Path) -> str:
+        for root in self._roots:
+            if path.is_relative_to(root):
+                return path.relative_to(root).as_posix()
+        return path.name
+
+
+def _parse(path: Path) -> ast.Module:
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise SourceError(str(path), f"larger than {_LARGEST >> 20} MB; this is no model source")
+        return ast.parse(path.read_bytes(), filename=str(path))
+    except OSError as error:
+        raise SourceError(str(path), error.strerror or "cannot be read", cure="Check the path.") from error
+    except SyntaxError as error:
+        raise SourceError(f"{path}:{error.lineno or 1}", f"not Python: {error.msg}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise SourceError(str(path), f"not Python: {error}") from error
+
+
+def _bound(statement: ast.stmt) -> Iterator[str]:
+    """Yield the names a module-level statement binds or changes."""
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+        case ast.Import(names=names) | ast.ImportFrom(names=names):
+            for alias in names:
+                yield alias.asname or alias.name.partition(".")[0]
+        case ast.Assign(targets=targets) | ast.Delete(targets=targets):
+            for target in targets:
+                yield from _roots(target)
+        case ast.AugAssign(target=target) | ast.AnnAssign(target=target):
+            yield from _roots(target)
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=owner))):
+            yield from _roots(owner)
+        case _:
+            yield from _bound_inside(statement)
+
+
+def _bound_inside(statement: ast.stmt) -> Iterator[str]:
+    if isinstance(statement, ast.For):
+        yield from _roots(statement.target)
+    if isinstance(statement, ast.With):
+        for item in statement.items:
+            if item.optional_vars is not None:
+                yield from _roots(item.optional_vars)
+    for block in ("body", "orelse", "finalbody"):
+        for inner in getattr(statement, block, ()):
+            yield from _bound(inner)
+    for guard in getattr(statement, "handlers", ()):
+        for inner in guard.body:
+            yield from _bound(inner)
+
+
+def _roots(target: ast.expr) -> Iterator[str]:
+    """Yield the names at the roots of an assignment's target: ``a.b[0], c`` has a and c."""
+    match target:
+        case ast.Name(id=name):
+            yield name
+        case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Starred(value=inner):
+            yield from _roots(inner)
+        case ast.Tuple(elts=elements) | ast.List(elts=elements):
+            for element in elements:
+                yield from _roots(element)

@@ -1,0 +1,112 @@
+"""The flattens before linears: ``forward`` is followed once, with the layers the checkpoint chose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ml_switcheroo.sources.findings import NO_FLATTEN, Flatten
+from ml_switcheroo.sources.static.classes import find
+from ml_switcheroo.sources.static.machine import Budget, Machine
+from ml_switcheroo.sources.static.shaping import Atom
+from ml_switcheroo.sources.static.values import (
+    ABSENT,
+    Arguments,
+    Bound,
+    Class,
+    Function,
+    Instance,
+    Raised,
+    Site,
+    Tensor,
+    options,
+)
+from ml_switcheroo.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from ml_switcheroo.sources.static.entry import Attempt
+
+__all__ = ["answer_of", "flattens", "run_forward"]
+
+_STEPS = 600_000
+
+
+def flattens(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, Flatten]:
+    """Return what each linear is given, by module path, as far as ``forward`` shows it."""
+    for root in options(attempt.value):
+        if isinstance(root, Instance):
+            run_forward(attempt.machine, root)
+    paths: dict[int, str] = {}
+    channels: dict[int, int] = {}
+    for path, modules in attempt.fit.modules.items():
+        for made in modules:
+            count = _channels(made, path, specs)
+            again = id(made) in channels and channels[id(made)] != count
+            paths[id(made)], channels[id(made)] = path, 0 if again else count
+    found = {}
+    for path, modules in attempt.fit.modules.items():
+        answers = [
+            answer_of(given, paths, channels) for made in modules for given in made.marks.get("inputs", ())
+        ]
+        if answers and answers[0] is not None and all(answer == answers[0] for answer in answers):
+            found[path] = answers[0]
+    return found
+
+
+def run_forward(machine: Machine, root: Instance) -> None:
+    """Follow ``forward`` of a module, as far as it can be followed."""
+    machine.steps = _STEPS
+    machine.frame = None
+    machine.assumed.clear()
+    try:
+        _run_forward(machine, root)
+    except (Raised, Budget):
+        return  # what was seen until here has been written down
+
+
+def _run_forward(machine: Machine, root: Instance) -> None:
+    start = Tensor(axes=((Atom("rest"),), (Atom("input"),)))
+    method, where = find(root.cls, "forward")
+    if not isinstance(method, Function) or not isinstance(where, Class):
+        machine.call(root, Arguments([start]))
+        return
+    spec = method.node.args
+    names = [*spec.posonlyargs, *spec.args][1:]
+    defaults = (
+        [ABSENT] * (len(names) - len(method.defaults)) + method.defaults[-len(names) :] if names else []
+    )
+    given = [start if default is ABSENT else default for default in defaults]
+    machine.sites.append(Site(method.source, method.node))
+    machine.call(Bound(method, root), Arguments(given))
+
+
+def answer_of(given: Any, paths: Mapping[int, str], channels: Mapping[int, int]) -> Flatten | None:
+    """Return what one input of a linear means; None where its axes are unknown.
+
+    Args:
+        given: The last axis of the input, and where that was made.
+        paths: The path of each module, by the id of its instance.
+        channels: How many channels each module puts out, by the id of its instance; 0 for unknown.
+    """
+    axis, site = given
+    if axis is None:
+        return None
+    atoms = [atom for atom in axis if atom.role != "one"] or list(axis[:1])
+    image = atoms[0].role == "channel" and all(atom.role == "space" for atom in atoms[1:])
+    if len(axis) == 1:
+        return NO_FLATTEN
+    if not image or not channels.get(id(atoms[0].of)):
+        return None
+    return Flatten(
+        channels[id(atoms[0].of)], paths.get(id(atoms[0].of), ""), site.where if site is not None else ""
+    )
+
+
+def _channels(made: Instance, path: str, specs: Mapping[str, TensorSpec]) -> int:
+    spec = specs.get(f"{path}.weight" if path else "weight")
+    if spec is None or not spec.shape:
+        return 0
+    if not made.torch.startswith("ConvTranspose"):
+        return spec.shape[0]
+    groups = made.args.get("groups", 1)
+    return spec.shape[1] * groups if isinstance(groups, int) and len(spec.shape) > 1 else 0

@@ -1,0 +1,286 @@
+"""The data flow of ``forward``: which axes a tensor has, and what a Linear is given."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
+from ml_switcheroo.sources.static.containers import children
+from ml_switcheroo.sources.static.shaping import (
+    REST,
+    Atom,
+    Axis,
+    flattened,
+    made,
+    permuted,
+    reduced,
+    reshaped,
+    swapped,
+)
+from ml_switcheroo.sources.static.values import (
+    UNKNOWN,
+    Arguments,
+    Builtin,
+    External,
+    Instance,
+    Maybe,
+    Repeat,
+    Site,
+    Size,
+    Tensor,
+    Value,
+    join,
+    options,
+)
+
+if TYPE_CHECKING:
+    from ml_switcheroo.sources.static.machine import Machine
+
+__all__ = ["attribute", "forward", "function", "unpacked", "widen"]
+
+
+def unpacked(value: Value, count: int) -> list[Value]:
+    """Return what unpacking an unknown value into ``count`` names gives."""
+    return [UNKNOWN] * count
+
+
+def widen(before: Value, after: Value) -> Value:
+    """Return what a name may hold in any round of a loop, from the first two."""
+    if isinstance(before, Tensor) and isinstance(after, Tensor):
+        return before if _alike(before.axes, after.axes) else Tensor()
+    if isinstance(before, int | float | str) or isinstance(after, int | float | str):
+        return UNKNOWN
+    return join([before, after])
+
+
+def _alike(left: Any, right: Any) -> bool:
+    if left is None or right is None or len(left) != len(right):
+        return False
+    pairs = zip(left, right, strict=True)
+    return all([a.role for a in mine] == [b.role for b in other] for mine, other in pairs)
+
+
+# Layers -----------------------------------------------------------------------------------
+
+
+def forward(machine: Machine, layer: Instance, args: Arguments) -> Value:
+    """Return what a layer of torch.nn gives for its input."""
+    value = args.get(0, "input", UNKNOWN)
+    name = layer.torch
+    if name == "Sequential":
+        for child in children(layer):
+            bare = child.value if isinstance(child, Maybe | Repeat) else child
+            value = machine.call(bare, Arguments([value]))
+        return value
+    tensors = [one for one in options(value) if isinstance(one, Tensor)]
+    tensor = tensors[0] if len(tensors) == len(options(value)) == 1 else None
+    run = _LAYERS.get(KIND_OF_CLASS.get(name, name)) or _LAYERS.get(name.rstrip("123d"))
+    if run is not None:
+        return run(machine, layer, tensor)
+    return value if name in STATELESS else UNKNOWN
+
+
+def _linear(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
+    axes = tensor.axes if tensor is not None else None
+    layer.marks.setdefault("inputs", []).append((axes[-1] if axes else None, tensor.site if tensor else None))
+    lead = axes[:-1] if axes else ((REST,),)
+    return made((*lead, (Atom("out", layer),)))
+
+
+def _conv(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
+    return made(_feature_map(layer))
+
+
+def _feature_map(layer: Instance) -> tuple[Axis, ...] | None:
+    rank = layer.torch[-2:-1]
+    if not rank.isdigit():
+        return None
+    space = tuple((Atom("space"),) for _ in range(int(rank)))
+    return ((Atom("batch"),), (Atom("channel", layer),), *space)
+
+
+def _norm(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
+    if tensor is not None and tensor.axes is not None and tensor.axes[0] != (REST,):
+        return tensor
+    axes = (
+        _feature_map(layer) if layer.torch.startswith("BatchNorm") and layer.torch != "BatchNorm1d" else None
+    )
+    return made(axes) if axes else tensor or UNKNOWN
+
+
+def _pass(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
+    return tensor or UNKNOWN
+
+
+def _global_pool(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
+    size = layer.args.get("output_size")
+    if tensor is None or not tensor.axes:
+        return UNKNOWN
+    if size in (1, (1,), (1, 1), (1, 1, 1)):
+        return made(tuple((Atom("one"),) if axis[0].role == "space" else axis for axis in tensor.axes))
+    return tensor
+
+
+def _flatten_layer(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
+    start, end = layer.args.get("start_dim", 1), layer.args.get("end_dim", -1)
+    return flattened(machine, tensor, start, end, layer.site)
+
+
+def _embedding(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
+    return made(((REST,), (Atom("out", layer),)))
+
+
+_LAYERS: dict[str, Callable[[Machine, Instance, Tensor | None], Value]] = {
+    "linear": _linear,
+    "conv": _conv,
+    "conv_transpose": _conv,
+    "ConvTranspose": _conv,
+    "batch_norm": _norm,
+    "instance_norm": _pass,
+    "group_norm": _pass,
+    "layer_norm": _pass,
+    "embedding": _embedding,
+    "AdaptiveAvgPool": _global_pool,
+    "AdaptiveMaxPool": _global_pool,
+    "Flatten": _flatten_layer,
+}
+
+
+# Changes of shape -------------------------------------------------------------------------
+
+
+# Methods and functions --------------------------------------------------------------------
+
+
+def attribute(machine: Machine, tensor: Tensor, name: str) -> Value:
+    """Return an attribute of a tensor."""
+    if name == "shape":
+        return _sizes(tensor)
+    if name in ("data", "grad"):
+        return tensor
+    if name == "__len__":
+        sizes = _sizes(tensor)
+        return sizes[0] if isinstance(sizes, tuple) and sizes else UNKNOWN
+    if name in ("ndim", "device", "dtype", "is_cuda", "requires_grad", "is_meta", "T", "mT"):
+        return UNKNOWN
+    return Builtin(name, lambda machine, args: method(machine, tensor, name, args))
+
+
+def _sizes(tensor: Tensor) -> Value:
+    if tensor.axes and tensor.axes[0] != (REST,):
+        return tuple(1 if axis == () else Size(axis) for axis in tensor.axes)
+    return tensor.shape if tensor.shape is not None else UNKNOWN
+
+
+def _listed(args: list[Value]) -> list[Value]:
+    if len(args) == 1 and isinstance(args[0], tuple | list):
+        return list(args[0])
+    return list(args)
+
+
+def method(machine: Machine, tensor: Tensor, name: str, args: Arguments) -> Value:
+    """Return what a method of a tensor gives."""
+    values = args.positional
+    if name in _PASSING:
+        return tensor
+    if name == "flatten":
+        return flattened(machine, tensor, args.get(0, "start_dim", 0), args.get(1, "end_dim", -1))
+    if name in ("view", "reshape"):
+        return reshaped(machine, tensor, _listed(values))
+    if name == "permute":
+        return permuted(tensor, _listed(values))
+    if name in ("transpose", "swapaxes"):
+        return swapped(tensor, values)
+    if name in ("mean", "sum", "amax", "amin"):
+        return reduced(tensor, args.get(0, "dim", None), args.get(1, "keepdim", False))
+    if name == "size":
+        sizes = _sizes(tensor)
+        if not values:
+            return sizes
+        dim = values[0]
+        inside = isinstance(sizes, tuple) and isinstance(dim, int) and -len(sizes) <= dim < len(sizes)
+        return sizes[dim] if inside else UNKNOWN
+    return UNKNOWN
+
+
+_PASSING = frozenset(
+    """contiguous clone detach to float half double bfloat16 cuda cpu type_as relu relu_ sigmoid tanh exp abs
+    clamp mul mul_ add add_ div sub neg requires_grad_ type pow sqrt normal_ uniform_ fill_ zero_ softmax
+    masked_fill dropout""".split()
+)
+_PASSING_FUNCTIONS = frozenset(
+    """relu relu_ relu6 leaky_relu elu selu celu gelu silu mish sigmoid tanh hardswish hardsigmoid softplus
+    dropout dropout2d dropout1d dropout3d max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d
+    interpolate batch_norm layer_norm instance_norm normalize log_softmax softmax clamp abs exp pad
+    local_response_norm alpha_dropout""".split()
+)
+_MADE = frozenset("arange zeros_like ones_like as_tensor eye randint logspace tril triu".split())
+_SHAPED = frozenset({"zeros", "ones", "empty", "randn", "rand"})
+
+
+def function(machine: Machine, name: str, args: Arguments) -> Value:
+    """Return what a function of torch (or NumPy) gives."""
+    word = name.rpartition(".")[2]
+    first = args.get(0, "input", UNKNOWN)
+    if word in _SHAPED:
+        sizes = args.keyword.get("size", first if isinstance(first, tuple | list) else tuple(args.positional))
+        return Tensor(tuple(sizes) if isinstance(sizes, tuple | list) else None, site=_site(machine))
+    if word == "full":
+        return Tensor(tuple(first) if isinstance(first, tuple | list) else None)
+    if word == "linspace":
+        steps = args.get(2, "steps")
+        return Tensor((steps,))
+    if word == "tensor":
+        return Tensor(() if isinstance(first, int | float) else None)
+    if word in _MADE:
+        return Tensor(first.shape if isinstance(first, Tensor) else None)
+    if not isinstance(first, Tensor):
+        return UNKNOWN
+    return _of_tensor(machine, word, first, args)
+
+
+def _of_tensor(machine: Machine, word: str, first: Tensor, args: Arguments) -> Value:
+    if word in _PASSING_FUNCTIONS:
+        return first
+    if word.startswith("adaptive_"):
+        fake = Instance(
+            External("torch.nn.AdaptiveAvgPool2d"), args={"output_size": args.get(1, "output_size")}
+        )
+        return _global_pool(machine, fake, first)
+    if word == "flatten":
+        return flattened(machine, first, args.get(1, "start_dim", 0), args.get(2, "end_dim", -1))
+    if word == "reshape":
+        return reshaped(machine, first, _listed(args.positional[1:]))
+    if word in ("permute", "transpose", "mean", "sum"):
+        return method(machine, first, word, Arguments(args.positional[1:], args.keyword))
+    return UNKNOWN
+
+
+def _site(machine: Machine) -> Site | None:
+    return machine.sites[-1] if machine.sites else None
+
+
+def operate(machine: Machine, place: Any, args: Arguments) -> Value:
+    """Return what an operator or a subscript gives, with a tensor on one side."""
+    op, left, right = place
+    if op == "[]":
+        return _indexed(left, right)
+    if op is ast.MatMult:
+        return UNKNOWN
+    tensors = [one for one in (left, right) if isinstance(one, Tensor)]
+    if len(tensors) == 1:
+        return (
+            tensors[0]
+            if isinstance(left, int | float | Tensor) and isinstance(right, int | float | Tensor)
+            else Tensor()
+        )
+    with_axes = [one for one in tensors if one.axes]
+    if len(with_axes) == 2 and _alike(left.axes, right.axes):
+        return left
+    return Tensor()
+
+
+def _indexed(tensor: Tensor, index: Value) -> Value:
+    return Tensor(tensor.shape[1:] if tensor.shape and isinstance(index, int) else None)

@@ -1,0 +1,76 @@
+"""Imports: from file to file, and to what is known of packages that are not read."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from ml_switcheroo.sources.static.values import ABSENT, External, Raised, Value
+
+if TYPE_CHECKING:
+    from ml_switcheroo.sources.static.files import Source
+    from ml_switcheroo.sources.static.frames import Frame
+    from ml_switcheroo.sources.static.machine import Machine
+
+__all__ = ["external", "import_module", "run_from_import", "run_import"]
+
+
+def external(machine: Machine, name: str) -> Value:
+    """Return what is known under a dotted name of a package that is not read."""
+    found = machine.tables.externals.get(name, ABSENT)
+    return External(name) if found is ABSENT else found
+
+
+def import_module(machine: Machine, dotted: str) -> Value:
+    """Return a module: its source, or its name where it is not read.
+
+    Raises:
+        Raised: ImportError, where it is not on disk and the code is ready for that.
+    """
+    source = machine.library.module(dotted)
+    if source is not None:
+        return source
+    if machine.guarded and not machine.library.exists(dotted):
+        raise Raised("ModuleNotFoundError", dotted)
+    return External(dotted)
+
+
+def run_import(machine: Machine, node: ast.Import, frame: Frame) -> None:
+    """Run ``import a.b as c``."""
+    for alias in node.names:
+        if alias.asname:
+            frame.bind(alias.asname, import_module(machine, alias.name), machine)
+        else:
+            top = alias.name.partition(".")[0]
+            frame.bind(top, import_module(machine, top), machine)
+
+
+def run_from_import(machine: Machine, node: ast.ImportFrom, name: str, frame: Frame) -> Value:
+    """Return what ``from module import name`` binds; ABSENT where the module has no such name."""
+    dotted = node.module or ""
+    if not node.level:
+        module = import_module(machine, dotted)
+        if isinstance(module, External):
+            return external(machine, f"{module.name}.{name}")
+        return member_of(machine, module, name)
+    path = machine.library.relative(frame.source, node.level, dotted)
+    if path is not None:
+        return member_of(machine, machine.library.file(path), name)
+    inner = machine.library.relative(frame.source, node.level, f"{dotted}.{name}".strip("."))
+    if inner is not None:
+        return machine.library.file(inner)
+    if machine.guarded:
+        raise Raised("ModuleNotFoundError", f"{'.' * node.level}{dotted}")
+    return External(f"{frame.source.path.stem}{'.' * node.level}{dotted}.{name}")
+
+
+def member_of(machine: Machine, module: Source, name: str) -> Value:
+    """Return a name of a module, or its submodule of that name."""
+    value = machine.module_name(module, name)
+    if value is not ABSENT:
+        return value
+    if module.path.name == "__init__.py":
+        path = machine.library.relative(module, 1, name)
+        if path is not None:
+            return machine.library.file(path)
+    return ABSENT

@@ -1,0 +1,32 @@
+"""The machine with everything it looks up: one that reads Python and knows torch."""
+
+from __future__ import annotations
+
+from ml_switcheroo.sources.static import flow
+from ml_switcheroo.sources.static.attributes import READERS, WRITERS
+from ml_switcheroo.sources.static.builtin import BUILTINS, TRUTHS
+from ml_switcheroo.sources.static.calls import CALLS
+from ml_switcheroo.sources.static.expressions import EXPRESSIONS
+from ml_switcheroo.sources.static.files import Library
+from ml_switcheroo.sources.static.machine import Machine, Tables
+from ml_switcheroo.sources.static.statements import STATEMENTS
+from ml_switcheroo.sources.static.stdlib import EXTERNALS
+from ml_switcheroo.sources.static.values import Tensor
+
+__all__ = ["new_machine"]
+
+_TABLES = Tables(
+    EXPRESSIONS,
+    STATEMENTS,
+    {**CALLS, Tensor: flow.operate},
+    READERS,
+    WRITERS,
+    TRUTHS,
+    BUILTINS,
+    EXTERNALS,
+)
+
+
+def new_machine(library: Library) -> Machine:
+    """Return a machine that has read nothing yet."""
+    return Machine(library, _TABLES)

@@ -1,0 +1,142 @@
+"""From a fit to findings: a kind for each module, with the constructor call that shows it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ml_switcheroo.sources.findings import Finding, Knowledge
+from ml_switcheroo.sources.static.fit import Fit, Owner
+from ml_switcheroo.sources.static.flatten import flattens
+from ml_switcheroo.sources.static.values import Instance, Site, Tensor, Value, known
+from ml_switcheroo.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from ml_switcheroo.sources.static.entry import Attempt
+
+__all__ = ["knowledge_of"]
+
+_LONGEST = 100
+
+
+def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge:
+    """Return what a reading says of the checkpoint."""
+    found = attempt.fit
+    keys: dict[str, dict[tuple[str, int], Owner]] = {}
+    for name, owners in found.owners.items():
+        for owner in owners:
+            if name not in found.wrong or owner.kind in ("parameter", "buffer"):
+                keys.setdefault(owner.key, {}).setdefault((owner.kind, id(owner.maker)), owner)
+    sites = flattens(attempt, specs)
+    findings: dict[str, Finding] = {}
+    candidates: dict[str, tuple[Finding, ...]] = {}
+    for key, makers in keys.items():
+        said = [_finding(owner, sites.get(key)) for owner in makers.values() if owner.kind]
+        kinds = {one.kind for one in said}
+        if len(kinds) == 1 and len(said) == len(makers):
+            findings[key] = _agreed(said)
+        elif kinds:
+            candidates[key] = tuple({one.kind: one for one in said}.values())
+    _split_conflicts(found, findings, candidates)
+    return Knowledge(
+        MappingProxyType(dict(sorted(findings.items()))),
+        MappingProxyType(dict(sorted(candidates.items()))),
+        MappingProxyType(_containers(found, specs)),
+        _tied(found),
+        tuple(_notes(attempt, specs)),
+    )
+
+
+def _split_conflicts(
+    found: Fit, findings: dict[str, Finding], candidates: dict[str, tuple[Finding, ...]]
+) -> None:
+    """Make candidates of findings that claim the same tensor under different keys."""
+    for owners in found.owners.values():
+        keys = {owner.key for owner in owners}
+        if len(keys) > 1:
+            said = [findings.pop(key) for key in keys if key in findings]
+            for key in keys:
+                before = candidates.get(key, ())
+                candidates[key] = before + tuple(one for one in said if one not in before)
+
+
+def _agreed(said: list[Finding]) -> Finding:
+    first = said[0]
+    if len(said) == 1:
+        return first
+    shared = {
+        name: value
+        for name, value in first.args.items()
+        if all(name in other.args and other.args[name] == value for other in said)
+    }
+    flatten = first.flatten if all(other.flatten == first.flatten for other in said) else None
+    return Finding(first.kind, "static", first.reason, first.where, MappingProxyType(shared), flatten)
+
+
+def _finding(owner: Owner, flatten: Any) -> Finding:
+    maker = owner.maker
+    reason, where = _shown(maker.site, maker)
+    args = maker.args if isinstance(maker, Instance) else {}
+    stated = {name: _plain(value) for name, value in args.items() if known(value) and value is not None}
+    if isinstance(maker, Instance) and maker.marks.get("reparametrized"):
+        stated["reparametrized"] = tuple(kind for kind, _ in maker.marks["reparametrized"])
+    linear = flatten if owner.kind == "linear" else None
+    return Finding(owner.kind, "static", reason, where, MappingProxyType(stated), linear)
+
+
+def _plain(value: Value) -> Value:
+    return tuple(_plain(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _shown(site: Site | None, maker: Instance | Tensor) -> tuple[str, str]:
+    if site is None:
+        return ("made in the code", "")
+    text = (
+        ast.unparse(site.node)
+        if isinstance(site.node, ast.expr)
+        else f"class {getattr(site.node, 'name', '')}"
+    )
+    text = " ".join(text.split())
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST - 3]}..."
+    cls = maker.torch if isinstance(maker, Instance) else ""
+    called = text.partition("(")[0].rpartition(".")[2]
+    return (f"{text}: nn.{cls}" if cls and called != cls else text), site.where
+
+
+def _containers(found: Fit, specs: Mapping[str, TensorSpec]) -> dict[str, str]:
+    used = {
+        ".".join(parts[:end]) for name in specs for parts in [name.split(".")] for end in range(len(parts))
+    }
+    return {path: kind for path, kind in sorted(found.containers.items()) if path in used}
+
+
+def _tied(found: Fit) -> tuple[tuple[str, ...], ...]:
+    groups: dict[tuple[int, str], list[str]] = {}
+    for name, maker in found.makers.items():
+        groups.setdefault(maker, []).append(name)
+    return tuple(tuple(names) for names in groups.values() if len(names) > 1)
+
+
+def _notes(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> list[str]:
+    found, who = attempt.fit, f"{attempt.label}:{attempt.name}"
+    if attempt.failure:
+        return [f"{who} could not be followed: {attempt.failure}."]
+    if not found.owners and specs:
+        return [f"{who} makes none of the checkpoint's {len(specs)} tensors."]
+    notes = list(attempt.machine.notes)
+    for names, text in (
+        (found.extra, "does not make"),
+        (found.missing, "also makes, and the checkpoint lacks,"),
+        (found.wrong, "makes in another shape"),
+    ):
+        if names:
+            notes.append(f"{who} {text} {_listed(names)}.")
+    return notes
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(sorted(names)[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

@@ -1,0 +1,262 @@
+"""The reader that walks through the source: its state, and the tables it looks everything up in."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+from typing import Any
+
+from ml_switcheroo.sources.static.files import Library, Source
+from ml_switcheroo.sources.static.frames import Frame, module_frame
+from ml_switcheroo.sources.static.heap import Heap
+from ml_switcheroo.sources.static.values import (
+    ABSENT,
+    UNKNOWN,
+    Arguments,
+    OneOf,
+    Raised,
+    Site,
+    Tensor,
+    Text,
+    Unknown,
+    Value,
+    join,
+    options,
+)
+
+__all__ = ["Budget", "Ending", "Machine", "Outcome", "Tables"]
+
+_DEEPEST = 120
+"""Nested calls of the program that is read; deeper ones count as unknown."""
+
+
+class Budget(Exception):  # a limit of the reader, caught where reading starts
+    """The source asks for more steps than a reader is willing to take."""
+
+
+class Ending(Enum):
+    """How a block of statements ends."""
+
+    NEXT = "next"
+    BREAK = "break"
+    CONTINUE = "continue"
+    RETURN = "return"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a block ended, and with which value it returned."""
+
+    ending: Ending = Ending.NEXT
+    value: Value = None
+
+
+Reader = Callable[["Machine", Any, Frame], Any]
+
+
+@dataclass(slots=True)
+class Tables:
+    """What the machine looks up, by type.
+
+    Attributes:
+        expressions: How to evaluate, by the type of the node.
+        statements: How to run, by the type of the node.
+        calls: How to call, by the type of the callee.
+        readers: How to read an attribute, by the type of the owner.
+        writers: How to set an attribute, by the type of the owner.
+        truths: How to tell true from false, by type.
+        builtins: The names that need no import.
+        externals: What is known of packages that are not read, by dotted name.
+    """
+
+    expressions: dict[type, Reader] = field(default_factory=dict)
+    statements: dict[type, Reader] = field(default_factory=dict)
+    calls: dict[type, Callable[[Machine, Any, Arguments], Value]] = field(default_factory=dict)
+    readers: dict[type, Callable[[Machine, Any, str], Value]] = field(default_factory=dict)
+    writers: dict[type, Callable[[Machine, Any, Any, Value], None]] = field(default_factory=dict)
+    truths: dict[type, Callable[[Machine, Any], bool | None]] = field(default_factory=dict)
+    builtins: Mapping[str, Value] = field(default_factory=dict)
+    externals: Mapping[str, Value] = field(default_factory=dict)
+
+
+class Machine:
+    """Reads a program: evaluates what is known, and keeps apart what is not.
+
+    Args:
+        library: Where source files come from.
+        tables: What the constructs of Python mean.
+        steps: How many expressions and statements to read at most.
+    """
+
+    def __init__(self, library: Library, tables: Tables, steps: int = 4_000_000) -> None:
+        self.library = library
+        self.tables = tables
+        self.heap = Heap()
+        self.builtins = tables.builtins
+        self.assumed: dict[str, bool] = {}
+        self.solved: dict[str, Value] = {}
+        self.counts: dict[Text, str] = {}
+        self.sites: list[Site] = []
+        self.frame: Frame | None = None
+        self.guarded = 0
+        self.depth = 0
+        self.steps = steps
+        self.notes: dict[str, None] = {}
+        self.flow = False
+        self.seen: dict[int, Any] = {}
+
+    # Reading ------------------------------------------------------------------------------
+
+    def evaluate(self, node: ast.expr, frame: Frame) -> Value:
+        """Return the value of an expression."""
+        self._count()
+        return self.tables.expressions[type(node)](self, node, frame)
+
+    def run(self, body: Sequence[ast.stmt], frame: Frame) -> Outcome:
+        """Run statements until one of them leaves the block."""
+        for index, statement in enumerate(body):
+            self._count()
+            if isinstance(statement, ast.If | ast.Match):
+                outcome = self.tables.statements[type(statement)](self, (statement, body[index + 1 :]), frame)
+                if outcome is not None:
+                    return outcome  # type: ignore[no-any-return]
+                continue
+            outcome = self.tables.statements[type(statement)](self, statement, frame)
+            if outcome is not None and outcome.ending is not Ending.NEXT:
+                return outcome  # type: ignore[no-any-return]
+        return Outcome()
+
+    def _count(self) -> None:
+        self.steps -= 1
+        if self.steps < 0:
+            raise Budget
+
+    def call(self, function: Value, args: Arguments) -> Value:
+        """Call a value; what comes back from an unknown one is unknown."""
+        if isinstance(function, OneOf):
+            return self.choose([partial(self.call, choice, args) for choice in function.choices])
+        caller = self.tables.calls.get(type(function))
+        if caller is None or self.depth >= _DEEPEST:
+            return UNKNOWN
+        self.depth += 1
+        try:
+            return caller(self, function, args)
+        finally:
+            self.depth -= 1
+
+    def read(self, owner: Value, name: str) -> Value:
+        """Return an attribute."""
+        if isinstance(owner, OneOf):
+            return self.choose([partial(self.read, choice, name) for choice in owner.choices])
+        if isinstance(owner, Unknown):
+            return self.unknown(f"{owner.symbol}.{name}") if owner.symbol else UNKNOWN
+        reader = self.tables.readers.get(type(owner), self.tables.readers[object])
+        return reader(self, owner, name)
+
+    def unknown(self, symbol: str) -> Value:
+        """Return the value that goes by a symbol: what the checkpoint has shown it to be, or unknown."""
+        return self.solved.get(symbol, Unknown(symbol))
+
+    def write(self, owner: Value, name: Value, value: Value) -> None:
+        """Set an attribute."""
+        if isinstance(owner, OneOf):
+            live = [choice for choice in owner.choices if choice is not None]
+            self.heap.branch([partial(self.write, choice, name, value) for choice in live])
+            return
+        writer = self.tables.writers.get(type(owner))
+        if writer is not None:
+            writer(self, owner, name, value)
+
+    def truth(self, value: Value) -> bool | None:
+        """Tell whether a value counts as true; None where nobody knows."""
+        if isinstance(value, OneOf):
+            answers = {self.truth(choice) for choice in value.choices}
+            return answers.pop() if len(answers) == 1 else None
+        if isinstance(value, Unknown):
+            return self.assumed.get(value.symbol)
+        if isinstance(value, Tensor):
+            return None
+        known = self.tables.truths.get(type(value))
+        return known(self, value) if known is not None else True
+
+    # Branches -----------------------------------------------------------------------------
+
+    def choose(self, runs: Sequence[Callable[[], Value]]) -> Value:
+        """Read each alternative from the same state; return the joined value."""
+        results = self.heap.branch(runs)
+        return join(result for result in results if not isinstance(result, Raised))
+
+    def assume(self, test: Value, answer: bool, run: Callable[[], Any]) -> Any:
+        """Read something under the assumption that an unknown test came out as ``answer``."""
+        symbol = test.symbol if isinstance(test, Unknown) else ""
+        if not symbol or symbol in self.assumed:
+            return run()
+        self.assumed[symbol] = answer
+        try:
+            return run()
+        finally:
+            del self.assumed[symbol]
+
+    def spread(self, run: Callable[..., Value], *values: Value) -> Value:
+        """Apply a function without effects to every combination of alternatives."""
+        combinations: list[list[Value]] = [[]]
+        for value in values:
+            combinations = [[*before, choice] for before in combinations for choice in options(value)]
+            if len(combinations) > 36:
+                return UNKNOWN
+        results = []
+        failed: Raised | None = None
+        for combination in combinations:
+            try:
+                results.append(run(*combination))
+            except Raised as error:
+                failed = error
+        if not results:
+            raise failed or Raised("TypeError")
+        return join(results)
+
+    # Names --------------------------------------------------------------------------------
+
+    def module_name(self, source: Source, name: str) -> Value:
+        """Return a module-level name of a file, running only the statements that bind it."""
+        if name in source.values and not self._pending(source, name):
+            return source.values[name]
+        frame = module_frame(source)
+        before, self.frame = self.frame, frame
+        try:
+            for index in source.bindings.get(name, ()):
+                if index not in source.ran:
+                    source.ran.add(index)
+                    self._run_at_module_level(source.tree.body[index], frame)
+        finally:
+            self.frame = before
+        if name in source.values:
+            return source.values[name]
+        for star in reversed(source.stars):
+            value = self.from_import(source, star, name) if not name.startswith("_") else ABSENT
+            if value is not ABSENT:
+                source.values[name] = value
+                return value
+        return {"__name__": source.label, "__file__": source.label, "__all__": UNKNOWN}.get(name, ABSENT)
+
+    def _run_at_module_level(self, statement: ast.stmt, frame: Frame) -> None:
+        assumed, self.assumed = self.assumed, {}
+        try:
+            with self.heap.apart():
+                self.run([statement], frame)
+        except Raised:
+            return  # what the statement would have bound stays unbound
+        finally:
+            self.assumed = assumed
+
+    @staticmethod
+    def _pending(source: Source, name: str) -> bool:
+        return any(index not in source.ran for index in source.bindings.get(name, ()))
+
+    def from_import(self, source: Source, node: ast.ImportFrom, name: str) -> Value:
+        """Return what ``from module import name`` binds, ABSENT where the module lacks it."""
+        importer = self.tables.statements[ast.ImportFrom]
+        return importer(self, (node, name), module_frame(source))

@@ -1,0 +1,221 @@
+"""What ``torch.nn`` does, as far as a module's tree is concerned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, STATELESS
+from ml_switcheroo.sources.static.containers import expand, store_item
+from ml_switcheroo.sources.static.nn_methods import METHODS, as_parameter
+from ml_switcheroo.sources.static.values import (
+    ABSENT,
+    UNKNOWN,
+    Arguments,
+    Builtin,
+    Instance,
+    Maybe,
+    Raised,
+    Repeat,
+    Tensor,
+    Value,
+)
+
+if TYPE_CHECKING:
+    from ml_switcheroo.sources.static.machine import Machine
+
+__all__ = ["construct", "is_subclass", "member", "name_of", "slot"]
+
+CONTAINERS = {
+    "Sequential": "sequential",
+    "ModuleList": "list",
+    "ModuleDict": "dict",
+    "ParameterList": "list",
+    "ParameterDict": "dict",
+}
+"""How a container of torch.nn is named in ``Knowledge.containers``."""
+
+_BASES = {
+    "NonDynamicallyQuantizableLinear": ("Linear",),
+    **{f"Conv{n}d": ("_ConvNd",) for n in "123"},
+    **{f"ConvTranspose{n}d": ("_ConvTransposeNd", "_ConvNd") for n in "123"},
+    **{f"BatchNorm{n}d": ("_BatchNorm", "_NormBase") for n in "123"},
+    "SyncBatchNorm": ("_BatchNorm", "_NormBase"),
+    **{f"InstanceNorm{n}d": ("_InstanceNorm", "_NormBase") for n in "123"},
+    **dict.fromkeys(("RNN", "LSTM", "GRU"), ("RNNBase",)),
+    **{f"{name}Cell": ("RNNCellBase",) for name in ("RNN", "LSTM", "GRU")},
+    "ReLU6": ("Hardtanh",),
+    "AdaptiveAvgPool1d": ("_AdaptiveAvgPoolNd",),
+    "AdaptiveAvgPool2d": ("_AdaptiveAvgPoolNd",),
+    "AdaptiveAvgPool3d": ("_AdaptiveAvgPoolNd",),
+}
+_DEFAULTS: dict[str, Any] = {
+    "bias": True,
+    "affine": True,
+    "elementwise_affine": True,
+    "track_running_stats": True,
+    "stride": 1,
+    "padding": 0,
+    "dilation": 1,
+    "groups": 1,
+    "padding_mode": "zeros",
+    "output_padding": 0,
+    "eps": 1e-5,
+    "momentum": 0.1,
+    "inplace": False,
+    "p": 0.5,
+    "training": UNKNOWN,
+    "in_channels": UNKNOWN,
+}
+_SPATIAL = frozenset({"kernel_size", "stride", "padding", "dilation", "output_padding"})
+_WINDOW = ("kernel_size", "stride", "padding")
+
+
+def name_of(external: str) -> str:
+    """Return the class of torch.nn that a dotted name means: ``Conv2d``; empty for anything else."""
+    head, _, last = external.rpartition(".")
+    return last if head == "torch.nn" and last.lstrip("_")[:1].isupper() else ""
+
+
+def is_subclass(name: str, base: str) -> bool | None:
+    """Tell whether one class of a package that is not read derives from another; by dotted names."""
+    if name == base or base == "builtins.object":
+        return True
+    mine, wanted = name_of(name), name_of(base)
+    if mine and wanted:
+        return wanted == "Module" or wanted in _BASES.get(mine, ())
+    if mine or wanted or base.startswith("builtins.") or name.startswith("builtins."):
+        return False
+    return None
+
+
+def parameters_of(name: str) -> tuple[str, ...]:
+    """Return the names of a constructor's parameters, in order, as far as they are known."""
+    kind = KIND_OF_CLASS.get(name)
+    if kind is not None:
+        names = tuple(LAYERS[kind].args)
+        return names[1:] if name.startswith("Lazy") else names
+    if "Pool" in name and not name.startswith("Adaptive"):
+        return _WINDOW
+    single = {"Flatten": ("start_dim", "end_dim"), "Unflatten": ("dim", "unflattened_size")}
+    if name.startswith("Adaptive"):
+        return ("output_size",)
+    if name.startswith(("Dropout", "AlphaDropout")):
+        return ("p", "inplace")
+    return single.get(name, ("inplace",) if name in STATELESS else ())
+
+
+def construct(machine: Machine, made: Instance, external: str, args: Arguments) -> None:
+    """Run the constructor of a class that is not read."""
+    name = name_of(external)
+    if not name:
+        made.open = made.open or not external.startswith(
+            ("builtins.", "abc.", "typing.", "enum.", "collections.")
+        )
+        return
+    if name == "Module":
+        return
+    made.torch = name
+    machine.heap.touch(made.attrs)
+    if name in ("Sequential", "ModuleList", "ParameterList"):
+        _fill_list(machine, made, name, args)
+    elif name in ("ModuleDict", "ParameterDict"):
+        if args.positional and args.positional[0] is not None:
+            METHODS["update"](machine, Arguments([made, args.positional[0]]))
+        elif args.open_positional:
+            made.open = True
+    else:
+        names = parameters_of(name)
+        made.args = {
+            n: v for n, v in zip(names, args.positional, strict=False) if not isinstance(v, Repeat | Maybe)
+        }
+        made.args.update(args.keyword)
+        if args.open_keyword or args.open_positional:
+            made.marks["open"] = True
+
+
+def _fill_list(machine: Machine, made: Instance, name: str, args: Arguments) -> None:
+    made.items = machine.heap.new([])
+    single = args.positional[0] if len(args.positional) == 1 else None
+    if name == "Sequential":
+        if args.open_positional:
+            made.open = True
+        if isinstance(single, dict):
+            for key, value in single.items():
+                store_item(machine, made.attrs, key, value)
+            return
+        items: list[Value] | None = args.positional
+    else:
+        items = [] if not args.positional else expand(machine, args.positional[0])
+    if items is None:
+        made.open = True
+        return
+    as_parameters = name == "ParameterList"
+    made.items.extend(as_parameter(item) if as_parameters else item for item in items)
+
+
+def slot(made: Instance, name: str) -> Value:
+    """Return a tensor of a torch layer, the same one each time; ABSENT where it has none such."""
+    kind = KIND_OF_CLASS.get(made.torch)
+    slots = LAYERS[kind].slots if kind else {}
+    if name not in slots and not (kind is None and made.torch and name in ("weight", "bias")):
+        return ABSENT
+    if name == "bias" and made.args.get("bias", True) in (False, None):
+        return None
+    key = ("slot", name)
+    if key not in made.marks:
+        made.marks[key] = Tensor(None, "parameter", site=made.site)
+    return made.marks[key]
+
+
+def member(machine: Machine, owner: Instance, external: str, name: str) -> Value:
+    """Return an attribute that an instance has from a class of torch (or of another unread package)."""
+    if name in METHODS:
+        return Builtin(name, METHODS[name], owner)
+    cls = name_of(external)
+    if not cls:
+        return UNKNOWN
+    if made := _own(machine, owner, name):
+        return made[0]
+    if name == "_modules":
+        return owner.attrs if owner.items is None else UNKNOWN
+    if name in ("training", "_parameters", "_buffers", "dump_patches", "call_super_init") or name.startswith(
+        "__"
+    ):
+        return UNKNOWN
+    if cls == "Module" and not owner.open:
+        if name.startswith("_") or hasattr(_Everything, name):
+            return UNKNOWN
+        raise Raised("AttributeError", name)
+    return UNKNOWN
+
+
+class _Everything:
+    """The names every module has besides those in ``METHODS``."""
+
+    state_dict = register_forward_hook = register_forward_pre_hook = register_full_backward_hook = None
+    register_load_state_dict_post_hook = register_state_dict_pre_hook = register_backward_hook = None
+    get_parameter = get_buffer = get_extra_state = set_extra_state = extra_repr = named_buffers = None
+    compile = type = xpu = ipu = mtia = share_memory = None
+
+
+def _own(machine: Machine, owner: Instance, name: str) -> tuple[Value] | None:
+    """Return an argument or tensor of a torch layer, wrapped; None where it has no such."""
+    if not owner.torch or owner.torch in CONTAINERS:
+        return None
+    tensor = slot(owner, name)
+    if tensor is not ABSENT:
+        return (tensor,)
+    if name in owner.args or (name in parameters_of(owner.torch) and name in _DEFAULTS):
+        if name not in owner.args and owner.marks.get("open"):
+            return (UNKNOWN,)
+        value = owner.args.get(name, _DEFAULTS.get(name, UNKNOWN))
+        if name in _SPATIAL and isinstance(value, int) and owner.torch[-2:] in ("1d", "2d", "3d"):
+            return ((value,) * int(owner.torch[-2]),)
+        return (value,)
+    return None
+
+
+# Methods of every module ------------------------------------------------------------------
+
+
+# Methods of containers --------------------------------------------------------------------

@@ -1,0 +1,135 @@
+"""Changes of a tensor's shape: which axes stay, merge or change places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_switcheroo.sources.static.values import (
+    Instance,
+    Site,
+    Size,
+    Tensor,
+    Value,
+    known,
+)
+
+if TYPE_CHECKING:
+    from ml_switcheroo.sources.static.machine import Machine
+
+__all__ = ["REST", "Atom", "Axis", "flattened", "made", "permuted", "reduced", "reshaped", "swapped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """One axis that has not been merged with another.
+
+    Attributes:
+        role: ``batch``, ``channel``, ``space``, ``one`` (size 1), ``out`` (of a linear) or ``any``.
+        of: The layer whose channels these are.
+    """
+
+    role: str
+    of: Instance | None = None
+
+
+Axis = tuple[Atom, ...]
+"""Atoms that lie in one axis, the slowest first."""
+
+
+REST = Atom("rest")
+"""Stands first where the number of leading axes is unknown."""
+
+
+def made(axes: tuple[Axis, ...] | None) -> Tensor:
+    """Return a tensor with these axes."""
+    return Tensor(None, axes=axes)
+
+
+def flattened(
+    machine: Machine, tensor: Tensor | None, start: Value, end: Value, site: Site | None = None
+) -> Value:
+    """Return ``tensor.flatten(start, end)``."""
+    if tensor is None or not tensor.axes or tensor.axes[0] == (REST,):
+        return Tensor()
+    rank = len(tensor.axes)
+    if (
+        not isinstance(start, int)
+        or not isinstance(end, int)
+        or not (-rank <= start < rank and -rank <= end < rank)
+    ):
+        return Tensor()
+    first, last = start % rank, end % rank
+    merged = tuple(atom for axis in tensor.axes[first : last + 1] for atom in axis)
+    result = made((*tensor.axes[:first], merged, *tensor.axes[last + 1 :]))
+    result.site = site or (machine.sites[-1] if machine.sites else None)
+    return result
+
+
+def reshaped(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
+    """Return ``tensor.reshape(sizes)``: axes that are kept, and one that takes what is left."""
+    axes = tensor.axes
+    if not axes or axes[0] == (REST,) or not sizes:
+        return Tensor()
+    front = _kept(axes, sizes)
+    back = _kept(axes[::-1][: len(axes) - len(front)], sizes[::-1][: len(sizes) - len(front)])
+    middle = sizes[len(front) : len(sizes) - len(back)]
+    left = axes[len(front) : len(axes) - len(back)]
+    if not front and not back and len(middle) == 2 and len(left) > 2 and left[0][0].role == "batch":
+        front, middle, left = list(left[:1]), middle[1:], left[1:]
+    if len(middle) == 0 and not left:
+        merged: tuple[Axis, ...] = ()
+    elif len(middle) == 1:
+        merged = (tuple(atom for axis in left for atom in axis),)
+    else:
+        return Tensor()
+    result = made((*front, *merged, *back[::-1]))
+    result.site = machine.sites[-1] if machine.sites else None
+    return result
+
+
+def _kept(axes: tuple[Axis, ...], sizes: list[Value]) -> list[Axis]:
+    found = []
+    for axis, size in zip(axes, sizes, strict=False):
+        if not isinstance(size, Size) or size.atoms != axis:
+            break
+        found.append(axis)
+    return found
+
+
+def permuted(tensor: Tensor, order: list[Value]) -> Tensor:
+    """Return ``tensor.permute(order)``."""
+    axes = tensor.axes
+    if (
+        not axes
+        or axes[0] == (REST,)
+        or not known(order)
+        or sorted(o % len(axes) for o in order) != list(range(len(axes)))
+    ):
+        return Tensor()
+    return made(tuple(axes[place] for place in order))
+
+
+def swapped(tensor: Tensor, args: list[Value]) -> Tensor:
+    """Return ``tensor.transpose(a, b)``."""
+    axes = tensor.axes
+    if not axes or axes[0] == (REST,) or len(args) < 2 or not known(args[:2]):
+        return Tensor()
+    order = list(range(len(axes)))
+    a, b = args[0] % len(axes), args[1] % len(axes)
+    order[a], order[b] = order[b], order[a]
+    return permuted(tensor, list(order))
+
+
+def reduced(tensor: Tensor, dims: Value, keep: Value) -> Tensor:
+    """Return ``tensor.mean(dims, keepdim=keep)``, or any other reduction."""
+    axes = tensor.axes
+    places = [dims] if isinstance(dims, int) else list(dims) if isinstance(dims, tuple | list) else None
+    if not axes or places is None or not known(places):
+        return Tensor()
+    if axes[0] == (REST,):
+        return Tensor() if -1 in places else tensor
+    gone = {place % len(axes) for place in places}
+    if keep is True:
+        return made(tuple((Atom("one"),) if i in gone else axis for i, axis in enumerate(axes)))
+    return made(tuple(axis for i, axis in enumerate(axes) if i not in gone))

@@ -1,0 +1,310 @@
+"""What is known of packages that are not read: the standard library, torch, NumPy."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ml_switcheroo.sources.static import flow, nn
+from ml_switcheroo.sources.static.builtin import BUILTINS
+from ml_switcheroo.sources.static.classes import new_instance
+from ml_switcheroo.sources.static.containers import expand
+from ml_switcheroo.sources.static.copies import COPIES
+from ml_switcheroo.sources.static.heap import plain
+from ml_switcheroo.sources.static.operators import binary
+from ml_switcheroo.sources.static.values import (
+    UNKNOWN,
+    Arguments,
+    Bound,
+    Builtin,
+    Class,
+    External,
+    Function,
+    Instance,
+    OpenDict,
+    Partial,
+    Raised,
+    Repeat,
+    Tensor,
+    Value,
+    join,
+    known,
+    options,
+)
+
+if TYPE_CHECKING:
+    from ml_switcheroo.sources.static.machine import Machine
+
+__all__ = ["EXTERNALS"]
+
+_LONGEST = 500  # characters of a pattern or text that a regular expression is tried on
+
+
+class Externals(dict[str, Any]):
+    """The table, with the private homes of torch's classes folded into their public ones."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return what is known under a dotted name, whatever alias it is reached by."""
+        public = canonical(name)
+        if public in self:
+            return self[public]
+        return External(public) if public != name else default
+
+
+def canonical(name: str) -> str:
+    """Return the public name of something in torch.
+
+    >>> canonical("torch.nn.modules.conv.Conv2d")
+    'torch.nn.Conv2d'
+    """
+    head, _, last = name.rpartition(".")
+    if head.startswith(("torch.nn.modules", "torch.nn.parameter")) and last.lstrip("_")[:1].isupper():
+        return f"torch.nn.{last}"
+    if name.startswith("typing_extensions."):
+        return f"typing.{last}"
+    return name
+
+
+def _partial(machine: Machine, args: Arguments) -> Value:
+    inner = Arguments(args.positional[1:], dict(args.keyword), args.open_positional, args.open_keyword)
+    return join(Partial(one, inner) for one in options(args.positional[0]))
+
+
+def _first(machine: Machine, args: Arguments) -> Value:
+    return args.positional[0] if args.positional else UNKNOWN
+
+
+def _identity_decorator(machine: Machine, args: Arguments) -> Value:
+    if args.positional and isinstance(args.positional[0], Function | Class | Bound):
+        return args.positional[0]
+    return Builtin("decorator", _first)
+
+
+def _wraps(machine: Machine, args: Arguments) -> Value:
+    return Builtin("decorator", _first)
+
+
+def _reduce(machine: Machine, args: Arguments) -> Value:
+    items = expand(machine, args.positional[1])
+    if items is None or not plain(items):
+        return UNKNOWN
+    items = [*args.positional[2:3], *items]
+    if not items:
+        raise Raised("TypeError", "reduce() of an empty iterable")
+    return functools.reduce(lambda a, b: machine.call(args.positional[0], Arguments([a, b])), items)
+
+
+def _chain(machine: Machine, args: Arguments) -> Value:
+    found: list[Value] = []
+    for value in args.positional:
+        items = expand(machine, value)
+        found.extend([Repeat(UNKNOWN)] if items is None else items)
+    return machine.heap.new(found)
+
+
+def _chain_from(machine: Machine, args: Arguments) -> Value:
+    items = expand(machine, args.positional[0])
+    return _chain(machine, Arguments(list(items))) if items is not None and plain(items) else UNKNOWN
+
+
+def _product(machine: Machine, args: Arguments) -> Value:
+    import itertools
+
+    columns = [expand(machine, value) for value in args.positional]
+    if any(column is None or not plain(column) for column in columns) or args.keyword:
+        return UNKNOWN
+    return machine.heap.new(list(itertools.islice(itertools.product(*(c or () for c in columns)), 10_000)))
+
+
+def _repeat(machine: Machine, args: Arguments) -> Value:
+    times = args.get(1, "times")
+    value = args.positional[0]
+    return machine.heap.new([value] * times) if isinstance(times, int) and 0 <= times < 10_000 else UNKNOWN
+
+
+def _accumulate(machine: Machine, args: Arguments) -> Value:
+    items = expand(machine, args.positional[0])
+    if items is None or not known(items) or len(args.positional) > 1:
+        return UNKNOWN
+    totals, total = [], 0
+    for item in items:
+        total = total + item
+        totals.append(total)
+    return machine.heap.new(totals)
+
+
+def _pure(function: Callable[..., Any]) -> Callable[[Machine, Arguments], Value]:
+    def run(machine: Machine, args: Arguments) -> Value:
+        def inner(*values: Value) -> Value:
+            if args.open_positional or args.open_keyword or not known(values) or not known(args.keyword):
+                return UNKNOWN
+            try:
+                return function(*values, **args.keyword)
+            except (TypeError, ValueError, ArithmeticError) as error:
+                raise Raised(type(error).__name__, str(error)) from error
+
+        return machine.spread(inner, *args.positional)
+
+    return run
+
+
+def _regular(function: Callable[..., Any]) -> Callable[[Machine, Arguments], Value]:
+    """Run a regular expression over short, known text; a match counts as its groups."""
+
+    def run(machine: Machine, args: Arguments) -> Value:
+        values = args.positional
+        if not known(values) or args.keyword or any(isinstance(v, str) and len(v) > _LONGEST for v in values):
+            return UNKNOWN
+        try:
+            found = function(*values)
+        except (TypeError, re.error) as error:
+            raise Raised("error", str(error)) from error
+        if isinstance(found, re.Match):
+            return _match(machine, found)
+        return machine.heap.new(found) if isinstance(found, list) else found
+
+    return run
+
+
+def _match(machine: Machine, found: re.Match[str]) -> Value:
+    def group(machine: Machine, args: Arguments) -> Value:
+        return found.group(*args.positional) if known(args.positional) else UNKNOWN
+
+    made = new_instance(machine, External("re.Match"))
+    made.attrs.update(
+        {"group": Builtin("group", group), "groups": Builtin("groups", lambda m, a: found.groups())}
+    )
+    return made
+
+
+def _operator(op: str) -> Callable[[Machine, Arguments], Value]:
+    import ast
+
+    return lambda machine, args: binary(machine, getattr(ast, op), args.positional[0], args.positional[1])
+
+
+def _prod(machine: Machine, args: Arguments) -> Value:
+    items = expand(machine, args.positional[0])
+    return math.prod(items) if items is not None and known(items) and not args.keyword else UNKNOWN
+
+
+def _constant(value: Value) -> Callable[[Machine, Arguments], Value]:
+    return lambda machine, args: value
+
+
+def _parameter(machine: Machine, args: Arguments) -> Value:
+    value = args.get(0, "data")
+    shape = value.shape if isinstance(value, Tensor) else None
+    return Tensor(shape, "parameter", site=machine.sites[-1] if machine.sites else None)
+
+
+def _nn_buffer(machine: Machine, args: Arguments) -> Value:
+    value = args.get(0, "data")
+    shape = value.shape if isinstance(value, Tensor) else None
+    persistent = machine.truth(args.get(1, "persistent", True))
+    return Tensor(shape, "buffer", persistent is not False)
+
+
+def _weight_norm(mark: str) -> Callable[[Machine, Arguments], Value]:
+    def run(machine: Machine, args: Arguments) -> Value:
+        layer = args.get(0, "module")
+        for one in options(layer):
+            if isinstance(one, Instance):
+                machine.heap.touch(one.marks)
+                names = one.marks.get("reparametrized", ())
+                one.marks["reparametrized"] = (*names, (mark, args.get(1, "name", "weight")))
+        return layer
+
+    return run
+
+
+def _pair(machine: Machine, args: Arguments) -> Value:
+    items = expand(machine, args.positional[0])
+    return tuple(items) if items is not None else (args.positional[0], args.positional[0])
+
+
+# What the machine itself asks for ---------------------------------------------------------
+
+
+def _call(machine: Machine, name: str, args: Arguments) -> Value:
+    if nn.name_of(name):
+        made = new_instance(machine, External(name))
+        nn.construct(machine, made, name, args)
+        return made
+    if name.startswith(("torch.", "einops.", "numpy.")):
+        return flow.function(machine, name, args)
+    return UNKNOWN
+
+
+def _is_subclass(name: str, base: str) -> bool | None:
+    return nn.is_subclass(name, base)
+
+
+EXTERNALS: dict[str, Any] = Externals()
+EXTERNALS.update(
+    {
+        "call": Builtin("call", _call),
+        "construct": Builtin("construct", nn.construct),
+        "forward": Builtin("forward", flow.forward),
+        "is_subclass": Builtin("is_subclass", _is_subclass),
+        "member": Builtin("member", nn.member),
+        "tensor": Builtin("tensor", flow.attribute),
+        "typing.TYPE_CHECKING": False,
+        "sys.version_info": (3, 11, 0, "final", 0),
+        "sys.platform": "linux",
+        "math.pi": math.pi,
+        "math.inf": math.inf,
+        "math.e": math.e,
+        "torch.nn.Parameter": Builtin("Parameter", _parameter),
+        "torch.nn.UninitializedParameter": Builtin("Parameter", _parameter),
+        "torch.nn.Buffer": Builtin("Buffer", _nn_buffer),
+        "collections.OrderedDict": BUILTINS["dict"],
+        "collections.defaultdict": Builtin("defaultdict", lambda machine, args: machine.heap.new(OpenDict())),
+        "torch.nn.modules.utils._pair": Builtin("_pair", _pair),
+        "torch.nn.init._no_grad_": UNKNOWN,
+    }
+)
+_FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
+    "functools.partial": _partial,
+    "functools.reduce": _reduce,
+    "functools.wraps": _wraps,
+    "functools.lru_cache": _identity_decorator,
+    "functools.cache": _identity_decorator,
+    **COPIES,
+    "dataclasses.is_dataclass": _constant(True),
+    "itertools.chain": _chain,
+    "itertools.chain.from_iterable": _chain_from,
+    "itertools.product": _product,
+    "itertools.repeat": _repeat,
+    "itertools.accumulate": _accumulate,
+    "math.prod": _prod,
+    "numpy.prod": _prod,
+    "typing.cast": lambda machine, args: args.positional[1],
+    "torch.jit.script": _first,
+    "torch.jit.ignore": _identity_decorator,
+    "torch.jit.is_scripting": _constant(False),
+    "torch.jit.is_tracing": _constant(False),
+    "torch.compile": _first,
+    "torch.nn.utils.weight_norm": _weight_norm("weight_norm"),
+    "torch.nn.utils.spectral_norm": _weight_norm("spectral_norm"),
+    "torch.nn.utils.parametrizations.weight_norm": _weight_norm("parametrized"),
+    "torch.nn.utils.parametrizations.spectral_norm": _weight_norm("parametrized"),
+    "torch.nn.utils.parametrizations.orthogonal": _weight_norm("parametrized"),
+    "torch.nn.utils.remove_weight_norm": _first,
+    **{
+        f"math.{name}": _pure(getattr(math, name))
+        for name in "ceil floor sqrt log log2 log10 exp pow gcd isqrt cos sin tan fabs isclose trunc".split()
+    },
+    **{
+        f"re.{name}": _regular(getattr(re, name))
+        for name in ("match", "search", "findall", "split", "sub", "fullmatch")
+    },
+    **{
+        f"operator.{name}": _operator(op)
+        for name, op in {"mul": "Mult", "add": "Add", "sub": "Sub", "floordiv": "FloorDiv"}.items()
+    },
+}
+EXTERNALS.update({name: Builtin(name.rpartition(".")[2], run) for name, run in _FUNCTIONS.items()})

@@ -1,0 +1,47 @@
+"""The mark that a converted checkpoint carries in its metadata, so that none is converted twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml_switcheroo import __version__
+from ml_switcheroo.errors import UsageError
+from ml_switcheroo.plan import Plan
+
+__all__ = ["refuse_converted", "stamp", "stamped_target"]
+
+_PREFIX = "ml_switcheroo"
+
+
+def stamp(plan: Plan) -> dict[str, str]:
+    """Return the metadata of a checkpoint that a plan has made.
+
+    Keys: ``ml_switcheroo.version``, ``.target``, ``.plan`` (SHA-256 of the plan), ``.source``.
+    """
+    return {
+        f"{_PREFIX}.version": __version__,
+        f"{_PREFIX}.target": plan.target,
+        f"{_PREFIX}.plan": plan.digest,
+        f"{_PREFIX}.source": plan.source,
+    }
+
+
+def stamped_target(state: Mapping[str, Any]) -> str | None:
+    """Return the target that a checkpoint was converted to; None where it was not converted."""
+    return dict(getattr(state, "metadata", {})).get(f"{_PREFIX}.target")
+
+
+def refuse_converted(state: Mapping[str, Any]) -> None:
+    """Raise where a checkpoint was converted already.
+
+    Raises:
+        UsageError: It carries a stamp; the error says for which target and from what.
+    """
+    target = stamped_target(state)
+    if target not in (None, "torch"):
+        source = dict(getattr(state, "metadata", {})).get(f"{_PREFIX}.source") or "a state dict"
+        raise UsageError(
+            f"{getattr(state, 'path', 'the checkpoint')} was already converted to {target} (from {source});"
+            " converting it again would permute it twice. Convert the original, or load this one as it is."
+        )

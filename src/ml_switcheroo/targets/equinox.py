@@ -1,0 +1,192 @@
+"""Equinox: attribute paths, PyTorch's words and layouts, channels first, no batch axis.
+
+A batch norm keeps its statistics in ``eqx.nn.State``: the live model is then the pair that
+``eqx.nn.make_with_state`` returns. They have the paths ``bn.running_mean`` and ``bn.running_var``,
+whichever mode the layer is in. Source: https://docs.kidger.site/equinox/api/nn/linear/ and the
+pages beside it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ml_switcheroo.errors import UsageError
+from ml_switcheroo.ops import Array
+from ml_switcheroo.recipes import Dropped, Live, Naming, Recipe, Target, part
+from ml_switcheroo.tensors import spec_of
+from ml_switcheroo.tree import Template
+
+__all__ = ["CLASSES", "TARGET"]
+
+_NORM = (part("weight", "weight"), part("bias", "bias"))
+
+KINDS: Mapping[str, Recipe] = {
+    "linear": (part("weight", "weight"), part("bias", "bias")),
+    "conv": (part("weight", "weight"), part("bias", "bias", "out *1")),
+    "batch_norm": (
+        *_NORM,
+        part("running_mean", "running_mean"),
+        part("running_var", "running_var"),
+        Dropped("num_batches_tracked", "Equinox's BatchNorm has a fixed momentum and needs no count"),
+    ),
+    "layer_norm": _NORM,
+    "group_norm": _NORM,
+    "embedding": (part("weight", "weight"),),
+    "parameter": (part("", ""),),
+    "buffer": (part("", ""),),
+}
+
+CLASSES: Mapping[str, str] = {
+    "Linear": "linear",
+    "Conv": "conv",
+    "BatchNorm": "batch_norm",
+    "LayerNorm": "layer_norm",
+    "GroupNorm": "group_norm",
+    "Embedding": "embedding",
+}
+
+_STATISTICS = re.compile(r"\b(?:batch|ema)_state_index\.init\.([01])$")
+
+# What a batch norm must hold beside its statistics so that it takes them as they are: "ema" has
+# seen a batch, and "batch", which divides by 1 - momentum**count, has seen so many that this is 1.
+_SEEN: Mapping[str, Any] = {"ema_first_time_index.init": False, "batch_counter.init": 2**30}
+
+
+def _owns(model: Any) -> bool:
+    equinox = sys.modules.get("equinox")
+    return equinox is not None and (isinstance(model, equinox.Module) or _is_pair(model))
+
+
+def _is_pair(model: Any) -> bool:
+    equinox = sys.modules["equinox"]
+    return (
+        isinstance(model, tuple | list)
+        and len(model) == 2
+        and isinstance(model[0], equinox.Module)
+        and isinstance(model[1], equinox.nn.State)
+    )
+
+
+def _whole(model: Any) -> Any:
+    """Return the module with its state in it.
+
+    Raises:
+        UsageError: The state was taken out of the module and is not given.
+    """
+    import jax
+    from equinox import nn, tree_at
+
+    module, state = model if _is_pair(model) else (model, None)
+
+    def put_back(node: Any) -> Any:
+        if not isinstance(node, nn.StateIndex):
+            return node
+        if state is not None:
+            return tree_at(lambda index: index.init, node, state.get(node), is_leaf=lambda x: x is node.init)
+        if not jax.tree_util.tree_leaves(node):
+            raise UsageError(
+                f"{node.marker}: the state of this Equinox model is not in it; pass the pair"
+                " (model, state) that eqx.nn.make_with_state returns"
+            )
+        return node
+
+    return jax.tree_util.tree_map(put_back, module, is_leaf=lambda node: isinstance(node, nn.StateIndex))
+
+
+def _word(key: Any) -> str:
+    return str(next((getattr(key, name) for name in ("name", "idx", "key") if hasattr(key, name)), key))
+
+
+def _path(keys: Any) -> str:
+    path = ".".join(map(_word, keys))
+    return _STATISTICS.sub(lambda found: ("running_mean", "running_var")[int(found[1])], path)
+
+
+def _children(node: Any) -> list[tuple[Any, Any]]:
+    """Return the key and value of all that lies directly below a node of a pytree."""
+    import jax
+
+    below = jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda child: child is not node)[0]
+    return [(keys[0], child) for keys, child in below if keys]
+
+
+def _nodes(node: Any, keys: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yield the path of each node of a pytree, the root first."""
+    yield _path(keys), node
+    for key, child in _children(node):
+        yield from _nodes(child, (*keys, key))
+
+
+def _leaves(model: Any) -> Mapping[str, Any]:
+    """Return all that is a weight or a statistic: no functions, flags, counters or random keys."""
+    return {
+        path: node
+        for path, node in _nodes(_whole(model))
+        if _holds_numbers(node) and not path.endswith(tuple(_SEEN))
+    }
+
+
+def _holds_numbers(leaf: Any) -> bool:
+    import jax
+
+    return (
+        hasattr(leaf, "shape")
+        and hasattr(leaf, "dtype")
+        and not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    )
+
+
+def _template(model: Any) -> Template:
+    from equinox import nn
+
+    kinds, containers = {}, {}
+    for path, node in _nodes(_whole(model)):
+        if isinstance(node, nn.Sequential):
+            containers[path] = "sequential"
+        known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
+        if known:
+            kinds[path] = known[0]
+    specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
+    return Template(specs, kinds=kinds, containers=containers)
+
+
+def _is_layer(cls: type) -> bool:
+    return cls.__module__.startswith("equinox.nn.") and cls.__name__ in CLASSES
+
+
+def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
+    import jax
+    from equinox import nn
+
+    def put(keys: Any, leaf: Any) -> Any:
+        path = _path(keys)
+        counter = next((name for name in _SEEN if path.endswith(name)), None)
+        if path in leaves:
+            array = leaves[path].astype(leaf.dtype, copy=False)
+        elif counter is not None and path.removesuffix(counter) + "running_mean" in leaves:
+            array = np.asarray(_SEEN[counter], leaf.dtype)
+        else:
+            return leaf
+        return jax.device_put(array, getattr(leaf, "sharding", None))
+
+    whole = jax.tree_util.tree_map_with_path(put, _whole(model))
+    return (nn.delete_init_state(whole), nn.State(whole)) if _is_pair(model) else whole
+
+
+def _read(model: Any) -> Mapping[str, Array]:
+    return {path: np.asarray(leaf) for path, leaf in _leaves(model).items()}
+
+
+TARGET = Target(
+    name="equinox",
+    summary="Equinox modules",
+    kinds=KINDS,
+    naming=Naming(sequential="layers"),
+    channels="first",
+    live=Live(_owns, _template, _write, _read, immutable=True),
+)

@@ -1,0 +1,140 @@
+"""The Flatten before a Linear: found in ``forward``, with the channels the checkpoint shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ml_switcheroo.sources.findings import NO_FLATTEN, Flatten
+from sources.reading import read_and_compare
+
+NET = """
+class Net(nn.Module):
+    def __init__(self, width=6):
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Dropout(0.1),
+        )
+        self.fc1 = nn.Linear(width * 16, 12)
+        self.fc2 = nn.Linear(12, 10)
+        self.flat = nn.Flatten()
+
+    def forward(self, x):
+        x = self.features(x)
+        {flatten}
+        x = F.relu(self.fc1(x))
+        return self.fc2(x)
+"""
+
+FLATTENS = {
+    "torch.flatten": "x = torch.flatten(x, 1)",
+    "keyword": "x = torch.flatten(x, start_dim=1)",
+    "method": "x = x.flatten(1)",
+    "layer": "x = self.flat(x)",
+    "view of size(0)": "x = x.view(x.size(0), -1)",
+    "view of shape[0]": "x = x.view(x.shape[0], -1)",
+    "reshape of len": "x = x.reshape(len(x), -1)",
+    "rest and a number": "x = x.view(-1, 96)",
+    "batch as a name": "b = x.size(0)\n        x = x.view(b, -1)",
+    "all sizes": "b, c, h, w = x.shape\n        x = x.reshape(b, c * h * w)",
+    "a tuple": "x = x.view((x.size(0), -1))",
+    "torch.reshape": "x = torch.reshape(x, (x.shape[0], -1))",
+    "pool before": "x = F.max_pool2d(x, 1)\n        x = x.flatten(1)",
+    "in two steps": "x = x.flatten(2)\n        x = x.flatten(1)",
+    "after an addition": "x = x + 0.5 * self.features[1](x)\n        x = x.flatten(1)",
+    "after a branch": "if self.training:\n            x = F.dropout(x)\n        x = x.flatten(1)",
+}
+
+
+@pytest.mark.parametrize("name", FLATTENS)
+@pytest.mark.parametrize("width", [6, 4])
+def test_a_flatten_of_a_feature_map_is_found(tmp_path: Path, name: str, width: int) -> None:
+    knowledge = read_and_compare(tmp_path, NET.replace("{flatten}", FLATTENS[name]), f"Net({width})")
+    flatten = knowledge.findings["fc1"].flatten
+    assert flatten is not None
+    assert (flatten.channels, flatten.of) == (width, "features.0")
+    assert flatten.where.startswith("model.py:")
+    assert knowledge.findings["fc2"].flatten == NO_FLATTEN
+
+
+def test_the_place_is_the_line_of_the_flatten(tmp_path: Path) -> None:
+    knowledge = read_and_compare(tmp_path, NET.replace("{flatten}", "x = x.flatten(1)"))
+    lines = (tmp_path / "model.py").read_text().splitlines()
+    line = 1 + next(i for i, text in enumerate(lines) if "x.flatten(1)" in text)
+    assert knowledge.findings["fc1"].flatten == Flatten(6, "features.0", f"model.py:{line}")
+
+
+def test_a_size_worked_out_in_a_loop(tmp_path: Path) -> None:
+    code = (
+        NET.replace("{flatten}", "x = x.view(-1, self.count(x))")
+        + """
+    def count(self, x):
+        number = 1
+        for size in x.size()[1:]:
+            number *= size
+        return number
+"""
+    )
+    assert read_and_compare(tmp_path, code).findings["fc1"].flatten.channels == 6
+
+
+def test_a_global_pool_makes_the_flatten_harmless(tmp_path: Path) -> None:
+    code = NET.replace("width * 16", "width").replace(
+        "{flatten}", "x = F.adaptive_avg_pool2d(x, 1).flatten(1)"
+    )
+    flatten = read_and_compare(tmp_path, code).findings["fc1"].flatten
+    assert flatten in (NO_FLATTEN, Flatten(6, "features.0", flatten.where))
+
+
+@pytest.mark.parametrize("change", ["x = x.mean((2, 3))", "x = x.mean([-2, -1])", "x = x.amax(dim=(2, 3))"])
+def test_a_mean_over_space_is_no_flatten(tmp_path: Path, change: str) -> None:
+    code = NET.replace("width * 16", "width").replace("{flatten}", change)
+    assert read_and_compare(tmp_path, code).findings["fc1"].flatten == NO_FLATTEN
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "x = mystery(x)",
+        "x = x.permute(0, 2, 3, 1).flatten(1)",
+        "x = x.reshape(3, 5, 7)",
+        "x = x[:, ::2].flatten(1)",
+        "x = torch.stack([x, x]).flatten(1)",
+    ],
+)
+def test_what_cannot_be_followed_is_left_open(tmp_path: Path, change: str) -> None:
+    code = "from somewhere import mystery\n" if "mystery" in change else ""
+    knowledge_code = NET.replace("{flatten}", change)
+    (tmp_path / "somewhere.py").write_text("")
+    if code:
+        knowledge_code = knowledge_code.replace(
+            "x = mystery(x)", "from somewhere import mystery\n        x = mystery(x)"
+        )
+    assert read_and_compare(tmp_path, knowledge_code).findings["fc1"].flatten is None
+
+
+def test_channels_that_come_from_two_layers_are_left_open(tmp_path: Path) -> None:
+    code = NET.replace(
+        "{flatten}", "x = self.other(x) if x.shape[2] > 3 else x\n        x = x.flatten(1)"
+    ).replace("self.flat =", "self.other = nn.Conv2d(width, 3, 1)\n        self.flat =")
+    assert read_and_compare(tmp_path, code).findings["fc1"].flatten is None
+
+
+def test_a_sequential_is_followed_through_its_flatten(tmp_path: Path) -> None:
+    code = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 9, 5), nn.ReLU(), nn.Linear(5, 2)
+        )
+
+    def forward(self, x):
+        return self.net(x)
+"""
+    knowledge = read_and_compare(tmp_path, code)
+    assert knowledge.findings["net.3"].flatten.channels == 4
+    assert knowledge.findings["net.3"].flatten.of == "net.0"
+    assert knowledge.findings["net.5"].flatten == NO_FLATTEN
