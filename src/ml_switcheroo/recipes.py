@@ -135,6 +135,15 @@ def part(
     )
 
 
+def parts_of(recipe: Recipe) -> Iterator[Part]:
+    """Yield the parts of a recipe, of all its forms."""
+    for entry in recipe if isinstance(recipe, tuple) else ():
+        if isinstance(entry, Form):
+            yield from parts_of(entry.entries)
+        elif isinstance(entry, Part):
+            yield entry
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """An attribute of a live module that must agree with a constructor argument in PyTorch.
@@ -242,12 +251,3 @@ class Target:
     aliases: tuple[str, ...] = ()
     differences: Mapping[str, tuple[Difference, ...]] = field(default_factory=lambda: NOTHING)
     live: Live | None = None
-
-
-def parts_of(recipe: object) -> Iterator[Part]:
-    """Yield the parts of a recipe, form after form: the plain layer's first."""
-    for entry in recipe if isinstance(recipe, tuple) else ():
-        if isinstance(entry, Part):
-            yield entry
-        elif isinstance(entry, Form):
-            yield from parts_of(entry.entries)

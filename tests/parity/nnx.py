@@ -10,6 +10,11 @@ from flax import nnx
 from parity import Port
 
 
+def rngs():
+    """Return random numbers that nothing else has drawn from."""
+    return nnx.Rngs(0)
+
+
 def port(make, run=lambda module, *inputs: module(*inputs)):
     """Hold a module under the name m; its weights are zeros, which nothing has to be compiled for."""
     graph, state = nnx.split(nnx.eval_shape(lambda: nnx.Dict(m=make())))
@@ -26,7 +31,7 @@ def zeros(leaf):
 def linear(layer):
     return port(
         lambda: nnx.Linear(
-            layer.in_features, layer.out_features, use_bias=layer.bias is not None, rngs=nnx.Rngs(0)
+            layer.in_features, layer.out_features, use_bias=layer.bias is not None, rngs=rngs()
         )
     )
 
@@ -42,7 +47,7 @@ def conv(layer):
             kernel_dilation=layer.dilation,
             feature_group_count=layer.groups,
             use_bias=layer.bias is not None,
-            rngs=nnx.Rngs(0),
+            rngs=rngs(),
         )
     )
 
@@ -64,7 +69,7 @@ def conv_transpose(layer):
             padding=transposed_padding(layer),
             kernel_dilation=layer.dilation,
             use_bias=layer.bias is not None,
-            rngs=nnx.Rngs(0),
+            rngs=rngs(),
         )
     )
 
@@ -78,7 +83,7 @@ def batch_norm(layer):
             momentum=1 - layer.momentum,
             use_scale=layer.affine,
             use_bias=layer.affine,
-            rngs=nnx.Rngs(0),
+            rngs=rngs(),
         )
     )
 
@@ -86,30 +91,28 @@ def batch_norm(layer):
 def instance_norm(layer):
     if layer.track_running_stats:
         return batch_norm(layer)
-    return port(lambda: nnx.InstanceNorm(layer.num_features, epsilon=layer.eps, rngs=nnx.Rngs(0)))
+    return port(lambda: nnx.InstanceNorm(layer.num_features, epsilon=layer.eps, rngs=rngs()))
 
 
 def layer_norm(layer):
     """Make a LayerNorm; one over several axes is one over their product."""
     size, rank = math.prod(layer.normalized_shape), len(layer.normalized_shape)
     return port(
-        lambda: nnx.LayerNorm(size, epsilon=layer.eps, use_bias=layer.bias is not None, rngs=nnx.Rngs(0)),
+        lambda: nnx.LayerNorm(size, epsilon=layer.eps, use_bias=layer.bias is not None, rngs=rngs()),
         lambda module, x: module(x.reshape(*x.shape[:-rank], size)).reshape(x.shape),
     )
 
 
 def group_norm(layer):
-    return port(
-        lambda: nnx.GroupNorm(layer.num_channels, layer.num_groups, epsilon=layer.eps, rngs=nnx.Rngs(0))
-    )
+    return port(lambda: nnx.GroupNorm(layer.num_channels, layer.num_groups, epsilon=layer.eps, rngs=rngs()))
 
 
 def rms_norm(layer):
-    return port(lambda: nnx.RMSNorm(layer.normalized_shape[0], epsilon=layer.eps, rngs=nnx.Rngs(0)))
+    return port(lambda: nnx.RMSNorm(layer.normalized_shape[0], epsilon=layer.eps, rngs=rngs()))
 
 
 def embed(layer):
-    return nnx.Embed(layer.num_embeddings, layer.embedding_dim, rngs=nnx.Rngs(0))
+    return nnx.Embed(layer.num_embeddings, layer.embedding_dim, rngs=rngs())
 
 
 def stacked(layer, cell):
@@ -118,8 +121,8 @@ def stacked(layer, cell):
 
     def one(index):
         size = layer.input_size if index == 0 else layer.hidden_size * ways
-        rnns = [nnx.RNN(cell(size, layer), rngs=nnx.Rngs(0)) for _ in range(ways)]
-        return nnx.Bidirectional(*rnns, rngs=nnx.Rngs(0)) if ways == 2 else rnns[0]
+        rnns = [nnx.RNN(cell(size, layer), rngs=rngs()) for _ in range(ways)]
+        return nnx.Bidirectional(*rnns, rngs=rngs()) if ways == 2 else rnns[0]
 
     def run(modules, x):
         for module in modules:
@@ -133,18 +136,18 @@ def stacked(layer, cell):
 
 def simple_cell(size, layer):
     activation = {"tanh": jnp.tanh, "relu": jax.nn.relu}[layer.nonlinearity]
-    return nnx.SimpleCell(size, layer.hidden_size, activation_fn=activation, rngs=nnx.Rngs(0))
+    return nnx.SimpleCell(size, layer.hidden_size, activation_fn=activation, rngs=rngs())
 
 
 def lstm_cell(size, layer):
-    return nnx.OptimizedLSTMCell(size, layer.hidden_size, rngs=nnx.Rngs(0))
+    return nnx.OptimizedLSTMCell(size, layer.hidden_size, rngs=rngs())
 
 
 def gru_cell(size, layer):
     """Make a GRUCell; its recurrent Linear lacks the bias that torch has, and gets it here."""
-    cell = nnx.GRUCell(size, layer.hidden_size, rngs=nnx.Rngs(0))
+    cell = nnx.GRUCell(size, layer.hidden_size, rngs=rngs())
     if layer.bias is not False:
-        cell.dense_h = nnx.Linear(layer.hidden_size, 3 * layer.hidden_size, rngs=nnx.Rngs(0))
+        cell.dense_h = nnx.Linear(layer.hidden_size, 3 * layer.hidden_size, rngs=rngs())
     return cell
 
 
@@ -161,7 +164,7 @@ def mha(layer):
             in_kv_features=layer.kdim,
             use_bias=layer.out_proj.bias is not None,
             decode=False,
-            rngs=nnx.Rngs(0),
+            rngs=rngs(),
         ),
         lambda module, query, memory: module(query, memory),
     )
@@ -172,13 +175,11 @@ class FeedForward(nnx.Module):
 
     def __init__(self, layer):
         width, hidden = layer.linear1.in_features, layer.linear1.out_features
-        self.self_attn = nnx.MultiHeadAttention(
-            layer.self_attn.num_heads, width, decode=False, rngs=nnx.Rngs(0)
-        )
-        self.linear1 = nnx.Linear(width, hidden, rngs=nnx.Rngs(0))
-        self.linear2 = nnx.Linear(hidden, width, rngs=nnx.Rngs(0))
+        self.self_attn = nnx.MultiHeadAttention(layer.self_attn.num_heads, width, decode=False, rngs=rngs())
+        self.linear1 = nnx.Linear(width, hidden, rngs=rngs())
+        self.linear2 = nnx.Linear(hidden, width, rngs=rngs())
         self.norm1, self.norm2 = (
-            nnx.LayerNorm(width, epsilon=layer.norm1.eps, rngs=nnx.Rngs(0)) for _ in range(2)
+            nnx.LayerNorm(width, epsilon=layer.norm1.eps, rngs=rngs()) for _ in range(2)
         )
 
     def feed(self, x):
@@ -200,8 +201,8 @@ class DecoderLayer(FeedForward):
         super().__init__(layer)
         width = layer.linear1.in_features
         heads = layer.multihead_attn.num_heads
-        self.multihead_attn = nnx.MultiHeadAttention(heads, width, decode=False, rngs=nnx.Rngs(0))
-        self.norm3 = nnx.LayerNorm(width, epsilon=layer.norm3.eps, rngs=nnx.Rngs(0))
+        self.multihead_attn = nnx.MultiHeadAttention(heads, width, decode=False, rngs=rngs())
+        self.norm3 = nnx.LayerNorm(width, epsilon=layer.norm3.eps, rngs=rngs())
 
     def __call__(self, x, memory):
         x = x + self.self_attn(self.norm1(x))
@@ -234,7 +235,7 @@ class Listed(nnx.Module):
 
 LAYERS = {
     "linear": linear,
-    "linear_in_out": lambda layer: port(lambda: nnx.Linear(layer.nx, layer.nf, rngs=nnx.Rngs(0))),
+    "linear_in_out": lambda layer: port(lambda: nnx.Linear(layer.nx, layer.nf, rngs=rngs())),
     "conv": conv,
     "conv_transpose": conv_transpose,
     "batch_norm": batch_norm,

@@ -43,7 +43,7 @@ def conventions(target: Target) -> dict[tuple[str, str], str]:
     """Return the layout that a framework's own layers give a leaf: (kind, name of the leaf) -> layout."""
     found: dict[tuple[str, str], str] = {}
     for kind in ("linear", "conv"):
-        for part in parts_of(target.kinds.get(kind)):
+        for part in parts_of(target.kinds[kind]) if kind in target.kinds else ():
             if part.slots == ("weight",):
                 own = {"linear": "out in", "conv": "out in *space"}[kind]
                 layout = _LAYOUTS.get(part.axes or own)

@@ -174,7 +174,7 @@ def _rearrange(
         args = ", ".join(f'"{arg}": ...' for arg in lacking)
         cure = f'say Kind("{task.owner.path}", "{layer.kind}", args={{{args}}})'
         raise AxesError(f"{error}; {cure}") from error
-    if view.shape == spec.shape and view.order == tuple(range(len(view.order))):
+    if source == result or (view.shape == spec.shape and view.order == tuple(range(len(view.order)))):
         return []
     return [Axes(str(rule), tuple((axis, size) for axis, size in view.sizes.items() if axis in rule.told))]
 
