@@ -81,10 +81,12 @@ class Unsupported:
     Attributes:
         why: The reason, as the report prints it.
         slot: The slot that is at fault; empty where it is the kind itself.
+        needs: Constructor arguments without which the target cannot hold the kind, such as ``{"groups": 1}``.
     """
 
     why: str
     slot: str = ""
+    needs: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
 
 Entry = Part | Dropped | Unsupported
