@@ -29,7 +29,7 @@ LAYERS = [
     ["draw"],
     ["peel", "stamp"],
     ["planner"],
-    ["conversion", "load"],
+    ["explain", "conversion", "load"],
     ["core"],
     ["plugins"],
     ["cli"],

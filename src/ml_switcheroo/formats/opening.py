@@ -9,8 +9,10 @@ from pathlib import Path
 from ml_switcheroo.errors import CheckpointError, UsageError
 from ml_switcheroo.formats.checkpoint import Checkpoint
 from ml_switcheroo.formats.files import SourceFile
+from ml_switcheroo.formats.folders import open_folder
 from ml_switcheroo.formats.npz import NPY_MAGIC, open_npy, open_npz
 from ml_switcheroo.formats.safetensors import MAX_HEADER, open_safetensors
+from ml_switcheroo.formats.shards import INDEX_SUFFIX, open_index
 from ml_switcheroo.formats.torch_legacy import LEGACY_MAGIC, open_pickle, open_torch_legacy
 from ml_switcheroo.formats.torch_tar import open_torch_tar
 from ml_switcheroo.formats.torch_zip import open_torch_zip
@@ -58,7 +60,8 @@ def open_checkpoint(path: str | Path, *, select: str | None = None) -> Checkpoin
 
     Args:
         path: A file of torch (``.pt``, ``.pth``, ``.bin``, ``.ckpt``), a safetensors file, an ``.npz``,
-            ``.npy`` or pickle.
+            ``.npy`` or pickle; an index of shards (``*.index.json``); or a folder that holds one of these, or
+            what ``torch.distributed.checkpoint`` wrote.
         select: The part of a torch file that is the state dict, as a dotted path (``"model"``), or ``"."``
             for everything; None where one part only can be.
 
@@ -67,6 +70,11 @@ def open_checkpoint(path: str | Path, *, select: str | None = None) -> Checkpoin
             it could be the state dict: the error lists them.
         UsageError: ``select`` for a format that has no parts.
     """
+    path = Path(path)
+    if path.is_dir():
+        return open_folder(path, select, open_checkpoint)
+    if path.name.endswith(INDEX_SUFFIX):
+        return open_index(path, lambda shard: open_checkpoint(shard, select=select))
     file = SourceFile(path)
     try:
         head = file.read(0, min(file.size, _HEAD))

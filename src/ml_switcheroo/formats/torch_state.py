@@ -14,7 +14,7 @@ from ml_switcheroo.formats.pickle_opcodes import Pickled
 from ml_switcheroo.formats.pickled_values import HOSTILE, PickledArray, PickledTensor, StorageRef
 from ml_switcheroo.formats.state_dicts import choose, find_parts
 
-__all__ = ["checkpoint_of", "faults_of"]
+__all__ = ["build_tensors", "checkpoint_of", "faults_of"]
 
 FindRegion = Callable[[StorageRef], Region]
 """Finds the bytes of a storage and checks their number; the same ones for the same key."""
@@ -59,7 +59,7 @@ def checkpoint_of(
     return Checkpoint(
         file.path,
         form,
-        _build_tensors(choice.tensors, region, swapped=swapped),
+        build_tensors(choice.tensors, region, swapped=swapped),
         extras=choice.extras,
         selected=choice.path,
         files=[file],
@@ -92,8 +92,8 @@ def _refuse_foreign(pickled: Pickled, select: str | None) -> None:
     raise PickleFault(reason, pickled.foreign[names[0]], cure)
 
 
-def _build_tensors(
-    leaves: Mapping[str, PickledTensor | PickledArray],
+def build_tensors(
+    leaves: Mapping[str, PickledTensor | PickledArray | LazyTensor],
     region: FindRegion,
     *,
     swapped: bool,
@@ -104,6 +104,9 @@ def _build_tensors(
         if isinstance(leaf, PickledArray):
             assert leaf.spec is not None
             tensors[name] = StridedTensor(StoredBytes(leaf.content), leaf.spec)
+            continue
+        if isinstance(leaf, LazyTensor):
+            tensors[name] = leaf
             continue
         storage = leaf.storage
         found = storage.held or region(storage)

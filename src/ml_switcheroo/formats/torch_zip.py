@@ -11,17 +11,41 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ml_switcheroo.errors import CheckpointError
-from ml_switcheroo.formats.checkpoint import Checkpoint
-from ml_switcheroo.formats.files import Region, SourceFile
+from ml_switcheroo.formats.checkpoint import Checkpoint, LazyTensor
+from ml_switcheroo.formats.files import Region, Source, SourceFile
 from ml_switcheroo.formats.pickle_opcodes import read_pickle
-from ml_switcheroo.formats.pickled_values import CONSTRUCTORS, StorageRef, storage_ref
-from ml_switcheroo.formats.torch_state import checkpoint_of, faults_of
+from ml_switcheroo.formats.pickled_values import CONSTRUCTORS, PickledTensor, StorageRef, storage_ref
+from ml_switcheroo.formats.torch_state import build_tensors, checkpoint_of, faults_of
 from ml_switcheroo.formats.zip_directory import ZipMember, read_directory
 
-__all__ = ["open_torch_zip"]
+__all__ = ["open_tensor", "open_torch_zip"]
 
 MAX_PICKLE = 2**28
 """Bytes that the pickle of an archive may have."""
+
+
+class _Archive:
+    """An archive of ``torch.save``, its pickle read."""
+
+    def __init__(self, file: Source) -> None:
+        self.path = file.path
+        self._members, _ = read_directory(file)
+        self._prefix = find_prefix(file.path, self._members)
+        self.pickle = f"{self._prefix}/data.pkl"
+        self.swapped = _byte_order(self._members, self._prefix) != sys.byteorder
+        content = self._members[self.pickle].content(MAX_PICKLE)
+        with faults_of(file.path, self.pickle):
+            self.pickled = read_pickle(content, CONSTRUCTORS, storage_ref)
+
+    def region(self, storage: StorageRef) -> Region:
+        """Find the bytes of a storage."""
+        path = f"{self._prefix}/data/{storage.key}"
+        member = self._members.get(path)
+        if member is None:
+            raise CheckpointError(self.path, "a tensor's storage is not in the archive", member=path)
+        if member.nbytes != storage.start + storage.nbytes:
+            raise member.fault(f"the storage has {member.nbytes} bytes, its pickle says {storage.nbytes}")
+        return member
 
 
 def open_torch_zip(file: SourceFile, *, select: str | None = None) -> Checkpoint:
@@ -34,25 +58,20 @@ def open_torch_zip(file: SourceFile, *, select: str | None = None) -> Checkpoint
     Raises:
         CheckpointError: It is damaged, names a class that is not allowed, or holds no single state dict.
     """
-    members, _ = read_directory(file)
-    prefix = find_prefix(file.path, members)
-    name = f"{prefix}/data.pkl"
-    swapped = _byte_order(members, prefix) != sys.byteorder
-    pickle = members[name].content(MAX_PICKLE)
-    with faults_of(file.path, name):
-        pickled = read_pickle(pickle, CONSTRUCTORS, storage_ref)
+    archive = _Archive(file)
+    with faults_of(file.path, archive.pickle):
+        return checkpoint_of(
+            file, "torch-zip", archive.pickled, select, archive.region, swapped=archive.swapped
+        )
 
-    def region(storage: StorageRef) -> Region:
-        path = f"{prefix}/data/{storage.key}"
-        member = members.get(path)
-        if member is None:
-            raise CheckpointError(file.path, "a tensor's storage is not in the archive", member=path)
-        if member.nbytes != storage.start + storage.nbytes:
-            raise member.fault(f"the storage has {member.nbytes} bytes, its pickle says {storage.nbytes}")
-        return member
 
-    with faults_of(file.path, name):
-        return checkpoint_of(file, "torch-zip", pickled, select, region, swapped=swapped)
+def open_tensor(file: Source) -> LazyTensor:
+    """Open an archive that holds one tensor and nothing else."""
+    archive = _Archive(file)
+    value = archive.pickled.value
+    if archive.pickled.foreign or not isinstance(value, PickledTensor):
+        raise CheckpointError(file.path, "an archive that holds no single tensor", member=archive.pickle)
+    return build_tensors({"": value}, archive.region, swapped=archive.swapped)[""]
 
 
 def find_prefix(path: Path, members: Mapping[str, ZipMember]) -> str:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.errors import UnknownTarget, UsageError
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.targets import equinox, haiku, jax, keras, linen, mlx, nnx, numpy
-from ml_switcheroo.tree import Template, template_of_tree
+from ml_switcheroo.tree import (
+    Template,
+    is_records,
+    template_of_file,
+    template_of_records,
+    template_of_tree,
+)
 
 __all__ = ["TARGETS", "find_target", "owner_of", "template_of"]
 
@@ -47,13 +54,17 @@ def owner_of(model: Any, target: Target | None = None) -> Target | None:
 
 
 def template_of(like: Any, target: Target) -> Template | None:
-    """Return the template of a live model or a tree; None for None.
+    """Return the template of a live model, a tree, a list of leaves or a spec file; None for None.
 
     Raises:
         UsageError: It is the live model of another target, or a leaf of it has no shape.
     """
     if like is None or isinstance(like, Template):
         return like
+    if isinstance(like, str | Path):
+        return template_of_file(like, target.naming.separator)
+    if is_records(like):
+        return template_of_records(like)
     owner = owner_of(like, target)
     if owner is not None and owner.live is not None:
         if owner is not target:
