@@ -103,15 +103,26 @@ def _is_open(owner: Owner, options: Sequence[Option], request: Request) -> bool:
     layout can only be seen on others like it. A recipe of several tensors, or one behind a Flatten, is not
     for the structure to decide.
     """
-    kinds = [finding.kind for finding in owner.possible]
-    if any(plain_kind(kind) is None for kind in kinds):
+    plain = [finding for finding in owner.possible if plain_kind(finding.kind) is not None]
+    certain = [finding for finding in owner.possible if finding.origin != "evidence"]
+    if (owner.possible and not plain) or any(finding not in plain for finding in certain):
         return False
-    if any(f.flatten is not None and f.flatten.channels > 1 for f in owner.possible):
+    if any(_permuted(owner, finding, request) for finding in owner.possible):
         return False
     if len(options) != 1 or options[0].refused:
         return True
     shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == "weight"]
-    return kinds[0] in ("linear", "conv") and any(len(set(shape)) < len(shape) for shape in shapes)
+    matrix = plain_kind(plain[0].kind) in ("linear", "conv")
+    return matrix and any(len(set(shape)) < len(shape) for shape in shapes)
+
+
+def _permuted(owner: Owner, finding: Finding, request: Request) -> bool:
+    """Tell whether a Flatten before a module changes the order of its inputs in the target."""
+    flatten = finding.flatten
+    if flatten is None or flatten.channels == 1 or request.target.channels == "first":
+        return False
+    shape = request.specs[owner.tensors["weight"]].shape if "weight" in owner.tensors else ()
+    return flatten.channels not in shape
 
 
 @dataclass(frozen=True)

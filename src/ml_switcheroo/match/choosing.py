@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ml_switcheroo.match.links import Link
@@ -42,13 +42,11 @@ class Chosen:
 def conventions(target: Target) -> dict[tuple[str, str], str]:
     """Return the layout that a framework's own layers give a leaf: (kind, name of the leaf) -> layout."""
     found: dict[tuple[str, str], str] = {}
-    for kind in ("linear", "conv"):
+    for kind, own in (("linear", "out in"), ("conv", "out in *space")):
         for part in parts_of(target.kinds[kind]) if kind in target.kinds else ():
-            if part.slots == ("weight",):
-                own = {"linear": "out in", "conv": "out in *space"}[kind]
-                layout = _LAYOUTS.get(part.axes or own)
-                if layout:
-                    found.setdefault((kind, part.leaves[0]), layout)
+            layout = _LAYOUTS.get(part.axes or own) if part.slots == ("weight",) and not part.ops else None
+            if layout:
+                found.setdefault((kind, part.leaves[0]), layout)
     return found
 
 
@@ -144,6 +142,8 @@ def _choice(
     convention = usual.get((match.link.kind, key[1]), "")
     if near:
         found = Chosen(near.pop(), f"like the leaves called {key[1]} that are not square")
+    elif role == match.link.slots[role] == "parameter" and "same" in options:
+        found = Chosen("same", "a tensor with a name of its own is kept as it is")
     elif convention in options:
         found = Chosen(convention, f"as the framework keeps a {key[1]}")
     else:

@@ -8,7 +8,7 @@ from itertools import combinations, product
 
 from ml_switcheroo.match.fused import cuts
 from ml_switcheroo.match.fused import joins as joins_of
-from ml_switcheroo.match.layouts import Way, stacked, ways
+from ml_switcheroo.match.layouts import Way, later_rows, stacked, ways
 from ml_switcheroo.match.parts import NORM, agree
 from ml_switcheroo.match.units import Index, Slot, Unit
 
@@ -178,6 +178,8 @@ def _fitting(
             here = {way.layout: way for way in joins_of(reading, order, shape, wanted)}
         else:
             here = dict(_between(reading, order, shape, wanted, sizes, heads, several=several))
+            if not here and "pos" in (*source.words, *target.words):
+                here = {way.layout: way for way in later_rows(shape, wanted)}
         found = {
             layout: {**found.get(layout, {}), (shape, wanted): way}
             for layout, way in here.items()
@@ -222,8 +224,10 @@ def _between(
 def _heads(source: Unit, target: Unit, role: str) -> str:
     """Tell which axis of a linear has the heads: by the part it is, or by its bias."""
     part = source.role or target.role
-    if part in ("q", "k", "v", "qkv", "kv", "mixed"):
+    if part in ("q", "k", "v", "kv"):
         return "out"
+    if part in ("qkv", "mixed"):
+        return part
     if part == "o":
         return "in"
     bias, weight = target.slots.get("bias"), target.slots.get(role)

@@ -9,6 +9,7 @@ from dataclasses import field as default
 
 from ml_switcheroo.match.choosing import Chosen, choose, conventions, narrowed
 from ml_switcheroo.match.fused import cut
+from ml_switcheroo.match.leftovers import folded
 from ml_switcheroo.match.making import fused_moves, mixed, moves_of
 from ml_switcheroo.match.orders import orders
 from ml_switcheroo.match.pairing import Match, Rivalry, lay_out, pair
@@ -97,6 +98,8 @@ def solve(question: Question) -> Found:
     # What the first matches show of the target's layouts rules out the links that contradict it.
     matches, rivalries = pair(replace(field, links=narrowed(field, matches)))
     chosen = choose(matches, conventions(question.target), _shown(question))
+    for number, why in folded(matches, sources, targets).items():
+        chosen[number] = dict.fromkeys(chosen[number], Chosen(None, why))
     moves: list[Move] = []
     doubts = [_rivals(rivalry) for rivalry in rivalries]
     fused: dict[tuple[tuple[Token, ...], str], dict[Piece, tuple[Match, Chosen]]] = {}
@@ -129,6 +132,8 @@ def _source_kinds(question: Question) -> Callable[[str, str], frozenset[str]]:
         if role in ("weight", "bias") and all(finding.origin == "evidence" for finding in findings):
             # Shapes that fit no layer of torch: a layer of somebody else's, such as one that keeps in-out.
             plain -= {"parameter"}
+            rank = len(question.specs[path].shape)
+            plain = plain & kinds_of_words(path, rank) or plain
         if plain:
             return frozenset(str(kind) for kind in plain)
         said = kind_of_class(question.classes.get(path, "")) if role != "parameter" else None
@@ -147,14 +152,21 @@ def _target_kinds(question: Question) -> Callable[[str, str], frozenset[str]]:
 
 
 def _known_orders(question: Question, sources: Sequence[Unit]) -> dict[tuple[Token, ...], str]:
-    """Return the units that somebody who knows calls a Linear of torch."""
+    """Return how the units keep their matrices of which somebody who knows says what they are."""
     known: dict[tuple[Token, ...], str] = {}
     for unit in sources:
         for slot in unit.slots.values():
-            found = [question.findings.get(path, ()) for path in slot.paths.values()]
-            if all(f and all(x.kind == "linear" and x.origin != "evidence" for x in f) for f in found):
-                known[unit.pattern] = "oi"
+            found = {
+                finding.kind if finding.origin != "evidence" else ""
+                for path in slot.paths.values()
+                for finding in question.findings.get(path, ())
+            }
+            if len(found) == 1 and (kind := found.pop()) in _ORDERS:
+                known[unit.pattern] = _ORDERS[kind]
     return known
+
+
+_ORDERS = {"linear": "oi", "linear_in_out": "io", "mha": "oi"}
 
 
 def _forced(question: Question, sources: Sequence[Unit], targets: Sequence[Unit]) -> dict[int, int]:
