@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sources.reading import read_and_compare, run, specs_of
 
 from ml_switcheroo.sources.findings import Split
 from ml_switcheroo.sources.live import read_module
+from sources.reading import read_and_compare, run, specs_of
 
 NET = """
 class Net(nn.Module):
