@@ -3,6 +3,7 @@ import json
 import ml_dtypes
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,13 @@ EXACT = [
     ([(2, 3), (2, 3)], ops.Stack(-1)),
     ([(3, 4)], ops.Unstack(0)),
     ([(3, 4)], ops.Copy(3)),
+    ([], ops.Filled(1.0, (3, 2), "bfloat16")),
+]
+# Their inverse gives the same layer, or there is none.
+ARITHMETIC = [
+    *(ops.Shift(-1.0), ops.Sum(), ops.SumParted(2), ops.GateSum(3, 2), ops.GateSumParted(3, 2)),
+    *(ops.WeightNorm(), ops.WeightNormSplit((4, 1)), ops.SpectralNorm(0), ops.Tie(), ops.Cast("bfloat16")),
+    ops.Discarded(0.0, (2,), "float32"),
 ]
 
 
@@ -48,15 +56,13 @@ def test_the_inverse_brings_back_every_bit(shapes, op, dtype, seed):
     assert tuple(map(spec_of, back)) == specs
 
 
-@pytest.mark.parametrize(
-    "op", [op for _, op in EXACT] + [ops.Shift(-1.0), ops.Sum(), ops.Tie(), ops.Cast("bfloat16")]
-)
+@pytest.mark.parametrize("op", [op for _, op in EXACT] + ARITHMETIC, ids=str)
 def test_an_operation_survives_json(op):
     assert ops.op_from_json(json.loads(json.dumps(ops.op_to_json(op)))) == op
 
 
 def test_every_operation_is_registered_and_tested():
-    tested = {type(op) for _, op in EXACT} | {ops.Shift, ops.Sum, ops.Tie, ops.Cast}
+    tested = {type(op) for _, op in EXACT} | {type(op) for op in ARITHMETIC}
     assert set(ops.OPS.values()) == tested == set(ops.Op.__subclasses__())
 
 
@@ -78,12 +84,59 @@ def test_shift_keeps_the_dtype():
     assert result.astype(float).tolist() == [1.5, 2.0]
 
 
-def test_sum_has_no_inverse_and_says_so():
+def test_a_sum_goes_back_to_the_first_term():
     first, second = np.float32([1, 2]), np.float32([3, 5])
     (result,) = ops.Sum()((first, second))
     assert result.tolist() == [4, 7]
-    assert ops.Sum().inverse((spec_of(first), spec_of(second))) is None
+    back = ops.Sum().inverse((spec_of(first), spec_of(second)))((result,))
+    assert [array.tolist() for array in back] == [[4, 7], [0, 0]]
     assert not ops.Sum.exact
+
+
+def test_a_sum_of_gates_keeps_the_last_one_apart():
+    first, second = np.float32([1, 2, 3, 4, 5, 6]), np.float32([10, 20, 30, 40, 50, 60])
+    op = ops.GateSum(3, 2)
+    specs = (spec_of(first), spec_of(second))
+    results = op((first, second))
+    assert [array.tolist() for array in results] == [[11, 22, 33, 44, 5, 6], [50, 60]]
+    assert tuple(map(spec_of, results)) == op.specs(specs)
+    back = op.inverse(op.specs(specs))(results)
+    assert [array.tolist() for array in back] == [[11, 22, 33, 44, 5, 6], [0, 0, 0, 0, 50, 60]]
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2, None])
+def test_a_folded_weight_norm_is_torchs_weight(dim):
+    layer = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv1d(4, 6, 3), dim=dim)
+    g, v = (layer.state_dict()[f"parametrizations.weight.original{i}"] * 1.5 for i in range(2))
+    layer.parametrizations.weight.original0.data, layer.parametrizations.weight.original1.data = g, v
+    arrays = (g.numpy(), v.numpy())
+    (weight,) = ops.WeightNorm()(arrays)
+    np.testing.assert_allclose(weight, layer.weight.detach().numpy(), rtol=1e-5)
+    specs = tuple(map(spec_of, arrays))
+    back = ops.WeightNorm().inverse(specs)((weight,))
+    assert tuple(map(spec_of, back)) == specs
+    np.testing.assert_allclose(ops.WeightNorm()(back)[0], weight, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "dim"), [(torch.nn.Conv1d(4, 6, 3), 0), (torch.nn.ConvTranspose1d(4, 6, 3), 1)]
+)
+def test_a_folded_spectral_norm_is_torchs_weight(layer, dim):
+    layer = torch.nn.utils.parametrizations.spectral_norm(layer).eval()
+    names = ("original", "0._u", "0._v")
+    arrays = tuple(layer.state_dict()[f"parametrizations.weight.{name}"].numpy() for name in names)
+    op = ops.SpectralNorm(dim)
+    np.testing.assert_allclose(op(arrays)[0], layer.weight.detach().numpy(), rtol=1e-5, atol=1e-7)
+    assert op.specs(tuple(map(spec_of, arrays))) == (spec_of(arrays[0]),)
+    assert op.inverse(tuple(map(spec_of, arrays))) is None
+
+
+def test_a_leaf_that_was_filled_goes_back_to_nothing_unless_it_was_changed():
+    (array,) = ops.Filled(1.0, (2,), "float32")(())
+    back = ops.Filled(1.0, (2,), "float32").inverse(())
+    assert back((array,)) == ()
+    with pytest.raises(AxesError, match="was changed"):
+        back((array + 1,))
 
 
 def test_tied_tensors_must_be_the_same_bits():
@@ -108,6 +161,11 @@ def test_cast_changes_the_dtype_and_nothing_else():
         (ops.Sum(), [(2,), (3,)], "cannot be added"),
         (ops.Tie(), [(2,), (3,)], "cannot be tied"),
         (ops.Gates((1, 0, 2)), [(4,)], "3 equal blocks"),
+        (ops.GateSum(3, 2), [(6,), (3,)], "3 blocks each"),
+        (ops.WeightNorm(), [(3, 1), (4, 2)], "no g and v"),
+        (ops.SpectralNorm(0), [(3, 4), (4,), (3,)], "no weight, u and v"),
+        (ops.Filled(0.0, (2,), "float32"), [(2,)], "made of nothing"),
+        (ops.Discarded(0.0, (2,), "float32"), [(3,)], "expected float32"),
         (ops.Axes("out in -> in out"), [(4,)], "2 dimensions"),
     ],
 )

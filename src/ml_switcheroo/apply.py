@@ -35,6 +35,9 @@ class Leaves(Mapping[str, Array]):
         move, index = self._place[path]
         return self._run(move)[index]
 
+    def __contains__(self, path: object) -> bool:
+        return path in self._place
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._place)
 
@@ -48,7 +51,7 @@ class Leaves(Mapping[str, Array]):
         takes it strip by strip, or ``numpy.asarray`` all at once.
         """
         for move in self._moves:
-            sources = tuple(Deferred.of(_array(self._state[name])) for name in move.sources)
+            sources = tuple(_deferred(self._state[name]) for name in move.sources)
             leaves: Any = move(sources)  # type: ignore[arg-type]
             yield from zip(move.leaves, leaves, strict=True)
 
@@ -58,6 +61,11 @@ class Leaves(Mapping[str, Array]):
 
 def _array(value: Any) -> Array:
     return value.read() if hasattr(value, "read") else as_numpy(value)
+
+
+def _deferred(value: Any) -> Deferred:
+    found: Deferred = value.defer() if hasattr(value, "defer") else Deferred.of(as_numpy(value))
+    return found
 
 
 def _compare(moves: Sequence[Move], state: Mapping[str, Any]) -> None:

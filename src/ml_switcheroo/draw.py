@@ -8,7 +8,9 @@ from typing import Any
 
 from ml_switcheroo.errors import RuleError, UsageError
 from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.match.sighting import plain_kind
 from ml_switcheroo.match.spelling import Spelling, segments
+from ml_switcheroo.match.structure import Doubt, Question, solve
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Cast
 from ml_switcheroo.options import Option, option_for
@@ -20,7 +22,7 @@ from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 from ml_switcheroo.tree import Template
 
-__all__ = ["Request", "draw_plan"]
+__all__ = ["Request", "draw_plan", "dropped_by"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Request:
 
 def draw_plan(request: Request) -> Plan:
     """Make the plan of a request; what cannot be settled stands in it as missing or ambiguous."""
-    dropped = _dropped(request)
+    dropped = dropped_by(request.rules, request.specs)
     moves = _given(request)
     given = {name for move in moves for name in move.sources}
     names = [name for name in request.specs if name not in dropped and name not in given]
@@ -56,13 +58,16 @@ def draw_plan(request: Request) -> Plan:
     place = _Places(request)
     unexpected: dict[str, Left] = {}
     ambiguous: list[Ambiguity] = []
+    pending: list[tuple[Owner, list[Option]]] = []
     for owner in owners:
         options = _distinct(
             option_for(owner, finding, request.specs, request.target, place.of(owner.path))
             for finding in owner.possible
         )
         options = _fitting(options)
-        if not options:
+        if request.template is not None and _is_open(owner, options, request):
+            pending.append((owner, options))
+        elif not options:
             ambiguous.append(_unknown(owner))
         elif len(options) > 1:
             ambiguous.append(_open(owner, options))
@@ -70,6 +75,11 @@ def draw_plan(request: Request) -> Plan:
             moves += options[0].moves
             dropped.update({n: Left(request.specs[n], why) for n, why in options[0].dropped.items()})
             unexpected.update({n: Left(request.specs[n], why) for n, why in options[0].refused.items()})
+    found = _matched(request, pending, moves)
+    moves += found.moves
+    ambiguous += [Ambiguity(doubt.names, doubt.candidates, doubt.rules) for doubt in found.doubts]
+    unexpected.update(found.unexpected)
+    dropped.update(found.dropped)
     moves, clashes = _without_clashes(moves)
     moves = [_cast(move, request) for move in moves]
     kept, missing = _unfilled(request, moves, unexpected)
@@ -83,6 +93,83 @@ def draw_plan(request: Request) -> Plan:
         ambiguous=(*ambiguous, *clashes),
         notes=tuple(note for knowledge in request.knowledge for note in knowledge.notes),
         source=request.source,
+    )
+
+
+def _is_open(owner: Owner, options: Sequence[Option], request: Request) -> bool:
+    """Tell whether the structure of the target is to be asked where a module's tensors go.
+
+    Everything that is not settled by kind and spelling is asked for; and every square matrix, because its
+    layout can only be seen on others like it. A recipe of several tensors, or one behind a Flatten, is not
+    for the structure to decide.
+    """
+    kinds = [finding.kind for finding in owner.possible]
+    if any(plain_kind(kind) is None for kind in kinds):
+        return False
+    if any(f.flatten is not None and f.flatten.channels > 1 for f in owner.possible):
+        return False
+    if len(options) != 1 or options[0].refused:
+        return True
+    shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == "weight"]
+    return kinds[0] in ("linear", "conv") and any(len(set(shape)) < len(shape) for shape in shapes)
+
+
+@dataclass(frozen=True)
+class _Matched:
+    moves: list[Move]
+    doubts: tuple[Doubt, ...]
+    unexpected: dict[str, Left]
+    dropped: dict[str, Left]
+
+
+def _matched(
+    request: Request, pending: Sequence[tuple[Owner, list[Option]]], filled: Sequence[Move]
+) -> _Matched:
+    """Ask the structure of the target where the tensors go that nothing else has placed."""
+    if request.template is None or not pending:
+        return _Matched([], (), {}, {})
+    found = solve(_question(request, pending, filled))
+    placed = {name for move in found.moves for name in move.sources}
+    placed |= {name for doubt in found.doubts for name in doubt.names}
+    moves = list(found.moves)
+    unexpected: dict[str, Left] = {}
+    dropped: dict[str, Left] = {}
+    for owner, options in pending:
+        only = options[0] if len(options) == 1 else None
+        if only is not None:
+            moves += [move for move in only.moves if placed.isdisjoint(move.sources)]
+            dropped.update({n: Left(request.specs[n], why) for n, why in only.dropped.items()})
+            placed.update(name for move in only.moves for name in move.sources)
+        for name in owner.tensors.values():
+            if name not in placed and name not in dropped:
+                why = only.refused.get(name) if only is not None else None
+                unexpected[name] = Left(request.specs[name], why or "nothing in the target answers to it")
+    return _Matched(moves, found.doubts, unexpected, dropped)
+
+
+def _question(
+    request: Request, pending: Sequence[tuple[Owner, list[Option]]], filled: Sequence[Move]
+) -> Question:
+    template = request.template or Template({})
+    rules = [rule for rule in request.rules if isinstance(rule, Rename)]
+    names = {name: owner for owner, _ in pending for name in owner.tensors.values()}
+    taken = {path for move in filled for path in move.leaves}
+    return Question(
+        specs={name: request.specs[name] for name in request.specs if name in names},
+        leaves={path: spec for path, spec in template.specs.items() if path not in taken},
+        target=request.target,
+        findings={name: owner.possible for name, owner in names.items()},
+        classes={
+            name: known.classes[path]
+            for known in reversed(request.knowledge)
+            for name in names
+            if (path := name.rpartition(".")[0]) in known.classes
+        },
+        renamed={name: new for name in names if (new := renamed(name, rules)) != name},
+        all_names=tuple(request.specs),
+        all_leaves=tuple(template.specs),
+        kinds=template.kinds,
+        filled=filled,
     )
 
 
@@ -115,12 +202,13 @@ class _Places:
         return place
 
 
-def _dropped(request: Request) -> dict[str, Left]:
-    rules = [rule for rule in request.rules if isinstance(rule, Drop)]
+def dropped_by(rules: Iterable[Rule], specs: Mapping[str, TensorSpec]) -> dict[str, Left]:
+    """Return the tensors that Drop rules leave behind."""
+    drops = [rule for rule in rules if isinstance(rule, Drop)]
     return {
         name: Left(spec, rule.why)
-        for name, spec in request.specs.items()
-        for rule in reversed(rules)
+        for name, spec in specs.items()
+        for rule in drops
         if match(rule.pattern, name) is not None
     }
 

@@ -108,6 +108,7 @@ class Move:
             origin=self.origin,
             reason=self.reason,
             where=self.where,
+            notes=() if self.exact else (f"the same layer, not the same bits: {', '.join(map(str, back))}",),
         )
 
     def verify(self) -> None:

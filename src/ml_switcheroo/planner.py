@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ml_switcheroo.draw import Request, draw_plan
+from ml_switcheroo.draw import Request, draw_plan, dropped_by
 from ml_switcheroo.errors import RuleError, UsageError
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.match.kinds import from_template
 from ml_switcheroo.moves import Move
-from ml_switcheroo.plan import Plan
-from ml_switcheroo.recipes import Target
+from ml_switcheroo.peel import Peeled, peel, restored
+from ml_switcheroo.plan import Left, Plan
 from ml_switcheroo.rules import Keep, Rename, Rule, load_rules, match
-from ml_switcheroo.sources import evidence
+from ml_switcheroo.sources import evidence, live, static
+from ml_switcheroo.sources.classify import classify
 from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.stated import from_rules, from_table, module_paths
 from ml_switcheroo.stamp import refuse_converted
 from ml_switcheroo.targets import find_target, template_of
 from ml_switcheroo.tensors import TensorSpec, spec_of
-from ml_switcheroo.tree import Template
 
-__all__ = ["make_plan", "specs_of"]
+__all__ = ["Prepared", "make_plan", "prepare", "specs_of"]
 
 
 def make_plan(
@@ -57,6 +58,7 @@ def make_plan(
         UnknownTarget: There is no target of that name.
         UsageError: Another argument cannot be meant.
 
+    >>> import numpy as np
     >>> plan = make_plan({"fc.weight": np.zeros((2, 3)), "fc.bias": np.zeros(2)}, to="jax")
     >>> dict(plan.outputs)
     {'fc.kernel': float64[3,2], 'fc.bias': float64[2]}
@@ -64,23 +66,65 @@ def make_plan(
     if isinstance(state, str | Path):
         with open_checkpoint(state) as checkpoint:
             return make_plan(checkpoint, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
+    prepared = prepare(state, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
+    plan = draw_plan(prepared.request)
+    _all_used(prepared.request.rules, [*prepared.peeled.specs, *prepared.dropped], plan)
+    plan = restored(plan, prepared.peeled, prepared.specs)
+    return replace(plan, dropped={**prepared.dropped, **plan.dropped})
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a plan is drawn from, after every source has been asked.
+
+    Attributes:
+        request: The request, under the names inside of wrappers.
+        peeled: What was taken off the names.
+        specs: All specs by the names of the checkpoint.
+        dropped: What Drop rules leave behind.
+    """
+
+    request: Request
+    peeled: Peeled
+    specs: Mapping[str, TensorSpec]
+    dropped: Mapping[str, Left]
+
+
+def prepare(
+    state: Mapping[str, Any],
+    *,
+    to: str,
+    layers: Any = None,
+    like: Any = None,
+    rules: Iterable[Rule] | str | Path = (),
+    dtype: str | None = None,
+) -> Prepared:
+    """Ask every source; the arguments are those of :func:`make_plan`."""
     target = find_target(to)
     specs = specs_of(state)
     refuse_converted(state)
     rules = load_rules(rules) if isinstance(rules, str | Path) else tuple(rules)
     template = template_of(like, target)
+    dropped = dropped_by(rules, specs)
+    told = layers is not None
+    peeled = peel(
+        {name: spec for name, spec in specs.items() if name not in dropped},
+        (lambda inner: _count_known(_from_layers(layers, inner), inner)) if told else None,
+    )
+    known = [from_rules(rules, peeled.specs), *([_from_layers(layers, peeled.specs)] if told else [])]
+    if template is not None:
+        known.append(from_template(template, peeled.specs, target.naming, rules))
+    known.append(evidence.read_names(peeled.specs))
     request = Request(
-        specs=specs,
+        specs=peeled.specs,
         target=target,
-        knowledge=_knowledge(specs, target, layers, template, rules),
+        knowledge=known,
         template=template,
         rules=rules,
         dtype=dtype,
         source=str(getattr(state, "path", "")),
     )
-    plan = draw_plan(request)
-    _all_used(rules, specs, plan)
-    return plan
+    return Prepared(request, peeled, specs, dropped)
 
 
 def specs_of(state: Mapping[str, Any]) -> Mapping[str, TensorSpec]:
@@ -98,28 +142,24 @@ def specs_of(state: Mapping[str, Any]) -> Mapping[str, TensorSpec]:
     return {name: spec_of(value) for name, value in state.items()}
 
 
-def _knowledge(
-    specs: Mapping[str, TensorSpec],
-    target: Target,
-    layers: Any,
-    template: Template | None,
-    rules: Sequence[Rule],
-) -> tuple[Knowledge, ...]:
-    """Ask all sources, the most believed first."""
-    known = [from_rules(rules, specs)]
+def _from_layers(layers: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
+    """Ask what ``layers=`` names: a table, source code or a live module."""
     if isinstance(layers, Mapping):
-        known.append(from_table(layers))
-    elif layers is not None:
-        raise UsageError(f"layers=: expected {{module path: kind}}, found a {type(layers).__name__}")
-    if template is not None:
-        known.append(from_template(template, specs, target.naming, rules))
-    known.append(evidence.read_names(specs))
-    return tuple(known)
+        return from_table(layers)
+    if isinstance(layers, str | Path):
+        return static.read_layers(str(layers), specs)
+    return live.read_module(layers, specs)
 
 
-def _all_used(rules: Sequence[Rule], specs: Mapping[str, TensorSpec], plan: Plan) -> None:
+def _count_known(knowledge: Knowledge, specs: Mapping[str, TensorSpec]) -> int:
+    """Count the tensors that a source has found."""
+    owners = classify(specs, [knowledge])
+    return sum(len(owner.tensors) for owner in owners if owner.possible)
+
+
+def _all_used(rules: Sequence[Rule], names: Sequence[str], plan: Plan) -> None:
     """Raise where a rule matches nothing: most often it is misspelled."""
-    modules = list(module_paths(specs))
+    modules = list(module_paths(names))
     leaves = [*plan.outputs, *plan.kept, *plan.missing]
     unused = [rule for rule in rules if not _matches(rule, modules, leaves)]
     if unused:

@@ -6,25 +6,51 @@ Everything here is frozen data; a target is a table of it (:mod:`ml_switcheroo.t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from ml_switcheroo.ops import Array, Op
 from ml_switcheroo.tree import Template
 
-__all__ = ["Dropped", "Live", "Naming", "Part", "Target", "Unsupported", "part"]
+__all__ = [
+    "Difference",
+    "Dropped",
+    "Entry",
+    "Form",
+    "Live",
+    "Naming",
+    "Part",
+    "Recipe",
+    "Target",
+    "Unsupported",
+    "part",
+]
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """Some slots of a kind, the leaves they become, and how.
 
+    A slot may be a pattern of the table (``weight_ih_l{layer}{way}``): the part then stands for each
+    layer and way that the module has. In a leaf a segment ``{layer}`` or ``{way:forward|backward}``
+    is written for each, and is left out where the module has only one layer or way.
+
+    The order of things: ``ops`` on the tensors as PyTorch has them; several tensors are then stacked
+    on a new first axis; ``axes`` rearranges; and where there are several leaves, each gets a piece of
+    the first axis. So ``part("in_proj_weight", ("q", "k", "v"), "qkv in heads dim")`` gives three leaves.
+
     Attributes:
         slots: Slots in PyTorch.
-        leaves: Names of the leaves in the target, below the module.
-        axes: Axes of each leaf, where they differ from the slot's.
+        leaves: Names of the leaves in the target, below the module; dotted where it has modules within.
+        axes: Axes of the leaf, where they differ from the slot's; of several leaves, with the axis first
+            that they are pieces of. A whole equation says what the slot's axes are made of, too.
         ops: What is done beside the rearranging, before it.
         collection: The collection of the leaf in targets that have collections.
+        absent: What the leaf is filled with where a module has none of the slots and the target's layer
+            cannot do without the leaf: the bias of an LSTM that has none in PyTorch.
     """
 
     slots: tuple[str, ...]
@@ -32,6 +58,7 @@ class Part:
     axes: str | None = None
     ops: tuple[Op, ...] = ()
     collection: str = "params"
+    absent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +76,37 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """A kind that the target cannot hold, and why.
+    """A kind that the target cannot hold, and why; as an entry, a slot that it cannot.
 
     Attributes:
         why: The reason, as the report prints it.
+        slot: The slot that is at fault; empty where it is the kind itself.
     """
 
     why: str
+    slot: str = ""
+
+
+Entry = Part | Dropped | Unsupported
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One of several ways in which a target can hold a kind; the first that fits is taken.
+
+    Attributes:
+        entries: What it is made of.
+        when: Attributes that the live module must have, such as ``{"transpose_kernel": True}``;
+            where they are not to be seen, they are no hindrance.
+        note: What a person should know of a plan that takes this form.
+    """
+
+    entries: tuple[Entry, ...]
+    when: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    note: str = ""
+
+
+Recipe = tuple[Entry, ...] | tuple[Form, ...] | Unsupported
 
 
 def part(
@@ -64,11 +115,12 @@ def part(
     axes: str | None = None,
     *ops: Op,
     collection: str = "params",
+    absent: float | None = None,
 ) -> Part:
     """Make a :class:`Part`; a single name may stand for a tuple of one.
 
-    >>> part("weight", "kernel", "in out")
-    Part(slots=('weight',), leaves=('kernel',), axes='in out', ops=(), collection='params')
+    >>> part("weight", "kernel", "in out").leaves
+    ('kernel',)
     """
     return Part(
         (slots,) if isinstance(slots, str) else slots,
@@ -76,7 +128,23 @@ def part(
         axes,
         ops,
         collection,
+        absent,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An attribute of a live module that must agree with a constructor argument in PyTorch.
+
+    Attributes:
+        arg: The argument in PyTorch, such as ``eps``.
+        attribute: The attribute of the target's module, such as ``epsilon``.
+        convert: The attribute's value for an argument's.
+    """
+
+    arg: str
+    attribute: str
+    convert: Callable[[Any], Any] = lambda value: value
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +170,7 @@ class Naming:
 
         Args:
             module: Path of the module in PyTorch; ``""`` is the model itself.
-            leaf: Name of the leaf.
+            leaf: Name of the leaf, dotted where the target has modules within the module.
             collection: The leaf's collection.
             containers: Which modules are a ``sequential``, by their path in PyTorch.
 
@@ -113,7 +181,7 @@ class Naming:
         """
         written: list[str] = []
         walked: list[str] = []
-        for segment in module.split(".") if module else []:
+        for segment in f"{module}.{leaf}".strip(".").split("."):
             digits = segment.isdecimal()
             if digits and self.sequential and containers.get(".".join(walked)) == "sequential":
                 written.append(self.sequential)
@@ -122,7 +190,6 @@ class Naming:
             else:
                 written.append(segment)
             walked.append(segment)
-        written += [leaf] if leaf else []
         return self.separator.join([collection, *written] if self.collections else written)
 
 
@@ -131,17 +198,22 @@ class Live:
     """How the live models of a target are read and written; the functions import the framework.
 
     Attributes:
-        owns: Tells whether an object is a model of this target.
+        owns: Tells whether an object is surely a model of this target.
         template: Reads paths, shapes, kinds and containers.
         write: Puts arrays (by path, already checked) into the model; returns the model, or the new
             one where models are immutable.
         read: Returns the arrays of the model by path.
+        immutable: Whether ``write`` leaves the model as it is and returns a new one.
+        accepts: Tells whether a plain tree can be a model of this target, once the target is named; None
+            where models are no plain trees.
     """
 
     owns: Callable[[Any], bool]
     template: Callable[[Any], Template]
     write: Callable[[Any, Mapping[str, Array]], Any]
     read: Callable[[Any], Mapping[str, Array]]
+    immutable: bool = False
+    accepts: Callable[[Any], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +227,15 @@ class Target:
         naming: How its paths are written.
         channels: Where its convolutions have the channel axis: what a Flatten sees.
         aliases: Other names.
+        differences: By kind, what a live module must agree in beside its weights.
         live: How its live models are read and written; None where it has none.
     """
 
     name: str
     summary: str
-    kinds: Mapping[str, tuple[Part | Dropped, ...] | Unsupported]
+    kinds: Mapping[str, Recipe]
     naming: Naming
     channels: Literal["first", "last"]
     aliases: tuple[str, ...] = ()
+    differences: Mapping[str, tuple[Difference, ...]] = field(default_factory=lambda: NOTHING)
     live: Live | None = None

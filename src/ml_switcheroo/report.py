@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ml_switcheroo.moves import Move
     from ml_switcheroo.plan import Left, Plan
 
 __all__ = ["columns", "fold", "plan_text", "problems_text"]
@@ -89,22 +91,9 @@ def columns(rows: Sequence[Row], indent: str = "  ") -> list[str]:
 def plan_text(plan: Plan) -> str:
     """Write the whole plan: what moves how and why, and everything that does not move."""
     lines = [f"{plan.source or 'state dict'} -> {plan.target}: {summary(plan)}"]
-    rows = [
-        (
-            ", ".join(move.sources),
-            ", ".join(str(spec) for spec in move.inputs),
-            "->",
-            ", ".join(move.leaves),
-            ", ".join(str(spec) for spec in move.outputs),
-            move.kind,
-            move.what,
-            f"{move.origin}: {move.reason}" + (f" ({move.where})" if move.where else ""),
-        )
-        for move in plan.moves
-    ]
-    lines += columns(fold(rows))
+    lines += _blocks(plan.moves)
     for note in dict.fromkeys(note for move in plan.moves for note in move.notes):
-        lines.append(f"  note: {note}")
+        lines.append(f"note: {note}")
     lines += _section("dropped", plan.dropped)
     lines += _section("kept as the target has them", plan.kept)
     lines += _section("unexpected: no leaf takes them", plan.unexpected)
@@ -112,6 +101,38 @@ def plan_text(plan: Plan) -> str:
     lines += _ambiguous(plan)
     lines += [f"note: {note}" for note in plan.notes]
     return "\n".join(lines)
+
+
+def _blocks(moves: Iterable[Move]) -> list[str]:
+    """Write the moves layer by layer: the kind and who decided it, then its tensors in columns."""
+    layers = (
+        tuple(text for move in block for text in _texts(move)) + why
+        for (_, why), block in groupby(
+            moves, key=lambda move: (move.sources[0].rpartition(".")[0], _why(move))
+        )
+    )
+    rows: list[Row] = []
+    heads: dict[int, str] = {}
+    for *texts, kind, why in fold(layers):
+        heads[len(rows)] = f"{kind}  {why}"
+        rows += [tuple(texts[i : i + 6]) for i in range(0, len(texts), 6)]
+    aligned = columns(rows, "  ")
+    return [line for i, row in enumerate(aligned) for line in ([heads[i]] if i in heads else []) + [row]]
+
+
+def _texts(move: Move) -> Row:
+    return (
+        ", ".join(move.sources),
+        ", ".join(map(str, move.inputs)),
+        "->",
+        ", ".join(move.leaves),
+        ", ".join(map(str, move.outputs)),
+        move.what,
+    )
+
+
+def _why(move: Move) -> Row:
+    return (move.kind, f"{move.origin}: {move.reason}" + (f"  ({move.where})" if move.where else ""))
 
 
 def summary(plan: Plan) -> str:

@@ -36,7 +36,7 @@ def test_every_opcode_is_run_or_refused() -> None:
 
 
 @given(values, st.integers(0, 5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_plain_values_as_python_reads_them(value: object, protocol: int) -> None:
     content = pickle.dumps(value, protocol)
     assert read(content) == value
@@ -45,7 +45,7 @@ def test_plain_values_as_python_reads_them(value: object, protocol: int) -> None
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_any_bytes_end_in_a_value_or_a_fault(content: bytes) -> None:
     found: Any
     try:

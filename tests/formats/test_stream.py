@@ -67,8 +67,7 @@ def test_leaves_of_all_shapes_arrive(threads: int) -> None:
         offsets[name], end = end, end + leaf.nbytes
     sink, finished = Memory(end), []
     copy_leaves(
-        ((name, leaf, offsets[name]) for name, leaf in leaves.items()),
-        sink,
+        ((name, leaf, sink, offsets[name]) for name, leaf in leaves.items()),
         threads=threads,
         finished=finished.append,
     )
@@ -89,7 +88,7 @@ def test_what_a_thread_raises_comes_out() -> None:
             raise OSError("no space")
 
     with pytest.raises(OSError, match="no space"):
-        copy_leaves([("w", np.zeros((1000, 1000)), 0)], Full())
+        copy_leaves([("w", np.zeros((1000, 1000)), Full(), 0)])
 
 
 def test_a_source_that_shrinks_on_the_way_is_an_error(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import collections
 import io
 import mmap
 import os
-import pickle
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -224,7 +224,8 @@ def test_a_pickled_module_is_refused_and_its_parameters_can_be_selected(tmp_path
 
 
 def test_tensors_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="quantiz"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch deprecates them, once in each process
         quantised = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
     state = {
         "q": quantised,
@@ -318,12 +319,6 @@ def test_a_torchscript_archive_is_named(tmp_path: Path) -> None:
         open_checkpoint(tmp_path / "a.pt")
 
 
-def test_a_legacy_file_is_named(tmp_path: Path) -> None:
-    save(tmp_path / "a.pt", {"w": torch.ones(2)}, _use_new_zipfile_serialization=False)
-    with pytest.raises(CheckpointError, match=r"format before 1\.6"):
-        open_checkpoint(tmp_path / "a.pt")
-
-
 def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
     content = save(tmp_path / "a.pt", {"w": torch.ones(4)}).read_bytes()
     for length in range(0, len(content), 13):
@@ -387,9 +382,3 @@ def test_buffers_that_claim_the_same_storage_with_another_size(tmp_path: Path) -
     changed = first + b"X\x01\x00\x00\x00b" + second.replace(b"K\x08", b"K\x40")
     with pytest.raises(CheckpointError, match="its pickle says 256"):
         open_checkpoint(rezip(path, {"archive/data.pkl": changed}))
-
-
-def test_pickles_are_not_zip_archives(tmp_path: Path) -> None:
-    (tmp_path / "a.pt").write_bytes(pickle.dumps({"w": 1}))
-    with pytest.raises(CheckpointError, match="not a checkpoint of a known format"):
-        open_checkpoint(tmp_path / "a.pt")

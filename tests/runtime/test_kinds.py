@@ -77,7 +77,7 @@ LAYERS = st.sampled_from(
 SIZES = st.integers(1, 6)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(LAYERS, SIZES, SIZES, SIZES, st.booleans()), min_size=1, max_size=4))
 def test_the_kind_of_a_layer_is_always_among_the_possible_ones(drawn):
     made = [(kind, make(i=i, o=o, g=g, b=b)) for (kind, make), i, o, g, b in drawn]

@@ -24,7 +24,7 @@ def place_preamble(text: Text, imports: Sequence[str], blocks: Sequence[str], be
     """
     there = defined_names(text.tree)
     new = [line for line in imports if not _names(line) <= there]
-    new += [f"\n\n{block.strip()}\n" for block in blocks if not _names(block) <= there]
+    new += [f"\n\n{block.strip()}\n" for block in blocks if not _is_there(block, there, text)]
     if not new:
         return None
     at = _place(text, before)
@@ -43,6 +43,11 @@ def defined_names(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.Import | ast.ImportFrom):
             names |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
     return names
+
+
+def _is_there(block: str, there: set[str], text: Text) -> bool:
+    names = _names(block)
+    return names <= there if names else block.strip().replace("\n", text.newline) in text.code
 
 
 def _names(code: str) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from ml_switcheroo.core.known import PASSING_METHODS
+from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS
 from ml_switcheroo.core.sites import Site
 
 __all__ = ["why_no_rebind"]
@@ -44,24 +44,42 @@ def _why_not_local(name: str, scope: ast.AST, site: Site) -> str:
             isinstance(node, ast.Return) and node.value is not None and _mentions(node.value, name)
             for node in nodes
         )
+        if name == "self":
+            return "the models of this target never change, and self is one"
         if not returned:
             return f"{name} is the caller's, who would keep the old model: return it and bind it there"
     holder = _held(name, nodes, site.call.lineno)
-    return f"line {holder} keeps the old model" if holder else ""
+    return f"line {holder} keeps the old model, or gives it another name" if holder else ""
 
 
 def _held(name: str, nodes: list[ast.AST], before: int) -> int:
     """Return the line before the call where something else takes hold of the object; 0 where none does."""
     for node in nodes:
+        if isinstance(node, ast.For | ast.AsyncFor) and _mentions(node.target, name):
+            return node.lineno
         value = getattr(node, "value", None)
         if not isinstance(node, ast.Assign | ast.AnnAssign) or value is None or node.lineno >= before:
             continue
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-            continue
-        if _escapes(value, name):
+        bound = any(isinstance(target, ast.Name) and target.id == name for target in targets)
+        if bound and (len(targets) > 1 or _is_alias(value, name)):
+            return node.lineno
+        if not bound and _escapes(value, name):
             return node.lineno
     return 0
+
+
+def _is_alias(value: ast.expr, name: str) -> bool:
+    """Tell whether a value is another object by a second name: ``self.net``, ``wrapper.to(device)``."""
+    if isinstance(value, ast.Call):
+        called = value.func
+        if isinstance(called, ast.Attribute) and called.attr in PASSING_METHODS:
+            return _is_alias(called.value, name)
+        passes = PASSING_CALLS.search(ast.unparse(called)) and value.args
+        return bool(passes) and "copy" not in ast.unparse(called) and _is_alias(value.args[0], name)
+    if isinstance(value, ast.Attribute | ast.Subscript):
+        return True
+    return isinstance(value, ast.Name) and value.id != name
 
 
 def _escapes(value: ast.expr, name: str) -> bool:

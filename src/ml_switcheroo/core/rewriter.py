@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.leftovers import find_leftovers
 from ml_switcheroo.core.operations import COPIES, find_operation
 from ml_switcheroo.core.preamble import place_preamble
+from ml_switcheroo.core.reading import find_reads
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.sites import Site, find_sites
 from ml_switcheroo.core.text import Edit, Text, apply_edits, changes_only
@@ -21,9 +23,11 @@ from ml_switcheroo.core.verdicts import Verdict, copied_from, judge
 from ml_switcheroo.errors import RewriteError
 from ml_switcheroo.targets import find_target
 
-__all__ = ["Rewrite", "rewrite"]
+__all__ = ["MENTIONS", "Rewrite", "rewrite"]
 
-_MENTIONS = ("load_state_dict", "torch.save", "torch.load")
+_CLOSED = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.Constant, ast.JoinedStr)
+MENTIONS = ("load_state_dict", "torch.save", "torch.load")
+"""A file without any of these has nothing to rewrite and nothing to note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ def rewrite(
     file: str | Path = "<source>",
     runtime: str = "inject",
     kinds: Mapping[str, str] | None = None,
+    no_torch: bool = False,
     index: Index | None = None,
 ) -> Rewrite:
     """Rewrite the calls of ``load_state_dict`` in ``source`` for a target.
@@ -58,6 +63,8 @@ def rewrite(
         file: Its path, for the notes, and to find the files that it imports.
         runtime: ``inject`` puts the source of ``KeyMapper`` into the file, ``import`` an import of it.
         kinds: Kinds of the model's layers, for ``KeyMapper.KINDS``.
+        no_torch: Whether a ``torch.load`` that only feeds a rewritten call becomes ``KeyMapper.read``, which
+            needs ``ml_switcheroo`` and not torch.
         index: Files that were parsed before.
 
     Raises:
@@ -65,7 +72,7 @@ def rewrite(
         UsageError: The target is unknown, or a hook cannot be loaded.
     """
     target = find_target(to).name
-    if not any(word in source for word in _MENTIONS):
+    if not any(word in source for word in MENTIONS):
         return Rewrite(source)
     try:
         text = Text(source)
@@ -76,10 +83,14 @@ def rewrite(
     shared = HookContext(target=target, file=str(file), settings=settings)
     parsed = File(Path(file), text.tree)
     receivers = Receivers(index or Index())
-    edits: list[Edit] = []
-    for site in find_sites(text.tree):
+    judged = [
+        (site, judge(site, Place(parsed, site.definitions), receivers, target))
+        for site in find_sites(text.tree)
+    ]
+    taken = [site for site, verdict in judged if verdict.action not in ("leave", "copy")]
+    edits = [_read(text, *read) for read in find_reads(taken)] if no_torch else []
+    for site, verdict in judged:
         ctx = replace(shared, line=site.call.lineno, scope=".".join(site.scope))
-        verdict = judge(site, Place(parsed, site.definitions), receivers, target)
         edit = _edit(text, site, verdict, edits, ctx)
         if edit:
             edits = [*(other for other in edits if not edit.start <= other.start < edit.end), edit]
@@ -128,6 +139,11 @@ def _edit(text: Text, site: Site, verdict: Verdict, done: list[Edit], ctx: HookC
     return text.edit(start, end, after)
 
 
+def _read(text: Text, node: ast.expr, path: ast.expr, part: str) -> Edit:
+    arguments = _segment(text, path) + (f", {json.dumps(part)}" if part else "")
+    return text.edit(*text.span(node), f"KeyMapper.read({arguments})")
+
+
 def _left(why: str, ctx: HookContext) -> Edit | None:
     ctx.note(f"left as it is: {why}")
     return None
@@ -163,7 +179,7 @@ def _segment(text: Text, node: ast.expr) -> str:
     start, end = text.span(node)
     code = text.code[start:end]
     # A conditional in parentheses has a span without them.
-    return code if isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call) else f"({code})"
+    return code if isinstance(node, _CLOSED) else f"({code})"
 
 
 def _is_text_of(code: str, call: ast.Call) -> bool:

@@ -27,6 +27,7 @@ _OVERRIDDEN = (
     "the class of the model changes names or values when it loads: what it does must be done to the state"
     " dict first, once the model is ported"
 )
+_UNKNOWN = "nothing shows that this is a model, and the models of this target never change"
 _METHOD_NAMES = ("load_state_dict", "_load_from_state_dict")
 
 
@@ -70,7 +71,7 @@ def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdic
         why = "the result of load_state_dict was assigned to the model itself, which it is not"
         return Verdict("call" if target in IMMUTABLE_TARGETS else "mend", why, kind)
     if target in IMMUTABLE_TARGETS:
-        reason = why_no_rebind(site) if kind == "module" else "nothing shows that this is a model"
+        reason = _why_not_anew(site, place, receivers) if kind == "module" else _UNKNOWN
         return Verdict("leave", reason, kind) if reason else Verdict("rebind", receiver=kind)
     return Verdict("call", _OVERRIDDEN if "overriding" in kinds else "", kind)
 
@@ -111,9 +112,16 @@ def _judge_copy(site: Site, place: Place, receivers: Receivers, target: str, kin
             "leave", "a copy in memory whose report is used, and the target's own copy gives none", kind
         )
     if target in IMMUTABLE_TARGETS:
-        reason = why_no_rebind(site)
+        reason = _why_not_anew(site, place, receivers)
         return Verdict("leave", reason, kind) if reason else Verdict("copy", receiver=kind)
     return Verdict("copy", receiver=kind)
+
+
+def _why_not_anew(site: Site, place: Place, receivers: Receivers) -> str:
+    self_kinds = receivers.kinds(ast.Name("self", ast.Load()), place) if place.owner else set()
+    if isinstance(site.receiver, ast.Attribute) and self_kinds & {"module", "overriding"}:
+        return "the models of this target never change, and self is one"
+    return why_no_rebind(site)
 
 
 def is_copy(call: ast.Call) -> bool:

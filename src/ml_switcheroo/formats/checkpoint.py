@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ml_switcheroo.formats.deferred import Box, Deferred, Part, Patch, plain_bounds
 from ml_switcheroo.formats.files import Region
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 
-__all__ = ["Array", "Checkpoint", "LazyTensor", "StridedTensor"]
+__all__ = ["Array", "Checkpoint", "ChunkedTensor", "LazyTensor", "StridedTensor"]
 
 Array = np.ndarray[Any, Any]
 
@@ -60,9 +61,13 @@ class LazyTensor(ABC):
     def read(self) -> Array:
         """Return the whole tensor, read-only; mapped from the file where its bytes lie there as they are."""
 
+    def defer(self) -> Deferred:
+        """Return the tensor as an array that is read when a writer takes it, strip by strip."""
+        return Deferred.of(self.read())
+
     def __getitem__(self, index: Any) -> Array:
         """Return a part; only its bytes are read, except from a compressed file."""
-        return np.asarray(self.read()[index])
+        return np.asarray(self.defer()[index])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """Let NumPy read the tensor."""
@@ -155,6 +160,46 @@ class StridedTensor(LazyTensor):
         else:
             np.copyto(settled, array)
         return self.change(settled) if self.change else settled
+
+
+class ChunkedTensor(LazyTensor):
+    """A tensor that lies in pieces, in one file or several.
+
+    Args:
+        spec: Shape and dtype.
+        chunks: Where each piece begins, and the piece; together they cover the tensor exactly once.
+    """
+
+    __slots__ = ("chunks",)
+
+    def __init__(self, spec: TensorSpec, chunks: Sequence[tuple[tuple[int, ...], LazyTensor]]) -> None:
+        super().__init__(spec)
+        self.chunks = tuple(chunks)
+
+    def read(self) -> Array:
+        """Return the whole tensor, put together in memory."""
+        array = np.asarray(self.defer())
+        array.flags.writeable = False
+        return array
+
+    def defer(self) -> Deferred:
+        """Return the tensor as an array that is put together strip by strip."""
+        return self._joined(tuple((0, size) for size in self.shape))
+
+    def __getitem__(self, index: Any) -> Array:
+        """Return a part; only the chunks that it touches are opened."""
+        return np.asarray(self._joined(plain_bounds(index, self.shape))[index])
+
+    def _joined(self, bounds: Box) -> Deferred:
+        """Join the chunks that lie in ``bounds``; the rest stays undefined."""
+        patches = []
+        for start, chunk in self.chunks:
+            box = tuple((low, low + size) for low, size in zip(start, chunk.shape, strict=True))
+            if all(
+                low < stop and begin < high for (low, high), (begin, stop) in zip(box, bounds, strict=True)
+            ):
+                patches.append(Patch(box, chunk.read()))
+        return Deferred(self.shape, self.dtype, [Part(self.shape, tuple(patches))])
 
 
 class Checkpoint(Mapping[str, LazyTensor]):

@@ -18,7 +18,7 @@ import numpy as np
 
 from ml_switcheroo.formats.tiles import Array, copy_reordered
 
-__all__ = ["Box", "Deferred", "Part", "Patch"]
+__all__ = ["Box", "Deferred", "Part", "Patch", "plain_bounds"]
 
 Box = tuple[tuple[int, int], ...]
 """Start and stop on each axis."""
@@ -140,9 +140,9 @@ class Deferred:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """Make the array, without a copy where it is one view of one source."""
-        patch = self.parts[0].patches[0]
-        whole = len(self.parts) == 1 and len(self.parts[0].patches) == 1 and not patch.casts
-        array = patch.array.reshape(self.shape) if whole else self._filled()
+        patches = [patch for part in self.parts for patch in part.patches]
+        whole = len(patches) == 1 and not patches[0].casts and patches[0].array.size == self.size
+        array = patches[0].array.reshape(self.shape) if whole else self._filled()
         return array if dtype is None else array.astype(dtype, copy=False)
 
     def _filled(self) -> Array:
@@ -179,7 +179,7 @@ class Deferred:
         if math.prod(wanted) != self.size or min(wanted, default=0) < 0:
             raise ValueError(f"cannot reshape {self!r} into shape {wanted}")
         part = self.parts[0]
-        if len(self.parts) == 1 and len(part.patches) == 1:
+        if len(self.parts) == 1 and len(part.patches) == 1 and part.patches[0].array.size == self.size:
             try:
                 view = np.reshape(part.patches[0].array, wanted, copy=False)
             except ValueError:  # the merged axes are no single one in memory; in C order they still follow
@@ -213,18 +213,8 @@ class Deferred:
         indices = index if isinstance(index, tuple) else (index,)
         if len(indices) > self.ndim or not all(map(_is_plain, indices)):
             return np.asarray(self)[index]
-        box: list[tuple[int, int]] = []
-        gone = []
-        for axis, size in enumerate(self.shape):
-            wanted = indices[axis] if axis < len(indices) else slice(None)
-            if isinstance(wanted, slice):
-                start, stop, _ = wanted.indices(size)
-                box.append((start, max(start, stop)))
-            else:
-                at = range(size)[int(wanted)]
-                box.append((at, at + 1))
-                gone.append(axis)
-        cut = self._cut(tuple(box))
+        cut = self._cut(plain_bounds(indices, self.shape))
+        gone = [axis for axis, wanted in enumerate(indices) if not isinstance(wanted, slice)]
         kept = [size for axis, size in enumerate(cut.shape) if axis not in gone]
         return cut.reshape(kept) if gone else cut
 
@@ -266,6 +256,27 @@ def _spelled(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """Return sizes or axes that NumPy takes one by one or as one sequence."""
     one = len(sizes) == 1 and not isinstance(sizes[0], int | np.integer)
     return tuple(map(int, sizes[0] if one else sizes))
+
+
+def plain_bounds(index: Any, shape: tuple[int, ...]) -> Box:
+    """Return which elements integers and slices of step one choose; everything for any other index.
+
+    >>> plain_bounds((slice(1, 3), -1), (4, 5, 6))
+    ((1, 3), (4, 5), (0, 6))
+    """
+    indices = index if isinstance(index, tuple) else (index,)
+    if len(indices) > len(shape) or not all(map(_is_plain, indices)):
+        return tuple((0, size) for size in shape)
+    box = []
+    for axis, size in enumerate(shape):
+        wanted = indices[axis] if axis < len(indices) else slice(None)
+        if isinstance(wanted, slice):
+            start, stop, _ = wanted.indices(size)
+            box.append((start, max(start, stop)))
+        else:
+            at = range(size)[int(wanted)]
+            box.append((at, at + 1))
+    return tuple(box)
 
 
 def _is_plain(index: Any) -> bool:

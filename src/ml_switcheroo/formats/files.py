@@ -14,7 +14,7 @@ import numpy as np
 
 from ml_switcheroo.errors import CheckpointError
 
-__all__ = ["Bytes", "MappedBytes", "Mapping", "Region", "SourceFile", "StoredBytes"]
+__all__ = ["Bytes", "MappedBytes", "Mapping", "Region", "Source", "SourceFile", "SourceRange", "StoredBytes"]
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -74,10 +74,15 @@ class SourceFile:
         if offset < 0 or nbytes < 0 or offset + nbytes > self.size:
             reason = f"{nbytes} bytes lie outside of the file's {self.size} bytes"
             raise CheckpointError(self.path, reason, offset=offset, cure="Copy or download it again.")
+        return np.frombuffer(self.mapping(), dtype=np.uint8, count=nbytes, offset=offset)
+
+    def mapping(self) -> Mapping:
+        """Map the whole file, which reads nothing yet."""
+        self.check()
         if self._map is None:
             self._map = Mapping(self._fd, self.size, access=mmap.ACCESS_READ)
             self._map.file = weakref.ref(self)
-        return np.frombuffer(self._map, dtype=np.uint8, count=nbytes, offset=offset)
+        return self._map
 
     def check(self) -> None:
         """Raise if the file is closed or has been written to since it was opened.
@@ -109,6 +114,40 @@ class SourceFile:
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) >= 0:
             self.close()
+
+
+class SourceRange:
+    """A range of a file's bytes, read as if it were a file of its own: an archive within a file.
+
+    Args:
+        file: The file.
+        start: Where the range begins.
+        size: Its bytes.
+    """
+
+    def __init__(self, file: SourceFile, start: int, size: int) -> None:
+        self.file = file
+        self.path = file.path
+        self.start = start
+        self.size = size
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """Return ``nbytes`` bytes from ``offset`` of the range."""
+        self._check(offset, nbytes)
+        return self.file.read(self.start + offset, nbytes)
+
+    def view(self, offset: int, nbytes: int) -> Bytes:
+        """Map ``nbytes`` bytes from ``offset`` of the range."""
+        self._check(offset, nbytes)
+        return self.file.view(self.start + offset, nbytes)
+
+    def _check(self, offset: int, nbytes: int) -> None:
+        if offset < 0 or nbytes < 0 or offset + nbytes > self.size:
+            reason = f"{nbytes} bytes at {offset} lie outside of a range of {self.size}"
+            raise CheckpointError(self.path, reason, offset=self.start + offset)
+
+
+Source = SourceFile | SourceRange
 
 
 class Region(Protocol):

@@ -3,28 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ml_switcheroo.errors import CheckpointError, UsageError
 from ml_switcheroo.formats.checkpoint import Checkpoint
 from ml_switcheroo.formats.files import SourceFile
+from ml_switcheroo.formats.folders import open_folder
 from ml_switcheroo.formats.npz import NPY_MAGIC, open_npy, open_npz
 from ml_switcheroo.formats.safetensors import MAX_HEADER, open_safetensors
+from ml_switcheroo.formats.shards import INDEX_SUFFIX, open_index
+from ml_switcheroo.formats.torch_legacy import LEGACY_MAGIC, open_pickle, open_torch_legacy
+from ml_switcheroo.formats.torch_tar import open_torch_tar
 from ml_switcheroo.formats.torch_zip import open_torch_zip
 from ml_switcheroo.formats.zip_directory import ZIP_MAGIC
 
 __all__ = ["open_checkpoint"]
 
-_LOCAL_HEADER = 30  # bytes of a zip member's header; the name's length is in its bytes 26 and 27
-# torch.save before 1.6: a pickle of this number, in protocol 2.
-_LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+_HEAD = 512
+_PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(1, 6))
+_NAME = 30  # where the name of a zip archive's first member begins; bytes 26 and 27 are its length
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """How a format is told by a file's first bytes, and who reads it."""
+
+    tell: Callable[[bytes], bool]
+    read: Callable[..., Checkpoint]
+    has_parts: bool = False
+
+
+def _is_safetensors(head: bytes) -> bool:
+    return head[8:9] == b"{" or int.from_bytes(head[:8], "little") <= MAX_HEADER
+
+
+def _is_npz(head: bytes) -> bool:
+    name = head[_NAME : _NAME + int.from_bytes(head[26:28], "little")]
+    return head.startswith(ZIP_MAGIC) and name.endswith(b".npy")
+
+
+_FORMATS = (
+    _Format(_is_npz, open_npz),
+    _Format(lambda head: head.startswith(ZIP_MAGIC), open_torch_zip, has_parts=True),
+    _Format(lambda head: head.startswith(NPY_MAGIC), open_npy),
+    _Format(lambda head: head[4:9] == b"\0\0\0\0{", open_safetensors),
+    _Format(lambda head: LEGACY_MAGIC.to_bytes(10, "little") in head[:32], open_torch_legacy, has_parts=True),
+    _Format(lambda head: head[257:262] == b"ustar", open_torch_tar, has_parts=True),
+    _Format(lambda head: head[:2] in _PICKLES, open_pickle, has_parts=True),
+    _Format(_is_safetensors, open_safetensors),
+)
 
 
 def open_checkpoint(path: str | Path, *, select: str | None = None) -> Checkpoint:
     """Open a checkpoint; only headers are read, and no code of the file runs.
 
     Args:
-        path: A ``.pt`` / ``.pth`` / ``.bin`` file of torch, a safetensors file, an ``.npz`` or ``.npy``.
+        path: A file of torch (``.pt``, ``.pth``, ``.bin``, ``.ckpt``), a safetensors file, an ``.npz``,
+            ``.npy`` or pickle; an index of shards (``*.index.json``); or a folder that holds one of these, or
+            what ``torch.distributed.checkpoint`` wrote.
         select: The part of a torch file that is the state dict, as a dotted path (``"model"``), or ``"."``
             for everything; None where one part only can be.
 
@@ -33,35 +70,24 @@ def open_checkpoint(path: str | Path, *, select: str | None = None) -> Checkpoin
             it could be the state dict: the error lists them.
         UsageError: ``select`` for a format that has no parts.
     """
+    path = Path(path)
+    if path.is_dir():
+        return open_folder(path, select, open_checkpoint)
+    if path.name.endswith(INDEX_SUFFIX):
+        return open_index(path, lambda shard: open_checkpoint(shard, select=select))
     file = SourceFile(path)
     try:
-        reader = _reader(file)
-        if reader is _torch:
-            return open_torch_zip(file, select=select)
+        head = file.read(0, min(file.size, _HEAD))
+        form = next((form for form in _FORMATS if form.tell(head)), None)
+        if form is None:
+            reason = f"not a checkpoint of a known format; it begins with {head[:8].hex(' ')}"
+            cure = "Known: .pt / .pth / .bin / .ckpt of torch, safetensors, .npz, .npy."
+            raise CheckpointError(file.path, reason, offset=0, cure=cure)
+        if form.has_parts:
+            return form.read(file, select=select)
         if select is not None:
             raise UsageError(f"{path}: select= chooses a part of a torch checkpoint; this file has no parts")
-        return reader(file)
+        return form.read(file)
     except BaseException:
         file.close()
         raise
-
-
-def _torch(file: SourceFile) -> Checkpoint:
-    return open_torch_zip(file)
-
-
-def _reader(file: SourceFile) -> Callable[[SourceFile], Checkpoint]:
-    head = file.read(0, min(file.size, _LOCAL_HEADER))
-    if head.startswith(ZIP_MAGIC):
-        first = file.read(0, min(file.size, _LOCAL_HEADER + 0xFFFF))[_LOCAL_HEADER:]
-        return open_npz if first[: int.from_bytes(head[26:28], "little")].endswith(b".npy") else _torch
-    if head.startswith(NPY_MAGIC):
-        return open_npy
-    if head.startswith(_LEGACY_MAGIC):
-        cure = "Save it again with torch 1.6 or later: torch.save(torch.load(path), path)."
-        raise CheckpointError(file.path, "a torch file in the format before 1.6", offset=0, cure=cure)
-    if head[8:9] == b"{" or int.from_bytes(head[:8], "little") <= MAX_HEADER:
-        return open_safetensors
-    reason = f"not a checkpoint of a known format; it begins with {head[:8].hex(' ')}"
-    cure = "Known: .pt / .pth / .bin of torch, safetensors, .npz, .npy."
-    raise CheckpointError(file.path, reason, offset=0, cure=cure)

@@ -26,33 +26,55 @@ class AtomicFile:
     Args:
         path: The target; a symbolic link is followed, so that what it points to is replaced.
         size: Its final size, reserved at once where the file system can.
+        keep: Leave the temporary file there after an exception, and go on in one that an earlier run left.
+
+    Attributes:
+        temporary: The temporary name.
+        reused: Whether an earlier run left the file.
 
     Raises:
         CheckpointError: The file cannot be made or written: no folder, no permission, no space.
     """
 
-    def __init__(self, path: str | Path, size: int) -> None:
+    def __init__(self, path: str | Path, size: int, *, keep: bool = False) -> None:
         self.path = Path(path)
         self._target = Path(os.path.realpath(self.path))
         self._size = size
         self._fd = -1
-        self._temporary = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.partial")
+        self._keep = keep
+        tag = "unfinished" if keep else secrets.token_hex(4)
+        self.temporary = self._target.with_name(f".{self._target.name}.{tag}.partial")
+        self.reused = False
 
     def __enter__(self) -> AtomicFile:
         if self._target.exists() and not self._target.is_file():
             raise CheckpointError(self.path, "exists and is no regular file")
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         try:
-            self._fd = os.open(
-                self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
+            self.reused = (
+                self._keep and self.temporary.is_file() and self.temporary.stat().st_size == self._size
             )
-            self._reserve()
+            self._fd = os.open(self.temporary, flags if self._keep else flags | os.O_EXCL, 0o666)
+            if self._keep:
+                self._lock()
+            if not self.reused:
+                os.ftruncate(self._fd, 0)
+                self._reserve()
         except OSError as error:
-            self._discard()
+            self._discard(keep=self.reused)
             raise self._fault(error) from error
         return self
 
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """Return bytes that were written."""
+        return os.pread(self._fd, nbytes, offset)
+
     def write(self, content: bytes | memoryview, offset: int) -> None:
-        """Write all of ``content`` at ``offset``; several threads may do so at once."""
+        """Write all of ``content`` at ``offset``; several threads may do so at once.
+
+        Raises:
+            CheckpointError: There is no space, or the disk fails; the target stays as it was.
+        """
         view = memoryview(content).cast("B")
         try:
             while view:
@@ -69,18 +91,22 @@ class AtomicFile:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._discard()
-            return
+            self._discard(keep=self._keep)
+        elif self._fd >= 0:
+            self.commit()
+
+    def commit(self) -> None:
+        """Give the complete file its name; nothing can be written any more."""
         try:
             if self._target.exists():
                 os.fchmod(self._fd, self._target.stat().st_mode & 0o7777)
             os.fsync(self._fd)
             os.close(self._fd)
             self._fd = -1
-            self._temporary.replace(self._target)
+            self.temporary.replace(self._target)
             self._sync_folder()
         except OSError as error:
-            self._discard()
+            self._discard(keep=self._keep)
             raise self._fault(error) from error
 
     def _reserve(self) -> None:
@@ -103,13 +129,24 @@ class AtomicFile:
             finally:
                 os.close(folder)
 
-    def _discard(self) -> None:
+    def _lock(self) -> None:
+        """Keep a second run out of a file whose name both know; the lock goes with the file's descriptor."""
+        if os.name == "posix":
+            import fcntl
+
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _discard(self, *, keep: bool) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        self._temporary.unlink(missing_ok=True)
+        if not keep:
+            self.temporary.unlink(missing_ok=True)
 
     def _fault(self, error: OSError) -> CheckpointError:
-        return CheckpointError(
-            self.path, f"cannot be written: {error.strerror or error}", cure="Nothing was changed."
-        )
+        if isinstance(error, BlockingIOError):
+            return CheckpointError(
+                self.path, "another run is writing this file", cure="Wait for it, or stop it."
+            )
+        reason = f"cannot be written: {error.strerror or error}"
+        return CheckpointError(self.path, reason, cure="Nothing was changed.")

@@ -21,7 +21,8 @@ from ml_switcheroo.formats.inert import Foreign, Global, PickleFault
 
 __all__ = ["Constructor", "PickleMachine", "hashable"]
 
-_SIMPLE = (str, int, bool, float, bytes, type(None), complex, Global)
+# A Global and a Foreign are hashed by identity.
+_SIMPLE = (str, int, bool, float, bytes, type(None), complex, Global, Foreign)
 _MAX_LINE = 65536
 
 Constructor = Callable[..., Any]

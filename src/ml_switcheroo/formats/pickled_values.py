@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ml_switcheroo.formats.checkpoint import Array
+from ml_switcheroo.formats.files import Region
 from ml_switcheroo.formats.inert import Foreign, Global, Record, Unreadable
 from ml_switcheroo.formats.pickle_machine import Constructor, hashable
 from ml_switcheroo.tensors import DTYPES, TensorSpec
@@ -41,12 +42,20 @@ class StorageRef:
         key: The record's name in the archive.
         dtype: A name of ``tensors.DTYPES``; empty for an untyped storage, whose elements are bytes.
         nbytes: Its size.
+        element: Size of an element in bytes.
+        start: Where it begins in the bytes that the key stands for: a storage may be part of another one.
+        held: Its bytes, where the pickle itself holds them.
+        kind: The class that the pickle names for it.
         unreadable: Why its elements cannot be read; empty where they can.
     """
 
     key: str
     dtype: str
     nbytes: int
+    element: int = 1
+    start: int = 0
+    held: Region | None = None
+    kind: Global | None = None
     unreadable: str = ""
 
 
@@ -123,12 +132,26 @@ def storage_ref(pid: Any) -> StorageRef:
         raise ValueError("a storage that is described wrongly")
     name = kind.path.rpartition(".")[2]
     if name in _UNTYPED:
-        return StorageRef(key, "", count)
+        return _viewed(StorageRef(key, "", count, kind=kind), pid[5:])
     if name in _STORAGES:
-        return StorageRef(key, _STORAGES[name], count * DTYPES[_STORAGES[name]].itemsize)
+        width = DTYPES[_STORAGES[name]].itemsize
+        return _viewed(StorageRef(key, _STORAGES[name], count * width, width, kind=kind), pid[5:])
     if name in _QUANTISED:
-        return StorageRef(key, "", 0, f"a quantised tensor ({kind.path})")
+        width = _QUANTISED[name]
+        return StorageRef(key, "", count * width, width, unreadable=f"a quantised tensor ({kind.path})")
     raise ValueError(f"{kind.path} is no storage")
+
+
+def _viewed(storage: StorageRef, view: tuple[Any, ...]) -> StorageRef:
+    """Take part of a storage: ``(key of the part, offset, number of elements)``, or None for all of it."""
+    if not view or view[0] is None:
+        return storage
+    if type(view[0]) is not tuple or len(view[0]) != 3 or not all(type(n) is int for n in view[0][1:]):
+        raise ValueError("a view of a storage that is described wrongly")
+    start, nbytes = view[0][1] * storage.element, view[0][2] * storage.element
+    if not 0 <= start <= start + nbytes <= storage.nbytes:
+        raise ValueError("a view that leaves its storage")
+    return replace(storage, start=start, nbytes=nbytes)
 
 
 def _rebuild(storage: Any, offset: Any, size: Any, stride: Any, dtype: str, extra: Any = None) -> Any:
@@ -288,7 +311,13 @@ def _object(kind: Any, *_: Any) -> Any:
 
 _UNTYPED = ("UntypedStorage", "_UntypedStorage")
 _STORAGES = {row.storage: row.name for row in DTYPES.values() if row.storage}
-_QUANTISED = ("QInt8Storage", "QUInt8Storage", "QInt32Storage", "QUInt4x2Storage", "QUInt2x4Storage")
+_QUANTISED = {
+    "QInt8Storage": 1,
+    "QUInt8Storage": 1,
+    "QInt32Storage": 4,
+    "QUInt4x2Storage": 1,
+    "QUInt2x4Storage": 1,
+}
 _PLAIN_TENSORS = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
 _NAMED_DTYPES = (
     *DTYPES, *"half float double short int long bits8 bits16 qint8 quint8 qint32 quint4x2 quint2x4".split(),

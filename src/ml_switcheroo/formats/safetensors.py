@@ -1,4 +1,4 @@
-"""Read and write safetensors files.
+"""Read safetensors files.
 
 Layout (https://github.com/huggingface/safetensors, README, "Format"): 8 bytes, little-endian: the size of the
 header; the header, JSON: name -> dtype, shape, data_offsets, and ``__metadata__``; then the tensors' bytes in
@@ -10,19 +10,15 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_switcheroo.errors import CheckpointError, UsageError
+from ml_switcheroo.errors import CheckpointError
 from ml_switcheroo.formats.checkpoint import Checkpoint, LazyTensor, StridedTensor
 from ml_switcheroo.formats.files import MappedBytes, SourceFile
-from ml_switcheroo.formats.leaves import LeafCheck
-from ml_switcheroo.formats.output import AtomicFile
-from ml_switcheroo.formats.stream import Leaf, copy_leaves
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 
-__all__ = ["MAX_HEADER", "layout_safetensors", "open_safetensors", "write_safetensors"]
+__all__ = ["MAX_HEADER", "open_safetensors"]
 
 MAX_HEADER = 100_000_000
 """Bytes that the reference implementation lets a header have."""
@@ -120,72 +116,3 @@ def _entry(path: Path, name: str, entry: Any) -> tuple[str, TensorSpec, int, int
 
 def _are_sizes(values: Any) -> bool:
     return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
-
-
-def layout_safetensors(
-    specs: Mapping[str, TensorSpec], metadata: Mapping[str, str]
-) -> tuple[bytes, dict[str, int], int]:
-    """Plan a file: the bytes up to the first tensor, each tensor's offset in the file, and the file's size.
-
-    Wide dtypes come first, so that every tensor lies aligned; names of one width keep their order.
-
-    Raises:
-        UsageError: A dtype that the format does not have, a reserved name, or metadata that is no text.
-
-    >>> specs = {"a": TensorSpec((3,), "int8"), "b": TensorSpec((), "float32")}
-    >>> head, offsets, size = layout_safetensors(specs, {})
-    >>> offsets["b"] - len(head), offsets["a"] - len(head), size - len(head)
-    (0, 4, 7)
-    """
-    wrong = sorted(
-        f"{name}: {spec.dtype}" for name, spec in specs.items() if not DTYPES[spec.dtype].safetensors
-    )
-    if wrong:
-        raise UsageError(f"safetensors has no such dtype: {', '.join(wrong)}")
-    if "__metadata__" in specs:
-        raise UsageError("a tensor cannot have the name __metadata__ in a safetensors file")
-    if not all(isinstance(key, str) and isinstance(value, str) for key, value in metadata.items()):
-        raise UsageError("the metadata of a safetensors file must be text")
-    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    begins: dict[str, int] = {}
-    position = 0
-    for name in sorted(specs, key=lambda name: -DTYPES[specs[name].dtype].itemsize):
-        spec = specs[name]
-        begins[name] = position
-        position += spec.nbytes
-        offsets = [begins[name], position]
-        code = DTYPES[spec.dtype].safetensors
-        header[name] = {"dtype": code, "shape": list(spec.shape), "data_offsets": offsets}
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
-    text += b" " * (-len(text) % 8)
-    if len(text) > MAX_HEADER:
-        raise UsageError(f"a safetensors header of {len(text)} bytes; at most {MAX_HEADER} are allowed")
-    head = _SIZE.pack(len(text)) + text
-    return head, {name: len(head) + begin for name, begin in begins.items()}, len(head) + position
-
-
-def write_safetensors(
-    path: str | Path,
-    specs: Mapping[str, TensorSpec],
-    leaves: Iterable[tuple[str, Leaf]],
-    metadata: Mapping[str, str] | None = None,
-) -> None:
-    """Write a safetensors file leaf by leaf, in any order; the file appears when it is complete.
-
-    Args:
-        path: The file; one that exists is replaced at the end, or stays as it is if anything fails.
-        specs: Every leaf with its shape and dtype; their order is the file's.
-        leaves: Each leaf once: an array (transposed, sliced, read-only: as it is), or a
-            :class:`~ml_switcheroo.formats.deferred.Deferred` one, which is made strip by strip.
-        metadata: Text for the header.
-
-    Raises:
-        UsageError: A leaf is missing, unknown, there twice, or not of the shape and dtype of its spec.
-        CheckpointError: The file cannot be written.
-    """
-    head, offsets, size = layout_safetensors(specs, metadata or {})
-    check = LeafCheck(specs)
-    with AtomicFile(path, size) as out:
-        out.write(head, 0)
-        copy_leaves(((name, leaf, offsets[name]) for name, leaf in check.each(leaves)), out)
-        check.finish()

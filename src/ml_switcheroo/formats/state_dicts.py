@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ml_switcheroo.formats.checkpoint import LazyTensor
 from ml_switcheroo.formats.inert import Foreign, PickleFault, Unreadable
 from ml_switcheroo.formats.pickled_values import PickledArray, PickledTensor
 
@@ -17,7 +18,7 @@ WHOLE = "."
 _MAX_DEPTH = 100
 _MAX_VISITS = 5_000_000
 _MAX_EXTRAS = 10_000
-_LEAVES = (PickledTensor, PickledArray, Unreadable)
+_LEAVES = (PickledTensor, PickledArray, LazyTensor, Unreadable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Choice:
     """
 
     path: str
-    tensors: dict[str, PickledTensor | PickledArray]
+    tensors: dict[str, Any]
     extras: dict[str, Any]
 
 

@@ -36,28 +36,34 @@ class Sink(Protocol):
 
 
 class _Gather:
-    """Collects small leaves that follow one another in the file."""
+    """Collects small leaves that follow one another in a file."""
 
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
+    def __init__(self, finished: Callable[[str], object]) -> None:
+        self._finished = finished
+        self._sink: Sink | None = None
         self._bytes = bytearray()
         self._offset = 0
+        self._names: list[str] = []
 
-    def add(self, content: memoryview, offset: int) -> None:
-        if offset != self._offset + len(self._bytes) or len(self._bytes) > _GATHER:
+    def add(self, name: str, leaf: Deferred, sink: Sink, offset: int) -> None:
+        end = self._offset + len(self._bytes)
+        if sink is not self._sink or offset != end or len(self._bytes) > _GATHER:
             self.flush()
-            self._offset = offset
-        self._bytes += content
+            self._sink, self._offset = sink, offset
+        for content in strips(leaf):
+            self._bytes += content
+        self._names.append(name)
 
     def flush(self) -> None:
-        if self._bytes:
+        if self._sink and self._bytes:
             self._sink.write(memoryview(self._bytes), self._offset)
-            self._bytes = bytearray()
+        for name in self._names:
+            self._finished(name)
+        self._bytes, self._names, self._sink = bytearray(), [], None
 
 
 def copy_leaves(
-    leaves: Iterable[tuple[str, Leaf, int]],
-    sink: Sink,
+    leaves: Iterable[tuple[str, Leaf, Sink, int]],
     *,
     threads: int = THREADS,
     finished: Callable[[str], object] = str,
@@ -65,30 +71,27 @@ def copy_leaves(
     """Write leaves in C order, little-endian, at their offsets.
 
     Args:
-        leaves: Name, elements and offset in the file of each leaf.
-        sink: The file.
+        leaves: Name and elements of each leaf, the file it goes to, and the offset there.
         threads: How many threads read and write.
         finished: Called with the name of each leaf that is written, in any order, from the calling thread.
     """
-    gather = _Gather(sink)
+    gather = _Gather(finished)
     with ThreadPoolExecutor(threads, thread_name_prefix="strips") as pool:
         tasks = _Tasks(pool, threads + 2, finished)
         try:
-            for name, array, offset in leaves:
+            for name, array, sink, offset in leaves:
                 leaf = _little_endian(array)
                 if leaf.nbytes <= _SMALL:
-                    for content in strips(leaf):
-                        gather.add(content, offset)
-                        offset += content.nbytes
+                    gather.add(name, leaf, sink, offset)
                     if leaf.nbytes >= _PAGES:
                         _drop(leaf)
-                    finished(name)
                 else:
                     tasks.add(name, leaf, sink, offset)
             gather.flush()
             tasks.drain(0)
-        finally:
-            tasks.cancel()
+        except BaseException:
+            tasks.abandon()
+            raise
 
 
 class _Tasks:
@@ -118,9 +121,12 @@ class _Tasks:
                 future.result()
                 self._done(name, leaf)
 
-    def cancel(self) -> None:
-        for future in self._open:
-            future.cancel()
+    def abandon(self) -> None:
+        """Begin no further strip; leaves that come to their end with what is running are finished."""
+        wait([future for future in self._open if not future.cancel()])
+        for future, (name, leaf) in self._open.items():
+            if not future.cancelled() and future.exception() is None:
+                self._done(name, leaf)
 
     def _done(self, name: str, leaf: Deferred) -> None:
         self._left[name] -= 1

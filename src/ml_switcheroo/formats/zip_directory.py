@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.errors import CheckpointError
-from ml_switcheroo.formats.files import Bytes, SourceFile
+from ml_switcheroo.formats.files import Bytes, Source
 
 __all__ = ["ZIP_MAGIC", "ZipMember", "read_directory"]
 
@@ -44,7 +44,7 @@ class ZipMember:
 
     __slots__ = ("_file", "_header", "_limit", "_method", "_packed", "comment", "crc", "name", "nbytes")
 
-    def __init__(self, file: SourceFile, name: str, fields: Mapping[str, int], comment: str) -> None:
+    def __init__(self, file: Source, name: str, fields: Mapping[str, int], comment: str) -> None:
         self._file = file
         self.name = name
         self.comment = comment
@@ -133,7 +133,7 @@ class ZipMember:
         return CheckpointError(self._file.path, reason, member=self.name, offset=self._header)
 
 
-def read_directory(file: SourceFile) -> tuple[Mapping[str, ZipMember], bytes]:
+def read_directory(file: Source) -> tuple[Mapping[str, ZipMember], bytes]:
     """Return the members of an archive by name, in the order of the directory, and its comment.
 
     Raises:
@@ -162,7 +162,7 @@ def read_directory(file: SourceFile) -> tuple[Mapping[str, ZipMember], bytes]:
     return members, comment
 
 
-def _find_end(file: SourceFile) -> tuple[int, int, int, bytes]:
+def _find_end(file: Source) -> tuple[int, int, int, bytes]:
     """Return the directory's number of entries, size and offset, and the archive's comment."""
     start = max(0, file.size - _END.size - _FULL16)
     tail = file.read(start, file.size - start)
@@ -193,7 +193,7 @@ def _find_end(file: SourceFile) -> tuple[int, int, int, bytes]:
     return count, nbytes, offset, tail[at + _END.size :]
 
 
-def _entry(file: SourceFile, raw: bytes, at: int, base: int) -> tuple[str, dict[str, int], str, int]:
+def _entry(file: Source, raw: bytes, at: int, base: int) -> tuple[str, dict[str, int], str, int]:
     if len(raw) - at < _ENTRY.size or raw[at : at + 4] != b"PK\x01\x02":
         raise CheckpointError(file.path, "a damaged zip directory entry", offset=base + at)
     entry = _ENTRY.unpack_from(raw, at)
@@ -251,7 +251,7 @@ def _problem(name: str, fields: Mapping[str, int], *, encrypted: bool, spanned: 
     return ""
 
 
-def _bound(file: SourceFile, entries: list[dict[str, Any]], end: int) -> None:
+def _bound(file: Source, entries: list[dict[str, Any]], end: int) -> None:
     """Check that no member reaches into the next; keep where each must end."""
     ordered = sorted(entries, key=lambda fields: fields["offset"])
     for fields, following in zip(ordered, [*ordered[1:], {"offset": end}], strict=True):

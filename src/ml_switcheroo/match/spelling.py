@@ -17,16 +17,18 @@ _JOINED = re.compile(r"(.*[^_\d])_(\d+)")
 def segments(path: str, attribute: str = "", containers: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Split a path so that different spellings of one place give the same segments.
 
-    An index written onto a name (``layers_0``) becomes a segment of its own, and the attribute
-    that holds the children of a Sequential is left out.
+    An index written onto a name (``layers_0``) becomes a segment of its own; the attribute that holds
+    the children of a Sequential, and Haiku's ``~``, are left out.
 
     >>> segments("layers_0/fc/kernel")
     ('layers', '0', 'fc', 'kernel')
     >>> segments("net.layers.0.kernel", "layers", {"net": "sequential"})
     ('net', '0', 'kernel')
+    >>> segments("net/~/linear/w")
+    ('net', 'linear', 'w')
     """
     result: list[str] = []
-    parts = _SEPARATORS.split(path)
+    parts = [part for part in _SEPARATORS.split(path) if part != "~"]
     for count, part in enumerate(parts):
         if containers and part == attribute and containers.get(".".join(parts[:count])) == "sequential":
             continue

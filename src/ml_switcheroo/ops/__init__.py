@@ -12,10 +12,20 @@ from dataclasses import asdict
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.ops.arithmetic import Cast, Shift, Sum
+from ml_switcheroo.ops.arithmetic import (
+    Cast,
+    GateSum,
+    GateSumParted,
+    Shift,
+    SpectralNorm,
+    Sum,
+    SumParted,
+    WeightNorm,
+    WeightNormSplit,
+)
 from ml_switcheroo.ops.layout import Axes, Flip, Gates
 from ml_switcheroo.ops.op import Array, Arrays, Op, Specs, run, trace
-from ml_switcheroo.ops.pieces import Concat, Copy, Split, Stack, Tie, Unstack
+from ml_switcheroo.ops.pieces import Concat, Copy, Discarded, Filled, Split, Stack, Tie, Unstack
 
 __all__ = [
     "OPS",
@@ -25,16 +35,24 @@ __all__ = [
     "Cast",
     "Concat",
     "Copy",
+    "Discarded",
+    "Filled",
     "Flip",
+    "GateSum",
+    "GateSumParted",
     "Gates",
     "Op",
     "Shift",
     "Specs",
+    "SpectralNorm",
     "Split",
     "Stack",
     "Sum",
+    "SumParted",
     "Tie",
     "Unstack",
+    "WeightNorm",
+    "WeightNormSplit",
     "op_from_json",
     "op_to_json",
     "run",
@@ -43,7 +61,10 @@ __all__ = [
 
 OPS: Mapping[str, type[Op]] = {
     op.__name__.lower(): op
-    for op in (Axes, Flip, Gates, Shift, Split, Concat, Stack, Unstack, Sum, Tie, Copy, Cast)
+    for op in (
+        *(Axes, Flip, Gates, Split, Concat, Stack, Unstack, Tie, Copy, Filled, Discarded),
+        *(Shift, Sum, SumParted, GateSum, GateSumParted, WeightNorm, WeightNormSplit, SpectralNorm, Cast),
+    )
 }
 
 

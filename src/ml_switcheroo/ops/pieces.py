@@ -8,9 +8,9 @@ import numpy as np
 
 from ml_switcheroo.errors import AxesError
 from ml_switcheroo.ops.op import Arrays, Op, Specs
-from ml_switcheroo.tensors import TensorSpec
+from ml_switcheroo.tensors import DTYPES, TensorSpec
 
-__all__ = ["Concat", "Copy", "Split", "Stack", "Tie", "Unstack"]
+__all__ = ["Concat", "Copy", "Discarded", "Filled", "Split", "Stack", "Tie", "Unstack"]
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,54 @@ class Copy(Op):
 
     def __str__(self) -> str:
         return f"to {self.count} places"
+
+
+@dataclass(frozen=True)
+class Filled(Op):
+    """Make a tensor of one value out of nothing: the bias of a layer that has none in PyTorch."""
+
+    value: float
+    shape: tuple[int, ...]
+    dtype: str
+
+    def specs(self, specs: Specs) -> Specs:
+        if specs:
+            raise AxesError(f"is made of nothing, not of {', '.join(map(str, specs))}")
+        return (TensorSpec(self.shape, self.dtype),)
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        return (np.full(self.shape, self.value, DTYPES[self.dtype].numpy),)
+
+    def inverse(self, specs: Specs) -> Op:
+        return Discarded(self.value, self.shape, self.dtype)
+
+    def __str__(self) -> str:
+        return f"filled with {self.value:g}"
+
+
+@dataclass(frozen=True)
+class Discarded(Op):
+    """Leave a tensor behind that PyTorch's layer has no place for; raise where it is not of the one value."""
+
+    value: float
+    shape: tuple[int, ...]
+    dtype: str
+
+    def specs(self, specs: Specs) -> Specs:
+        if specs != (TensorSpec(self.shape, self.dtype),):
+            raise AxesError(f"expected {self.dtype} {self.shape}, found {', '.join(map(str, specs))}")
+        return ()
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        if not (arrays[0] == arrays[0].dtype.type(self.value)).all():
+            raise AxesError(f"PyTorch's layer has no such tensor: it must be {self.value:g}, but was changed")
+        return ()
+
+    def inverse(self, specs: Specs) -> Op:
+        return Filled(self.value, self.shape, self.dtype)
+
+    def __str__(self) -> str:
+        return f"left out, is {self.value:g}"
 
 
 def _resized(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:

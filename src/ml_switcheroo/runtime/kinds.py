@@ -16,16 +16,17 @@ class KeyKinds:
 
     # By kind: what ``weight`` is called, how many axes it has (0: any), how they are moved. A weight of
     # one axis is a scale, whatever its layer; what stays ``weight`` is no layer of Flax's.
+    NORMS = ("batch_norm", "instance_norm", "layer_norm", "group_norm", "rms_norm", "prelu")
     TABLE = {  # noqa: RUF012
         "linear": ("kernel", (2,), "out in -> in out"),
         "conv": ("kernel", (3, 4, 5), "out in *space -> *space in out"),
-        "conv_transpose": ("kernel", (3, 4, 5), "in out *space -> *space in out, mirrored in space"),
+        "conv_transpose": ("kernel", (3, 4, 5), "in out *space -> *space in out, mirrored"),
         "embedding": ("embedding", (2,), ""),
         "bilinear": ("weight", (3,), ""),
-        **dict.fromkeys(("batch_norm", "instance_norm", "layer_norm", "group_norm"), ("scale", (), "")),
-        **dict.fromkeys(("rms_norm", "prelu"), ("scale", (), "")),
+        **dict.fromkeys(NORMS, ("scale", (), "")),
         **dict.fromkeys(("parameter", "buffer"), ("weight", (), "")),
     }
+    CHANNELS_LAST = True  # what a Flatten sees: (h w c) where PyTorch has (c h w)
     SLOTS = {"bias": "bias", "running_mean": "mean", "running_var": "var"}  # noqa: RUF012
     DROPPED = "num_batches_tracked"
 
@@ -63,7 +64,8 @@ class KeyKinds:
         }
         cls._check_table(table, kinds or {}, modules, found)
         cls._settle(found, table)
-        cls._doubt_flattens(shapes, modules, found, table)
+        if cls.CHANNELS_LAST:
+            cls._doubt_flattens(shapes, modules, found, table)
         cls._settle(found, table)
         return found
 
@@ -127,7 +129,7 @@ class KeyKinds:
             words = [cls.parse_kind(kind)[0] for kind, _ in found[path]]
             if path in channels:
                 conv, first, norms = path, 0, []
-            elif cls.TABLE[words[0]][0] == "scale":
+            elif words[0] in cls.NORMS:
                 norms.append(path)
             elif "linear" in words:
                 size = slots["weight"][1]
@@ -171,7 +173,7 @@ class KeyKinds:
         for key, kind in table.items():
             word, channels = cls.parse_kind(kind)
             weight = modules.get(key, {}).get("weight", ())
-            if word not in cls.TABLE or (channels and word != "linear" and cls.TABLE[word][0] != "scale"):
+            if word not in cls.TABLE or (channels and word not in ("linear", *cls.NORMS)):
                 problems.append(f"{key}: {kind!r} is none of: {', '.join(cls.TABLE)}, linear(c=64)")
             elif "*" not in key and key in asked and key not in found:
                 problems.append(f"{key}: no such module in the state dict (a path without its slot)")

@@ -52,7 +52,7 @@ def _owner(name: str, sources: Sequence[Knowledge]) -> tuple[str, str, tuple[Fin
                 findings: tuple[Finding, ...] = (knowledge.findings[path],)
             else:
                 findings = knowledge.candidates.get(path, ())
-            fitting = tuple(finding for finding in findings if slot in LAYERS[finding.kind].slots)
+            fitting = tuple(finding for finding in findings if LAYERS[finding.kind].slot(slot))
             if fitting:
                 return path, slot, fitting
     return name, "", ()

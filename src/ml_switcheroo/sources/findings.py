@@ -90,6 +90,7 @@ class Knowledge:
         containers: By module path: ``sequential``, ``list`` or ``dict``.
         tied: Groups of tensor names that are one tensor, the first being the owner.
         notes: What a person should know, one sentence each.
+        classes: By module path the name of its class, where that is no class of ``torch.nn``.
     """
 
     findings: Mapping[str, Finding] = field(default_factory=lambda: MappingProxyType({}))
@@ -97,3 +98,4 @@ class Knowledge:
     containers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tied: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
+    classes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -17,7 +17,7 @@ import numpy as np
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array
-from ml_switcheroo.recipes import Dropped, Live, Naming, Part, Target, Unsupported, part
+from ml_switcheroo.recipes import Dropped, Live, Naming, Recipe, Target, part
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template
 
@@ -25,7 +25,7 @@ __all__ = ["CLASSES", "TARGET"]
 
 _NORM = (part("weight", "weight"), part("bias", "bias"))
 
-KINDS: Mapping[str, tuple[Part | Dropped, ...] | Unsupported] = {
+KINDS: Mapping[str, Recipe] = {
     "linear": (part("weight", "weight"), part("bias", "bias")),
     "conv": (part("weight", "weight"), part("bias", "bias", "out *1")),
     "batch_norm": (
@@ -188,5 +188,5 @@ TARGET = Target(
     kinds=KINDS,
     naming=Naming(sequential="layers"),
     channels="first",
-    live=Live(_owns, _template, _write, _read),
+    live=Live(_owns, _template, _write, _read, immutable=True),
 )

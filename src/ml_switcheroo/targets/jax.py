@@ -1,12 +1,32 @@
-"""The flat tree with Flax's names that ``KeyMapper.from_torch`` returns: ``layers_0.fc1.kernel``."""
+"""The flat tree with Flax's names that ``KeyMapper.from_torch`` returns: ``layers_0.fc1.kernel``.
 
-from ml_switcheroo.recipes import Naming, Target
+What Flax has a layer for that holds the same tensors gets Flax's names and layouts. What Flax holds
+in other pieces (recurrent layers, attention) keeps PyTorch's: a flat dictionary has no layers.
+"""
+
+from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.recipes import Naming, Target, part
 from ml_switcheroo.targets.flax_kinds import KINDS
+
+__all__ = ["TARGET"]
+
+_AS_IT_IS = ("bilinear", "rnn", "lstm", "gru", "rnn_cell", "lstm_cell", "gru_cell")
+_IN_ATTENTION = (slot for slot in LAYERS["mha"].slots if not slot.startswith("out_proj"))
 
 TARGET = Target(
     name="jax",
     summary="a flat dictionary with Flax's names and layouts",
-    kinds=KINDS,
+    kinds={
+        **KINDS,
+        **{kind: tuple(part(slot, slot) for slot in LAYERS[kind].slots) for kind in _AS_IT_IS},
+        "mha": (
+            *(part(slot, slot) for slot in _IN_ATTENTION),
+            part("out_proj.weight", "out_proj.kernel", "out in -> in out"),
+            part("out_proj.bias", "out_proj.bias"),
+        ),
+        "instance_norm": KINDS["batch_norm"],
+        "prelu": (part("weight", "scale"),),
+    },
     naming=Naming(join_digits=True),
     channels="last",
 )

@@ -1,12 +1,71 @@
-"""Flax Linen: variable trees with collections, ``params/layers_0/fc1/kernel``."""
+"""Flax Linen: variable trees with collections, ``params/layers_0/fc1/kernel``.
 
-from ml_switcheroo.recipes import Naming, Target
-from ml_switcheroo.targets.flax_kinds import KINDS
+Source: https://flax.readthedocs.io/en/stable/api_reference/flax.linen/layers.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ml_switcheroo.ops import Concat, GateSum, Sum
+from ml_switcheroo.recipes import Naming, Recipe, Target, part
+from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION
+
+__all__ = ["TARGET"]
+
+# A layer of several is an item of a list, a direction is a child of nn.Bidirectional; each is an nn.RNN
+# that was made in setup (or under the name of PyTorch's module).
+_RNN = "{layer}.{way:forward_rnn|backward_rnn}.cell."
+_LAYERED = "_l{layer}{way}"
+
+
+def _rnn(suffix: str, at: str) -> Recipe:
+    return (
+        part(f"weight_ih{suffix}", f"{at}i.kernel", "in (gate hidden)"),
+        part(f"weight_hh{suffix}", f"{at}h.kernel", "state (gate hidden)"),
+        part((f"bias_ih{suffix}", f"bias_hh{suffix}"), f"{at}i.bias", None, Sum(), absent=0.0),
+    )
+
+
+def _leaves(at: str, dense: str, gates: str, leaf: str) -> tuple[str, ...]:
+    """Return the leaves of a Dense for each gate: ``cell.hi.kernel``, ``cell.hf.kernel`` ..."""
+    return tuple(f"{at}{dense}{gate}.{leaf}" for gate in gates)
+
+
+def _lstm(suffix: str, at: str) -> Recipe:
+    biases = (f"bias_ih{suffix}", f"bias_hh{suffix}")
+    return (
+        part(f"weight_ih{suffix}", _leaves(at, "i", "ifgo", "kernel"), "gate in hidden"),
+        part(f"weight_hh{suffix}", _leaves(at, "h", "ifgo", "kernel"), "gate state hidden"),
+        part(biases, _leaves(at, "h", "ifgo", "bias"), "gate hidden", Sum(), absent=0.0),
+        NO_PROJECTION,
+    )
+
+
+def _gru(suffix: str, at: str) -> Recipe:
+    biases = (f"bias_ih{suffix}", f"bias_hh{suffix}")
+    leaves = (*_leaves(at, "i", "rzn", "bias"), f"{at}hn.bias")
+    return (
+        part(f"weight_ih{suffix}", _leaves(at, "i", "rzn", "kernel"), "gate in hidden"),
+        part(f"weight_hh{suffix}", _leaves(at, "h", "rzn", "kernel"), "gate state hidden"),
+        # The new gate's recurrent bias is scaled by the reset gate: it stays by itself.
+        part(biases, leaves, "gate hidden", GateSum(3, 2), Concat(0), absent=0.0),
+    )
+
+
+RECURRENT: Mapping[str, Recipe] = {
+    "rnn": _rnn(_LAYERED, _RNN),
+    "lstm": _lstm(_LAYERED, _RNN),
+    "gru": _gru(_LAYERED, _RNN),
+    "rnn_cell": _rnn("", ""),
+    "lstm_cell": _lstm("", ""),
+    "gru_cell": _gru("", ""),
+}
 
 TARGET = Target(
     name="linen",
     summary="Flax Linen variables",
-    kinds=KINDS,
+    kinds={**KINDS, **RECURRENT},
     naming=Naming("/", join_digits=True, sequential="layers", collections=True),
     channels="last",
 )

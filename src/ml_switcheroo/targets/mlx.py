@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.ops import Array
-from ml_switcheroo.recipes import Dropped, Live, Naming, Part, Target, Unsupported, part
+from ml_switcheroo.recipes import Dropped, Live, Naming, Recipe, Target, part
 from ml_switcheroo.tensors import DTYPES, dtype_of, spec_of
 from ml_switcheroo.tree import Template
 
@@ -20,7 +20,7 @@ __all__ = ["CLASSES", "TARGET"]
 
 _NORM = (part("weight", "weight"), part("bias", "bias"))
 
-KINDS: Mapping[str, tuple[Part | Dropped, ...] | Unsupported] = {
+KINDS: Mapping[str, Recipe] = {
     "linear": (part("weight", "weight"), part("bias", "bias")),
     "conv": (part("weight", "weight", "out *space in"), part("bias", "bias")),
     "batch_norm": (

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.ops import Array
-from ml_switcheroo.recipes import Live, Naming, Target
-from ml_switcheroo.targets.flax_kinds import KINDS
+from ml_switcheroo.ops import Array, Sum
+from ml_switcheroo.recipes import Form, Live, Naming, Part, Recipe, Target, part
+from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION
 from ml_switcheroo.tensors import TensorSpec, spec_of
 from ml_switcheroo.tree import Template
 
@@ -21,11 +21,78 @@ __all__ = ["CLASSES", "TARGET"]
 
 CLASSES: Mapping[str, str] = {
     "Linear": "linear",
+    "LinearGeneral": "linear",
     "Conv": "conv",
+    "ConvTranspose": "conv_transpose",
     "BatchNorm": "batch_norm",
+    "InstanceNorm": "instance_norm",
     "LayerNorm": "layer_norm",
     "GroupNorm": "group_norm",
+    "RMSNorm": "rms_norm",
     "Embed": "embedding",
+    "MultiHeadAttention": "mha",
+    "SimpleCell": "rnn_cell",
+    "OptimizedLSTMCell": "lstm_cell",
+    "LSTMCell": "lstm_cell",
+    "GRUCell": "gru_cell",
+    "PReLU": "prelu",
+}
+
+# A layer of several is an item of a list, a direction is a child of nnx.Bidirectional; each is an nnx.RNN.
+_RNN = "{layer}.{way:forward_rnn|backward_rnn}.cell."
+_LAYERED = "_l{layer}{way}"
+
+
+def _kernels(suffix: str, at: str) -> tuple[Part, ...]:
+    return (
+        part(f"weight_ih{suffix}", f"{at}dense_i.kernel", "in (gate hidden)"),
+        part(f"weight_hh{suffix}", f"{at}dense_h.kernel", "state (gate hidden)"),
+    )
+
+
+def _summed(suffix: str, leaf: str) -> Part:
+    return part((f"bias_ih{suffix}", f"bias_hh{suffix}"), leaf, None, Sum(), absent=0.0)
+
+
+def _rnn(suffix: str, at: str) -> Recipe:
+    return (*_kernels(suffix, at), _summed(suffix, f"{at}dense_i.bias"))
+
+
+def _lstm(suffix: str, at: str) -> Recipe:
+    gates = ("i", "f", "g", "o")
+    written = {"if": "if_"}
+    inputs = tuple(f"{at}{written.get(f'i{gate}', f'i{gate}')}.kernel" for gate in gates)
+    states = tuple(f"{at}h{gate}" for gate in gates)
+    biases = (f"bias_ih{suffix}", f"bias_hh{suffix}")
+    return (
+        Form((*_kernels(suffix, at), _summed(suffix, f"{at}dense_h.bias"), NO_PROJECTION)),
+        # nnx.LSTMCell has a Linear for each gate.
+        Form(
+            (
+                part(f"weight_ih{suffix}", inputs, "gate in hidden"),
+                part(f"weight_hh{suffix}", tuple(f"{state}.kernel" for state in states), "gate state hidden"),
+                part(biases, tuple(f"{state}.bias" for state in states), "gate hidden", Sum(), absent=0.0),
+                NO_PROJECTION,
+            )
+        ),
+    )
+
+
+def _gru(suffix: str, at: str) -> Recipe:
+    return (
+        *_kernels(suffix, at),
+        part(f"bias_ih{suffix}", f"{at}dense_i.bias", absent=0.0),
+        part(f"bias_hh{suffix}", f"{at}dense_h.bias"),
+    )
+
+
+RECURRENT: Mapping[str, Recipe] = {
+    "rnn": _rnn(_LAYERED, _RNN),
+    "lstm": _lstm(_LAYERED, _RNN),
+    "gru": _gru(_LAYERED, _RNN),
+    "rnn_cell": _rnn("", ""),
+    "lstm_cell": _lstm("", ""),
+    "gru_cell": _gru("", ""),
 }
 
 
@@ -84,7 +151,7 @@ def _read(model: Any) -> Mapping[str, Array]:
 TARGET = Target(
     name="nnx",
     summary="Flax NNX modules",
-    kinds=KINDS,
+    kinds={**KINDS, **RECURRENT},
     naming=Naming(sequential="layers"),
     channels="last",
     aliases=("flax",),

@@ -1,0 +1,56 @@
+"""Open a folder: which checkpoint it holds is decided by the files in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ml_switcheroo.errors import CheckpointError
+from ml_switcheroo.formats.checkpoint import Checkpoint
+from ml_switcheroo.formats.distributed import METADATA, open_distributed
+from ml_switcheroo.formats.shards import INDEX_SUFFIX
+
+__all__ = ["open_folder"]
+
+# In the order in which transformers prefers them.
+_NAMES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "diffusion_pytorch_model.safetensors",
+    "diffusion_pytorch_model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+_SUFFIXES = (INDEX_SUFFIX, ".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz")
+_DEEPSPEED = ("zero_pp_rank_*", "bf16_zero_pp_rank_*", "mp_rank_*_model_states.pt", "global_step*/*mp_rank_*")
+
+
+def open_folder(path: Path, select: str | None, open_file: Callable[..., Checkpoint]) -> Checkpoint:
+    """Open the checkpoint in a folder.
+
+    Args:
+        path: The folder.
+        select: As in ``open_checkpoint``.
+        open_file: Opens one file; called with the path and ``select=``.
+
+    Raises:
+        CheckpointError: There is none, several, or one of a kind that is not read.
+    """
+    if (path / METADATA).is_file():
+        return open_distributed(path, select=select)
+    if any(next(path.glob(pattern), None) for pattern in _DEEPSPEED):
+        cure = "Make it one file with the zero_to_fp32.py that lies beside it, then open that file."
+        raise CheckpointError(path, "a DeepSpeed checkpoint, which is not read", cure=cure)
+    found = [path / name for name in _NAMES if (path / name).is_file()][:1]
+    found = found or sorted(
+        file for file in path.iterdir() if file.name.endswith(_SUFFIXES) and file.is_file()
+    )
+    if len(found) == 1:
+        return open_file(found[0], select=select)
+    if not found:
+        known = ", ".join(_NAMES[:2])
+        raise CheckpointError(path, f"the folder holds no checkpoint ({known} ... or {METADATA})")
+    names = "".join(f"\n  {file.name}" for file in found[:20])
+    raise CheckpointError(
+        path, f"the folder holds {len(found)} checkpoints", cure=f"Open one of them:{names}"
+    )

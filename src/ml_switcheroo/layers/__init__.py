@@ -1,0 +1,33 @@
+"""What each kind of layer is, and how PyTorch stores it.
+
+:mod:`layer` says what a row of the table is, :mod:`table` is the table, :mod:`without` lists the
+classes of ``torch.nn`` that hold nothing themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ml_switcheroo.layers.layer import REPARAMETRISED, Layer, Slot
+from ml_switcheroo.layers.table import LAYERS
+from ml_switcheroo.layers.without import COMPOSITES, STATELESS
+
+__all__ = ["COMPOSITES", "KIND_OF_CLASS", "LAYERS", "REPARAMETRISED", "STATELESS", "Layer", "Slot", "kind_of"]
+
+KIND_OF_CLASS: Mapping[str, str] = {name: layer.kind for layer in LAYERS.values() for name in layer.classes}
+
+
+def kind_of(qualified: str) -> str | None:
+    """Return the kind of a class by its full name, or by its bare name; None where it is no layer.
+
+    The quantised classes of torch have the names of others; their modules tell them apart.
+
+    >>> kind_of("torch.nn.modules.conv.Conv2d"), kind_of("LSTM")
+    ('conv', 'lstm')
+    >>> kind_of("torch.ao.nn.quantized.modules.linear.Linear")
+    'quantised'
+    """
+    module, _, name = qualified.rpartition(".")
+    if "quantized" in module.split("."):
+        return "quantised"
+    return KIND_OF_CLASS.get(name)

@@ -1,0 +1,98 @@
+"""Which tensors make up each slot of a module: the tensor itself, or pieces that are folded into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ml_switcheroo.layers import LAYERS, REPARAMETRISED, Slot
+from ml_switcheroo.ops import Op, SpectralNorm, WeightNorm
+from ml_switcheroo.sources.classify import Owner
+from ml_switcheroo.tensors import TensorSpec
+
+__all__ = ["At", "Gathered", "Source", "gather"]
+
+At = tuple[tuple[str, str], ...]
+"""What the braces of a slot's pattern stand for: a layer and a way, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One slot with the tensors it is made of.
+
+    Attributes:
+        slot: The slot.
+        names: Names of the tensors.
+        ops: What makes them one: nothing, or the fold of a weight norm or spectral norm.
+    """
+
+    slot: Slot
+    names: tuple[str, ...]
+    ops: tuple[Op, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The slots of a module.
+
+    Attributes:
+        sources: By pattern and by what its braces stand for.
+        broken: Tensors that are pieces of a slot whose other pieces are not there, with the reason.
+    """
+
+    sources: Mapping[tuple[str, At], Source]
+    broken: Mapping[str, str]
+
+    def ways(self, patterns: tuple[str, ...]) -> list[At]:
+        """Return what the braces stand for, each once, in order; of any slot for ``()``."""
+        found = (at for pattern, at in self.sources if not patterns or pattern in patterns)
+        return list(dict.fromkeys(found))
+
+
+def gather(owner: Owner, kind: str, specs: Mapping[str, TensorSpec]) -> Gathered:
+    """Put the tensors of a module together to slots of a kind."""
+    pieces: dict[str, dict[str, str]] = {}
+    slots: dict[str, Slot] = {}
+    for written, name in owner.tensors.items():
+        slot = LAYERS[kind].slot(written)
+        assert slot is not None, f"{owner.path} was taken for a {kind}, which has no {written}"
+        slots.setdefault(slot.name, slot)
+        pieces.setdefault(slot.name, {})[written] = name
+    sources: dict[tuple[str, At], Source] = {}
+    broken: dict[str, str] = {}
+    for base, slot in slots.items():
+        found = pieces[base]
+        source = _whole(slot, found) or _folded(kind, slot, found, specs)
+        if isinstance(source, Source):
+            sources[slot.pattern, tuple(slot.at.items())] = source
+        else:
+            broken.update(dict.fromkeys(found.values(), source))
+    return Gathered(sources, broken)
+
+
+def _whole(slot: Slot, found: Mapping[str, str]) -> Source | None:
+    return Source(slot, tuple(found.values())) if list(found) == [slot.name] else None
+
+
+def _folded(kind: str, slot: Slot, found: Mapping[str, str], specs: Mapping[str, TensorSpec]) -> Source | str:
+    """Fold the pieces of a slot; a text says why that cannot be done."""
+    head, dot, last = slot.name.rpartition(".")
+    for form, patterns in REPARAMETRISED.items():
+        written = [pattern.format(head + dot, last) for pattern in patterns]
+        if sorted(written) != sorted(found):
+            continue
+        names = tuple(found[piece] for piece in written)
+        if form.endswith("weight_norm"):
+            return Source(slot, names, (WeightNorm(),))
+        shape, size = specs[names[0]].shape, specs[names[1]].size
+        dims = [dim for dim, axis in enumerate(shape) if axis == size]
+        # torch.nn.utils.spectral_norm takes axis 1 for transposed convolutions, else axis 0.
+        usual = 1 if kind == "conv_transpose" else 0
+        if not dims:
+            return f"no axis of {names[0]} {specs[names[0]]} has the size {size} of {names[1]}"
+        return Source(slot, names, (SpectralNorm(usual if usual in dims else dims[0]),))
+    return (
+        f"{', '.join(sorted(found))} cannot be put together to {slot.name}: known are weight_norm and"
+        " spectral_norm of torch.nn.utils with all their tensors;"
+        " remove the parametrisation in PyTorch and save again"
+    )

@@ -1,0 +1,149 @@
+"""The moves of one module under one finding, in a target, in a template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from ml_switcheroo.errors import UsageError
+from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.moves import Move
+from ml_switcheroo.options.gather import Gathered, gather
+from ml_switcheroo.options.moving import Absent, Place, Task, move_of
+from ml_switcheroo.recipes import Dropped, Form, Part, Target, Unsupported
+from ml_switcheroo.sources.classify import Owner
+from ml_switcheroo.sources.findings import Finding
+from ml_switcheroo.tensors import TensorSpec
+
+__all__ = ["Option", "Place", "option_for"]
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """The moves of one module under one finding.
+
+    Attributes:
+        finding: The finding.
+        moves: The moves.
+        dropped: Tensors that are left behind, with the reason.
+        refused: Tensors that cannot be moved, with the reason.
+    """
+
+    finding: Finding
+    moves: tuple[Move, ...]
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def effect(self) -> object:
+        """What it does to the bytes: options of the same effect are no ambiguity."""
+        return (
+            tuple((move.sources, move.leaves, move.ops) for move in self.moves),
+            tuple(self.dropped),
+            tuple(self.refused),
+        )
+
+
+def option_for(
+    owner: Owner,
+    finding: Finding,
+    specs: Mapping[str, TensorSpec],
+    target: Target,
+    place: Place,
+    shown: Mapping[str, Any] = NOTHING,
+) -> Option:
+    """Make the moves of a module under a finding.
+
+    Args:
+        owner: The module with its tensors.
+        finding: What it is taken for.
+        specs: Specs of all source tensors.
+        target: The target.
+        place: Where leaves go.
+        shown: Attributes of the live module in the target, by the target's names.
+    """
+    recipe = target.kinds.get(finding.kind, Unsupported(f"target {target.name} has no recipe for it"))
+    why = LAYERS[finding.kind].refused or (recipe.why if isinstance(recipe, Unsupported) else "")
+    if why or isinstance(recipe, Unsupported):
+        return _refusal(owner, finding, why)
+    gathered = gather(owner, finding.kind, specs)
+    forms = [entry if isinstance(entry, Form) else None for entry in recipe]
+    possible = [form for form in forms if form is not None and _agrees(form, shown)]
+    if None in forms:
+        possible = [Form(tuple(entry for entry in recipe if not isinstance(entry, Form)))]
+    options = []
+    for form in possible:
+        task = Task(owner, finding, specs, target, place, gathered)
+        options.append(_with_note(_option(task, form), form))
+    if not options:
+        return _refusal(owner, finding, f"target {target.name} has no form for {dict(shown)}")
+    return next((option for option in options if not option.refused), options[0])
+
+
+def _agrees(form: Form, shown: Mapping[str, Any]) -> bool:
+    return all(shown.get(name, value) == value for name, value in form.when.items())
+
+
+def _refusal(owner: Owner, finding: Finding, why: str) -> Option:
+    text = f"{finding.kind} at {owner.path or 'the model itself'}: {why}"
+    return Option(finding, (), {}, dict.fromkeys(owner.tensors.values(), text))
+
+
+def _with_note(option: Option, form: Form) -> Option:
+    if not form.note or not option.moves:
+        return option
+    first, *rest = option.moves
+    return replace(option, moves=(replace(first, notes=(*first.notes, form.note)), *rest))
+
+
+def _option(task: Task, form: Form) -> Option:
+    """Make the moves of one form."""
+    gathered = task.gathered
+    patterns = {pattern for pattern, _ in gathered.sources}
+    for entry in form.entries:
+        if isinstance(entry, Unsupported) and entry.slot in patterns:
+            return _refusal(task.owner, task.finding, entry.why)
+    moves: list[Move] = []
+    dropped: dict[str, str] = {}
+    refused = dict(gathered.broken)
+    for entry in form.entries:
+        if isinstance(entry, Dropped):
+            dropped.update(dict.fromkeys(_names(gathered, (entry.slot,)), entry.why))
+        elif isinstance(entry, Part):
+            _add(task, entry, moves, refused)
+    known = {*dropped, *refused, *(name for move in moves for name in move.sources)}
+    left = [name for name in task.owner.tensors.values() if name not in known]
+    why = f"{task.finding.kind} at {task.owner.path}: {task.target.name} has no place for it"
+    return Option(task.finding, tuple(moves), dropped, {**refused, **dict.fromkeys(left, why)})
+
+
+def _add(task: Task, entry: Part, moves: list[Move], refused: dict[str, str]) -> None:
+    """Add the moves of a part: one for each layer and way."""
+    gathered = task.gathered
+    ways = gathered.ways(entry.slots)
+    if not ways and entry.absent is not None:
+        ways = gathered.ways(())
+    for at in ways:
+        sources = [gathered.sources.get((slot, at)) for slot in entry.slots]
+        present = [source for source in sources if source is not None]
+        names = [name for source in present for name in source.names]
+        lacking = [slot for slot, source in zip(entry.slots, sources, strict=True) if source is None]
+        if present and lacking:
+            why = f"{task.finding.kind} at {task.owner.path}: {', '.join(lacking)} is not there"
+            refused.update(dict.fromkeys(names, why))
+            continue
+        try:
+            moves.append(move_of(task, entry, at, present))
+        except Absent:
+            continue
+        except UsageError as error:
+            refused.update(dict.fromkeys(names, str(error)))
+
+
+def _names(gathered: Gathered, patterns: Sequence[str]) -> list[str]:
+    found = (source for (pattern, _), source in gathered.sources.items() if pattern in patterns)
+    return [name for source in found for name in source.names]

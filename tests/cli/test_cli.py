@@ -1,0 +1,188 @@
+"""The command line as a person meets it: what it prints, where, and its exit codes."""
+
+import json
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+WEIGHTS = str(DIGITS / "weights.pt")
+LAYERS = f"{DIGITS}/model.py:Net"
+
+
+def run(*arguments, cwd=None):
+    command = [sys.executable, "-m", "ml_switcheroo", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def test_help_lists_the_verbs_and_the_exit_codes():
+    shown = run("--help")
+    assert shown.returncode == 0
+    for word in ("inspect", "plan", "convert", "rewrite", "Exit codes"):
+        assert word in shown.stdout
+
+
+@pytest.mark.parametrize("verb", ["inspect", "plan", "convert", "rewrite"])
+def test_every_verb_has_help_and_json(verb):
+    shown = run(verb, "--help")
+    assert shown.returncode == 0
+    assert "--json" in shown.stdout
+
+
+def test_inspect_folds_layers():
+    shown = run("inspect", WEIGHTS)
+    assert shown.returncode == 0
+    assert "18 tensors" in shown.stdout
+    assert "features.{0..1}.1.num_batches_tracked" in shown.stdout
+    record = json.loads(run("inspect", WEIGHTS, "--json").stdout)
+    assert record["tensors"]["fc1.weight"] == {"dtype": "float32", "shape": [48, 128], "nbytes": 24576}
+
+
+def test_plan_prints_every_tensor_with_the_reason(tmp_path):
+    shown = run("plan", WEIGHTS, "--to", "nnx", "--layers", LAYERS, "-o", tmp_path / "plan.json")
+    assert shown.returncode == 0, shown.stderr
+    assert "static: nn.Linear(hidden, classes)" in shown.stdout
+    assert "keeps no counter" in shown.stdout
+    record = json.loads(run("plan", WEIGHTS, "--to", "nnx", "--layers", LAYERS, "--json").stdout)
+    assert record == json.loads((tmp_path / "plan.json").read_text())
+
+
+def test_an_ambiguous_plan_exits_1_with_the_rule_to_write(tmp_path):
+    shown = run("plan", WEIGHTS, "--to", "nnx")
+    assert shown.returncode == 1
+    assert 'Kind("fc1", "linear", flatten=32)' in shown.stdout
+    failed = run("convert", WEIGHTS, tmp_path / "out.safetensors", "--to", "nnx")
+    assert failed.returncode == 1
+    assert "PlanError" in failed.stderr
+    assert not list(tmp_path.iterdir())
+    rules = tmp_path / "rules.toml"
+    # Shapes alone leave open whether a convolution is a transposed one with groups.
+    rules.write_text(
+        '[[kind]]\npattern = "fc1"\nkind = "linear"\nflatten = 32\n'
+        '[[kind]]\npattern = "features.{i}.0"\nkind = "conv"\n'
+    )
+    assert run("plan", WEIGHTS, "--to", "nnx", "--rules", rules).returncode == 0
+
+
+def test_convert_writes_and_check_compares(tmp_path):
+    out = tmp_path / "out.safetensors"
+    arguments = ("convert", WEIGHTS, out, "--to", "nnx", "--layers", LAYERS)
+    assert run(*arguments, "--check").returncode == 1
+    shown = run(*arguments)
+    assert shown.returncode == 0, shown.stderr
+    assert "16 leaves filled" in shown.stdout
+    assert run(*arguments, "--check").returncode == 0
+    assert run("convert", WEIGHTS, out, "--to", "linen", "--layers", LAYERS, "--check").returncode == 1
+    record = json.loads(run("inspect", out, "--json").stdout)
+    assert record["metadata"]["ml_switcheroo.target"] == "nnx"
+    assert record["tensors"]["fc1.kernel"]["shape"] == [128, 48]
+
+
+def test_convert_carries_out_a_saved_plan(tmp_path):
+    plan, out = tmp_path / "plan.json", tmp_path / "out.npz"
+    assert run("plan", WEIGHTS, "--to", "linen", "--layers", LAYERS, "-o", plan).returncode == 0
+    assert run("convert", WEIGHTS, out, "--to", "linen", "--plan", plan).returncode == 0
+    assert "params/features/layers_0/layers_0/kernel" in np.load(out).files
+
+
+class Evil:
+    def __reduce__(self):
+        return (print, ("pwned",))
+
+
+def truncated(folder):
+    file = folder / "truncated.pt"
+    file.write_bytes(Path(WEIGHTS).read_bytes()[:3000])
+    return file
+
+
+def text(folder):
+    file = folder / "notes.pt"
+    file.write_text("not a checkpoint")
+    return file
+
+
+def evil(folder):
+    file = folder / "evil.pt"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("evil/data.pkl", pickle.dumps({"weight": Evil()}))
+        archive.writestr("evil/version", "3")
+    return file
+
+
+def absent(folder):
+    return folder / "absent.pt"
+
+
+@pytest.mark.parametrize("make", [truncated, text, evil, absent])
+@pytest.mark.parametrize("verb", ["inspect", "plan", "convert"])
+def test_a_bad_file_exits_2_without_traceback_or_output(make, verb, tmp_path):
+    file = make(tmp_path)
+    more = [] if verb == "inspect" else ["--to", "nnx"]
+    out = [tmp_path / "out.safetensors"] if verb == "convert" else []
+    before = set(tmp_path.iterdir())
+    shown = run(verb, file, *out, *more)
+    assert shown.returncode == 2
+    assert file.name in shown.stderr
+    assert "Traceback" not in shown.stderr
+    assert shown.stdout == ""
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_forbidden_global_is_named_and_not_called(tmp_path):
+    shown = run("inspect", evil(tmp_path))
+    assert "print" in shown.stderr
+    assert "data.pkl" in shown.stderr
+    assert "pwned" not in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("plan", WEIGHTS, "--to", "theano"), "unknown target 'theano'; known targets: "),
+        (("plan", WEIGHTS), "Missing option '--to'"),
+        (("plan", WEIGHTS, "--to", "nnx", "--layers", f"{DIGITS}/model.py:Nett"), "Nett"),
+        (("plan", WEIGHTS, "--to", "nnx", "--layers", f"{DIGITS}/absent.py:Net"), "absent.py"),
+        (("plan", WEIGHTS, "--to", "nnx", "--rules", "absent.toml"), "absent.toml"),
+        (("convert", WEIGHTS, "out.bin", "--to", "nnx"), "the suffix is none of .safetensors, .npz"),
+        (("convert", WEIGHTS, "out.npz", "--to", "nnx", "--dtype", "float7"), "unknown dtype float7"),
+        (("nothing",), "No such command"),
+    ],
+)
+def test_wrong_usage_exits_2_and_says_what_is_wrong(arguments, message, tmp_path):
+    shown = run(*arguments, cwd=tmp_path)
+    assert shown.returncode == 2
+    assert message in shown.stderr
+    assert "Traceback" not in shown.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_like_takes_a_factory_of_the_target_model(tmp_path):
+    factory = tmp_path / "factory.py"
+    factory.write_text(
+        f"import sys\nsys.path.insert(0, {str(DIGITS)!r})\n"
+        "from flax import nnx\nfrom port import Net\n"
+        "def make():\n    return Net(rngs=nnx.Rngs(0))\n"
+        "def small():\n    return Net(hidden=40, rngs=nnx.Rngs(0))\n"
+    )
+    arguments = ("plan", WEIGHTS, "--to", "nnx", "--layers", LAYERS)
+    shown = run(*arguments, "--like", f"{factory}:make")
+    assert shown.returncode == 0, shown.stderr
+    assert "16 leaves filled" in shown.stdout
+    shown = run(*arguments, "--like", f"{factory}:small")
+    assert shown.returncode == 1
+    assert "fc1.kernel" in shown.stdout
+    shown = run(*arguments, "--like", f"{factory}:nothing")
+    assert shown.returncode == 2
+    assert "it has Net, make, small" in shown.stderr
+
+
+def test_explain_prints_what_is_known():
+    shown = run("plan", WEIGHTS, "--to", "nnx", "--layers", LAYERS, "--explain", "fc1.weight")
+    assert shown.returncode == 0
+    assert "believed: weight of fc1, linear (static)" in shown.stdout

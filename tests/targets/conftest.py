@@ -1,0 +1,9 @@
+"""Settings that must stand before a framework is imported."""
+
+import os
+
+# Layers of a few numbers are compiled much longer than they run.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+os.environ.setdefault("KERAS_BACKEND", "jax")

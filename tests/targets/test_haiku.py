@@ -1,0 +1,185 @@
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+import ml_switcheroo as ms
+from ml_switcheroo.errors import PlanError, UsageError
+from ml_switcheroo.targets import TARGETS, owner_of
+from targets.moved import (
+    LAYERS,
+    Net,
+    assert_close,
+    channels_first,
+    channels_last,
+    image,
+    input_for,
+    moved,
+    output_of,
+    plan_for,
+    randomised,
+    spatial,
+)
+
+LIVE = TARGETS["haiku"].live
+KEY = jax.random.key(0)
+
+
+def twin(layer):
+    """Return a function that runs Haiku's layer of the same shape as torch's."""
+    bias = getattr(layer, "bias", None) is not None
+    match type(layer).__name__:
+        case "Linear":
+            return lambda x: hk.Linear(layer.out_features, with_bias=bias, name="layer")(x)
+        case "Conv1d" | "Conv2d" | "Conv3d" as name:
+            return lambda x: getattr(hk, name.replace("d", "D"))(
+                layer.out_channels,
+                layer.kernel_size,
+                stride=layer.stride,
+                rate=layer.dilation,
+                padding=[(size, size) for size in layer.padding],
+                feature_group_count=layer.groups,
+                with_bias=bias,
+                name="layer",
+            )(x)
+        case "BatchNorm1d" | "BatchNorm2d":
+            return lambda x, training=False: hk.BatchNorm(layer.affine, layer.affine, 0.9, name="layer")(
+                x, training
+            )
+        case "LayerNorm":
+            axes = tuple(range(-len(layer.normalized_shape), 0))
+            return lambda x: hk.LayerNorm(axes, True, True, param_axis=axes, name="layer")(x)
+        case "GroupNorm":
+            return lambda x: hk.GroupNorm(layer.num_groups, name="layer")(x)
+        case "Embedding":
+            return lambda x: hk.Embed(layer.num_embeddings, layer.embedding_dim, name="layer")(x)
+
+
+def start(function, x):
+    """Return the transformed function, and the params and state it starts with."""
+    transformed = hk.transform_with_state(function)
+    return transformed, transformed.init(KEY, x)
+
+
+def start_norm(layer, x):
+    transformed = hk.transform_with_state(twin(layer))
+    return transformed, transformed.init(KEY, x, True)
+
+
+def named(module):
+    return torch.nn.ModuleDict({"layer": module})
+
+
+# Over several axes Haiku keeps the scale of a layer norm with the rank of the input: (1, 5, 6).
+@pytest.mark.parametrize("case", sorted(LAYERS.keys() - {"layer_norm of two axes"}))
+def test_a_layer_computes_what_torch_computes(case):
+    module, shape = LAYERS[case]
+    x = input_for(module, shape)
+    inner = channels_last(x) if spatial(module) else x
+    begin = start_norm(module, inner) if case.startswith("batch") else start(twin(module), inner)
+    transformed, model = begin
+    params, state = moved(named(randomised(module)), model, "haiku")
+    found, _ = transformed.apply(params, state, None, inner)
+    assert_close(channels_first(found) if spatial(module) else found, output_of(module, x))
+
+
+def test_the_statistics_of_a_batch_norm_go_on_where_torch_left_them():
+    module = randomised(torch.nn.BatchNorm2d(4, momentum=0.1)).train()
+    x = image(8, 4, 5, 3)
+    transformed, model = start_norm(module, channels_last(x))
+    params, state = moved(named(module), model, "haiku")
+    _, state = transformed.apply(params, state, None, channels_last(x), True)
+    output_of(module, x)
+    found = LIVE.read((params, state))
+    assert_close(found["layer/~/mean_ema/average"].ravel(), module.running_mean.numpy())
+    # torch's running variance is the unbiased one: n / (n - 1) of Haiku's, n = 8 * 5 * 3.
+    assert_close(found["layer/~/var_ema/average"].ravel(), module.running_var.numpy(), tolerance=1e-2)
+
+
+class Port(hk.Module):
+    def __init__(self, name=None):
+        super().__init__(name=name)
+        self.blocks = [hk.Linear(2, name="blocks_0")]
+
+    def __call__(self, x):
+        net = hk.Sequential([hk.Linear(4, name="net_0"), jax.nn.relu, hk.Linear(2, name="net_2")])
+        return self.blocks[0](net(x)) * hk.get_parameter("scale", (2,), init=jnp.ones)
+
+
+def port(x):
+    return Port(name="model")(x)
+
+
+class Wrapped(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.model = Net()
+
+    def forward(self, x):
+        return self.model(x)
+
+
+def test_a_model_computes_what_torch_computes():
+    x = image(5, 3)
+    transformed = hk.without_apply_rng(hk.transform(port))
+    params = transformed.init(KEY, x)
+    assert {"model/~/blocks_0", "model/net_0", "model"} <= set(params)
+    module = randomised(Wrapped())
+    assert_close(transformed.apply(moved(module, params, "haiku"), x), output_of(module, x))
+    assert params["model"]["scale"].tolist() == [1.0, 1.0]
+
+
+def test_what_is_read_is_what_was_written():
+    x = image(5, 3)
+    params = hk.transform(port).init(KEY, x)
+    module = randomised(Wrapped())
+    plan = plan_for(module, "haiku", params)
+    back = (~plan).apply(LIVE.read(LIVE.write(params, plan.apply(module.state_dict()))))
+    for name, tensor in module.state_dict().items():
+        assert back[name].tobytes() == tensor.numpy().tobytes()
+
+
+def test_the_rank_of_a_batch_norm_is_the_models_and_no_guess():
+    plan = plan_for(torch.nn.BatchNorm2d(4), "haiku")
+    assert "how many axes of size 1 there are is not known" in plan.unexpected["weight"].why
+    with pytest.raises(PlanError):
+        plan.check()
+
+
+def test_the_dtype_and_the_sharding_of_the_params_are_kept():
+    mesh = jax.make_mesh((1,), ("x",))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
+    params = {"fc": {"w": jax.device_put(jnp.zeros((2, 2), jnp.bfloat16), sharding)}}
+    new = LIVE.write(params, {"fc/w": np.eye(2, dtype="f4")})["fc"]["w"]
+    assert (new.dtype, new.sharding) == (jnp.bfloat16, sharding)
+    assert new.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_it_owns_what_only_haiku_can_have_made():
+    w = jnp.ones((2, 2))
+    haiku = TARGETS["haiku"]
+    assert owner_of({"linear": {"w": w}}) is haiku
+    assert owner_of({"net/~/norm": {"scale": w}}) is haiku
+    assert owner_of(({"linear": {"w": w}}, {})) is haiku
+    assert owner_of({"norm": {"scale": w}}) is not haiku
+    assert owner_of({"Dense_0": {"kernel": w}}) is not haiku
+    assert owner_of({"linear": {"w": 3}}) is not haiku
+    assert owner_of({"a": {"linear": {"w": w}}}) is not haiku
+
+
+def test_what_is_not_recognised_is_loaded_where_the_target_is_named():
+    params = {"norm": {"scale": jnp.ones(3)}}
+    state = {"norm.weight": np.float32([1, 2, 3])}
+    with pytest.raises(UsageError, match="a dict is no model of a known target"):
+        ms.load_into(params, state, layers={"norm": "LayerNorm"})
+    new = ms.load_into(params, state, to="haiku", layers={"norm": "LayerNorm"})
+    assert new["norm"]["scale"].tolist() == [1.0, 2.0, 3.0]
+    assert params["norm"]["scale"].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_path_in_both_trees_is_an_error():
+    tree = {"net/a": {"w": jnp.ones(2)}}
+    with pytest.raises(UsageError, match="both have net/a/w"):
+        LIVE.template((tree, tree))

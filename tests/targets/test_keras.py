@@ -1,0 +1,181 @@
+import jax
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+from keras import layers
+
+from ml_switcheroo.errors import PlanError, UsageError
+from ml_switcheroo.targets import TARGETS, owner_of, template_of
+from targets.moved import (
+    LAYERS,
+    Net,
+    assert_close,
+    channels_first,
+    channels_last,
+    image,
+    input_for,
+    moved,
+    output_of,
+    plan_for,
+    randomised,
+    spatial,
+)
+
+LIVE = TARGETS["keras"].live
+
+
+def padded(layer):
+    """Return Keras's zero padding for torch's; Keras's own "same" is another one where there are strides."""
+    sizes = [(size, size) for size in layer.padding]
+    return getattr(layers, f"ZeroPadding{len(sizes)}D")(sizes[0] if len(sizes) == 1 else sizes)
+
+
+def twin(layer):
+    """Return Keras's layer of the same shape as torch's."""
+    bias = getattr(layer, "bias", None) is not None
+    match type(layer).__name__:
+        case "Linear":
+            return layers.Dense(layer.out_features, use_bias=bias)
+        case "Conv1d" | "Conv2d" | "Conv3d" as name:
+            return getattr(layers, name.replace("d", "D"))(
+                layer.out_channels,
+                layer.kernel_size,
+                strides=layer.stride,
+                dilation_rate=layer.dilation,
+                groups=layer.groups,
+                use_bias=bias,
+            )
+        case "BatchNorm1d" | "BatchNorm2d":
+            return layers.BatchNormalization(epsilon=1e-5, center=layer.affine, scale=layer.affine)
+        case "LayerNorm":
+            return layers.LayerNormalization(list(range(-len(layer.normalized_shape), 0)), epsilon=1e-5)
+        case "GroupNorm":
+            return layers.GroupNormalization(layer.num_groups, epsilon=1e-5)
+        case "Embedding":
+            return layers.Embedding(layer.num_embeddings, layer.embedding_dim)
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_a_layer_computes_what_torch_computes(case):
+    module, shape = LAYERS[case]
+    x = input_for(module, shape)
+    inner = channels_last(x) if spatial(module) else x
+    if any(getattr(module, "padding", ())):
+        inner = padded(module)(inner)
+    model = twin(module)
+    model.build(inner.shape)
+    found = moved(randomised(module), model, "keras")(inner)
+    assert_close(channels_first(found) if spatial(module) else found, output_of(module, x))
+
+
+class Port(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.net = keras.Sequential([layers.Dense(4), layers.ReLU(), layers.Dense(2)])
+        self.blocks = [layers.Dense(2)]
+        self.drop = layers.Dropout(0.5)
+        self.scale = self.add_weight(shape=(2,), initializer="ones")
+
+    def call(self, x):
+        return self.drop(self.blocks[0](self.net(x))) * self.scale
+
+
+def built(model=None):
+    model = model or Port()
+    model(np.zeros((1, 3), "f4"))
+    return model
+
+
+def test_a_model_computes_what_torch_computes_and_keeps_its_variables():
+    module, model = randomised(Net()), built()
+    variables = model.variables
+    assert moved(module, model, "keras") is model
+    assert all(new is old for new, old in zip(model.variables, variables, strict=True))
+    x = image(5, 3)
+    assert_close(model(x), output_of(module, x))
+
+
+def test_the_paths_without_a_model_are_those_of_the_model():
+    template = LIVE.template(built())
+    assert set(plan_for(Net(), "keras").outputs) == set(template.specs)
+    assert template.kinds == {"net/0": "linear", "net/2": "linear", "blocks/0": "linear"}
+    assert template.containers == {"net": "sequential"}
+
+
+def test_the_paths_do_not_depend_on_what_was_made_before():
+    assert LIVE.template(built()).specs == LIVE.template(built()).specs
+
+
+def test_names_that_were_given_are_the_paths_where_there_are_no_attributes():
+    x = keras.Input((3,))
+    inner = keras.Sequential([layers.Dense(4, name="fc1"), layers.Dense(2)], name="body")
+    model = keras.Model(x, layers.Dense(2, name="head")(inner(x)))
+    assert set(LIVE.template(model).specs) == {
+        f"{path}/{name}" for path in ("body/fc1", "body/1", "head") for name in ("kernel", "bias")
+    }
+
+
+def test_the_layers_inside_a_layer_of_keras_have_their_names():
+    model = layers.MultiHeadAttention(2, 4)
+    model.build((None, 3, 8), (None, 3, 8))
+    assert {path.split("/")[0] for path in LIVE.template(model).specs} == {
+        "query",
+        "key",
+        "value",
+        "attention_output",
+    }
+
+
+def test_every_variable_has_a_path():
+    class Hidden(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self._parts = [layers.Dense(2)]
+
+        def call(self, x):
+            return self._parts[0](x)
+
+    model = built(Hidden())
+    assert len(LIVE.template(model).specs) == len(model.variables) == 2
+
+
+def test_a_model_that_is_not_built_is_an_error_that_names_its_layers():
+    model = keras.Sequential([layers.Dense(3), keras.Sequential([layers.Dense(2)], name="body")])
+    with pytest.raises(
+        UsageError, match=r"not built.*0 \(Dense\).*body/0 \(Dense\).*call the Keras model once"
+    ):
+        template_of(model, TARGETS["keras"])
+
+
+def test_what_is_read_is_what_was_written():
+    module = randomised(Net())
+    model = moved(module, built(), "keras")
+    back = (~plan_for(module, "keras", model)).apply(LIVE.read(model))
+    for name, tensor in module.state_dict().items():
+        assert back[name].tobytes() == tensor.numpy().tobytes()
+
+
+def test_the_dtype_of_the_variables_is_kept_and_its_bits_are():
+    model = layers.Dense(2, dtype="bfloat16")
+    model.build((None, 2))
+    bits = np.array([0x7F81, 0x0001, 0x8000, 0x3F80], "u2").view(ml_dtypes.bfloat16).reshape(2, 2)
+    LIVE.write(model, {"kernel": bits, "bias": np.array([1.5, 2.0], "f4")})
+    assert model.kernel.dtype == "bfloat16"
+    assert LIVE.read(model)["kernel"].tobytes() == bits.tobytes()
+    assert LIVE.read(model)["bias"].astype("f4").tolist() == [1.5, 2.0]
+
+
+def test_a_leaf_of_another_shape_is_named():
+    model = layers.Dense(2)
+    model.build((None, 5))
+    with pytest.raises(PlanError, match='axis "in" is 3, expected 5'):
+        moved(torch.nn.Linear(3, 2), model, "keras")
+
+
+def test_it_owns_keras_layers_and_models_only():
+    assert owner_of(layers.Dense(2)) is TARGETS["keras"]
+    assert owner_of(Port()) is TARGETS["keras"]
+    assert owner_of(torch.nn.Linear(2, 2)) is None
+    assert owner_of(jax.numpy.ones(2)) is None
