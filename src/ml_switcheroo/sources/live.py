@@ -67,7 +67,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         for parts in [name.split(".")]
         for end in range(len(parts) + 1)
     }
-    flattens = follow_live(_unwrapped(model))
+    uses = follow_live(_unwrapped(model))
     findings: dict[str, Finding] = {}
     containers: dict[str, str] = {}
     tensors: dict[int, list[str]] = {}
@@ -83,8 +83,8 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
             finding = Finding(
                 kind, "live", _reason(module, cls), args=MappingProxyType(_arguments(module, kind))
             )
-            flatten = flattens.get(id(module)) if kind == "linear" else None
-            findings[path] = replace(finding, flatten=flatten) if flatten else finding
+            use = uses.get(id(module)) if kind == "linear" else None
+            findings[path] = replace(finding, flatten=use.flatten, split=use.split) if use else finding
             owned.update(_join(path, slot.rpartition(".")[0]) for slot in slots if "." in slot)
         for slot, tensor, own_kind in _tensors(module):
             name = _join(path, slot)

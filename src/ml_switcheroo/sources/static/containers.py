@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ml_switcheroo.sources.static.atoms import Atom
 from ml_switcheroo.sources.static.heap import plain
 from ml_switcheroo.sources.static.values import (
     ABSENT,
@@ -17,6 +18,7 @@ from ml_switcheroo.sources.static.values import (
     OpenDict,
     Raised,
     Repeat,
+    Size,
     Tensor,
     Text,
     Unknown,
@@ -215,6 +217,8 @@ def _at(machine: Machine, owner: Any, index: Value) -> Value:
         items = [_bare(item) for item in owner]
         return join(items) if isinstance(index, Unknown) and items and not isinstance(owner, str) else UNKNOWN
     if not isinstance(owner, str | range) and not plain(owner):
+        if isinstance(owner[0], Repeat) and isinstance(owner[0].value, Size) and index >= 0:
+            return Size((Atom("lead", None, index),))  # of a tensor's shape, whose rank is unknown
         return _at_vague(list(owner), index)
     if not -len(owner) <= index < len(owner):
         raise Raised("IndexError", str(index))
@@ -242,6 +246,8 @@ def _at_vague(owner: Sequence[Value], index: int) -> Value:
 
 def _cut(machine: Machine, owner: Any, index: slice) -> Value:
     whole = index == slice(None, None, None)
+    if index == slice(None, -1, None) and len(owner) > 1 and not isinstance(owner[-1], Maybe | Repeat):
+        whole, owner, index = True, owner[:-1], slice(None)
     if not known(index) or not (whole or isinstance(owner, str | range) or plain(owner)):
         if isinstance(owner, str | range):
             return UNKNOWN
