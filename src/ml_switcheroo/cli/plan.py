@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ml_switcheroo.cli.like import read_like
 from ml_switcheroo.cli.options import FILE, as_json, planning, show_json
 
 __all__ = ["plan"]
@@ -21,6 +23,7 @@ def plan(
     checkpoint: Path,
     to: str,
     layers: str | None,
+    like: str | None,
     rules: Path | None,
     select: str | None,
     dtype: str | None,
@@ -40,11 +43,18 @@ def plan(
     from ml_switcheroo.formats import open_checkpoint
     from ml_switcheroo.planner import make_plan
 
+    options: dict[str, Any] = {
+        "to": to,
+        "layers": layers,
+        "like": read_like(like),
+        "rules": rules or (),
+        "dtype": dtype,
+    }
     with open_checkpoint(checkpoint, select=select) as opened:
         if explain is not None:
-            click.echo(explain_tensor(explain, opened, to=to, layers=layers, rules=rules or (), dtype=dtype))
+            click.echo(explain_tensor(explain, opened, **options))
             return
-        made = make_plan(opened, to=to, layers=layers, rules=rules or (), dtype=dtype)
+        made = make_plan(opened, **options)
     if output is not None:
         made.save(output)
     if as_json:
