@@ -186,3 +186,39 @@ def test_explain_prints_what_is_known():
     shown = run("plan", WEIGHTS, "--to", "nnx", "--layers", LAYERS, "--explain", "fc1.weight")
     assert shown.returncode == 0
     assert "believed: weight of fc1, linear (static)" in shown.stdout
+
+
+SCRIPT = "import torch\nfrom model import Net\n\nnet = Net()\nnet.load_state_dict(torch.load('w.pt'))\n"
+
+
+def test_rewrite_shows_checks_and_writes(tmp_path):
+    script = tmp_path / "infer.py"
+    script.write_text(SCRIPT)
+    shown = run("rewrite", script, "--to", "nnx", "--runtime", "import")
+    assert shown.returncode == 0
+    assert "+KeyMapper.load_into(net, torch.load('w.pt'))" in shown.stdout
+    assert script.read_text() == SCRIPT
+    assert run("rewrite", tmp_path, "--to", "nnx", "--check").returncode == 1
+    assert run("rewrite", tmp_path, "--to", "nnx", "--write").returncode == 0
+    written = script.read_text()
+    assert "KeyMapper.load_into(net, torch.load('w.pt'))" in written
+    assert run("rewrite", tmp_path, "--to", "nnx", "--check").returncode == 0
+    assert run("rewrite", tmp_path, "--to", "nnx", "--write").returncode == 0
+    assert script.read_text() == written
+
+
+def test_rewrite_says_why_it_leaves_a_call(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text("import torch\nopt = torch.optim.Adam([])\nopt.load_state_dict(state)\n")
+    shown = run("rewrite", script, "--to", "nnx")
+    assert shown.returncode == 0
+    assert shown.stdout == ""
+    assert "train.py:3: left as it is" in shown.stderr
+    record = json.loads(run("rewrite", script, "--to", "nnx", "--json").stdout)
+    assert [entry["changed"] for entry in record] == [False]
+
+
+def test_rewrite_of_an_absent_path_exits_2(tmp_path):
+    shown = run("rewrite", tmp_path / "absent", "--to", "nnx")
+    assert shown.returncode == 2
+    assert "no such file or folder" in shown.stderr
