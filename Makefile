@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 DEMO = .demo-venv
 STAMP = $(VENV)/.installed
 
-.PHONY: help setup check test bench docs demo clean
+.PHONY: help setup check test test-slow bench docs demo clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -26,7 +26,13 @@ check: setup  ## lint, format check and types
 	$(BIN)/mypy
 
 test: setup  ## run the tests
+	$(BIN)/pytest -n 2 -m "not slow"
+
+test-slow: setup  ## run the long suites too
 	$(BIN)/pytest -n 2
+
+docs: setup  ## write the tables in README.md and docs/ anew
+	$(BIN)/python docs/support_matrix.py
 
 demo:  ## run the main job on a real model: PyTorch weights into Flax, without PyTorch
 	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)

@@ -5,28 +5,24 @@ import textwrap
 
 from ml_switcheroo.core.rewriter import rewrite
 from ml_switcheroo.core.text import apply_edits
-from ml_switcheroo.plugins.checkpoint_keys import KEY_MAPPER_SOURCE
+from ml_switcheroo.plugins.checkpoint_keys import source_for
 
 
 def check_rewritten(before, after, to="nnx", notes=(), dedent=True, **settings):
-    """Assert that ``before`` becomes ``after`` and the source of KeyMapper, at the place of #KEYMAPPER.
+    """Assert that ``before`` becomes ``after``, with the source of KeyMapper where ``after`` uses it.
 
-    Where ``after`` has no such mark, the place of the injected source is not looked at. Each text of
-    ``notes`` must occur in one of the notes, as ``line: text``.
+    ``#KEYMAPPER`` in ``after`` marks the place of that source; without a mark its place is not looked at.
+    Each of ``notes`` is ``line: text``, and the text must occur in a note of that line.
     """
     before, after = (textwrap.dedent(code).lstrip("\n") if dedent else code for code in (before, after))
     result = rewrite(before, to, **settings)
     newline = "\r\n" if "\r\n" in before else "\n"
-    block = f"\n\n{KEY_MAPPER_SOURCE.strip()}\n\n".replace("\n", newline)
-    assert result.code.count(block) == 1, "the source of KeyMapper is not there once"
+    block = f"\n\n{source_for(to).strip()}\n\n".replace("\n", newline)
+    assert result.code.count(block) == ("KeyMapper." in after), "the source of KeyMapper is not there once"
     mark = "#KEYMAPPER" if "#KEYMAPPER" in after else ""
     # A second empty line follows where there was none.
-    block += (
-        newline
-        if result.code.partition(block)[2].startswith(newline) and f"{mark}{newline}" not in after
-        else ""
-    )
-    assert result.code.replace(block, mark) == after
+    found = {result.code.replace(block + more, mark) for more in ("", newline)}
+    assert after in found, result.code.replace(block, "#KEYMAPPER")
     check_sound(before, result, to, **settings)
     check_notes(result, notes)
     return result
@@ -44,7 +40,7 @@ def check_unchanged(code, to="nnx", notes=(), dedent=True, **settings):
 
 def check_sound(before, result, to, **settings):
     """Assert what holds for every rewrite: it parses, is the same when done twice, and is its edits."""
-    ast.parse(result.code)
+    ast.parse(result.code.removeprefix("\ufeff"))
     assert rewrite(result.code, to, **settings).code == result.code
     assert rewrite(result.code, to, **settings).edits == ()
     assert apply_edits(before, result.edits) == result.code

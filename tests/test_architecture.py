@@ -29,7 +29,7 @@ LAYERS = [
     ["draw"],
     ["peel", "stamp"],
     ["planner"],
-    ["conversion", "load", "sharded"],
+    ["explain", "conversion", "load", "sharded"],
     ["core"],
     ["plugins"],
     ["cli"],

@@ -161,8 +161,15 @@ def test_a_template_tells_what_is_missing_and_unexpected():
 
 
 def test_a_missing_leaf_names_the_unused_tensors_that_fit():
+    plan = draw(like={**{k: v for k, v in LEAVES.items() if k != "pos"}, "stamp": (1, 6)})
+    assert plan.missing["stamp"].why == "no source; unused: pos"
+
+
+def test_a_leaf_of_another_name_is_found_by_what_the_name_means():
     plan = draw(like={**{k: v for k, v in LEAVES.items() if k != "pos"}, "position": (1, 6)})
-    assert plan.missing["position"].why == "no source; unused: pos"
+    (pos,) = [move for move in plan.moves if move.sources == ("pos",)]
+    assert (pos.leaves, pos.ops) == (("position",), ())
+    assert "both are called pos" in pos.reason
 
 
 def test_a_leaf_of_another_shape_names_the_axis():
@@ -253,3 +260,14 @@ def test_an_edited_plan_is_verified(tmp_path):
     file.write_text(file.read_text().replace('"conv.bias"', '"bn.scale"'))
     with pytest.raises(PlanError, match=r"more than one move of the plan: bn\.scale"):
         Plan.load(file)
+
+
+def test_that_a_target_cannot_hold_a_kind_proves_nothing_of_the_tensors():
+    state = {"m.weight": np.zeros((4, 3, 2), "f4")}
+    knowledge = Knowledge({}, {"m": (said("conv"), said("bilinear"))})
+    unsupported = [
+        name for name, target in TARGETS.items() if not isinstance(target.kinds.get("bilinear"), tuple)
+    ]
+    for to in unsupported:
+        assert [entry.names for entry in draw(to, knowledge, state).ambiguous] == [("m.weight",)]
+    assert unsupported

@@ -17,6 +17,8 @@ EXACT = [
     ([(6, 4)], ops.Axes("(heads dim) in -> in heads dim", (("heads", 2),))),
     ([(6, 2, 3)], ops.Axes("in heads dim -> in (heads dim)")),
     ([(6, 4), (6, 4)], ops.Axes("out in -> in out")),
+    ([(6, 4, 3)], ops.Axes("*channel -> (*channel)")),
+    ([(2, 4, 3)], ops.Axes("c *space -> (*space c)")),
     ([(6, 4, 3, 2)], ops.Flip("in out *space")),
     ([(8, 3)], ops.Gates((0, 2, 1, 3))),
     ([(3, 9)], ops.Gates((2, 0, 1), axis=1)),

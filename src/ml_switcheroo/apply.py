@@ -35,6 +35,9 @@ class Leaves(Mapping[str, Array]):
         move, index = self._place[path]
         return self._run(move)[index]
 
+    def __contains__(self, path: object) -> bool:
+        return path in self._place
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._place)
 

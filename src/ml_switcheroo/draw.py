@@ -8,7 +8,9 @@ from typing import Any
 
 from ml_switcheroo.errors import RuleError, UsageError
 from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.match.sighting import plain_kind
 from ml_switcheroo.match.spelling import Spelling, segments
+from ml_switcheroo.match.structure import Doubt, Question, solve
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Cast
 from ml_switcheroo.options import Option, option_for
@@ -56,13 +58,16 @@ def draw_plan(request: Request) -> Plan:
     place = _Places(request)
     unexpected: dict[str, Left] = {}
     ambiguous: list[Ambiguity] = []
+    pending: list[tuple[Owner, list[Option]]] = []
     for owner in owners:
         options = _distinct(
             option_for(owner, finding, request.specs, request.target, place.of(owner.path))
             for finding in owner.possible
         )
-        options = _fitting(options)
-        if not options:
+        options = _fitting(owner, options, request)
+        if request.template is not None and _is_open(owner, options, request):
+            pending.append((owner, options))
+        elif not options:
             ambiguous.append(_unknown(owner))
         elif len(options) > 1:
             ambiguous.append(_open(owner, options))
@@ -70,6 +75,11 @@ def draw_plan(request: Request) -> Plan:
             moves += options[0].moves
             dropped.update({n: Left(request.specs[n], why) for n, why in options[0].dropped.items()})
             unexpected.update({n: Left(request.specs[n], why) for n, why in options[0].refused.items()})
+    found = _matched(request, pending, moves)
+    moves += found.moves
+    ambiguous += [Ambiguity(doubt.names, doubt.candidates, doubt.rules) for doubt in found.doubts]
+    unexpected.update(found.unexpected)
+    dropped.update(found.dropped)
     moves, clashes = _without_clashes(moves)
     moves = [_cast(move, request) for move in moves]
     kept, missing = _unfilled(request, moves, unexpected)
@@ -83,6 +93,94 @@ def draw_plan(request: Request) -> Plan:
         ambiguous=(*ambiguous, *clashes),
         notes=tuple(note for knowledge in request.knowledge for note in knowledge.notes),
         source=request.source,
+    )
+
+
+def _is_open(owner: Owner, options: Sequence[Option], request: Request) -> bool:
+    """Tell whether the structure of the target is to be asked where a module's tensors go.
+
+    Everything that is not settled by kind and spelling is asked for; and every square matrix, because its
+    layout can only be seen on others like it. A recipe of several tensors, or one behind a Flatten, is not
+    for the structure to decide.
+    """
+    plain = [finding for finding in owner.possible if plain_kind(finding.kind) is not None]
+    certain = [finding for finding in owner.possible if finding.origin != "evidence"]
+    if (owner.possible and not plain) or any(finding not in plain for finding in certain):
+        return False
+    if any(_permuted(owner, finding, request) for finding in owner.possible):
+        return False
+    if len(options) != 1 or options[0].refused:
+        return True
+    shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == "weight"]
+    matrix = plain_kind(plain[0].kind) in ("linear", "conv")
+    return matrix and any(len(set(shape)) < len(shape) for shape in shapes)
+
+
+def _permuted(owner: Owner, finding: Finding, request: Request) -> bool:
+    """Tell whether a Flatten before a module changes the order of its inputs in the target."""
+    flatten = finding.flatten
+    if flatten is None or flatten.channels == 1 or request.target.channels == "first":
+        return False
+    shape = request.specs[owner.tensors["weight"]].shape if "weight" in owner.tensors else ()
+    return flatten.channels not in shape
+
+
+@dataclass(frozen=True)
+class _Matched:
+    moves: list[Move]
+    doubts: tuple[Doubt, ...]
+    unexpected: dict[str, Left]
+    dropped: dict[str, Left]
+
+
+def _matched(
+    request: Request, pending: Sequence[tuple[Owner, list[Option]]], filled: Sequence[Move]
+) -> _Matched:
+    """Ask the structure of the target where the tensors go that nothing else has placed."""
+    if request.template is None or not pending:
+        return _Matched([], (), {}, {})
+    found = solve(_question(request, pending, filled))
+    placed = {name for move in found.moves for name in move.sources}
+    placed |= {name for doubt in found.doubts for name in doubt.names}
+    moves = list(found.moves)
+    unexpected: dict[str, Left] = {}
+    dropped: dict[str, Left] = {}
+    for owner, options in pending:
+        only = options[0] if len(options) == 1 else None
+        if only is not None:
+            moves += [move for move in only.moves if placed.isdisjoint(move.sources)]
+            dropped.update({n: Left(request.specs[n], why) for n, why in only.dropped.items()})
+            placed.update(name for move in only.moves for name in move.sources)
+        for name in owner.tensors.values():
+            if name not in placed and name not in dropped:
+                why = only.refused.get(name) if only is not None else None
+                unexpected[name] = Left(request.specs[name], why or "nothing in the target answers to it")
+    return _Matched(moves, found.doubts, unexpected, dropped)
+
+
+def _question(
+    request: Request, pending: Sequence[tuple[Owner, list[Option]]], filled: Sequence[Move]
+) -> Question:
+    template = request.template or Template({})
+    rules = [rule for rule in request.rules if isinstance(rule, Rename)]
+    names = {name: owner for owner, _ in pending for name in owner.tensors.values()}
+    taken = {path for move in filled for path in move.leaves}
+    return Question(
+        specs={name: request.specs[name] for name in request.specs if name in names},
+        leaves={path: spec for path, spec in template.specs.items() if path not in taken},
+        target=request.target,
+        findings={name: owner.possible for name, owner in names.items()},
+        classes={
+            name: known.classes[path]
+            for known in reversed(request.knowledge)
+            for name in names
+            if (path := name.rpartition(".")[0]) in known.classes
+        },
+        renamed={name: new for name in names if (new := renamed(name, rules)) != name},
+        all_names=tuple(request.specs),
+        all_leaves=tuple(template.specs),
+        kinds=template.kinds,
+        filled=filled,
     )
 
 
@@ -150,9 +248,16 @@ def _distinct(options: Iterable[Option]) -> list[Option]:
     return list({repr(option.effect): option for option in reversed(list(options))}.values())[::-1]
 
 
-def _fitting(options: list[Option]) -> list[Option]:
-    """Leave out what does not fit the template; where that settles it, the target has decided."""
+def _fitting(owner: Owner, options: list[Option], request: Request) -> list[Option]:
+    """Leave out what does not fit the template; where that settles it, the target has decided.
+
+    Without a template, that a target cannot hold a kind proves nothing of the tensors: it is left out only
+    where no layout can be mistaken, since all of them are vectors.
+    """
     fitting = [option for option in options if not option.refused]
+    if request.template is None:
+        vectors = all(len(request.specs[name].shape) < 2 for name in owner.tensors.values())
+        return fitting if fitting and vectors else options
     if len(fitting) != 1 or len(options) == 1:
         return fitting or options
     others = {option.finding.kind for option in options} - {fitting[0].finding.kind}

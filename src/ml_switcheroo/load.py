@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +13,10 @@ from ml_switcheroo.match.spelling import segments
 from ml_switcheroo.ops import Array
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planner import make_plan, specs_of
-from ml_switcheroo.recipes import Live, Part, Target
+from ml_switcheroo.recipes import Live, Target, parts_of
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.stamp import stamped_target
-from ml_switcheroo.targets import TARGETS, owner_of
+from ml_switcheroo.targets import TARGETS, find_target, owner_of
 from ml_switcheroo.tensors import TensorSpec, as_numpy
 from ml_switcheroo.tree import Template
 
@@ -33,10 +34,11 @@ def load_into(
     model: Any,
     state: Mapping[str, Any] | str | Path,
     *,
+    to: str | None = None,
     layers: Any = None,
     rules: Iterable[Rule] | str | Path = (),
     strict: bool = True,
-) -> Loaded:
+) -> Loaded | Any:
     """Fill a live model with the tensors of a PyTorch checkpoint, or of a converted one.
 
     The model's own variables are kept with their dtype and sharding; only their values change, and
@@ -46,12 +48,14 @@ def load_into(
         model: A live model of any target, such as an ``nnx.Module``.
         state: A checkpoint, its path, or a state dict. A checkpoint that was converted to the
             model's target is recognised by its stamp and read as it is.
+        to: Name of the target, where the model is a plain tree that does not show it.
         layers: What the PyTorch side is, as in :func:`make_plan`.
         rules: The user's rules.
         strict: Raise where leaves are missing or tensors unexpected; otherwise load the others.
 
     Returns:
-        ``(missing_keys, unexpected_keys)`` in torch's names.
+        ``(missing_keys, unexpected_keys)`` in torch's names. Where models are immutable (Equinox, Haiku) the
+        new model instead, and a warning that names what is missing or unexpected.
 
     Raises:
         LoadError: Leaves are missing, unexpected or of another shape; nothing was written.
@@ -60,8 +64,8 @@ def load_into(
     """
     if isinstance(state, str | Path):
         with open_checkpoint(state) as checkpoint:
-            return load_into(model, checkpoint, layers=layers, rules=rules, strict=strict)
-    target = owner_of(model)
+            return load_into(model, checkpoint, to=to, layers=layers, rules=rules, strict=strict)
+    target = owner_of(model, find_target(to) if to else None)
     if target is None or target.live is None:
         known = ", ".join(t.summary for t in TARGETS.values() if t.live)
         raise UsageError(f"load_into: a {type(model).__name__} is no model of a known target ({known})")
@@ -74,9 +78,13 @@ def load_into(
         sorted(torch_name(path, target, template) for path in plan.missing), sorted(plan.unexpected)
     )
     if strict and any(loaded):
-        raise LoadError(_strict_text(model, plan, loaded), problems=(*plan.missing, *plan.unexpected))
-    target.live.write(model, plan.apply(state, partial=True))
-    return loaded
+        cure = "Add Rename, Drop or Keep rules, or load what fits with strict=False."
+        text = _strict_text(model, _problems(plan, loaded), cure)
+        raise LoadError(text, problems=(*plan.missing, *plan.unexpected))
+    if target.live.immutable and any(loaded):
+        _warn(model, _problems(plan, loaded))
+    new = target.live.write(model, plan.apply(state, partial=True))
+    return new if target.live.immutable else loaded
 
 
 def torch_name(path: str, target: Target, template: Template) -> str:
@@ -90,24 +98,34 @@ def torch_name(path: str, target: Target, template: Template) -> str:
     kind = template.kinds.get(path.rpartition(target.naming.separator)[0], "")
     recipes = [target.kinds[kind]] if kind in target.kinds else list(target.kinds.values())
     for recipe in recipes:
-        for entry in recipe if isinstance(recipe, tuple) else ():
-            if isinstance(entry, Part) and leaf in entry.leaves:
+        for entry in parts_of(recipe):
+            if leaf in entry.leaves:
                 return ".".join([*module, entry.slots[0]])
     return ".".join([*module, leaf])
 
 
-def _strict_text(model: Any, plan: Plan, loaded: Loaded) -> str:
-    lines = [f"{type(model).__name__} was not changed: the checkpoint does not fit it"]
+def _problems(plan: Plan, loaded: Loaded) -> list[str]:
+    lines = []
     for path, name in zip(sorted(plan.missing), loaded.missing_keys, strict=False):
         left = plan.missing[path]
         lines.append(f"  missing     {path} {left.spec}: {left.why} (in PyTorch it would be {name})")
     for name in loaded.unexpected_keys:
         left = plan.unexpected[name]
         lines.append(f"  unexpected  {name} {left.spec}: {left.why}")
-    return "\n".join([*lines, "Add Rename, Drop or Keep rules, or load what fits with strict=False."])
+    return lines
 
 
-def _load_converted(model: Any, live: Live, state: Mapping[str, Any], *, strict: bool) -> Loaded:
+def _strict_text(model: Any, problems: Iterable[str], cure: str = "") -> str:
+    head = f"{type(model).__name__} was not changed: the checkpoint does not fit it"
+    return "\n".join([head, *problems, *([cure] if cure else [])])
+
+
+def _warn(model: Any, problems: Iterable[str]) -> None:
+    """Say what a new model did not get: it is returned in place of the report."""
+    warnings.warn("\n".join([f"{type(model).__name__} was loaded in part", *problems]), stacklevel=3)
+
+
+def _load_converted(model: Any, live: Live, state: Mapping[str, Any], *, strict: bool) -> Loaded | Any:
     expected, found = live.template(model).specs, specs_of(state)
     problems = [
         f"  {path}: {expected[path]} in the model, {spec} in the checkpoint"
@@ -115,18 +133,15 @@ def _load_converted(model: Any, live: Live, state: Mapping[str, Any], *, strict:
         if path in expected and expected[path].shape != spec.shape
     ]
     missing, unexpected = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-    if strict:
-        problems += [f"  {path}: in the model only" for path in missing]
-        problems += [f"  {path}: in the checkpoint only" for path in unexpected]
-    if problems:
-        raise LoadError(
-            "\n".join(
-                [f"{type(model).__name__} was not changed: the checkpoint does not fit it", *sorted(problems)]
-            ),
-            problems=sorted(problems),
-        )
-    live.write(model, _Read(state, expected))
-    return Loaded(missing, unexpected)
+    left = [f"  {path}: in the model only" for path in missing]
+    left += [f"  {path}: in the checkpoint only" for path in unexpected]
+    if problems or (strict and left):
+        problems = sorted(problems + (left if strict else []))
+        raise LoadError(_strict_text(model, problems), problems=problems)
+    if live.immutable and left:
+        _warn(model, left)
+    new = live.write(model, _Read(state, expected))
+    return new if live.immutable else Loaded(missing, unexpected)
 
 
 class _Read(Mapping[str, Array]):

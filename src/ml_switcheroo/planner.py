@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from ml_switcheroo.errors import RuleError, UsageError
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.match.kinds import from_template
 from ml_switcheroo.moves import Move
-from ml_switcheroo.peel import peel, restored
-from ml_switcheroo.plan import Plan
+from ml_switcheroo.peel import Peeled, peel, restored
+from ml_switcheroo.plan import Left, Plan
 from ml_switcheroo.rules import Keep, Rename, Rule, load_rules, match
 from ml_switcheroo.sources import evidence, live, static
 from ml_switcheroo.sources.classify import classify
@@ -23,7 +23,7 @@ from ml_switcheroo.stamp import refuse_converted
 from ml_switcheroo.targets import find_target, template_of
 from ml_switcheroo.tensors import TensorSpec, spec_of
 
-__all__ = ["make_plan", "specs_of"]
+__all__ = ["Prepared", "make_plan", "prepare", "specs_of"]
 
 
 def make_plan(
@@ -66,6 +66,40 @@ def make_plan(
     if isinstance(state, str | Path):
         with open_checkpoint(state) as checkpoint:
             return make_plan(checkpoint, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
+    prepared = prepare(state, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
+    plan = draw_plan(prepared.request)
+    _all_used(prepared.request.rules, [*prepared.peeled.specs, *prepared.dropped], plan)
+    plan = restored(plan, prepared.peeled, prepared.specs)
+    return replace(plan, dropped={**prepared.dropped, **plan.dropped})
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a plan is drawn from, after every source has been asked.
+
+    Attributes:
+        request: The request, under the names inside of wrappers.
+        peeled: What was taken off the names.
+        specs: All specs by the names of the checkpoint.
+        dropped: What Drop rules leave behind.
+    """
+
+    request: Request
+    peeled: Peeled
+    specs: Mapping[str, TensorSpec]
+    dropped: Mapping[str, Left]
+
+
+def prepare(
+    state: Mapping[str, Any],
+    *,
+    to: str,
+    layers: Any = None,
+    like: Any = None,
+    rules: Iterable[Rule] | str | Path = (),
+    dtype: str | None = None,
+) -> Prepared:
+    """Ask every source; the arguments are those of :func:`make_plan`."""
     target = find_target(to)
     specs = specs_of(state)
     refuse_converted(state)
@@ -90,10 +124,7 @@ def make_plan(
         dtype=dtype,
         source=str(getattr(state, "path", "")),
     )
-    plan = draw_plan(request)
-    _all_used(rules, [*peeled.specs, *dropped], plan)
-    plan = restored(plan, peeled, specs)
-    return replace(plan, dropped={**dropped, **plan.dropped})
+    return Prepared(request, peeled, specs, dropped)
 
 
 def specs_of(state: Mapping[str, Any]) -> Mapping[str, TensorSpec]:

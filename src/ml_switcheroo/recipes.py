@@ -5,7 +5,7 @@ Everything here is frozen data; a target is a table of it (:mod:`ml_switcheroo.t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -25,6 +25,7 @@ __all__ = [
     "Target",
     "Unsupported",
     "part",
+    "parts_of",
 ]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -81,10 +82,12 @@ class Unsupported:
     Attributes:
         why: The reason, as the report prints it.
         slot: The slot that is at fault; empty where it is the kind itself.
+        needs: Constructor arguments without which the target cannot hold the kind, such as ``{"groups": 1}``.
     """
 
     why: str
     slot: str = ""
+    needs: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
 
 Entry = Part | Dropped | Unsupported
@@ -130,6 +133,15 @@ def part(
         collection,
         absent,
     )
+
+
+def parts_of(recipe: Recipe) -> Iterator[Part]:
+    """Yield the parts of a recipe, of all its forms."""
+    for entry in recipe if isinstance(recipe, tuple) else ():
+        if isinstance(entry, Form):
+            yield from parts_of(entry.entries)
+        elif isinstance(entry, Part):
+            yield entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,17 +210,22 @@ class Live:
     """How the live models of a target are read and written; the functions import the framework.
 
     Attributes:
-        owns: Tells whether an object is a model of this target.
+        owns: Tells whether an object is surely a model of this target.
         template: Reads paths, shapes, kinds and containers.
         write: Puts arrays (by path, already checked) into the model; returns the model, or the new
             one where models are immutable.
         read: Returns the arrays of the model by path.
+        immutable: Whether ``write`` leaves the model as it is and returns a new one.
+        accepts: Tells whether a plain tree can be a model of this target, once the target is named; None
+            where models are no plain trees.
     """
 
     owns: Callable[[Any], bool]
     template: Callable[[Any], Template]
     write: Callable[[Any, Mapping[str, Array]], Any]
     read: Callable[[Any], Mapping[str, Array]]
+    immutable: bool = False
+    accepts: Callable[[Any], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.tensors import TensorSpec, spec_of
+from ml_switcheroo.tensors import DTYPES, TensorSpec, spec_of
 
-__all__ = ["Template", "flatten", "template_of_tree"]
+__all__ = [
+    "Template",
+    "flatten",
+    "is_records",
+    "template_of_file",
+    "template_of_records",
+    "template_of_tree",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +32,14 @@ class Template:
         kinds: Kinds of modules that the live model's types prove, by path.
         containers: Which modules are a ``sequential``, by path: its children's indices are those
             of PyTorch's Sequential.
+        axes: Names of the axes of leaves that say them (penzai, haliax), by path.
     """
 
     specs: Mapping[str, TensorSpec]
     untyped: frozenset[str] = frozenset()
     kinds: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     containers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    axes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def flatten(tree: Any, separator: str = ".") -> Iterator[tuple[str, Any]]:
@@ -65,6 +76,53 @@ def template_of_tree(tree: Any, separator: str = ".") -> Template:
         if _is_shape(leaf):
             untyped.add(path)
     return Template(specs, frozenset(untyped))
+
+
+def template_of_records(records: Sequence[Mapping[str, Any]]) -> Template:
+    """Make a template of a list of leaves, such as a spec file holds.
+
+    >>> spec = template_of_records([{"path": "fc/kernel", "shape": [2, 3], "dtype": "float32"}])
+    >>> spec.specs
+    {'fc/kernel': float32[2,3]}
+
+    Raises:
+        UsageError: A record has no path or no shape, or a dtype that is unknown.
+    """
+    specs, axes, untyped = {}, {}, set()
+    for number, record in enumerate(records):
+        path, shape, dtype = record.get("path"), record.get("shape"), record.get("dtype")
+        if not isinstance(path, str) or not _is_shape(shape):
+            raise UsageError(f"like=: leaf {number} has no path or no shape: {dict(record)}")
+        if dtype is not None and dtype not in DTYPES:
+            raise UsageError(f"like=: {path}: dtype {dtype} is not one of: {', '.join(DTYPES)}")
+        specs[path] = TensorSpec(tuple(shape or ()), dtype or "float32")
+        if dtype is None:
+            untyped.add(path)
+        if record.get("axis_names"):
+            axes[path] = tuple(map(str, record["axis_names"]))
+    return Template(specs, frozenset(untyped), axes=axes)
+
+
+def template_of_file(path: str | Path, separator: str = ".") -> Template:
+    """Read a template from a JSON file: a list of leaves (path, shape, dtype), or a tree of shapes.
+
+    Raises:
+        UsageError: The file cannot be read, or is neither.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UsageError(f"like={path}: {error}") from error
+    return template_of_records(found) if is_records(found) else template_of_tree(found, separator)
+
+
+def is_records(value: Any) -> bool:
+    """Tell whether a value is a list of leaves, each with its path."""
+    return (
+        isinstance(value, list | tuple)
+        and len(value) > 0
+        and all(isinstance(record, Mapping) and "path" in record and "shape" in record for record in value)
+    )
 
 
 def _is_shape(value: Any) -> bool:

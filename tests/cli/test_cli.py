@@ -160,3 +160,29 @@ def test_wrong_usage_exits_2_and_says_what_is_wrong(arguments, message, tmp_path
     assert message in shown.stderr
     assert "Traceback" not in shown.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_like_takes_a_factory_of_the_target_model(tmp_path):
+    factory = tmp_path / "factory.py"
+    factory.write_text(
+        f"import sys\nsys.path.insert(0, {str(DIGITS)!r})\n"
+        "from flax import nnx\nfrom port import Net\n"
+        "def make():\n    return Net(rngs=nnx.Rngs(0))\n"
+        "def small():\n    return Net(hidden=40, rngs=nnx.Rngs(0))\n"
+    )
+    arguments = ("plan", WEIGHTS, "--to", "nnx", "--layers", LAYERS)
+    shown = run(*arguments, "--like", f"{factory}:make")
+    assert shown.returncode == 0, shown.stderr
+    assert "16 leaves filled" in shown.stdout
+    shown = run(*arguments, "--like", f"{factory}:small")
+    assert shown.returncode == 1
+    assert "fc1.kernel" in shown.stdout
+    shown = run(*arguments, "--like", f"{factory}:nothing")
+    assert shown.returncode == 2
+    assert "it has Net, make, small" in shown.stderr
+
+
+def test_explain_prints_what_is_known():
+    shown = run("plan", WEIGHTS, "--to", "nnx", "--layers", LAYERS, "--explain", "fc1.weight")
+    assert shown.returncode == 0
+    assert "believed: weight of fc1, linear (static)" in shown.stdout

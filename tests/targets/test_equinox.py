@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from ml_switcheroo.errors import PlanError, UsageError
+import ml_switcheroo as ms
+from ml_switcheroo.errors import LoadError, PlanError, UsageError
 from ml_switcheroo.targets import TARGETS, owner_of, template_of
 from targets.moved import LAYERS, Net, assert_close, image, input_for, moved, output_of, plan_for, randomised
 
@@ -170,6 +171,21 @@ def test_a_model_of_shapes_alone_is_filled():
 def test_a_leaf_of_another_shape_is_named():
     with pytest.raises(PlanError, match='axis "in" is 3, expected 5'):
         moved(torch.nn.Linear(3, 2), eqx.nn.Linear(5, 2, key=KEY), "equinox")
+
+
+def test_load_into_returns_the_new_model_and_says_what_it_did_not_get():
+    module, model = randomised(Net()), Port()
+    x = image(5, 3)
+    assert_close(run(ms.load_into(model, module.state_dict(), layers=module), x)[0], output_of(module, x))
+    assert model.scale.tolist() == [1.0, 1.0]
+    state = module.state_dict()
+    del state["scale"]
+    with pytest.raises(LoadError, match="Port was not changed"):
+        ms.load_into(model, state, layers=module)
+    with pytest.warns(UserWarning, match=r"loaded in part\n  missing     scale float32\[2\]: no source"):
+        new = ms.load_into(model, state, layers=module, strict=False)
+    assert new.scale.tolist() == [1.0, 1.0]
+    assert new.blocks[0].bias.tolist() == module.blocks[0].bias.tolist()
 
 
 def test_it_owns_equinox_modules_and_their_pairs_only():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+import ml_switcheroo as ms
 from ml_switcheroo.errors import PlanError, UsageError
 from ml_switcheroo.targets import TARGETS, owner_of
 from targets.moved import (
@@ -166,6 +167,16 @@ def test_it_owns_what_only_haiku_can_have_made():
     assert owner_of({"Dense_0": {"kernel": w}}) is not haiku
     assert owner_of({"linear": {"w": 3}}) is not haiku
     assert owner_of({"a": {"linear": {"w": w}}}) is not haiku
+
+
+def test_what_is_not_recognised_is_loaded_where_the_target_is_named():
+    params = {"norm": {"scale": jnp.ones(3)}}
+    state = {"norm.weight": np.float32([1, 2, 3])}
+    with pytest.raises(UsageError, match="a dict is no model of a known target"):
+        ms.load_into(params, state, layers={"norm": "LayerNorm"})
+    new = ms.load_into(params, state, to="haiku", layers={"norm": "LayerNorm"})
+    assert new["norm"]["scale"].tolist() == [1.0, 2.0, 3.0]
+    assert params["norm"]["scale"].tolist() == [1.0, 1.0, 1.0]
 
 
 def test_a_path_in_both_trees_is_an_error():

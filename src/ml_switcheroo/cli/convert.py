@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ml_switcheroo.cli.like import read_like
 from ml_switcheroo.cli.options import FILE, as_json, planning, show_json
 
 __all__ = ["convert"]
@@ -17,6 +18,7 @@ __all__ = ["convert"]
 @click.argument("out", type=FILE)
 @planning
 @click.option("--plan", "plan_file", type=FILE, metavar="FILE", help="Carry out a saved plan.")
+@click.option("--allow-missing", is_flag=True, help="Write although leaves of --like are not filled.")
 @click.option("--allow-unexpected", is_flag=True, help="Write although tensors are left over.")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if OUT is not what would be written.")
 @as_json
@@ -25,11 +27,13 @@ def convert(
     out: Path,
     to: str,
     layers: str | None,
+    like: str | None,
     rules: Path | None,
     select: str | None,
     dtype: str | None,
     plan_file: Path | None,
     *,
+    allow_missing: bool,
     allow_unexpected: bool,
     check: bool,
     as_json: bool,
@@ -42,10 +46,12 @@ def convert(
     arguments: dict[str, Any] = {
         "to": to,
         "layers": layers,
+        "like": read_like(like),
         "rules": rules or (),
         "dtype": dtype,
         "select": select,
         "plan": Plan.load(plan_file) if plan_file else None,
+        "allow_missing": allow_missing,
         "allow_unexpected": allow_unexpected,
     }
     if check:

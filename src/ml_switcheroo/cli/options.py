@@ -34,6 +34,11 @@ def planning(command: F) -> F:
             metavar="FILE:CLASS",
             help="The PyTorch model's source, read and never executed: model.py:Net.",
         ),
+        click.option(
+            "--like",
+            metavar="SPEC",
+            help="The target's tree: port.py:make_model (called without arguments) or a spec file (JSON).",
+        ),
         target,
     ):
         command = option(command)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ml_switcheroo.cli.like import read_like
 from ml_switcheroo.cli.options import FILE, as_json, planning, show_json
 
 __all__ = ["plan"]
@@ -15,15 +17,18 @@ __all__ = ["plan"]
 @click.argument("checkpoint", type=FILE)
 @planning
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the plan as JSON.")
+@click.option("--explain", metavar="NAME", help="Print everything that is known about one tensor.")
 @as_json
 def plan(
     checkpoint: Path,
     to: str,
     layers: str | None,
+    like: str | None,
     rules: Path | None,
     select: str | None,
     dtype: str | None,
     output: Path | None,
+    explain: str | None,
     *,
     as_json: bool,
 ) -> None:
@@ -34,11 +39,22 @@ def plan(
     itself. Exit code 1 if anything is missing or ambiguous; the rule to write is printed.
     """
     from ml_switcheroo.errors import PlanError
+    from ml_switcheroo.explain import explain_tensor
     from ml_switcheroo.formats import open_checkpoint
     from ml_switcheroo.planner import make_plan
 
+    options: dict[str, Any] = {
+        "to": to,
+        "layers": layers,
+        "like": read_like(like),
+        "rules": rules or (),
+        "dtype": dtype,
+    }
     with open_checkpoint(checkpoint, select=select) as opened:
-        made = make_plan(opened, to=to, layers=layers, rules=rules or (), dtype=dtype)
+        if explain is not None:
+            click.echo(explain_tensor(explain, opened, **options))
+            return
+        made = make_plan(opened, **options)
     if output is not None:
         made.save(output)
     if as_json:

@@ -1,13 +1,17 @@
-"""The API table: which calls are rewritten, and which hook does it."""
+"""The API table: which calls are rewritten, for which targets, and which hook does it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["FLAT_TARGETS", "OPERATIONS", "Operation", "find_operation"]
+__all__ = ["COPIES", "FLAT_TARGETS", "IMMUTABLE_TARGETS", "OPERATIONS", "Copy", "Operation", "find_operation"]
 
 FLAT_TARGETS = frozenset({"jax", "numpy"})
 """Targets without live models: a state dict becomes a dictionary of arrays."""
+
+IMMUTABLE_TARGETS = frozenset({"equinox", "linen", "haiku"})
+"""Targets whose models never change: loading makes a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,28 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("load_state_dict", "torch.nn.Module", "flat", requires_plugin="checkpoint_mapper"),
     Operation("load_state_dict", "torch.nn.Module", "live", requires_plugin="checkpoint_loader"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """How a target copies the weights of one live model into another of the same shape.
+
+    Attributes:
+        code: The expression; ``{to}`` and ``{of}`` are the two models.
+        imports: An import that it needs.
+    """
+
+    code: str
+    imports: str = ""
+
+
+COPIES: Mapping[str, Copy] = {
+    "nnx": Copy("nnx.update({to}, nnx.state({of}))", "from flax import nnx"),
+    "keras": Copy("{to}.set_weights({of}.get_weights())"),
+    "mlx": Copy("{to}.update({of}.parameters())"),
+    # What never changes is shared.
+    **dict.fromkeys(sorted(IMMUTABLE_TARGETS), Copy("{to} = {of}")),
+}
 
 
 def find_operation(method: str, target: str) -> Operation | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from functools import cache
 
 from ml_switcheroo.core.text import Edit, Text
 
@@ -24,7 +25,7 @@ def place_preamble(text: Text, imports: Sequence[str], blocks: Sequence[str], be
     """
     there = defined_names(text.tree)
     new = [line for line in imports if not _names(line) <= there]
-    new += [f"\n\n{block.strip()}\n" for block in blocks if not _names(block) <= there]
+    new += [f"\n\n{block.strip()}\n" for block in blocks if not _is_there(block, there, text)]
     if not new:
         return None
     at = _place(text, before)
@@ -45,10 +46,16 @@ def defined_names(tree: ast.Module) -> set[str]:
     return names
 
 
-def _names(code: str) -> set[str]:
+def _is_there(block: str, there: set[str], text: Text) -> bool:
+    names = _names(block)
+    return names <= there if names else block.strip().replace("\n", text.newline) in text.code
+
+
+@cache
+def _names(code: str) -> frozenset[str]:
     tree = ast.parse(code)
     classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
-    return classes or defined_names(tree)
+    return frozenset(classes or defined_names(tree))
 
 
 def _place(text: Text, before: int) -> int:

@@ -1,63 +1,284 @@
-"""Tell what an object is from the assignments in its file: a module, or what no weights go into."""
+"""Tell what an expression is: a module, an optimizer, a function's file ..., read from the code around it."""
 
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from ml_switcheroo.core.sites import Site
+from ml_switcheroo.core.index import File, Index
+from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS, kind_of_class
 
-__all__ = ["OTHERS", "receiver_kind", "why_left"]
+__all__ = ["Place", "Receivers"]
 
-# What else of PyTorch has a load_state_dict, by the words of the names people give such objects.
-OTHERS = {
-    "optimizer": ("optim", "optimizer", "optimizers", "optimiser", "opt", "adam", "adamw", "sgd"),
-    "scheduler": ("sched", "scheduler", "schedulers", "lr_scheduler"),
-    "scaler": ("scaler", "gradscaler", "loss_scaler", "amp", "grad_scaler"),
-    "sampler": ("sampler",),
-    "loader": ("loader", "dataloader", "dataset"),
-}
-_OWNERS = {
-    "optimizer": re.compile(r"\boptim\.|[Oo]ptimi[sz]er|\bAdamW?\b|\bSGD\b"),
-    "scheduler": re.compile(r"lr_scheduler|[Ss]chedule"),
-    "scaler": re.compile(r"[Ss]caler\b|\bamp\b"),
-    "sampler": re.compile(r"[Ss]ampler"),
-    "loader": re.compile(r"[Ll]oader|[Dd]ataset"),
-}
+Definition = TypeVar("Definition", bound=ast.stmt)
+
+_DEPTH = 8
+_DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-def receiver_kind(receiver: ast.expr, tree: ast.Module) -> str:
-    """Return a key of :data:`OTHERS` for what is known or called to be one, else an empty string."""
-    text = ast.unparse(receiver)
-    for value in _assigned(text, tree):
-        called = ast.unparse(value.func) if isinstance(value, ast.Call) else ""
-        for kind, pattern in _OWNERS.items():
-            if pattern.search(called):
-                return kind
-    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text.rpartition(".")[2]).lower())
-    return next((kind for kind, names in OTHERS.items() if set(words) & set(names)), "")
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an expression stands: its file, and the definitions around it, outermost first."""
+
+    file: File
+    scopes: tuple[ast.AST, ...] = ()
+
+    @property
+    def owner(self) -> ast.ClassDef | None:
+        """The class whose method it stands in, if any."""
+        return next((node for node in reversed(self.scopes) if isinstance(node, ast.ClassDef)), None)
 
 
-def _assigned(name: str, tree: ast.Module) -> Iterator[ast.expr]:
-    for node in ast.walk(tree):
-        targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
-        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
-            yield from (node.value for target in targets if target and ast.unparse(target) == name)
+class Receivers:
+    """Find the kinds of expressions.
+
+    A kind is ``module``, ``overriding`` (a module with a ``load_state_dict`` of its own), ``object`` (a class
+    of the repository that is no module), ``file`` (an imported module), ``class``, ``super``, ``sharded``,
+    ``optimizer`` and the other words of ``known``. An unknown expression has none.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._bound: dict[ast.AST, dict[str, list[ast.expr]]] = {}
+
+    def _assigned(self, scope: ast.AST, name: str) -> Sequence[ast.expr]:
+        if scope not in self._bound:
+            self._bound[scope] = _bindings(scope)
+        return self._bound[scope].get(name, ())
+
+    def kinds(self, node: ast.expr, place: Place, depth: int = 0) -> set[str]:
+        """Return every kind that the expression can be, as far as the code shows it."""
+        if depth > _DEPTH:
+            return set()
+        match node:
+            case ast.Name(id=name):
+                return self._of_name(name, place, depth)
+            case ast.Attribute():
+                return self._of_attribute(node, place, depth)
+            case ast.Call():
+                return self._of_call(node, place, depth)
+            case ast.IfExp(body=one, orelse=other):
+                return self.kinds(one, place, depth + 1) | self.kinds(other, place, depth + 1)
+            case ast.BoolOp(values=values):
+                return set().union(*(self.kinds(value, place, depth + 1) for value in values))
+            case ast.NamedExpr(value=value) | ast.Await(value=value) | ast.Starred(value=value):
+                return self.kinds(value, place, depth + 1)
+        return set()
+
+    # ---- names ---------------------------------------------------------------------------------
+
+    def _of_name(self, name: str, place: Place, depth: int) -> set[str]:
+        if name == "self" and place.owner is not None:
+            return self.of_class(place.owner, place.file, depth + 1)
+        for i in range(len(place.scopes) - 1, -1, -1):
+            scope, around = place.scopes[i], Place(place.file, place.scopes[: i + 1])
+            if isinstance(scope, _FUNCTIONS):
+                annotation = _annotation(scope, name)
+                found = self._of_annotation(annotation, around, depth) if annotation else set()
+                found |= self._of_values(self._assigned(scope, name), around, depth)
+                if found or name in _parameters(scope):
+                    return found
+        found = self._of_values(self._assigned(place.file.tree, name), Place(place.file), depth)
+        return found or self._of_import(name, place, depth)
+
+    def _of_values(self, values: Iterable[ast.expr], place: Place, depth: int) -> set[str]:
+        return set().union(*(self.kinds(value, place, depth + 1) for value in values))
+
+    def _of_annotation(self, node: ast.expr, place: Place, depth: int) -> set[str]:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            try:
+                node = ast.parse(node.value, mode="eval").body
+            except SyntaxError:
+                return set()
+        names = [part for part in ast.walk(node) if isinstance(part, ast.Name | ast.Attribute)]
+        return set().union(*(self._instances(part, place, depth + 1) for part in names))
+
+    def _of_import(self, name: str, place: Place, depth: int) -> set[str]:
+        if name in place.file.definitions:
+            return {"class"} if isinstance(place.file.definitions[name], ast.ClassDef) else set()
+        if name not in place.file.imports:
+            return set()
+        level, dotted = place.file.imports[name]
+        file, rest = self._index.find(place.file, level, dotted)
+        if file is None:
+            # Nobody imports a model from a library; what is in no capitals is a module of it.
+            return {"class" if name[:1].isupper() else "file"}
+        if not rest:
+            return {"file"}
+        return self._of_name(rest, Place(file), depth + 1) if "." not in rest else set()
+
+    # ---- attributes ----------------------------------------------------------------------------
+
+    def _of_attribute(self, node: ast.Attribute, place: Place, depth: int) -> set[str]:
+        if node.attr == "module":
+            return self.kinds(node.value, place, depth + 1)
+        if kind_of_class(self.dotted(node, place)) == "module":
+            return {"class"}
+        owner = self._class_of(node.value, place, depth)
+        if owner is None:
+            base = self.kinds(node.value, place, depth + 1)
+            return (
+                {"file"}
+                if base == {"file"} and "." in self.dotted(node, place) and _is_lower(node)
+                else set()
+            )
+        owner_class, file = owner
+        found: set[str] = set()
+        for method in owner_class.body:
+            if isinstance(method, _FUNCTIONS):
+                values = self._assigned(method, f"self.{node.attr}")
+                found |= self._of_values(values, Place(file, (owner_class, method)), depth)
+        return found
+
+    def _class_of(self, node: ast.expr, place: Place, depth: int) -> tuple[ast.ClassDef, File] | None:
+        """Return the class of the repository that an expression is an instance of."""
+        if isinstance(node, ast.Name) and node.id == "self" and place.owner is not None:
+            return place.owner, place.file
+        if isinstance(node, ast.Name) and depth < _DEPTH:
+            scope = next((s for s in reversed(place.scopes) if isinstance(s, _FUNCTIONS)), place.file.tree)
+            for value in self._assigned(scope, node.id):
+                if isinstance(value, ast.Call):
+                    return self._definition(value.func, place, ast.ClassDef)
+        return None
+
+    # ---- calls ---------------------------------------------------------------------------------
+
+    def _of_call(self, node: ast.Call, place: Place, depth: int) -> set[str]:
+        dotted = self.dotted(node.func, place)
+        if kind_of_class(dotted) == "sharded":
+            return {"sharded"}
+        if isinstance(node.func, ast.Attribute) and node.func.attr in PASSING_METHODS:
+            return self.kinds(node.func.value, place, depth + 1)
+        if PASSING_CALLS.search(dotted) and node.args:
+            return self.kinds(node.args[0], place, depth + 1) or {"module"} & _wrapper(dotted)
+        if dotted == "super":
+            return {"super"}
+        return self._instances(node.func, place, depth) or self._returned(node.func, place, depth)
+
+    def _instances(self, node: ast.expr, place: Place, depth: int) -> set[str]:
+        """Return what the instances of the class are that an expression names."""
+        found = self._definition(node, place, ast.ClassDef)
+        if found is not None:
+            return self.of_class(*found, depth + 1)
+        kind = kind_of_class(self.dotted(node, place))
+        return {kind} if kind else set()
+
+    def _returned(self, node: ast.expr, place: Place, depth: int) -> set[str]:
+        """Return what the function of the repository returns that an expression names."""
+        found = self._definition(node, place, ast.FunctionDef)
+        if found is None or depth > _DEPTH:
+            return set()
+        function, file = found
+        inside = Place(file, (function,))
+        if function.returns is not None:
+            return self._of_annotation(function.returns, inside, depth + 1)
+        values = (part.value for part in _walk(function) if isinstance(part, ast.Return) and part.value)
+        return self._of_values(values, inside, depth + 1)
+
+    def of_class(self, node: ast.ClassDef, file: File, depth: int = 0) -> set[str]:
+        """Return what the instances of a class of the repository are."""
+        own = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
+        overrides = bool(own & {"load_state_dict", "_load_from_state_dict"})
+        bases: set[str] = set()
+        for base in node.bases if depth <= _DEPTH else ():
+            bases |= self._instances(base, Place(file), depth + 1)
+        if "overriding" in bases or ("module" in bases and overrides):
+            return {"overriding"}
+        return bases or ({"object"} if overrides else set())
+
+    # ---- definitions ---------------------------------------------------------------------------
+
+    def _definition(
+        self, node: ast.expr, place: Place, wanted: type[Definition]
+    ) -> tuple[Definition, File] | None:
+        """Find the class or function that an expression names, here or in an imported file."""
+        name, _, rest = _written(node).partition(".")
+        if not rest and name in place.file.definitions:
+            found = place.file.definitions[name]
+            return (found, place.file) if isinstance(found, wanted) else None
+        if name not in place.file.imports:
+            return None
+        level, dotted = place.file.imports[name]
+        file, inner = self._index.find(place.file, level, ".".join(part for part in (dotted, rest) if part))
+        for _ in range(_DEPTH):
+            if file is None:
+                return None
+            if inner in file.definitions:
+                found = file.definitions[inner]
+                return (found, file) if isinstance(found, wanted) else None
+            if inner not in file.imports:
+                return None
+            file, inner = self._index.find(file, *file.imports[inner])
+        return None
+
+    def dotted(self, node: ast.expr, place: Place) -> str:
+        """Write a name or an attribute with what its first word was imported as."""
+        first, dot, rest = _written(node).partition(".")
+        return place.file.imports.get(first, (0, first))[1] + dot + rest
 
 
-_ARTICLE = {"optimizer": "an"}
+def _written(node: ast.expr) -> str:
+    return ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
 
 
-def why_left(site: Site, kind: str) -> str:
-    """Return why a call must stay as it is; empty where it can be rewritten."""
-    receiver = ast.unparse(site.receiver)
-    if kind:
-        return f"{receiver} looks like {_ARTICLE.get(kind, 'a')} {kind}, which holds no weights"
-    if receiver.startswith("super("):
-        return "the call belongs to a load_state_dict of its own class"
-    if receiver == "self":
-        return "the class of self may be no model"
-    if receiver.endswith("nn.Module") or receiver == "Module":
-        return "the method is called on the class, not on a model"
-    return ""
+def _is_lower(node: ast.Attribute) -> bool:
+    return node.attr.islower()
+
+
+def _wrapper(dotted: str) -> set[str]:
+    return (
+        {"module"}
+        if dotted.rpartition(".")[2] in ("DataParallel", "DistributedDataParallel", "DDP")
+        else set()
+    )
+
+
+def _walk(scope: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a scope without those of the definitions inside."""
+    for child in ast.iter_child_nodes(scope):
+        yield child
+        if not isinstance(child, _DEFINITIONS):
+            yield from _walk(child)
+
+
+def _bindings(scope: ast.AST) -> dict[str, list[ast.expr]]:
+    """Return every expression that a name, or an attribute such as ``self.net``, is set to in a scope."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in _walk(scope):
+        targets: Sequence[ast.expr] = ()
+        if isinstance(node, ast.Assign):
+            targets = node.targets
+        elif isinstance(node, ast.AnnAssign | ast.NamedExpr):
+            targets = [node.target]
+        value = getattr(node, "value", None)
+        for target in targets if isinstance(value, ast.expr) else ():
+            pairs: list[tuple[ast.expr, Any]] = [(target, value)]
+            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                pairs = list(zip(target.elts, value.elts, strict=False))
+            for one, item in pairs:
+                found.setdefault(_written(one), []).append(item)
+    return found
+
+
+def _parameters(scope: ast.AST) -> set[str]:
+    if not isinstance(scope, _FUNCTIONS):
+        return set()
+    arguments = scope.args
+    every = [
+        *arguments.posonlyargs,
+        *arguments.args,
+        *arguments.kwonlyargs,
+        arguments.vararg,
+        arguments.kwarg,
+    ]
+    return {argument.arg for argument in every if argument is not None}
+
+
+def _annotation(scope: ast.AST, name: str) -> ast.expr | None:
+    if not isinstance(scope, _FUNCTIONS):
+        return None
+    arguments = [*scope.args.posonlyargs, *scope.args.args, *scope.args.kwonlyargs]
+    return next((item.annotation for item in arguments if item.arg == name), None)

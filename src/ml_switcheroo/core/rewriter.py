@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import ast
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import libcst as cst
 
 from ml_switcheroo.core.hooks import HookContext, Note, find_hook
-from ml_switcheroo.core.operations import OPERATIONS, find_operation
+from ml_switcheroo.core.index import File, Index
+from ml_switcheroo.core.leftovers import find_leftovers
+from ml_switcheroo.core.operations import COPIES, find_operation
 from ml_switcheroo.core.preamble import place_preamble
-from ml_switcheroo.core.receivers import receiver_kind, why_left
+from ml_switcheroo.core.reading import find_reads
+from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.sites import Site, find_sites
 from ml_switcheroo.core.text import Edit, Text, apply_edits, changes_only
+from ml_switcheroo.core.verdicts import Verdict, copied_from, judge
 from ml_switcheroo.errors import RewriteError
+from ml_switcheroo.targets import find_target
 
-__all__ = ["Rewrite", "rewrite"]
+__all__ = ["MENTIONS", "Rewrite", "rewrite"]
 
-_METHODS = frozenset(row.method for row in OPERATIONS)
+_CLOSED = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.Constant, ast.JoinedStr)
+MENTIONS = ("load_state_dict", "torch.save", "torch.load")
+"""A file without any of these has nothing to rewrite and nothing to note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +41,60 @@ class Rewrite:
     """
 
     code: str
-    edits: tuple[Edit, ...]
-    notes: tuple[Note, ...]
+    edits: tuple[Edit, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
-def rewrite(source: str, to: str = "nnx", *, file: str = "<source>", runtime: str = "inject") -> Rewrite:
+def rewrite(
+    source: str,
+    to: str = "nnx",
+    *,
+    file: str | Path = "<source>",
+    runtime: str = "inject",
+    kinds: Mapping[str, str] | None = None,
+    no_torch: bool = False,
+    index: Index | None = None,
+) -> Rewrite:
     """Rewrite the calls of ``load_state_dict`` in ``source`` for a target.
 
     Args:
         source: The text of a Python file.
         to: The target's name.
-        file: What notes call the file.
+        file: Its path, for the notes, and to find the files that it imports.
         runtime: ``inject`` puts the source of ``KeyMapper`` into the file, ``import`` an import of it.
+        kinds: Kinds of the model's layers, for ``KeyMapper.KINDS``.
+        no_torch: Whether a ``torch.load`` that only feeds a rewritten call becomes ``KeyMapper.read``, which
+            needs ``ml_switcheroo`` and not torch.
+        index: Files that were parsed before.
 
     Raises:
         RewriteError: The source is no Python.
+        UsageError: The target is unknown, or a hook cannot be loaded.
     """
-    if not any(method in source for method in _METHODS):
-        return Rewrite(source, (), ())
+    target = find_target(to).name
+    if not any(word in source for word in MENTIONS):
+        return Rewrite(source)
     try:
         text = Text(source)
-    except SyntaxError as error:
-        raise RewriteError(f"{file}:{error.lineno or 1}", f"this is no Python: {error.msg}") from error
-    shared = HookContext(target=to, file=file, settings={"runtime": runtime})
-    edits: list[Edit] = []
-    for site in find_sites(text.tree):
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise RewriteError(f"{file}:{line}", f"this is no Python: {error}") from error
+    settings = {"runtime": runtime, "kinds": dict(kinds or {})}
+    shared = HookContext(target=target, file=str(file), settings=settings)
+    parsed = File(Path(file), text.tree)
+    receivers = Receivers(index or Index())
+    judged = [
+        (site, judge(site, Place(parsed, site.definitions), receivers, target))
+        for site in find_sites(text.tree)
+    ]
+    taken = [site for site, verdict in judged if verdict.action not in ("leave", "copy")]
+    edits = [_read(text, *read) for read in find_reads(taken)] if no_torch else []
+    for site, verdict in judged:
         ctx = replace(shared, line=site.call.lineno, scope=".".join(site.scope))
-        start, end = text.span(site.call)
-        # Inner calls come first: what was done to them becomes part of this edit.
-        inner = [edit for edit in edits if start <= edit.start and edit.end <= end]
-        edit = _edit(text, site, inner, ctx)
+        edit = _edit(text, site, verdict, edits, ctx)
         if edit:
-            edits = [*(other for other in edits if other not in inner), edit]
+            edits = [*(other for other in edits if not edit.start <= other.start < edit.end), edit]
+    shared.notes.extend(Note(str(file), line, why) for line, why in find_leftovers(parsed))
     return _finish(text, edits, shared)
 
 
@@ -73,36 +105,81 @@ def _finish(text: Text, edits: list[Edit], shared: HookContext) -> Rewrite:
         preamble = place_preamble(text, imports, blocks, min(edits).start)
         edits = sorted([*edits, preamble] if preamble else edits)
     code = apply_edits(text.code, edits)
-    if edits and not changes_only(text.code, code, edits):
+    if edits and not changes_only(text, code, edits):
         shared.notes.append(Note(shared.file, 1, "left as it is: the edits would have changed other code"))
         code, edits = text.code, []
     return Rewrite(code, tuple(edits), tuple(sorted(set(shared.notes))))
 
 
-def _edit(text: Text, site: Site, inner: list[Edit], ctx: HookContext) -> Edit | None:
+def _edit(text: Text, site: Site, verdict: Verdict, done: list[Edit], ctx: HookContext) -> Edit | None:
     """Return the edit of one call; a call that is left gets a note instead."""
-    kind = receiver_kind(site.receiver, text.tree)
-    reason = why_left(site, kind)
-    if reason:
-        ctx.note(f"left as it is: {reason}")
-        return None
+    start, end = text.span(site.call)
+    before = text.code[start:end]
+    if verdict.action == "leave":
+        return _left(verdict.why, ctx)
+    if not _is_text_of(before, site.call):
+        return _left("the place of this call in the text cannot be told", ctx)
+    if verdict.why:
+        ctx.note(verdict.why)
+    # Inner calls come first: what was done to them becomes part of this edit.
+    inner = [
+        replace(e, start=e.start - start, end=e.end - start)
+        for e in done
+        if start <= e.start and e.end <= end
+    ]
+    if verdict.action == "copy":
+        return _copy(text, site, inner, ctx)
+    after = _call_hook(apply_edits(before, inner), site, verdict, ctx)
+    if after is None:
+        return _left("the call does not show what is loaded", ctx)
+    if verdict.action == "rebind":
+        return text.edit(start, end, f"{_segment(text, site.receiver)} = {after}")
+    if verdict.action == "mend":
+        return text.edit(*text.span(site.statement), after)
+    return text.edit(start, end, after)
+
+
+def _read(text: Text, node: ast.expr, path: ast.expr, part: str) -> Edit:
+    arguments = _segment(text, path) + (f", {json.dumps(part)}" if part else "")
+    return text.edit(*text.span(node), f"KeyMapper.read({arguments})")
+
+
+def _left(why: str, ctx: HookContext) -> Edit | None:
+    ctx.note(f"left as it is: {why}")
+    return None
+
+
+def _call_hook(code: str, site: Site, verdict: Verdict, ctx: HookContext) -> str | None:
+    """Return what the hook of the API table makes of a call; None where it leaves it."""
     operation = find_operation(site.method, ctx.target)
     if operation is None:
         return None
-    start, end = text.span(site.call)
-    before = text.code[start:end]
-    if not _is_text_of(before, site.call):
-        ctx.note("left as it is: the place of this call in the text cannot be told")
-        return None
-    moved = [replace(edit, start=edit.start - start, end=edit.end - start) for edit in inner]
-    call = _parse_call(apply_edits(before, moved))
-    after = find_hook(operation.requires_plugin)(call, replace(ctx, receiver=kind))
+    # Parentheses, because the call may run over several lines inside others of the file.
+    call = cst.parse_expression("(" + code.replace("\r\n", "\n") + ")")
+    assert isinstance(call, cst.Call)
+    call = call.with_changes(lpar=[], rpar=[])
+    after = find_hook(operation.requires_plugin)(call, replace(ctx, receiver=verdict.receiver))
     if after is call:
-        ctx.note("left as it is: the call does not show what is loaded")
         return None
-    line_end = "\r\n" if "\r\n" in before else "\n"
-    code = cst.Module([]).code_for_node(after).replace("\n", line_end)
-    return text.edit(start, end, code)
+    return cst.Module([]).code_for_node(after).replace("\n", "\r\n" if "\r\n" in code else "\n")
+
+
+def _copy(text: Text, site: Site, inner: list[Edit], ctx: HookContext) -> Edit | None:
+    """Return the target's own copy from one live model into another."""
+    if inner:
+        return _left("a copy in memory with another call inside", ctx)
+    idiom = COPIES[ctx.target]
+    if idiom.imports:
+        ctx.inject_import(idiom.imports)
+    models = {"to": _segment(text, site.receiver), "of": _segment(text, copied_from(site.call))}
+    return text.edit(*text.span(site.call), idiom.code.format_map(models))
+
+
+def _segment(text: Text, node: ast.expr) -> str:
+    start, end = text.span(node)
+    code = text.code[start:end]
+    # A conditional in parentheses has a span without them.
+    return code if isinstance(node, _CLOSED) else f"({code})"
 
 
 def _is_text_of(code: str, call: ast.Call) -> bool:
@@ -111,10 +188,3 @@ def _is_text_of(code: str, call: ast.Call) -> bool:
         return ast.dump(ast.parse(f"({code})", mode="eval").body) == ast.dump(call)
     except SyntaxError:
         return False
-
-
-def _parse_call(code: str) -> cst.Call:
-    # Parentheses, because the call may run over several lines inside others of the file.
-    node = cst.parse_expression("(" + code.replace("\r\n", "\n") + ")")
-    assert isinstance(node, cst.Call)
-    return node.with_changes(lpar=[], rpar=[])

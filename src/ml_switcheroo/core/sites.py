@@ -10,6 +10,7 @@ from ml_switcheroo.core.operations import OPERATIONS
 
 __all__ = ["Site", "find_sites"]
 
+_DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _METHODS = frozenset(row.method for row in OPERATIONS)
 
 
@@ -30,6 +31,21 @@ class Site:
     parents: tuple[ast.AST, ...]
 
     @property
+    def definitions(self) -> tuple[ast.AST, ...]:
+        """The classes and functions around the call, outermost first."""
+        return tuple(node for node in self.parents if isinstance(node, _DEFINITIONS))
+
+    @property
+    def statement(self) -> ast.stmt:
+        """The statement that the call stands in."""
+        return next(node for node in reversed(self.parents) if isinstance(node, ast.stmt))
+
+    @property
+    def is_statement(self) -> bool:
+        """Whether the call is a statement by itself, its result unused."""
+        return isinstance(self.parents[-1], ast.Expr)
+
+    @property
     def method(self) -> str:
         """The name of the method."""
         assert isinstance(self.call.func, ast.Attribute)
@@ -44,7 +60,7 @@ def find_sites(tree: ast.Module) -> list[Site]:
 def _walk(node: ast.AST, scope: tuple[str, ...], parents: tuple[ast.AST, ...]) -> Iterator[Site]:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS:
         yield Site(node, node.func.value, scope, parents)
-    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+    if isinstance(node, _DEFINITIONS) and not isinstance(node, ast.Lambda):
         scope = (*scope, node.name)
     for child in ast.iter_child_nodes(node):
         yield from _walk(child, scope, (*parents, node))

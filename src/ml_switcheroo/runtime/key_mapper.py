@@ -13,7 +13,7 @@ from ml_switcheroo.runtime.kinds import KeyKinds
 class KeyMapper(KeyKinds):
     """Carry PyTorch weights over to Flax-style trees.
 
-    Tables of kinds (``kinds=``, and ``KINDS`` for the model of this file) are written as in ``KeyKinds``.
+    ``kinds=``, and ``KINDS`` for the model of this file, are tables as ``KeyKinds`` describes them.
     """
 
     class Report(tuple):
@@ -39,8 +39,8 @@ class KeyMapper(KeyKinds):
         """
         path, _, slot = name.rpartition(".")
         word = cls.parse_kind(kind or cls._kind_by_name(path) or "linear")[0]
-        slot = cls.TABLE[word][0] if slot == "weight" else cls.SLOTS.get(slot, slot)
-        return cls._join([*path.split("."), slot] if path else [slot])
+        leaf = cls._leaf(word, slot)
+        return cls._join([*path.split("."), leaf] if path else [leaf])
 
     @classmethod
     def map_value(cls, key: str, value: object, kind: str = "") -> np.ndarray:
@@ -59,13 +59,13 @@ class KeyMapper(KeyKinds):
             by_name = cls._kind_by_name(path) if array.ndim == 2 else ""
             kind = by_name or {2: "linear", 3: "conv", 4: "conv", 5: "conv"}.get(array.ndim, "parameter")
         word, channels = cls.parse_kind(kind or "parameter")
-        if channels and (weight or word != "linear"):
+        if channels and cls.CHANNELS_LAST and (weight or word != "linear"):
             # (c h w) -> (h w c) on the last axis: a linear's ``in``, a norm's ``channel``.
             split = array.reshape(*array.shape[:-1], channels, -1)
             array = split.swapaxes(-1, -2).reshape(array.shape)
         if not weight or not cls.TABLE[word][2]:
             return array
-        if word == "conv_transpose":  # PyTorch's is the kernel of the gradient
+        if "mirrored" in cls.TABLE[word][2]:  # PyTorch's is the kernel of the gradient
             array = np.flip(array, tuple(range(2, array.ndim)))
         return np.array(array.transpose(cls._axes(word, array.ndim)), order="C")
 
@@ -106,21 +106,23 @@ class KeyMapper(KeyKinds):
             RuntimeError: A shape differs; or (``strict``) a name is missing or unexpected, or the kind of
                 a layer is open. Everything is listed, and nothing was written.
         """
-        if not any(base.__module__.startswith("flax.nnx") for base in type(model).__mro__):
-            own = getattr(model, "load_state_dict", None)
-            if own is None:
-                raise TypeError(f"cannot load into {type(model).__qualname__}: it is no model of Flax NNX")
-            answer: tuple = own(state_dict) if strict is True else own(state_dict, strict=strict)
-            return answer
-        import jax
-
-        leaves, layers = cls._nnx_leaves(model)
+        if not cls._owns(model):
+            return cls._load_itself(model, state_dict, strict)
+        leaves, layers = cls._leaves(model)
         moves, absent, surplus = cls._line_up(type(model).__name__, leaves, layers, state_dict, strict, kinds)
-        for key, (name, kind) in moves.items():
-            old = leaves[key][-1].get_value()
-            array = cls.map_value(name, state_dict[name], kind)
-            leaves[key][-1].set_value(jax.device_put(array.astype(old.dtype), old.sharding))
-        return cls.Report((absent, surplus))
+        made = cls._write(model, leaves, moves, state_dict)
+        return cls.Report((absent, surplus)) if made is None else made
+
+    @staticmethod
+    def read(path: str, part: str | None = None) -> dict:
+        """Return the state dict in a checkpoint file as arrays; no torch is needed, and no code of it runs.
+
+        This needs ml_switcheroo installed. ``part`` is the key of the state dict in a file of several.
+        """
+        from ml_switcheroo import open_checkpoint
+
+        with open_checkpoint(path, select=part) as checkpoint:
+            return {name: np.array(tensor.read()) for name, tensor in checkpoint.items()}
 
     # ---- small steps ---------------------------------------------------------------------------
 
@@ -148,12 +150,20 @@ class KeyMapper(KeyKinds):
                 joined.append(part)
         return ".".join(joined)
 
-    @staticmethod
-    def _axes(word: str, rank: int) -> tuple:
+    @classmethod
+    def _leaf(cls, word: str, slot: str) -> str:
+        """Return what a slot of PyTorch's is called, in a layer of this kind."""
+        return cls.TABLE[word][0] if slot == "weight" else cls.SLOTS.get(slot, slot)
+
+    @classmethod
+    def _axes(cls, word: str, rank: int) -> tuple:
         """Return the axes that ``np.transpose`` takes for a weight of this kind."""
-        space = tuple(range(2, rank))
-        moved = {"linear": (1, 0), "conv": (*space, 1, 0), "conv_transpose": (*space, 0, 1)}
-        return moved.get(word, tuple(range(rank)))
+        before, _, after = cls.TABLE[word][2].partition(",")[0].partition(" -> ")
+        axes = before.split()
+        space = [str(axis) for axis in range(rank - len(axes) + 1)]
+        old = [one for axis in axes for one in (space if axis == "*space" else [axis])]
+        new = [one for axis in after.split() for one in (space if axis == "*space" else [axis])]
+        return tuple(old.index(axis) for axis in new) if after else tuple(range(rank))
 
     @staticmethod
     def _shapes(state_dict: dict) -> dict:
@@ -187,35 +197,64 @@ class KeyMapper(KeyKinds):
 
     # ---- into a live model ---------------------------------------------------------------------
 
+    @staticmethod
+    def _owns(model: object) -> bool:
+        return any(base.__module__.startswith("flax.nnx") for base in type(model).__mro__)
+
+    @staticmethod
+    def _load_itself(model: object, state_dict: dict, strict: bool) -> tuple:
+        own = getattr(model, "load_state_dict", None)
+        if own is None:
+            raise TypeError(f"cannot load into {type(model).__qualname__}: it is no model of this target")
+        answer: tuple = own(state_dict) if strict is True else own(state_dict, strict=strict)
+        return answer
+
     @classmethod
-    def _nnx_leaves(cls, model: object) -> tuple:
-        """Return ``{Flax-style name: (torch name, shape, variable)}`` and ``{module: readings}``."""
+    def _leaves(cls, model: object) -> tuple:
+        """Return ``{mapped name: (torch name, shape, variable)}`` and ``{module: readings}``."""
         from flax import nnx
 
         kinds = {nnx.Linear: "linear", nnx.Conv: "conv", nnx.ConvTranspose: "conv_transpose"}
         kinds |= {nnx.Embed: "embedding", nnx.BatchNorm: "batch_norm", nnx.LayerNorm: "layer_norm"}
         kinds |= {nnx.GroupNorm: "group_norm", nnx.RMSNorm: "rms_norm"}
-        back = {"kernel": "weight", "scale": "weight", "embedding": "weight"}
-        back |= {leaf: slot for slot, leaf in cls.SLOTS.items()}
         nodes = list(nnx.iter_graph(model))
         # PyTorch names a Sequential's children after it; Flax puts ``layers`` between.
         bare = {(*path, "layers") for path, node in nodes if isinstance(node, nnx.Sequential)}
         # State of these kinds is none that PyTorch has a tensor for.
         other = (nnx.RngState, nnx.Cache, nnx.Intermediate)
-
-        leaves, layers, variables = {}, {}, []
-        for path, node in nodes:
-            parts = [str(part) for i, part in enumerate(path) if path[: i + 1] not in bare]
-            kind = next((kind for layer, kind in kinds.items() if isinstance(node, layer)), "")
-            if kind:
-                layers[cls._join(parts)] = [(kind, f"the live model's is an nnx.{type(node).__name__}")]
+        named = [
+            ([str(p) for i, p in enumerate(path) if path[: i + 1] not in bare], node) for path, node in nodes
+        ]
+        layers = {
+            cls._join(parts): [(kind, f"the live model's is an nnx.{layer.__name__}")]
+            for parts, node in named
+            for layer, kind in kinds.items()
+            if isinstance(node, layer)
+        }
+        leaves = {}
+        for parts, node in named:
             if isinstance(node, nnx.Variable) and not isinstance(node, other):
-                variables.append((parts, node))
-        for parts, node in variables:
-            slot = back.get(parts[-1], parts[-1]) if cls._join(parts[:-1]) in layers else parts[-1]
-            name = ".".join([*parts[:-1], slot])
-            leaves[cls._join(parts)] = (name, tuple(node.get_value().shape), node)
+                leaves[cls._join(parts)] = (cls._torch_name(parts, layers), node.get_value().shape, node)
         return leaves, layers
+
+    @classmethod
+    def _write(cls, model: object, leaves: dict, moves: dict, state_dict: dict) -> tuple | None:
+        """Put every value into its leaf; return the new model where the old one cannot change."""
+        import jax
+
+        for key, (name, kind) in moves.items():
+            old = leaves[key][-1].get_value()
+            array = cls.map_value(name, state_dict[name], kind).astype(old.dtype)
+            leaves[key][-1].set_value(jax.device_put(array, old.sharding))
+        return None
+
+    @classmethod
+    def _torch_name(cls, parts: list, layers: dict) -> str:
+        """Return PyTorch's name of a leaf: its slot is PyTorch's where the owner's kind is known."""
+        readings = layers.get(cls._join(parts[:-1]), ())
+        word = cls.parse_kind(readings[0][0])[0] if readings else ""
+        slots = [slot for slot in ("weight", *cls.SLOTS) if word and cls._leaf(word, slot) == parts[-1]]
+        return ".".join([*parts[:-1], *(slots or parts[-1:])[:1]])
 
     @classmethod
     def _line_up(
@@ -229,7 +268,8 @@ class KeyMapper(KeyKinds):
 
         def lands(name: str, kind: str) -> tuple:
             rank = len(shapes[name])
-            axes = cls._axes(cls.parse_kind(kind)[0] if name.endswith("weight") else "", rank)
+            word = cls.parse_kind(kind)[0] if name.rpartition(".")[2] == "weight" else "parameter"
+            axes = cls._axes(word, rank)
             return leaves.get(cls.map_name(name, kind), ("", None))[1], tuple(shapes[name][i] for i in axes)
 
         for path, choices in readings.items():

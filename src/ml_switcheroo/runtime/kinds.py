@@ -16,16 +16,18 @@ class KeyKinds:
 
     # By kind: what ``weight`` is called, how many axes it has (0: any), how they are moved. A weight of
     # one axis is a scale, whatever its layer; what stays ``weight`` is no layer of Flax's.
+    NORMS = ("batch_norm", "instance_norm", "layer_norm", "group_norm", "rms_norm", "prelu")
     TABLE = {  # noqa: RUF012
         "linear": ("kernel", (2,), "out in -> in out"),
         "conv": ("kernel", (3, 4, 5), "out in *space -> *space in out"),
-        "conv_transpose": ("kernel", (3, 4, 5), "in out *space -> *space in out, mirrored in space"),
+        "conv_transpose": ("kernel", (3, 4, 5), "in out *space -> *space in out, mirrored"),
+        "linear_in_out": ("kernel", (2,), ""),  # such as the Conv1D of Hugging Face
         "embedding": ("embedding", (2,), ""),
         "bilinear": ("weight", (3,), ""),
-        **dict.fromkeys(("batch_norm", "instance_norm", "layer_norm", "group_norm"), ("scale", (), "")),
-        **dict.fromkeys(("rms_norm", "prelu"), ("scale", (), "")),
+        **dict.fromkeys(NORMS, ("scale", (), "")),
         **dict.fromkeys(("parameter", "buffer"), ("weight", (), "")),
     }
+    CHANNELS_LAST = True  # what a Flatten sees: (h w c) where PyTorch has (c h w)
     SLOTS = {"bias": "bias", "running_mean": "mean", "running_var": "var"}  # noqa: RUF012
     DROPPED = "num_batches_tracked"
 
@@ -63,7 +65,8 @@ class KeyKinds:
         }
         cls._check_table(table, kinds or {}, modules, found)
         cls._settle(found, table)
-        cls._doubt_flattens(shapes, modules, found, table)
+        if cls.CHANNELS_LAST:
+            cls._doubt_flattens(shapes, modules, found, table)
         cls._settle(found, table)
         return found
 
@@ -85,8 +88,7 @@ class KeyKinds:
         if bias is None or not found:
             found += [(kind, "a class of its own may keep such tensors") for kind in ("parameter", "buffer")]
         elif in_out and rank == 2 and weight[0] == weight[1]:
-            # Such as the Conv1D of Hugging Face: others of this state dict seem to be of that kind.
-            found.append(("parameter", "square, and other biases here have the size of axis 1"))
+            found.append(("linear_in_out", "square, and other biases here have the size of axis 1"))
         return found
 
     @classmethod
@@ -94,7 +96,8 @@ class KeyKinds:
         linear = ("linear", f"out {weight[0]}, in {weight[1]}")
         embedding = ("embedding", f"{weight[0]} rows of size {weight[1]}")
         if bias is not None:
-            return [linear] if bias == weight[:1] else []
+            in_out = ("linear_in_out", f"in {weight[0]}, out {weight[1]}")
+            return [linear] if bias == weight[:1] else [in_out] if bias == weight[1:] else []
         return [embedding, linear] if cls._kind_by_name(path) == "embedding" else [linear, embedding]
 
     @staticmethod
@@ -127,7 +130,7 @@ class KeyKinds:
             words = [cls.parse_kind(kind)[0] for kind, _ in found[path]]
             if path in channels:
                 conv, first, norms = path, 0, []
-            elif cls.TABLE[words[0]][0] == "scale":
+            elif words[0] in cls.NORMS:
                 norms.append(path)
             elif "linear" in words:
                 size = slots["weight"][1]
@@ -158,7 +161,7 @@ class KeyKinds:
                 sizes = [weight[0]] if "conv" in words else []
                 sizes += [*bias, weight[1]][:1] if "conv_transpose" in words else []
                 channels[path] = sizes
-            elif "linear" in words or words == {"embedding"}:
+            elif "linear" in words or words in ({"embedding"}, {"linear_in_out"}):
                 sizes = [weight[0 if "linear" in words else 1]]
             for size in sizes:
                 makers.setdefault(size, set()).add(path)
@@ -171,7 +174,7 @@ class KeyKinds:
         for key, kind in table.items():
             word, channels = cls.parse_kind(kind)
             weight = modules.get(key, {}).get("weight", ())
-            if word not in cls.TABLE or (channels and word != "linear" and cls.TABLE[word][0] != "scale"):
+            if word not in cls.TABLE or (channels and word not in ("linear", *cls.NORMS)):
                 problems.append(f"{key}: {kind!r} is none of: {', '.join(cls.TABLE)}, linear(c=64)")
             elif "*" not in key and key in asked and key not in found:
                 problems.append(f"{key}: no such module in the state dict (a path without its slot)")
@@ -194,6 +197,11 @@ class KeyKinds:
             ]
             given = [[(table[path], "given")]] if path in table else hits
             found[path] = next(filter(None, given), readings)
+
+    @classmethod
+    def is_open(cls, readings: list) -> bool:
+        """Tell whether the kinds that are possible would be moved differently."""
+        return len({cls._move(kind) for kind, _ in readings}) > 1
 
     @classmethod
     def _say_open(cls, readings: dict, strict: bool) -> list:

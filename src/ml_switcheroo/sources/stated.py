@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
@@ -26,21 +27,41 @@ def from_rules(rules: Iterable[Rule], names: Iterable[str]) -> Knowledge:
     return Knowledge(findings)
 
 
-def from_table(table: Mapping[str, str]) -> Knowledge:
-    """Turn ``{module path: kind or class of torch.nn}`` into findings.
+def from_table(table: Mapping[str, str | tuple[str, Mapping[str, Any]]]) -> Knowledge:
+    """Turn ``{module path: kind or class, or (class, attributes)}`` into findings.
+
+    A word by itself is a kind or a class of ``torch.nn``. With attributes the class may be any: what is no
+    class of ``torch.nn`` is not taken for a kind, but its name can support one.
+
+    >>> from_table({"fc": ("Linear", {"in_features": 3}), "norm": ("MyRMSNorm", {})}).classes
+    {'norm': 'MyRMSNorm'}
 
     Raises:
-        UsageError: A word is neither; all such are named.
+        UsageError: A word by itself is neither; all such are named.
     """
-    unknown = sorted(f"{path}: {word}" for path, word in table.items() if _kind(word) is None)
+    unknown = sorted(
+        f"{path}: {word}" for path, word in table.items() if isinstance(word, str) and _kind(word) is None
+    )
     if unknown:
         raise UsageError(
             f"layers=: neither a kind nor a class of torch.nn: {', '.join(unknown)};"
             f" kinds: {', '.join(LAYERS)}"
         )
-    return Knowledge(
-        {path: Finding(kind_named(word), "rules", f"layers= says {word}") for path, word in table.items()}
-    )
+    findings: dict[str, Finding] = {}
+    classes: dict[str, str] = {}
+    for path, entry in table.items():
+        word, args = (entry, {}) if isinstance(entry, str) else entry
+        kind = _kind(word)
+        if kind is None:
+            classes[path] = word
+        else:
+            findings[path] = Finding(kind, "rules", f"layers= says {word}", args=_plain(args))
+    return Knowledge(findings, classes=classes)
+
+
+def _plain(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn lists (JSON has no tuples) into tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in args.items()}
 
 
 def kind_named(word: str) -> str:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.errors import UnknownTarget, UsageError
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.targets import equinox, haiku, jax, keras, linen, mlx, nnx, numpy
-from ml_switcheroo.tree import Template, template_of_tree
+from ml_switcheroo.tree import (
+    Template,
+    is_records,
+    template_of_file,
+    template_of_records,
+    template_of_tree,
+)
 
 __all__ = ["TARGETS", "find_target", "owner_of", "template_of"]
 
@@ -32,20 +39,33 @@ def find_target(name: str) -> Target:
     raise UnknownTarget(name, sorted(TARGETS))
 
 
-def owner_of(model: Any) -> Target | None:
-    """Return the target whose live model this is; None where it is nobody's."""
-    return next((t for t in TARGETS.values() if t.live is not None and t.live.owns(model)), None)
+def owner_of(model: Any, target: Target | None = None) -> Target | None:
+    """Return the target whose live model this is; None where it is nobody's.
+
+    Args:
+        model: A live model; a plain tree is recognised where only one target can have made it.
+        target: The target, where the user named it: what it accepts needs not to be recognised.
+    """
+    owner = next((t for t in TARGETS.values() if t.live is not None and t.live.owns(model)), None)
+    if owner is None and target is not None and target.live is not None:
+        accepts = target.live.accepts
+        return target if accepts is not None and accepts(model) else None
+    return owner
 
 
 def template_of(like: Any, target: Target) -> Template | None:
-    """Return the template of a live model or a tree; None for None.
+    """Return the template of a live model, a tree, a list of leaves or a spec file; None for None.
 
     Raises:
         UsageError: It is the live model of another target, or a leaf of it has no shape.
     """
     if like is None or isinstance(like, Template):
         return like
-    owner = owner_of(like)
+    if isinstance(like, str | Path):
+        return template_of_file(like, target.naming.separator)
+    if is_records(like):
+        return template_of_records(like)
+    owner = owner_of(like, target)
     if owner is not None and owner.live is not None:
         if owner is not target:
             raise UsageError(f"like= is a model of {owner.name}, the target is {target.name}")

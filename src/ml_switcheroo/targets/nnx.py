@@ -86,6 +86,13 @@ def _gru(suffix: str, at: str) -> Recipe:
     )
 
 
+# A norm over several axes is one over their product: nnx.LayerNorm has one axis of features.
+_OVER_ALL = (part("weight", "scale", "(*channel)"), part("bias", "bias", "(*channel)"))
+NORMS: Mapping[str, Recipe] = {
+    "layer_norm": (Form(_OVER_ALL), Form((part("weight", "scale"), part("bias", "bias")))),
+    "rms_norm": (Form(_OVER_ALL[:1]), Form((part("weight", "scale"),))),
+}
+
 RECURRENT: Mapping[str, Recipe] = {
     "rnn": _rnn(_LAYERED, _RNN),
     "lstm": _lstm(_LAYERED, _RNN),
@@ -151,7 +158,7 @@ def _read(model: Any) -> Mapping[str, Array]:
 TARGET = Target(
     name="nnx",
     summary="Flax NNX modules",
-    kinds={**KINDS, **RECURRENT},
+    kinds={**KINDS, **RECURRENT, **NORMS},
     naming=Naming(sequential="layers"),
     channels="last",
     aliases=("flax",),

@@ -1,0 +1,104 @@
+"""The files of a repository, found by the names they are imported by; parsed when they are asked for."""
+
+from __future__ import annotations
+
+import ast
+import tokenize
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+__all__ = ["File", "Index"]
+
+
+@dataclass(eq=False)
+class File:
+    """A parsed file and the names of its top level.
+
+    Attributes:
+        path: Where it lies; it need not exist.
+        tree: Its tree.
+    """
+
+    path: Path
+    tree: ast.Module = field(repr=False)
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Every node of the tree."""
+        return list(ast.walk(self.tree))
+
+    @cached_property
+    def imports(self) -> dict[str, tuple[int, str]]:
+        """What each imported name stands for: how many dots came first, and the dotted name."""
+        found: dict[str, tuple[int, str]] = {}
+        for node in self.nodes:
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    name = alias.asname or alias.name.partition(".")[0]
+                    found[name] = (0, alias.name if alias.asname else name)
+            elif isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    dotted = ".".join(part for part in (node.module, alias.name) if part)
+                    found[alias.asname or alias.name] = (node.level, dotted)
+        return found
+
+    @cached_property
+    def definitions(self) -> dict[str, ast.stmt]:
+        """Classes, functions and assignments of the top level, by name; the last one counts."""
+        found: dict[str, ast.stmt] = {}
+        for node in self.tree.body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                found[node.name] = node
+            elif isinstance(node, ast.Assign):
+                found.update({target.id: node for target in node.targets if isinstance(target, ast.Name)})
+        return found
+
+
+class Index:
+    """The files below some folders (and beside the file that is asked about)."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, File | None] = {}
+        self._modules: dict[Path, File | None] = {}
+
+    def read(self, path: Path) -> File | None:
+        """Return the parsed file; None where it is not there or no Python."""
+        if path not in self._files:
+            try:
+                with tokenize.open(path) as stream:
+                    self._files[path] = File(path, ast.parse(stream.read()))
+            except (OSError, SyntaxError, ValueError):
+                self._files[path] = None
+        return self._files[path]
+
+    def find(self, file: File, level: int, dotted: str) -> tuple[File | None, str]:
+        """Find what an import in ``file`` names: the file, and the name in it (empty for the file itself).
+
+        ``(None, "")`` where it is in no file of the repository.
+        """
+        parts = dotted.split(".") if dotted else []
+        folder = file.path.parent
+        if level:
+            for _ in range(level - 1):
+                folder = folder.parent
+            folders = [folder]
+        else:
+            folders = [folder, *folder.parents][:8]
+        for base in folders:
+            for count in (len(parts), len(parts) - 1):
+                found = self._module(base.joinpath(*parts[:count])) if count >= 0 else None
+                if found is not None and (count or level) and found is not file:
+                    return found, ".".join(parts[count:])
+        return None, ""
+
+    def _module(self, path: Path) -> File | None:
+        if path not in self._modules:
+            self._modules[path] = self._look(path)
+        return self._modules[path]
+
+    def _look(self, path: Path) -> File | None:
+        for candidate in (path.with_suffix(".py") if path.name else path, path / "__init__.py"):
+            if candidate.is_file():
+                return self.read(candidate)
+        return None

@@ -1,0 +1,139 @@
+"""Rewrite whole folders: find the files, keep their encoding, write them in one piece."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import tempfile
+import tokenize
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ml_switcheroo.core.hooks import Note
+from ml_switcheroo.core.index import Index
+from ml_switcheroo.core.notebook import rewrite_notebook
+from ml_switcheroo.core.rewriter import MENTIONS, Rewrite, rewrite
+from ml_switcheroo.errors import RewriteError
+
+__all__ = ["Rewritten", "find_files", "rewrite_paths"]
+
+SUFFIXES = (".py", ".pyi", ".ipynb")
+_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """What became of a file on the disk.
+
+    Attributes:
+        path: The file.
+        before: Its text.
+        rewrite: What became of the text.
+        encoding: How the text is stored.
+    """
+
+    path: Path
+    before: str
+    rewrite: Rewrite
+    encoding: str = "utf-8"
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to write."""
+        return self.rewrite.code != self.before
+
+    def diff(self) -> str:
+        """Return the change as a unified diff; empty where there is none."""
+        before, after = (io.StringIO(code).readlines() for code in (self.before, self.rewrite.code))
+        lines = difflib.unified_diff(before, after, f"a/{self.path}", f"b/{self.path}")
+        return "".join(
+            line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+        )
+
+    def write(self) -> None:
+        """Write the new text in one piece: after a crash there is the old file or the new one.
+
+        Raises:
+            RewriteError: The file cannot be written, or is another than when it was read.
+        """
+        try:
+            if self.path.read_bytes() != self.before.encode(self.encoding):
+                raise RewriteError(str(self.path), "the file changed since it was read; nothing was written")
+            _replace(self.path.resolve(), self.rewrite.code.encode(self.encoding))
+        except OSError as error:
+            raise RewriteError(str(self.path), f"cannot be written: {error}") from error
+
+
+def rewrite_paths(paths: Iterable[str | Path], to: str, **settings: Any) -> Iterator[Rewritten]:
+    """Rewrite files and folders; a file with nothing to change or to say is left out.
+
+    Nothing is written: call ``write`` on what changed.
+
+    Args:
+        paths: Files, and folders that are searched for Python files, stubs and notebooks.
+        to: The target's name.
+        settings: As for :func:`ml_switcheroo.core.rewriter.rewrite`.
+    """
+    index = Index()
+    for path in find_files(paths):
+        done = _rewrite_file(path, to, {**settings, "index": index})
+        if done is not None and (done.changed or done.rewrite.notes):
+            yield done
+
+
+def find_files(paths: Iterable[str | Path]) -> Iterator[Path]:
+    """Yield the Python files, stubs and notebooks of some paths, sorted; hidden folders are left out.
+
+    Raises:
+        RewriteError: A path does not exist.
+    """
+    for path in map(Path, paths):
+        if path.is_file():
+            yield path
+        elif not path.is_dir():
+            raise RewriteError(str(path), "there is no such file or folder")
+        for folder, folders, names in os.walk(path):
+            folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("."))
+            yield from (Path(folder, name) for name in sorted(names) if name.endswith(SUFFIXES))
+
+
+def _rewrite_file(path: Path, to: str, settings: dict[str, Any]) -> Rewritten | None:
+    try:
+        raw = path.read_bytes()
+        if not any(word.encode() in raw for word in MENTIONS):
+            return None
+        encoding = _encoding(raw)
+        before = raw.decode(encoding)
+        if before.encode(encoding) != raw:
+            raise RewriteError(str(path), f"its bytes are no plain {encoding}")
+        one = rewrite_notebook if path.suffix == ".ipynb" else rewrite
+        return Rewritten(path, before, one(before, to, file=path, **settings), encoding)
+    except RewriteError as error:
+        line = int(error.where.rpartition(":")[2]) if error.where != str(path) else 1
+        reason = error.reason
+    except (OSError, UnicodeDecodeError, SyntaxError, LookupError) as error:
+        line, reason = 1, f"cannot be read: {error}"
+    return Rewritten(path, "", Rewrite("", notes=(Note(str(path), line, f"left as it is: {reason}"),)))
+
+
+def _encoding(raw: bytes) -> str:
+    """Return the encoding that a file declares; a byte order mark stays in the text."""
+    found, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
+    return "utf-8" if found == "utf-8-sig" else found
+
+
+def _replace(path: Path, content: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, path.stat().st_mode & 0o7777)  # noqa: PTH101
+        os.replace(name, path)  # noqa: PTH105
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,236 @@
+"""What can be linked at all: two units whose kinds, parts, repetitions and shapes agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
+from ml_switcheroo.match.fused import cuts
+from ml_switcheroo.match.fused import joins as joins_of
+from ml_switcheroo.match.layouts import Way, later_rows, stacked, ways
+from ml_switcheroo.match.parts import NORM, agree
+from ml_switcheroo.match.units import Index, Slot, Unit
+
+__all__ = ["Join", "Link", "link"]
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """The tensors that become one leaf, or the leaves that one tensor becomes.
+
+    Attributes:
+        sources: Indices of the source's repetitions.
+        leaves: Indices of the target's repetitions.
+    """
+
+    sources: tuple[Index, ...]
+    leaves: tuple[Index, ...]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A possible link between a source unit and a target unit.
+
+    Attributes:
+        kind: As what the tensors are read.
+        joins: Which repetitions go together.
+        sizes: Sizes of the axes that are stacked or unstacked; empty for none.
+        slots: Target role -> source role.
+        options: For each target role every layout that fits all repetitions, with the ways by shapes.
+    """
+
+    kind: str
+    joins: tuple[Join, ...]
+    sizes: tuple[int, ...]
+    slots: Mapping[str, str]
+    options: Mapping[str, Mapping[str, Mapping[tuple[object, object], Way]]]
+
+
+_NOT_SAVED = frozenset({"count"})
+
+
+def link(source: Unit, target: Unit, order: str) -> Link | None:
+    """Return how two units can be linked; None where they cannot.
+
+    Args:
+        source: A unit of the source.
+        target: A unit of the target.
+        order: How the source keeps matrices: ``oi`` or ``io``.
+    """
+    if source.role and target.role and source.role != target.role:
+        return None
+    if NORM in (source.role, target.role) and agree(source, target) is False:
+        return None
+    slots = _slots(source, target)
+    if slots is None:
+        return None
+    for joins, sizes in _alignments(source, target):
+        for kind in _readings(source, target):
+            options = {}
+            for role, mine in slots.items():
+                options[role] = _fitting(source, target, role, mine, joins, sizes, kind, order)
+            if all(options.values()):
+                return Link(kind, joins, sizes, slots, options)
+    return None
+
+
+def _readings(source: Unit, target: Unit) -> Sequence[str]:
+    both = source.kinds & target.kinds
+    if not both and "parameter" in source.kinds | target.kinds:
+        both = frozenset({"parameter"}) if "parameter" in source.kinds else source.kinds
+    words = source.tail | target.tail
+    table = words & _TABLES and not words & {"dense", "head"}
+    return [kind for kind in (_TABLE_FIRST if table else _TABLE_LAST) if kind in both]
+
+
+_TABLES = frozenset({"embed", "tok", "pos", "seg"})
+_TABLE_LAST = ("norm", "conv", "linear", "embedding", "parameter")
+_TABLE_FIRST = ("norm", "conv", "embedding", "linear", "parameter")
+
+
+def _slots(source: Unit, target: Unit) -> dict[str, str] | None:
+    """Pair the roles; None where the weights have no partner."""
+    found = {}
+    for role in target.slots:
+        if role in source.slots:
+            found[role] = role
+        elif role in ("weight", "parameter"):
+            other = "parameter" if role == "weight" else "weight"
+            if other in source.slots and (role == "parameter" or len(target.slots) == 1):
+                found[role] = other
+    if not found or not {"weight", "parameter"} & set(target.slots) <= set(found):
+        return None
+    # A tied head leaves its bias alone: its weight is the embedding's.
+    alone = target.slots.keys() == {"bias"}
+    if not alone and not {"weight", "parameter"} & set(source.slots) <= set(found.values()):
+        return None
+    return found
+
+
+def _alignments(source: Unit, target: Unit) -> Iterator[tuple[tuple[Join, ...], tuple[int, ...]]]:
+    here, there = source.indices, target.indices
+    more = len(source.containers) - len(target.containers)
+    if more == 0:
+        if here == there:
+            yield tuple(Join((index,), (index,)) for index in sorted(here)), ()
+    elif more > 0:
+        for groups, sizes in _groups(here, there, len(source.containers), len(target.containers)):
+            yield tuple(Join(many, (one,)) for one, many in groups), sizes
+            if set(sizes) == {1}:
+                yield tuple(Join(many, (one,)) for one, many in groups), ()
+    else:
+        for groups, sizes in _groups(there, here, len(target.containers), len(source.containers)):
+            yield tuple(Join((one,), many) for one, many in groups), sizes
+            if set(sizes) == {1}:
+                yield tuple(Join((one,), many) for one, many in groups), ()
+
+
+def _groups(
+    many: frozenset[Index], few: frozenset[Index], longer: int, shorter: int
+) -> Iterator[tuple[list[tuple[Index, tuple[Index, ...]]], tuple[int, ...]]]:
+    """Group the longer indices by those of their places that the shorter ones have."""
+    for kept in combinations(range(longer), shorter):
+        groups: dict[Index, list[Index]] = {}
+        for index in sorted(many):
+            groups.setdefault(tuple(index[i] for i in kept), []).append(index)
+        if groups.keys() != few:
+            continue
+        gone = [i for i in range(longer) if i not in kept]
+        grids = {tuple(tuple(index[i] for i in gone) for index in group) for group in groups.values()}
+        if len(grids) != 1:
+            continue
+        (grid,) = grids
+        axes = [sorted({index[i] for index in grid}) for i in range(len(gone))]
+        if tuple(product(*axes)) == grid:
+            yield [(one, tuple(group)) for one, group in groups.items()], tuple(map(len, axes))
+
+
+def _fitting(
+    source: Unit,
+    target: Unit,
+    role: str,
+    mine: str,
+    joins: Sequence[Join],
+    sizes: tuple[int, ...],
+    kind: str,
+    order: str,
+) -> dict[str, dict[tuple[object, object], Way]]:
+    """Return every layout that fits all repetitions of one slot."""
+    have, want = source.slots[mine], target.slots[role]
+    pairs = set()
+    for join in joins:
+        if join.sources[0] not in have.specs or join.leaves[0] not in want.specs:
+            return {}
+        pairs.add((have.specs[join.sources[0]].shape, want.specs[join.leaves[0]].shape))
+    if _uneven(have, joins) or _uneven(want, joins, leaves=True):
+        return {}
+    if sizes and (source.piece or target.piece):
+        return {}
+    several = len(joins[0].sources) > 1
+    heads = _heads(source, target, role)
+    found: dict[str, dict[tuple[object, object], Way]] = {}
+    for shape, wanted in pairs:
+        reading = kind if role in ("weight", "parameter") or kind == "norm" else "vector"
+        if source.piece:
+            here = {way.layout: way for way in cuts(reading, order, shape, wanted, heads)}
+        elif target.piece:
+            here = {way.layout: way for way in joins_of(reading, order, shape, wanted)}
+        else:
+            here = dict(_between(reading, order, shape, wanted, sizes, heads, several=several))
+            if not here and "pos" in (*source.words, *target.words):
+                here = {way.layout: way for way in later_rows(shape, wanted)}
+        found = {
+            layout: {**found.get(layout, {}), (shape, wanted): way}
+            for layout, way in here.items()
+            if not found or layout in found
+        }
+        if not found:
+            return {}
+    return found
+
+
+def _uneven(slot: Slot, joins: Sequence[Join], *, leaves: bool = False) -> bool:
+    """Tell whether tensors that are to be stacked are of different shapes, or not all there."""
+    for join in joins:
+        indices = join.leaves if leaves else join.sources
+        if any(index not in slot.specs for index in indices):
+            return True
+        if len({slot.specs[index].shape for index in indices}) != 1:
+            return True
+    return False
+
+
+def _between(
+    kind: str,
+    order: str,
+    shape: tuple[int, ...],
+    wanted: tuple[int, ...],
+    sizes: tuple[int, ...],
+    heads: str,
+    *,
+    several: bool,
+) -> Iterator[tuple[str, Way]]:
+    if not sizes:
+        for way in ways(kind, order, shape, wanted, heads):
+            yield way.layout, way
+        return
+    for axis, one in stacked(sizes, wanted if several else shape):
+        pair = (shape, one) if several else (one, wanted)
+        for way in ways(kind, order, *pair, heads):
+            yield f"{axis}:{way.layout}", Way(f"{axis}:{way.layout}", way.ops)
+
+
+def _heads(source: Unit, target: Unit, role: str) -> str:
+    """Tell which axis of a linear has the heads: by the part it is, or by its bias."""
+    part = source.role or target.role
+    if part in ("q", "k", "v", "kv"):
+        return "out"
+    if part in ("qkv", "mixed"):
+        return part
+    if part == "o":
+        return "in"
+    bias, weight = target.slots.get("bias"), target.slots.get(role)
+    if bias is not None and weight is not None and weight.rank - bias.rank in (1, 2):
+        return "out" if weight.rank - bias.rank == 1 and bias.rank > 1 else "in"
+    return ""

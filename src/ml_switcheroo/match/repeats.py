@@ -1,0 +1,173 @@
+"""Repeated blocks: which numbers in the paths of a tree count blocks, and which are names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ml_switcheroo.match.words import HASH, tokens
+
+__all__ = ["SLASH", "Numeral", "Place", "Token", "places"]
+
+SLASH = "/"
+"""Stands in a pattern between two segments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numeral:
+    """A number that is a name, such as the 2 of ``norm2``.
+
+    Attributes:
+        value: The number.
+        rank: How many of its siblings are smaller.
+        count: How many siblings there are, itself among them.
+    """
+
+    value: int
+    rank: int
+    count: int
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+Token = str | Numeral
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tensor stands in its tree.
+
+    Attributes:
+        path: The path.
+        pattern: Its words, with ``#`` where the index of a repeated block stands.
+        index: For each ``#`` the rank of the block among its siblings.
+        containers: For each ``#`` the pattern of the container.
+    """
+
+    path: str
+    pattern: tuple[Token, ...]
+    index: tuple[int, ...]
+    containers: tuple[tuple[Token, ...], ...]
+
+
+@dataclass(slots=True)
+class _Entry:
+    path: str
+    rest: tuple[str | int, ...]
+    index: tuple[int, ...] = ()
+
+
+def places(paths: Iterable[str]) -> dict[str, Place]:
+    """Find the place of every path of a tree.
+
+    Numbers under one parent count blocks where at least two of them hold alike subtrees of several
+    modules. A number without siblings says nothing and is left out.
+
+    >>> found = places(["h.0.ln_1.w", "h.0.ln_2.w", "h.1.ln_1.w", "h.1.ln_2.w"])
+    >>> found["h.1.ln_2.w"].index, "".join(map(str, found["h.1.ln_2.w"].pattern))
+    ((1,), 'h/#/ln2/w')
+    """
+    entries = [_Entry(path, _split(path)) for path in paths]
+    found: dict[str, Place] = {}
+    _fold(entries, found)
+    return {entry.path: found[entry.path] for entry in entries}
+
+
+def _split(path: str) -> tuple[str | int, ...]:
+    flat: list[str | int] = []
+    for segment in tokens(path):
+        flat += [SLASH, *segment] if flat else segment
+    return tuple(flat)
+
+
+@dataclass(slots=True)
+class _Branch:
+    entries: list[_Entry]
+    prefix: tuple[Token, ...] = ()
+    containers: tuple[tuple[Token, ...], ...] = ()
+
+    def below(self, entries: list[_Entry], *token: Token) -> _Branch:
+        for entry in entries:
+            entry.rest = entry.rest[1:]
+        return _Branch(entries, (*self.prefix, *token), self.containers)
+
+
+def _fold(entries: list[_Entry], found: dict[str, Place]) -> None:
+    """Walk down the tree; alike blocks are walked as one."""
+    stack = [_Branch(entries)]
+    while stack:
+        branch = stack.pop()
+        words: dict[str, list[_Entry]] = {}
+        numbers: dict[int, list[_Entry]] = {}
+        for entry in branch.entries:
+            if not entry.rest:
+                found[entry.path] = Place(entry.path, branch.prefix, entry.index, branch.containers)
+            elif isinstance(entry.rest[0], int):
+                numbers.setdefault(entry.rest[0], []).append(entry)
+            else:
+                words.setdefault(entry.rest[0], []).append(entry)
+        stack += [branch.below(entries, word) for word, entries in words.items()]
+        if numbers:
+            stack += _numbered(branch, numbers, words)
+
+
+def _numbered(
+    branch: _Branch, numbers: dict[int, list[_Entry]], words: dict[str, list[_Entry]]
+) -> list[_Branch]:
+    """Walk into the children that are numbers."""
+    counted = [entry for entries in numbers.values() for entry in entries]
+    if _alone(numbers, words):
+        return [branch.below(counted)]
+    ranks = {number: rank for rank, number in enumerate(sorted(numbers))}
+    # What counts blocks stands behind a name: block0_1 is not block 1 of block 0.
+    if branch.prefix[-1:] == (HASH,) or not _repeated(numbers):
+        return [
+            branch.below(entries, Numeral(number, ranks[number], len(numbers)))
+            for number, entries in numbers.items()
+        ]
+    for number, entries in numbers.items():
+        for entry in entries:
+            entry.index += (ranks[number],)
+    blocks = branch.below(counted, HASH)
+    blocks.containers = (*branch.containers, branch.prefix)
+    return [blocks]
+
+
+def _alone(numbers: dict[int, list[_Entry]], words: dict[str, list[_Entry]]) -> bool:
+    """Tell whether no block holds two of the numbers: each is the only one where it stands."""
+    seen: dict[tuple[int, ...], int] = {}
+    for number, below in numbers.items():
+        for entry in below:
+            if seen.setdefault(entry.index, number) != number:
+                return False
+    return not any(entry.index in seen for below in words.values() for entry in below)
+
+
+def _repeated(numbers: dict[int, list[_Entry]]) -> bool:
+    if len(numbers) < 2:
+        return False
+    shapes = [_outline(below) for below in numbers.values()]
+    several = [shape for shape, modules in shapes if modules > 1]
+    if len(several) > 1:
+        seen: list[frozenset[tuple[str, ...]]] = []
+        for shape in several:
+            if any(2 * len(shape & other) >= len(shape | other) for other in seen):
+                return True
+            seen = [*seen, shape] if shape not in seen else seen
+        return False
+    # Single modules in a row: a list of them only where there are many, all alike.
+    contiguous = sorted(numbers) == list(range(min(numbers), min(numbers) + len(numbers)))
+    return len(numbers) > 3 and contiguous and len({shape for shape, _ in shapes}) == 1
+
+
+def _outline(entries: Sequence[_Entry]) -> tuple[frozenset[tuple[str, ...]], int]:
+    """Return the paths below a number, all deeper numbers hidden, and the number of modules."""
+    outline: set[tuple[str, ...]] = set()
+    modules: set[tuple[object, ...]] = set()
+    for entry in entries:
+        rest = entry.rest[1:]
+        outline.add(tuple(HASH if isinstance(token, int) else token for token in rest))
+        last = max((i for i, token in enumerate(rest) if token == SLASH), default=0)
+        modules.add((entry.index, rest[:last]))
+    return frozenset(outline), len(modules) // max(1, len({entry.index for entry in entries}))

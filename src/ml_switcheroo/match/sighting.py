@@ -1,0 +1,67 @@
+"""What the two sides of a match show of themselves: the kind of each unit, and how matrices are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ml_switcheroo.match.units import ANY
+from ml_switcheroo.match.vocabulary import LEAF_ROLES
+from ml_switcheroo.match.words import meaning, segment_tokens
+
+__all__ = ["kind_of_class", "kinds_of_leaf", "kinds_of_words", "plain_kind"]
+
+_PLAIN: Mapping[str, str] = {
+    "linear": "linear",
+    "linear_in_out": "linear",
+    "mha": "linear",
+    "conv": "conv",
+    "embedding": "embedding",
+    "parameter": "parameter",
+    "buffer": "parameter",
+}
+
+
+def plain_kind(kind: str) -> str | None:
+    """Return the kind that is matched for a kind of layer; None for one with a recipe of its own."""
+    return "norm" if kind.endswith("_norm") else _PLAIN.get(kind)
+
+
+def kind_of_class(name: str) -> str | None:
+    """Return what the name of a class says: authors call their own norms ``...RMSNorm``.
+
+    >>> kind_of_class("Qwen3RMSNorm"), kind_of_class("BartScaledWordEmbedding"), kind_of_class("Mlp")
+    ('norm', 'embedding', None)
+    """
+    words = segment_tokens(name)
+    if "norm" in meaning(words):
+        return "norm"
+    last = next((word for word in reversed(words) if isinstance(word, str)), "")
+    return {"linear": "linear", "embedding": "embedding"}.get(last)
+
+
+def kinds_of_leaf(path: str, rank: int) -> frozenset[str]:
+    """Return what a leaf's own name and rank leave possible."""
+    leaf = path.replace(".", "/").rpartition("/")[2]
+    role, kinds = LEAF_ROLES.get(leaf, ("", frozenset()))
+    if role == "weight" and kinds:
+        return kinds
+    return kinds or kinds_of_words(path, rank)
+
+
+def kinds_of_words(path: str, rank: int) -> frozenset[str]:
+    """Return what words and rank leave possible for a tensor of which nothing else is known."""
+    segments = path.replace("/", ".").split(".")
+    owner = meaning(segment_tokens(segments[-2])) if len(segments) > 1 else ()
+    leaf = segments[-1]
+    role = LEAF_ROLES.get(leaf, ("parameter", None))[0]
+    if role == "parameter":
+        return ANY
+    if "norm" in owner:
+        return frozenset({"norm"})
+    if role != "weight":
+        return ANY
+    if rank <= 1:
+        return frozenset({"norm", "parameter"})
+    if rank == 2:
+        return frozenset({"linear", "embedding", "parameter"})
+    return frozenset({"conv", "linear", "parameter"})

@@ -1,0 +1,287 @@
+"""Find for the leaves of a template the tensors they are made of: by structure, kinds and words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from dataclasses import field as default
+
+from ml_switcheroo.match.choosing import Chosen, choose, conventions, narrowed
+from ml_switcheroo.match.fused import cut
+from ml_switcheroo.match.leftovers import folded
+from ml_switcheroo.match.making import fused_moves, mixed, moves_of
+from ml_switcheroo.match.orders import orders
+from ml_switcheroo.match.pairing import Match, Rivalry, lay_out, pair
+from ml_switcheroo.match.parts import named
+from ml_switcheroo.match.repeats import Token, places
+from ml_switcheroo.match.sighting import kind_of_class, kinds_of_leaf, kinds_of_words, plain_kind
+from ml_switcheroo.match.spelling import segments
+from ml_switcheroo.match.units import Index, Piece, Unit, units
+from ml_switcheroo.match.vocabulary import LEAF_ROLES
+from ml_switcheroo.moves import Move
+from ml_switcheroo.recipes import Target
+from ml_switcheroo.sources.findings import Finding
+from ml_switcheroo.tensors import TensorSpec
+
+__all__ = ["Doubt", "Found", "Question", "solve"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be matched.
+
+    Attributes:
+        specs: The tensors that have no leaf yet.
+        leaves: The leaves that have no source yet.
+        target: The target.
+        findings: What is known of a tensor's module, by the name of the tensor.
+        classes: The class of a tensor's module, where only its name is known.
+        renamed: The path that the user's rules give to a tensor.
+        all_names: All tensors of the checkpoint.
+        all_leaves: All leaves of the template.
+        kinds: Kinds of the target's modules that a live model proves, by path.
+        filled: Moves that are certain already.
+    """
+
+    specs: Mapping[str, TensorSpec]
+    leaves: Mapping[str, TensorSpec]
+    target: Target
+    findings: Mapping[str, Sequence[Finding]] = default(default_factory=dict)
+    classes: Mapping[str, str] = default(default_factory=dict)
+    renamed: Mapping[str, str] = default(default_factory=dict)
+    all_names: Sequence[str] = ()
+    all_leaves: Sequence[str] = ()
+    kinds: Mapping[str, str] = default(default_factory=dict)
+    filled: Sequence[Move] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Tensors for which several answers are as good.
+
+    Attributes:
+        names: The tensors.
+        candidates: Each answer, with what speaks for it.
+        rules: For each answer the rule to write.
+    """
+
+    names: tuple[str, ...]
+    candidates: tuple[str, ...]
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found.
+
+    Attributes:
+        moves: The moves.
+        doubts: What has several answers.
+    """
+
+    moves: tuple[Move, ...]
+    doubts: tuple[Doubt, ...]
+
+
+def solve(question: Question) -> Found:
+    """Match what a question asks."""
+    sources = named(units(question.specs, _source_kinds(question), every=question.all_names))
+    targets = named(units(question.leaves, _target_kinds(question), every=question.all_leaves))
+    if not sources or not targets:
+        return Found((), ())
+    whole = sources
+    sources, targets = cut(sources, targets), cut(targets, whole)
+    source_orders = orders(sources, _known_orders(question, sources))
+    field = lay_out(sources, targets, source_orders, _forced(question, sources, targets))
+    matches, _ = pair(field)
+    # What the first matches show of the target's layouts rules out the links that contradict it.
+    matches, rivalries = pair(replace(field, links=narrowed(field, matches)))
+    chosen = choose(matches, conventions(question.target), _shown(question))
+    for number, why in folded(matches, sources, targets).items():
+        chosen[number] = dict.fromkeys(chosen[number], Chosen(None, why))
+    moves: list[Move] = []
+    doubts = [_rivals(rivalry) for rivalry in rivalries]
+    fused: dict[tuple[tuple[Token, ...], str], dict[Piece, tuple[Match, Chosen]]] = {}
+    for match, layouts in zip(matches, chosen, strict=True):
+        for role, choice in layouts.items():
+            piece = match.source.piece or match.target.piece
+            if choice.layout is None:
+                doubts.append(_open(match, role, choice))
+            elif piece is None:
+                moves += moves_of(match, role, choice, question.specs, question.findings)
+            else:
+                whole_unit = match.source if match.source.piece else match.target
+                fused.setdefault((whole_unit.pattern, role), {})[piece] = match, choice
+    for (_, role), parts in fused.items():
+        pieces = sorted(parts, key=lambda piece: piece.number)
+        made = list(fused_moves([parts[piece] for piece in pieces], role, question.specs, question.findings))
+        if len(pieces) < pieces[0].count or not made:
+            continue
+        if pieces[0].doubtful:
+            doubts.append(_mixed(made, pieces[0].count))
+        else:
+            moves += made
+    return Found(tuple(moves), tuple(doubts))
+
+
+def _source_kinds(question: Question) -> Callable[[str, str], frozenset[str]]:
+    def kinds(path: str, role: str) -> frozenset[str]:
+        findings = question.findings.get(path, ())
+        plain = {plain_kind(finding.kind) for finding in findings} - {None}
+        if role in ("weight", "bias") and all(finding.origin == "evidence" for finding in findings):
+            # Shapes that fit no layer of torch: a layer of somebody else's, such as one that keeps in-out.
+            plain -= {"parameter"}
+            rank = len(question.specs[path].shape)
+            plain = plain & kinds_of_words(path, rank) or plain
+        if plain:
+            return frozenset(str(kind) for kind in plain)
+        said = kind_of_class(question.classes.get(path, "")) if role != "parameter" else None
+        return frozenset({said}) if said else kinds_of_words(path, len(question.specs[path].shape))
+
+    return kinds
+
+
+def _target_kinds(question: Question) -> Callable[[str, str], frozenset[str]]:
+    def kinds(path: str, _: str) -> frozenset[str]:
+        owner = path.replace("/", ".").rpartition(".")[0]
+        known = plain_kind(question.kinds.get(owner, ""))
+        return frozenset({known}) if known else kinds_of_leaf(path, len(question.leaves[path].shape))
+
+    return kinds
+
+
+def _known_orders(question: Question, sources: Sequence[Unit]) -> dict[tuple[Token, ...], str]:
+    """Return how the units keep their matrices of which somebody who knows says what they are."""
+    known: dict[tuple[Token, ...], str] = {}
+    for unit in sources:
+        for slot in unit.slots.values():
+            found = {
+                finding.kind if finding.origin != "evidence" else ""
+                for path in slot.paths.values()
+                for finding in question.findings.get(path, ())
+            }
+            if len(found) == 1 and (kind := found.pop()) in _ORDERS:
+                known[unit.pattern] = _ORDERS[kind]
+    return known
+
+
+_ORDERS = {"linear": "oi", "linear_in_out": "io", "mha": "oi"}
+
+
+def _forced(question: Question, sources: Sequence[Unit], targets: Sequence[Unit]) -> dict[int, int]:
+    """Return the pairs that the user's Rename rules name."""
+    spelled: dict[tuple[str, ...], int] = {}
+    for number, unit in enumerate(targets):
+        for slot in unit.slots.values():
+            for path in slot.paths.values():
+                spelled.setdefault(segments(path)[:-1], number)
+                spelled.setdefault(segments(path), number)
+    forced: dict[int, int] = {}
+    for number, unit in enumerate(sources):
+        for slot in unit.slots.values():
+            for name in slot.paths.values():
+                new = question.renamed.get(name)
+                for key in (segments(new), segments(new)[:-1]) if new else ():
+                    if key in spelled:
+                        forced.setdefault(number, spelled[key])
+    return forced
+
+
+def _shown(question: Question) -> dict[tuple[str, str], dict[tuple[Token, ...], str]]:
+    """Return the layouts that leaves show which are filled already and not square."""
+    usual = conventions(question.target)
+    found: dict[tuple[str, str], dict[tuple[Token, ...], str]] = {}
+    where = places(question.all_leaves)
+    for move in question.filled:
+        path = move.leaves[0]
+        leaf = path.replace(".", "/").rpartition("/")[2]
+        square = len(set(move.inputs[0].shape)) < len(move.inputs[0].shape)
+        if len(move.leaves) == 1 and (move.kind, leaf) in usual and not square and path in where:
+            found.setdefault((move.kind, leaf), {})[where[path].pattern] = usual[move.kind, leaf]
+    return found
+
+
+def _mixed(made: Sequence[Move], parts: int) -> Doubt:
+    """Ask how the parts of a fused tensor lie, where its name is used for both."""
+    first = made[0]
+    return Doubt(
+        tuple(dict.fromkeys(name for move in made for name in move.sources)),
+        ("its parts lie one after another", "its parts take turns, head by head or row by row"),
+        (_rule(first), _rule(mixed(first, parts))),
+    )
+
+
+def _rule(move: Move) -> str:
+    ops = ", ".join(map(repr, move.ops))
+    return f"Move({move.sources!r}, {move.leaves!r}, ({ops},))"
+
+
+def _rivals(rivalry: Rivalry) -> Doubt:
+    names = tuple(path for slot in rivalry.source.slots.values() for path in slot.paths.values())
+    return Doubt(
+        names,
+        tuple(f"{_pattern(rivalry.source)} -> {_pattern(target)}" for target in rivalry.targets),
+        tuple(_rename(rivalry.source, target) for target in rivalry.targets),
+    )
+
+
+def _open(match: Match, role: str, choice: Chosen) -> Doubt:
+    names = tuple(match.source.slots[match.link.slots[role]].paths.values())
+    options = match.link.options[role]
+    first = names[0], next(iter(match.target.slots[role].paths.values()))
+    return Doubt(
+        names,
+        tuple(f"{layout}: {choice.why}" for layout in options),
+        tuple(
+            f'Move("{first[0]}", "{first[1]}", {next(iter(ways.values())).ops!r})'
+            for ways in options.values()
+        ),
+    )
+
+
+_NUMBER = re.compile(r"(?<![A-Za-z0-9])\d+|(?<=[A-Za-z_])\d+(?=[._/]|$)")
+_LETTERS = "ijkn"
+
+
+def _rename(source: Unit, target: Unit) -> str:
+    """Write the rule that sends a unit to another, with ``{i}`` where both count the same blocks."""
+    mine, other = _modules(source), _modules(target)
+    here, there = next(iter(mine.values())), next(iter(other.values()))
+    if len(mine) > 1 and mine.keys() == other.keys():
+        varying = [_counted(mine, index) for index in range(len(source.containers))]
+        if varying == [_counted(other, index) for index in range(len(target.containers))]:
+            here, there = _lettered(mine), _lettered(other)
+    return f'Rename("{here}", "{there}")'
+
+
+def _modules(unit: Unit) -> dict[Index, str]:
+    slot = next(iter(unit.slots.values()))
+    paths = dict(sorted(slot.paths.items()))
+    named = re.split(r"[./]", next(iter(paths.values())))[-1] in LEAF_ROLES
+    return {i: re.split(r"[./][^./]*$", p)[0] for i, p in paths.items()} if named else paths
+
+
+def _counted(paths: Mapping[Index, str], place: int) -> list[str]:
+    """Return the numbers that stand in the paths for one place of the index."""
+    rows = {index: _NUMBER.findall(path) for index, path in paths.items()}
+    for column in range(min(map(len, rows.values()))):
+        seen = {index[place]: row[column] for index, row in rows.items()}
+        if len(set(seen.values())) == len(seen) > 1 and all(
+            row[column] == seen[index[place]] for index, row in rows.items()
+        ):
+            return [seen[key] for key in sorted(seen)]
+    return []
+
+
+def _lettered(paths: Mapping[Index, str]) -> str:
+    columns = {tuple(_NUMBER.findall(path)) for path in paths.values()}
+    varying = [len({row[i] for row in columns}) > 1 for i in range(min(map(len, columns)))]
+    letters = iter(_LETTERS)
+    holes = iter([f"{{{next(letters)}}}" if varies else "" for varies in varying])
+    return _NUMBER.sub(lambda found: next(holes, "") or found[0], next(iter(paths.values())))
+
+
+def _pattern(unit: Unit) -> str:
+    paths = _modules(unit)
+    return _lettered(paths) if len(paths) > 1 else next(iter(paths.values()))

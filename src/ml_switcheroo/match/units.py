@@ -1,0 +1,191 @@
+"""The units that are matched: a module with its tensors, all of its repetitions at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ml_switcheroo.match.repeats import SLASH, Numeral, Place, Token, places
+from ml_switcheroo.match.vocabulary import LEAF_ROLES
+from ml_switcheroo.match.words import HASH, meaning
+from ml_switcheroo.tensors import TensorSpec
+
+__all__ = ["ANY", "Index", "Piece", "Slot", "Unit", "units"]
+
+ANY = frozenset({"linear", "conv", "embedding", "norm", "parameter"})
+
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One tensor of a unit, in every repetition.
+
+    Attributes:
+        role: ``weight``, ``bias``, ``mean``, ``variance``, ``count``; ``parameter`` for a tensor with a
+            name of its own.
+        paths: The path of the tensor, by the indices of the repetition.
+        specs: Its spec, likewise.
+    """
+
+    role: str
+    paths: Mapping[Index, str]
+    specs: Mapping[Index, TensorSpec]
+
+    @property
+    def rank(self) -> int:
+        """Number of dimensions."""
+        return len(next(iter(self.specs.values())).shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a fused tensor.
+
+    Attributes:
+        number: Which part, in the order of the fused tensor's name.
+        count: How many parts there are.
+        doubtful: Whether the parts can also lie mixed, head by head or one element in turn.
+    """
+
+    number: int
+    count: int
+    doubtful: bool = False
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A module, or a tensor with a name of its own, in all repetitions of the block it stands in.
+
+    Attributes:
+        pattern: Its path, ``#`` for the indices of repeated blocks.
+        containers: For each ``#`` the container that is counted.
+        slots: Its tensors by their roles.
+        kinds: What it can be: ``linear``, ``conv``, ``embedding``, ``norm``, ``parameter``.
+        words: What its path says, segment by segment.
+        role: Which part of the network it is (:mod:`ml_switcheroo.match.parts`).
+        piece: Which part of a fused tensor it is, if it is one.
+        numbers: The numbers in its path that are names, by the word that they belong to.
+    """
+
+    pattern: tuple[Token, ...]
+    containers: tuple[tuple[Token, ...], ...]
+    slots: Mapping[str, Slot]
+    kinds: frozenset[str]
+    words: tuple[Token, ...]
+    role: str = ""
+    piece: Piece | None = None
+    numbers: Mapping[str, Numeral] = field(default_factory=dict)
+
+    @property
+    def indices(self) -> frozenset[Index]:
+        """The indices of the repetitions."""
+        return frozenset(index for slot in self.slots.values() for index in slot.paths)
+
+    @property
+    def local(self) -> tuple[Token, ...]:
+        """The words inside the innermost repeated block."""
+        last = max((i for i, word in enumerate(self.words) if word == HASH), default=-1)
+        return self.words[last + 1 :]
+
+    @property
+    def tail(self) -> frozenset[str]:
+        """The words of the last segment."""
+        segment = _cut(self.pattern)[1]
+        return frozenset(word for word in meaning(segment) if isinstance(word, str) and word != HASH)
+
+    def __str__(self) -> str:
+        return "".join("." if token == SLASH else str(token) for token in self.pattern)
+
+
+# Segments that some frameworks put around a bare tensor.
+_WRAPPERS = {("linear",), ("add", "bias"), ("scale",), ("shift",)}
+_ENDINGS = {"weight": "weight", "bias": "bias", "kernel": "weight", "gamma": "weight", "beta": "bias"}
+
+
+def units(
+    specs: Mapping[str, TensorSpec],
+    kinds_of: Callable[[str, str], frozenset[str]],
+    *,
+    every: Iterable[str] = (),
+) -> list[Unit]:
+    """Group tensors into units.
+
+    Args:
+        specs: The tensors to group.
+        kinds_of: Gives what a tensor's module can be, from its path and role.
+        every: All paths of the tree, also those that are not grouped: they show what is repeated.
+    """
+    found = places(dict.fromkeys([*every, *specs]))
+    grouped: dict[tuple[Token, ...], dict[str, list[Place]]] = {}
+    for path in specs:
+        place = found[path]
+        pattern, role = _split(place.pattern)
+        slots = grouped.setdefault(pattern, {})
+        taken = slots.get(role)
+        if taken and any(other.index == place.index for other in taken):
+            slots = grouped.setdefault(place.pattern, {})
+        slots.setdefault(role, []).append(place)
+    return [_unit(pattern, slots, specs, kinds_of) for pattern, slots in grouped.items()]
+
+
+def _split(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], str]:
+    """Split a pattern into that of the module and the role of the tensor."""
+    head, last = _cut(pattern)
+    text = "_".join(map(str, last))
+    if text in LEAF_ROLES:
+        role, _ = LEAF_ROLES[text]
+        above, wrapper = _cut(head)
+        if tuple(wrapper) in _WRAPPERS and above:
+            head = above
+        return head, role
+    if len(last) > 1 and last[-1] in _ENDINGS:
+        return pattern[:-1], _ENDINGS[str(last[-1])]
+    return pattern, "parameter"
+
+
+def _cut(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
+    for position in range(len(pattern) - 1, -1, -1):
+        if pattern[position] == SLASH:
+            return pattern[:position], pattern[position + 1 :]
+    return (), pattern
+
+
+def _unit(
+    pattern: tuple[Token, ...],
+    grouped: Mapping[str, list[Place]],
+    specs: Mapping[str, TensorSpec],
+    kinds_of: Callable[[str, str], frozenset[str]],
+) -> Unit:
+    slots: dict[str, Slot] = {}
+    kinds = ANY
+    for role, found in grouped.items():
+        paths = {place.index: place.path for place in found}
+        slots[role] = Slot(role, paths, {index: specs[path] for index, path in paths.items()})
+        for path in dict.fromkeys(place.path for place in found):
+            kinds = (kinds & kinds_of(path, role)) or kinds
+    first = next(iter(grouped.values()))[0]
+    words, numbers = _words(pattern)
+    return Unit(pattern, first.containers, slots, kinds, words, numbers=numbers)
+
+
+def _words(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], dict[str, Numeral]]:
+    """Say what a pattern means, and which word each number belongs to."""
+    words: list[Token] = []
+    numbers: dict[str, Numeral] = {}
+    segment: list[Token] = []
+    for token in (*pattern, SLASH):
+        if token != SLASH:
+            segment.append(token)
+            continue
+        plain = meaning(tuple(segment))
+        for position, word in enumerate(plain):
+            if isinstance(word, Numeral):
+                around = [plain[i] for i in (position - 1, position + 1) if 0 <= i < len(plain)]
+                around += reversed(words)
+                for near in [w for w in around if isinstance(w, str) and w != HASH][:1]:
+                    numbers[near] = word
+            else:
+                words.append(word)
+        segment = []
+    return tuple(words), numbers

@@ -1,0 +1,112 @@
+"""Words of the field: what different authors call the same part of a network.
+
+One entry for a word, not for a family of models. Phrases stand inside one segment of a path; the
+longest one counts. A number is written as it stands in the path (``fc1`` is read as ``fc 1``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["FILLERS", "LEAF_ROLES", "PHRASES", "QUIET"]
+
+_TABLE = {
+    "norm": (
+        "norm, normalization, layernorm, layer norm, layer normalization, ln, rmsnorm, rms norm, rms, bn,"
+        "batchnorm, batch norm, batch normalization, groupnorm, group norm, norms"
+    ),
+    "final norm": "ln f, norm f, lnf",
+    "pre norm": "prenorm, layernorm before, layer norm before, norm before",
+    "after norm": "layernorm after, layer norm after, norm after, postnorm",
+    "attn": "attention, attn, mha, multi head attention, multihead attention, multihead attn, att",
+    "self attn": "self attention, self attn, selfattention, attn self",
+    "cross attn": (
+        "cross attention, crossattention, cross attn, enc dec attention, encoder attention, encoder attn,"
+        "encdec attention, enc attn, encoder decoder attention"
+    ),
+    "q": "q, query, queries, wq, w q, q lin, query layer, q attn",
+    "k": "k, key, keys, wk, w k, k lin, key layer",
+    "v": "v, value, values, wv, w v, v lin, value layer",
+    "o": "o, w o, out lin",
+    "qkv": "qkv, c attn, q k v",
+    # Here the parts lie head by head in many models, and one after another in others.
+    "mixed": "query key value, wqkv, w qkv, mixed qkv",
+    "kv": "kv, key value, k v",
+    "out": "out, output, outputs, c proj",
+    "mlp": "mlp, ffn, ff, ffw, feedforward, feed forward, dense relu dense, feed fwd, mlps",
+    "up": (
+        "up, fc 1, c fc, linear 1, lin 1, intermediate, dense h to 4h, pwconv 1, fc in, wi, expand, up layer"
+    ),
+    "down": "down, fc 2, linear 2, lin 2, dense 4h to h, pwconv 2, fc out, down layer",
+    "gate": "gate, wi 0, gating, gate layer",
+    "up ": "wi 1",
+    "moe": "moe, mixture of experts, block sparse moe, sparse moe block, sparse moe, switch mlp",
+    "experts": "experts, expert",
+    "router": "router, gate dense router",
+    "embed": "embed, embeds, embedding, embeddings, embedder, emb, embs",
+    "tok": "tok, token, tokens, word, words, vocab, vocabulary",
+    "tok embed": "wte, shared, tok embeddings, embed in",
+    "pos": "pos, position, positions, positional",
+    "pos embed": "wpe",
+    "seg": "segment, token type, type, segments, token types",
+    "cls": "cls token, class token, class embedding, cls",
+    "head": (
+        "head, lm head, classifier, logits, predictions, reverse embeddings, embed out, score, heads,"
+        "output head, fc"
+    ),
+    "pool": "pooler, pooled, pool, pooling",
+    "conv": "conv, convolution, conv1d, conv2d, conv3d, conv 1d, conv 2d",
+    "shortcut": "shortcut, downsample, downsampling, residual conv",
+    "dense": "dense, linear, proj, projection, project, lin",
+    "encoder": "encoder, enc",
+    "decoder": "decoder, dec",
+    "final": "final, last",
+    "in": "in, input, inputs",
+    "before": "pre, before",
+    "after": "post, after",
+    "rel": "relative, rel",
+    "patch": "patch, patches",
+}
+
+PHRASES: Mapping[tuple[str, ...], tuple[str, ...]] = {
+    tuple(phrase.split()): tuple(meaning.split())
+    for meaning, phrases in _TABLE.items()
+    for phrase in phrases.replace("\n", " ").split(",")
+    if phrase.strip()
+}
+
+# Words that nearly every path has somewhere: they show nothing.
+FILLERS = frozenset(
+    """
+    dense layer layers block blocks h module modules model transformer stack group groups weight weights
+    kernel params param parameters w c main net backbone bias tf flax self
+    """.split()
+)
+
+# Words that tell little, because authors add them and leave them out as they like.
+QUIET = frozenset("experts moe mlp attn in out final embed sequence".split())
+
+# What the last segment of a path says: (what the tensor is to its module, kinds of module it proves).
+LEAF_ROLES: Mapping[str, tuple[str, frozenset[str]]] = {
+    "kernel": ("weight", frozenset({"linear", "conv"})),
+    "scale": ("weight", frozenset({"norm"})),
+    "gamma": ("weight", frozenset({"norm"})),
+    "beta": ("bias", frozenset({"norm"})),
+    "embedding": ("weight", frozenset({"embedding"})),
+    "embeddings": ("weight", frozenset({"embedding"})),
+    "weight": ("weight", frozenset()),
+    "weights": ("weight", frozenset()),
+    "w": ("weight", frozenset()),
+    "bias": ("bias", frozenset()),
+    "biases": ("bias", frozenset()),
+    "b": ("bias", frozenset()),
+    "running_mean": ("mean", frozenset({"norm"})),
+    "moving_mean": ("mean", frozenset({"norm"})),
+    "mean": ("mean", frozenset({"norm"})),
+    "running_var": ("variance", frozenset({"norm"})),
+    "moving_variance": ("variance", frozenset({"norm"})),
+    "moving_var": ("variance", frozenset({"norm"})),
+    "variance": ("variance", frozenset({"norm"})),
+    "var": ("variance", frozenset({"norm"})),
+    "num_batches_tracked": ("count", frozenset({"norm"})),
+}

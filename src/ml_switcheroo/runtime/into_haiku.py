@@ -1,0 +1,27 @@
+"""Load PyTorch state dicts into the parameters of Haiku: each load makes a new tree."""
+
+from ml_switcheroo.runtime.into_linen import KeyMapper as TreeMapper
+
+
+class KeyMapper(TreeMapper):
+    """Carry PyTorch weights over to Haiku's parameters: ``net/~/fc1`` is PyTorch's ``fc1``."""
+
+    TABLE = {  # noqa: RUF012
+        **{kind: (row[0].replace("kernel", "w"), *row[1:]) for kind, row in TreeMapper.TABLE.items()},
+        "embedding": ("embeddings", (2,), ""),
+    }
+
+    @classmethod
+    def _leaf(cls, word: str, slot: str) -> str:
+        named = {"bias": "offset" if word in cls.NORMS else "b"}
+        return named.get(slot) or super()._leaf(word, slot)
+
+    @classmethod
+    def _parts(cls, path: tuple) -> list:
+        module = [part for part in str(path[0]).split("/") if part != "~"]
+        return [*module[1:], str(path[-1])]
+
+    @classmethod
+    def _as_torch(cls, parts: list) -> str:
+        back = {"w": "weight", "b": "bias", "scale": "weight", "offset": "bias", "embeddings": "weight"}
+        return ".".join([*parts[:-1], back.get(parts[-1], parts[-1])])

@@ -1,0 +1,80 @@
+import json
+
+import pytest
+
+from ml_switcheroo.core.notebook import rewrite_notebook
+from ml_switcheroo.errors import RewriteError
+
+
+def notebook(*cells, indent=1, ascii_only=False, lines=True, end="\n"):
+    made = {
+        "cells": [{"cell_type": "markdown", "metadata": {}, "source": ["net.load_state_dict(sd) é"]}],
+        "metadata": {"x": 0.1},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    for code in cells:
+        source = code.splitlines(keepends=True) if lines else code
+        cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": source}
+        made["cells"].append(cell)
+    return json.dumps(made, indent=indent, ensure_ascii=ascii_only) + end
+
+
+def cells(text):
+    return ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+
+
+def run(*codes, **style):
+    before = notebook(*codes, **style)
+    result = rewrite_notebook(before, "nnx", runtime="import")
+    again = rewrite_notebook(result.code, "nnx", runtime="import")
+    assert again.code == result.code
+    return before, result
+
+
+@pytest.mark.parametrize("indent", [1, 2, None])
+@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize("lines", [True, False])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_only_the_calls_change(indent, ascii_only, lines, end):
+    style = {"indent": indent, "ascii_only": ascii_only, "lines": lines, "end": end}
+    _, result = run("import torch\n", "net.load_state_dict(sd)  # é", **style)
+    expected = notebook(
+        "import torch\nfrom ml_switcheroo.runtime import KeyMapper\n",
+        "KeyMapper.load_into(net, sd)  # é",
+        **style,
+    )
+    assert result.code == expected
+
+
+def test_magics_stay():
+    codes = [
+        "%matplotlib inline\n!pip install torch\nimport torch\nnet?",
+        "%%bash\nnet.load_state_dict(sd)",
+        "%%time\nif ok:\n    !ls\nnet.load_state_dict(sd)",
+        "files = !ls\nnet.load_state_dict(sd)",
+    ]
+    _, result = run(*codes)
+    found = cells(result.code)
+    assert found[0] == codes[0].replace("net?", "from ml_switcheroo.runtime import KeyMapper\nnet?")
+    assert found[1] == codes[1]
+    assert found[2] == "%%time\nif ok:\n    !ls\nKeyMapper.load_into(net, sd)"
+    assert found[3] == codes[3]
+
+
+def test_what_one_cell_defines_the_next_one_knows():
+    before, result = run("opt_ = 1\nx = torch.optim.SGD(p)", "x.load_state_dict(sd)")
+    assert result.code == before
+    assert "x is an optimizer" in result.notes[0].text
+
+
+def test_a_notebook_that_cannot_be_written_the_same_way_stays():
+    before = notebook("net.load_state_dict(sd)").replace('"nbformat": 4', '"nbformat":   4')
+    result = rewrite_notebook(before, "nnx")
+    assert result.code == before
+    assert "cannot be kept" in result.notes[-1].text
+
+
+def test_what_is_no_notebook_is_an_error():
+    with pytest.raises(RewriteError, match="no notebook"):
+        rewrite_notebook("{}", "nnx")

@@ -1,0 +1,112 @@
+"""``torch.load`` becomes ``KeyMapper.read`` where its result goes into a rewritten call alone."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import ml_switcheroo
+from ml_switcheroo.core.rewriter import rewrite
+from ml_switcheroo.runtime import KeyMapper
+from rewriting import check_rewritten, check_unchanged
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("net.load_state_dict(torch.load(p))", "KeyMapper.load_into(net, KeyMapper.read(p))"),
+        (
+            "net.load_state_dict(torch.load(p, map_location='cpu', weights_only=True), strict=False)",
+            "KeyMapper.load_into(net, KeyMapper.read(p), strict=False)",
+        ),
+        (
+            "net.load_state_dict(torch.load(f=p)['model'])",
+            'KeyMapper.load_into(net, KeyMapper.read(p, "model"))',
+        ),
+        (
+            "sd = torch.load(p)\nnet.load_state_dict(sd)",
+            "sd = KeyMapper.read(p)\nKeyMapper.load_into(net, sd)",
+        ),
+        (
+            "sd = torch.load(p)\nsd = {k[7:]: v for k, v in sd.items()}\nnet.load_state_dict(sd)",
+            "sd = KeyMapper.read(p)\nsd = {k[7:]: v for k, v in sd.items()}\nKeyMapper.load_into(net, sd)",
+        ),
+        (
+            "sd = torch.load(p)['model']\nnet.load_state_dict(sd)",
+            'sd = KeyMapper.read(p, "model")\nKeyMapper.load_into(net, sd)',
+        ),
+        # Several parts, or arguments that only torch knows.
+        (
+            "c = torch.load(p)\nnet.load_state_dict(c['model'])",
+            "c = torch.load(p)\nKeyMapper.load_into(net, c['model'])",
+        ),
+        (
+            "sd = torch.load(p)\nif 'model' in sd:\n    sd = sd['model']\nnet.load_state_dict(sd)",
+            "sd = torch.load(p)\nif 'model' in sd:\n    sd = sd['model']\nKeyMapper.load_into(net, sd)",
+        ),
+        (
+            "net.load_state_dict(torch.load(p, pickle_module=dill))",
+            "KeyMapper.load_into(net, torch.load(p, pickle_module=dill))",
+        ),
+    ],
+)
+def test_reads_that_feed_a_model(before, after):
+    check_rewritten(f"import torch\n{before}\n", f"import torch\n#KEYMAPPER{after}\n", no_torch=True)
+
+
+@pytest.mark.parametrize(
+    "code", ["x = torch.load(p)\nprint(x)", "x = torch.load(p)\nprint(load_state_dict, x)"]
+)
+def test_other_files_are_read_as_before(code):
+    check_unchanged(f"import torch\n{code}\n", no_torch=True)
+
+
+def test_a_read_that_feeds_an_optimizer_stays():
+    check_unchanged(
+        "import torch\noptimizer.load_state_dict(torch.load(p))\n",
+        notes=["2: is an optimizer"],
+        no_torch=True,
+    )
+
+
+def test_read_gives_what_torch_saved(tmp_path):
+    state = torch.nn.Linear(2, 3).state_dict()
+    torch.save(state, tmp_path / "a.pt")
+    torch.save({"model": state, "epoch": 3}, tmp_path / "b.pt")
+    for found in (KeyMapper.read(tmp_path / "a.pt"), KeyMapper.read(tmp_path / "b.pt", "model")):
+        assert found.keys() == state.keys()
+        assert all(np.array_equal(found[name], state[name].numpy()) for name in state)
+
+
+def test_a_script_runs_without_torch(tmp_path):
+    net = torch.nn.Sequential(torch.nn.Linear(3, 2))
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    before = textwrap.dedent(
+        """
+        import sys
+        sys.modules["torch"] = None
+        import jax
+        from flax import nnx
+
+        net = nnx.Sequential(nnx.Linear(3, 2, rngs=nnx.Rngs(0)))
+        net.load_state_dict(torch.load("net.pt", map_location="cpu"))
+        print(net(jax.numpy.ones((1, 3))).tolist())
+        """
+    )
+    (tmp_path / "run.py").write_text(rewrite(before, no_torch=True).code)
+    done = subprocess.run(
+        [sys.executable, "run.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(ml_switcheroo.__file__).parents[1])},
+    )
+    assert done.returncode == 0, done.stderr
+    with torch.no_grad():
+        assert np.allclose(eval(done.stdout), net(torch.ones(1, 3)).tolist(), atol=1e-6)

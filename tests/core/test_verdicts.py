@@ -1,0 +1,151 @@
+"""The verdict on each kind of site."""
+
+import pytest
+
+from rewriting import check_rewritten, check_unchanged
+
+IMPORTS = "import torch\nfrom torch import nn, optim\n"
+NET = "class Net(nn.Module):\n    pass\n"
+
+LEFT = {
+    "optimizer by name": ("optimizer.load_state_dict(sd)", "optimizer is an optimizer"),
+    "optimizer by class": ("x = optim.Adam(p)\nx.load_state_dict(sd)", "x is an optimizer"),
+    "optimizer by annotation": ("def f(x: optim.Optimizer):\n    x.load_state_dict(sd)", "is an optimizer"),
+    "own optimizer": ("class My(optim.SGD): pass\nx = My()\nx.load_state_dict(sd)", "is an optimizer"),
+    "scheduler": ("s = optim.lr_scheduler.StepLR(o, 1)\ns.load_state_dict(sd)", "is a scheduler"),
+    "scheduler by name": ("self.lr_scheduler.load_state_dict(sd)", "is a scheduler"),
+    "scaler": ("g = torch.cuda.amp.GradScaler()\ng.load_state_dict(sd)", "is a scaler"),
+    "sampler": ("train_sampler.load_state_dict(sd)", "is a sampler"),
+    "loader": ("d = torch.utils.data.DataLoader(x)\nd.load_state_dict(sd)", "is a loader"),
+    "by key": ("state['optimizer'].load_state_dict(sd)", "is an optimizer"),
+    "attribute": (
+        "class T:\n    def __init__(self):\n        self.x = optim.SGD(p)\n"
+        "    def load(self):\n        self.x.load_state_dict(sd)",
+        "self.x is an optimizer",
+    ),
+    "either": (
+        "x = Net() if a else optim.SGD(p)\nx.load_state_dict(sd)",
+        "can be a model and can be an optimizer",
+    ),
+    "mixed loop": ("for x in (model, optimizer):\n    x.load_state_dict(sd)", "runs over objects"),
+    "loop over arguments": (
+        "def f(**k):\n    for name, value in k.items():\n        value.load_state_dict(sd[name])",
+        "value runs over objects",
+    ),
+    "super": ("class A(nn.Module):\n    def load(self):\n        super().load_state_dict(sd)", "super()"),
+    "class": ("nn.Module.load_state_dict(net, sd)", "called on the class nn.Module"),
+    "own class": ("Net.load_state_dict(net, sd)", "called on the class Net"),
+    "file": ("import dist_util\ndist_util.load_state_dict('x.pt')", "dist_util is imported"),
+    "from file": ("from . import utils\nutils.load_state_dict(net, sd)", "utils is imported"),
+    "unknown self": ("class A(B):\n    def load(self):\n        self.load_state_dict(sd)", "class of self"),
+    "not a module": (
+        "class A:\n    def load_state_dict(self, s): ...\nx = A()\nx.load_state_dict(sd)",
+        "no torch.nn.Module",
+    ),
+    "sharded": ("x = FSDP(Net())\nx.load_state_dict(sd)", "sharded over processes"),
+    "awaited": ("async def f():\n    await actor.load_state_dict(sd)", "awaited"),
+    "nothing": ("net.load_state_dict()", "does not show what is loaded"),
+    "copy of unknown": ("a.load_state_dict(b.state_dict())", "nothing shows to be models"),
+    "copy of optimizers": ("optimizer.load_state_dict(o.state_dict())", "is an optimizer"),
+    "copy with report": ("m = net.load_state_dict(model.state_dict())", "report is used"),
+}
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_what_is_left_says_why(name):
+    code, why = LEFT[name]
+    code = IMPORTS + NET + code + "\n"
+    line = code[: code.rindex("load_state_dict(")].count("\n") + 1
+    others = [
+        f"{n}: overrides" for n, text in enumerate(code.splitlines(), 1) if "def load_state_dict" in text
+    ]
+    check_unchanged(code, notes=[f"{line}: {why}", *others])
+
+
+def test_an_override_is_left_and_so_is_what_it_does_inside():
+    check_unchanged(
+        IMPORTS + "class Net(nn.Module):\n"
+        "    def load_state_dict(self, sd, strict=True):\n"
+        "        return self.model.load_state_dict(sd, strict)\n"
+        "    def load(self, sd):\n"
+        "        self.load_state_dict(sd)\n",
+        notes=["4: Net overrides", "5: the inside of a load_state_dict", "7: the class of self has"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "note"),
+    [
+        ("load = net.load_state_dict\nload(sd)", "1: net.load_state_dict is passed on as a method"),
+        ("net._register_load_state_dict_pre_hook(f)", "1: a hook on the state dict"),
+        ("torch.save(net.state_dict(), p)", "1: the state dict is saved by PyTorch"),
+        ("torch.save({'model': net.state_dict(), 'epoch': 3}, p)", "1: the state dict is saved by PyTorch"),
+        ("own = net.state_dict()\nown_state[name].copy_(load_state_dict)", "2: tensor by tensor"),
+        ("net = torch.load(p)\nnet.eval()", "2: net is a whole pickled model"),
+    ],
+)
+def test_what_no_rewrite_touches_has_a_note(code, note):
+    check_unchanged(code + "\n", notes=[note])
+
+
+MODULES = {
+    "by class": "x = Net()\nx.load_state_dict(sd)",
+    "by method": "x = Net().to(d).eval()\nx.load_state_dict(sd)",
+    "wrapped": "x = nn.DataParallel(Net())\nx.module.load_state_dict(sd)",
+    "copied": "import copy\nx = copy.deepcopy(Net())\nx.load_state_dict(sd)",
+    "made by a function": "def make():\n    n = Net()\n    return n\nx = make()\nx.load_state_dict(sd)",
+    "annotated": "def f(x: 'Net'):\n    x.load_state_dict(sd)",
+    "self": "class A(Net):\n    def load(self):\n        self.load_state_dict(sd)",
+    "attribute": (
+        "class T:\n    def __init__(self):\n        self.x = Net()\n"
+        "    def load(self):\n        self.x.load_state_dict(sd)"
+    ),
+    "loop": "for model in models:\n    model.load_state_dict(sd)",
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_are_rewritten(name):
+    code = IMPORTS + NET + MODULES[name] + "\n"
+    receiver = code.split("\n")[-2].split(".load_state_dict")[0].strip()
+    after = code.replace(f"{receiver}.load_state_dict(", f"KeyMapper.load_into({receiver}, ")
+    check_rewritten(code, after)
+
+
+def test_a_module_that_overrides_is_rewritten_with_a_note():
+    own = "class A(nn.Module):\n    def _load_from_state_dict(self, *a): ...\n"
+    before = f"{IMPORTS}{own}x = A()\nx.load_state_dict(sd)\n"
+    after = before.replace("x.load_state_dict(", "KeyMapper.load_into(x, ")
+    check_rewritten(before, after, notes=["4: overrides", "6: changes names or values when it loads"])
+
+
+@pytest.mark.parametrize(
+    ("to", "after"),
+    [
+        ("nnx", "nnx.update(target.module, nnx.state(model))"),
+        ("mlx", "target.module.update(model.parameters())"),
+        ("linen", None),
+        ("jax", None),
+    ],
+)
+def test_a_copy_in_memory_is_the_targets_own(to, after):
+    code = "import torch\ntarget.module.load_state_dict(model.state_dict())\n"
+    if after is None:
+        check_unchanged(code, to, notes=["2: "])
+    else:
+        head = "import torch\nfrom flax import nnx\n" if to == "nnx" else "import torch\n"
+        check_rewritten(code, f"{head}{after}\n", to)
+
+
+def test_what_is_assigned_to_the_model_is_mended():
+    check_rewritten(
+        "import torch\nm = m.load_state_dict(sd, strict=False)\n",
+        "import torch\n#KEYMAPPERKeyMapper.load_into(m, sd, strict=False)\n",
+        notes=["2: assigned to the model itself"],
+    )
+    check_rewritten(
+        "import torch\nm = m.load_state_dict(sd)\n",
+        "import torch\n#KEYMAPPERm = KeyMapper.load_into(m, sd)\n",
+        to="linen",
+        notes=["2: assigned to the model itself"],
+    )
