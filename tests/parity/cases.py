@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
-from ml_switcheroo.sources.findings import Finding, Flatten, Knowledge
+from ml_switcheroo.rules import Kind
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Case:
         images: Whether the second axis of input and output is the channel axis.
         tolerance: Largest relative error of the output.
         vocab: Size of the vocabulary of integer inputs.
-        flatten: Channels that are flattened before the layer, or the first axis of a norm over several.
+        rules: What a user has to say, because not even the live module shows it.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Case:
     images: bool = False
     tolerance: float = 1e-5
     vocab: int = 0
-    flatten: int = 1
+    rules: tuple[Kind, ...] = ()
 
 
 def _plain(name, port, make, *inputs, **more):
@@ -47,6 +47,11 @@ def _image(name, port, make, *inputs, **more):
 
 def _sequence(name, port, make, *inputs):
     return Case(name, port, make, inputs, tolerance=1e-4)
+
+
+def _first_axis(channels):
+    """Say whether the first axis of a norm over several is that of channels: how many, 1 for none."""
+    return (Kind("m", "layer_norm", flatten=channels),)
 
 
 def _old_norm(wrap, layer):
@@ -80,8 +85,8 @@ CASES = [
         (3, 6),
     ),
     _plain("lazy linear", "linear", lambda: _materialised(nn.LazyLinear(7), (3, 5)), (3, 5)),
-    _plain("linear_in_out", "linear_in_out", lambda: Conv1D(7, 5), (3, 5)),
-    _plain("linear_in_out square", "linear_in_out", lambda: Conv1D(6, 6), (3, 6)),
+    _plain("linear_in_out", "linear_in_out", lambda: conv1d_of_transformers(7, 5), (3, 5)),
+    _plain("linear_in_out square", "linear_in_out", lambda: conv1d_of_transformers(6, 6), (3, 6)),
     _plain("bilinear", "bilinear", lambda: nn.Bilinear(4, 5, 6), (3, 4), (3, 5)),
     _image("conv1d", "conv", lambda: nn.Conv1d(4, 6, 3), (2, 4, 11)),
     _image("conv2d", "conv", lambda: nn.Conv2d(3, 8, (3, 5), stride=2, padding=(1, 2)), (2, 3, 11, 12)),
@@ -145,8 +150,20 @@ CASES = [
     ),
     _plain("layer_norm", "layer_norm", lambda: nn.LayerNorm(6), (3, 4, 6)),
     _plain("layer_norm no bias", "layer_norm", lambda: nn.LayerNorm(6, eps=1e-3, bias=False), (3, 6)),
-    _plain("layer_norm two axes", "layer_norm", lambda: nn.LayerNorm((4, 6)), (3, 4, 6)),
-    _image("layer_norm of images", "layer_norm", lambda: nn.LayerNorm((3, 4, 4)), (2, 3, 4, 4), flatten=3),
+    _plain(
+        "layer_norm two axes",
+        "layer_norm",
+        lambda: nn.LayerNorm((4, 6)),
+        (3, 4, 6),
+        rules=_first_axis(1),
+    ),
+    _image(
+        "layer_norm of images",
+        "layer_norm",
+        lambda: nn.LayerNorm((3, 4, 4)),
+        (2, 3, 4, 4),
+        rules=_first_axis(3),
+    ),
     _image("group_norm", "group_norm", lambda: nn.GroupNorm(3, 6), (2, 6, 5, 7)),
     _plain("rms_norm", "rms_norm", lambda: nn.RMSNorm(6, eps=1e-5), (3, 4, 6)),
     _plain("embedding", "embedding", lambda: nn.Embedding(9, 5), (3, 4), vocab=9),
@@ -222,16 +239,9 @@ CASES = [
 ]
 
 
-class Conv1D(nn.Module):
-    """The linear layer of GPT-2 in Hugging Face's transformers: its weight is (in, out)."""
-
-    def __init__(self, nf, nx):
-        super().__init__()
-        self.nf, self.nx = nf, nx
-        self.weight, self.bias = nn.Parameter(torch.zeros(nx, nf)), nn.Parameter(torch.zeros(nf))
-
-    def forward(self, x):
-        return x @ self.weight + self.bias
+def conv1d_of_transformers(out, into):
+    """Make the linear layer of GPT-2 in Hugging Face's transformers: its weight is (in, out)."""
+    return pytest.importorskip("transformers.pytorch_utils").Conv1D(out, into)
 
 
 class Kept(nn.Module):
@@ -297,23 +307,3 @@ def run_torch(layer, inputs):
     with torch.no_grad():
         out = layer(*arrays)
     return (out[0] if isinstance(out, tuple) else out).numpy()
-
-
-def knowledge_of(module, prefix, flatten=1):
-    """Return what a live torch module shows of its layers."""
-    findings = {}
-    for path, child in module.named_modules():
-        if "parametrizations" in path.split("."):
-            continue
-        name = next((c.__name__ for c in type(child).__mro__ if c.__name__ in KIND_OF_CLASS), "")
-        full = ".".join(part for part in (prefix, path) if part)
-        if name:
-            kind = KIND_OF_CLASS[name]
-            args = {arg: getattr(child, arg) for arg in LAYERS[kind].args if hasattr(child, arg)}
-            findings[full] = Finding(kind, "live", name, args=args, flatten=Flatten(flatten))
-        else:
-            tensors = [(name, "parameter") for name, _ in child.named_parameters(recurse=False)]
-            tensors += [(name, "buffer") for name, _ in child.named_buffers(recurse=False)]
-            for slot, kind in tensors:
-                findings.setdefault(f"{full}.{slot}", Finding(kind, "live", kind))
-    return Knowledge(findings)

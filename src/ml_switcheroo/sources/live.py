@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
+from ml_switcheroo.layers import LAYERS, kind_of
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.mirror import follow_live
 from ml_switcheroo.tensors import TensorSpec
@@ -91,8 +91,9 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
             if name not in specs:
                 continue
             tensors.setdefault(id(tensor), []).append(name)
+            in_layer = kind and LAYERS[kind].slot(slot) is not None
             own = not (_rowless(module) or _reparametrizes(path))
-            if slot not in slots and path not in owned and own:
+            if not in_layer and path not in owned and own:
                 findings[name] = Finding(own_kind, "live", f"a {own_kind} of {type(module).__qualname__}")
     tied = tuple(tuple(names) for names in tensors.values() if len(names) > 1)
     return Knowledge(
@@ -104,7 +105,9 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
 
 
 def _name(cls: type) -> str:
-    """Return the name of a class of torch; empty for anybody else's."""
+    """Return the name of a class of torch (or of the one layer that transformers has); else nothing."""
+    if cls.__module__ == "transformers.pytorch_utils" and cls.__name__ == "Conv1D":
+        return cls.__name__
     return cls.__name__ if cls.__module__.partition(".")[0] == "torch" else ""
 
 
@@ -138,8 +141,9 @@ def _kind(module: Any) -> tuple[str, str]:
     """Return the torch class that a module is or derives from, and its kind; empty where none."""
     for cls in type(module).__mro__:
         name = _name(cls)
-        if name in KIND_OF_CLASS or name in _CONTAINERS:
-            return name, KIND_OF_CLASS.get(name, "")
+        kind = kind_of(f"{cls.__module__}.{name}") if name else None
+        if kind or name in _CONTAINERS:
+            return name, kind or ""
         if (
             name
             and name != "Module"
