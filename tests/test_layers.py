@@ -7,7 +7,7 @@ from ml_switcheroo.draw import Request, draw_plan
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.targets import TARGETS, template_of
 from ml_switcheroo.tensors import as_numpy, spec_of
-from parity import FRAMEWORKS, ports
+from parity import FRAMEWORKS, by_rank_of, ports
 from parity.cases import CASES, inputs_of, knowledge_of, randomised, run_torch
 
 
@@ -30,13 +30,14 @@ def test_the_layer_of_the_framework_gives_the_same_output(framework, case):
     target = TARGETS[framework]
     layer = randomised(case)
     state, plan = planned(case, layer, target)
-    if plan.unexpected:
+    by_rank = case.port in by_rank_of(framework)
+    if plan.unexpected and not by_rank:
         assert all(left.why for left in plan.unexpected.values())
         pytest.skip(f"unsupported: {next(iter(plan.unexpected.values())).why}")
     port = ports(framework)[case.port](layer)
     state, fitted = planned(case, layer, target, port.model)
     fitted.check()
-    assert dict(fitted.outputs) == dict(plan.outputs), "without a template the plan is another"
+    assert by_rank or dict(fitted.outputs) == dict(plan.outputs), "without a template the plan is another"
     model = target.live.write(port.model, dict(fitted.apply(state)))
     inputs = inputs_of(case)
     expected = run_torch(layer, inputs)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array, Flip, GateSum, Sum
-from ml_switcheroo.recipes import Dropped, Form, Live, Naming, Recipe, Target, Unsupported, part
+from ml_switcheroo.recipes import Dropped, Entry, Form, Live, Naming, Recipe, Target, Unsupported, part
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template
 
@@ -60,6 +60,15 @@ def _gru(suffix: str, at: str) -> Recipe:
     )
 
 
+_MHA: tuple[Entry, ...] = (
+    part("in_proj_weight", tuple(f"{name}.weight" for name in _QKV), "(qkv out) in -> qkv out in"),
+    *(part(f"{name[0]}_proj_weight", f"{name}.weight") for name in _QKV),
+    part("in_proj_bias", tuple(f"{name}.bias" for name in _QKV), "(qkv out) -> qkv out"),
+    part("out_proj.weight", "output_proj.weight"),
+    part("out_proj.bias", "output_proj.bias"),
+    Unsupported("Equinox's attention has no bias_k and bias_v", slot="bias_k"),
+)
+
 KINDS: Mapping[str, Recipe] = {
     "linear": (part("weight", "weight"), part("bias", "bias")),
     "linear_in_out": (part("weight", "weight", "out in"), part("bias", "bias")),
@@ -96,14 +105,7 @@ KINDS: Mapping[str, Recipe] = {
     "rnn_cell": _NO_RNN,
     "lstm_cell": _lstm("", ""),
     "gru_cell": _gru("", ""),
-    "mha": (
-        part("in_proj_weight", tuple(f"{name}.weight" for name in _QKV), "(qkv out) in -> qkv out in"),
-        *(part(f"{name[0]}_proj_weight", f"{name}.weight") for name in _QKV),
-        part("in_proj_bias", tuple(f"{name}.bias" for name in _QKV), "(qkv out) -> qkv out"),
-        part("out_proj.weight", "output_proj.weight"),
-        part("out_proj.bias", "output_proj.bias"),
-        Unsupported("Equinox's attention has no bias_k and bias_v", slot="bias_k"),
-    ),
+    "mha": _MHA,
     # One slope is a scalar; slopes of channels are an array that broadcasts: (channels, 1, 1).
     "prelu": (
         Form((part("weight", "negative_slope", "1 -> "),)),

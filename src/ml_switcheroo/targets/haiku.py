@@ -16,7 +16,7 @@ import numpy as np
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array, Concat, Flip, Gates, Shift, Sum
-from ml_switcheroo.recipes import Dropped, Form, Live, Naming, Recipe, Target, Unsupported, part
+from ml_switcheroo.recipes import Dropped, Entry, Form, Live, Naming, Recipe, Target, Unsupported, part
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template
 
@@ -69,6 +69,15 @@ def _lstm(suffix: str, at: str) -> Recipe:
     )
 
 
+_MHA: tuple[Entry, ...] = (
+    part("in_proj_weight", tuple(f"{name}.w" for name in _QKV), "(qkv out) in -> qkv in out"),
+    *(part(f"{name[0]}_proj_weight", f"{name}.w", "out in -> in out") for name in _QKV),
+    part("in_proj_bias", tuple(f"{name}.b" for name in _QKV), "(qkv out) -> qkv out"),
+    part("out_proj.weight", "linear.w", "out in -> in out"),
+    part("out_proj.bias", "linear.b"),
+    Unsupported("Haiku's attention has no bias_k and bias_v", slot="bias_k"),
+)
+
 KINDS: Mapping[str, Recipe] = {
     "linear": (part("weight", "w", "in out"), part("bias", "b")),
     "linear_in_out": (part("weight", "w"), part("bias", "b")),
@@ -102,14 +111,7 @@ KINDS: Mapping[str, Recipe] = {
     "rnn_cell": _rnn("", ""),
     "lstm_cell": _lstm("", ""),
     "gru_cell": _NO_GRU,
-    "mha": (
-        part("in_proj_weight", tuple(f"{name}.w" for name in _QKV), "(qkv out) in -> qkv in out"),
-        *(part(f"{name[0]}_proj_weight", f"{name}.w", "out in -> in out") for name in _QKV),
-        part("in_proj_bias", tuple(f"{name}.b" for name in _QKV), "(qkv out) -> qkv out"),
-        part("out_proj.weight", "linear.w", "out in -> in out"),
-        part("out_proj.bias", "linear.b"),
-        Unsupported("Haiku's attention has no bias_k and bias_v", slot="bias_k"),
-    ),
+    "mha": _MHA,
     "prelu": _no("PReLU"),
     "parameter": (part("", ""),),
     "buffer": (part("", "", collection="state"),),

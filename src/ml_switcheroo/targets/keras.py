@@ -15,7 +15,7 @@ from typing import Any
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array, Gates, Sum
-from ml_switcheroo.recipes import Dropped, Form, Live, Naming, Recipe, Target, Unsupported, part
+from ml_switcheroo.recipes import Dropped, Entry, Form, Live, Naming, Recipe, Target, Unsupported, part
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template
 
@@ -56,6 +56,15 @@ def _gru(suffix: str, at: str) -> Recipe:
         part((f"bias_ih{suffix}", f"bias_hh{suffix}"), f"{at}bias", "two (gate hidden)", gates),
     )
 
+
+_MHA: tuple[Entry, ...] = (
+    part("in_proj_weight", tuple(f"{name}.kernel" for name in _QKV), "qkv in heads dim"),
+    *(part(f"{name[0]}_proj_weight", f"{name}.kernel", "in heads dim") for name in _QKV),
+    part("in_proj_bias", tuple(f"{name}.bias" for name in _QKV), "qkv heads dim"),
+    part("out_proj.weight", "attention_output.kernel", "heads dim out"),
+    part("out_proj.bias", "attention_output.bias"),
+    Unsupported("Keras's attention has no bias_k and bias_v", slot="bias_k"),
+)
 
 KINDS: Mapping[str, Recipe] = {
     # A projection to or from heads is an EinsumDense, with the heads as an axis.
@@ -106,14 +115,7 @@ KINDS: Mapping[str, Recipe] = {
     "rnn_cell": _rnn("", ""),
     "lstm_cell": _rnn("", ""),
     "gru_cell": _gru("", ""),
-    "mha": (
-        part("in_proj_weight", tuple(f"{name}.kernel" for name in _QKV), "qkv in heads dim"),
-        *(part(f"{name[0]}_proj_weight", f"{name}.kernel", "in heads dim") for name in _QKV),
-        part("in_proj_bias", tuple(f"{name}.bias" for name in _QKV), "qkv heads dim"),
-        part("out_proj.weight", "attention_output.kernel", "heads dim out"),
-        part("out_proj.bias", "attention_output.bias"),
-        Unsupported("Keras's attention has no bias_k and bias_v", slot="bias_k"),
-    ),
+    "mha": _MHA,
     # A slope for all is shared over every axis: shape (1, ..., 1).
     "prelu": (
         Form((part("weight", "alpha", "1 -> *1"),)),
