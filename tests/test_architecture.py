@@ -29,7 +29,7 @@ LAYERS = [
     ["draw"],
     ["peel", "stamp"],
     ["planner"],
-    ["explain", "conversion", "load"],
+    ["explain", "conversion", "load", "sharded"],
     ["core"],
     ["plugins"],
     ["cli"],

@@ -64,7 +64,7 @@ def draw_plan(request: Request) -> Plan:
             option_for(owner, finding, request.specs, request.target, place.of(owner.path))
             for finding in owner.possible
         )
-        options = _fitting(options)
+        options = _fitting(owner, options, request)
         if request.template is not None and _is_open(owner, options, request):
             pending.append((owner, options))
         elif not options:
@@ -103,15 +103,26 @@ def _is_open(owner: Owner, options: Sequence[Option], request: Request) -> bool:
     layout can only be seen on others like it. A recipe of several tensors, or one behind a Flatten, is not
     for the structure to decide.
     """
-    kinds = [finding.kind for finding in owner.possible]
-    if any(plain_kind(kind) is None for kind in kinds):
+    plain = [finding for finding in owner.possible if plain_kind(finding.kind) is not None]
+    certain = [finding for finding in owner.possible if finding.origin != "evidence"]
+    if (owner.possible and not plain) or any(finding not in plain for finding in certain):
         return False
-    if any(f.flatten is not None and f.flatten.channels > 1 for f in owner.possible):
+    if any(_permuted(owner, finding, request) for finding in owner.possible):
         return False
     if len(options) != 1 or options[0].refused:
         return True
     shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == "weight"]
-    return kinds[0] in ("linear", "conv") and any(len(set(shape)) < len(shape) for shape in shapes)
+    matrix = plain_kind(plain[0].kind) in ("linear", "conv")
+    return matrix and any(len(set(shape)) < len(shape) for shape in shapes)
+
+
+def _permuted(owner: Owner, finding: Finding, request: Request) -> bool:
+    """Tell whether a Flatten before a module changes the order of its inputs in the target."""
+    flatten = finding.flatten
+    if flatten is None or flatten.channels == 1 or request.target.channels == "first":
+        return False
+    shape = request.specs[owner.tensors["weight"]].shape if "weight" in owner.tensors else ()
+    return flatten.channels not in shape
 
 
 @dataclass(frozen=True)
@@ -237,9 +248,16 @@ def _distinct(options: Iterable[Option]) -> list[Option]:
     return list({repr(option.effect): option for option in reversed(list(options))}.values())[::-1]
 
 
-def _fitting(options: list[Option]) -> list[Option]:
-    """Leave out what does not fit the template; where that settles it, the target has decided."""
+def _fitting(owner: Owner, options: list[Option], request: Request) -> list[Option]:
+    """Leave out what does not fit the template; where that settles it, the target has decided.
+
+    Without a template, that a target cannot hold a kind proves nothing of the tensors: it is left out only
+    where no layout can be mistaken, since all of them are vectors.
+    """
     fitting = [option for option in options if not option.refused]
+    if request.template is None:
+        vectors = all(len(request.specs[name].shape) < 2 for name in owner.tensors.values())
+        return fitting if fitting and vectors else options
     if len(fitting) != 1 or len(options) == 1:
         return fitting or options
     others = {option.finding.kind for option in options} - {fitting[0].finding.kind}
