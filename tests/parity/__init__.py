@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-FRAMEWORKS = ("nnx", "linen")
+FRAMEWORKS = ("nnx", "linen", "equinox", "haiku", "keras", "mlx")
 
 
 @dataclass(frozen=True)
@@ -29,3 +29,8 @@ class Port:
 def ports(framework):
     """Return the table of a framework: kind -> function from the torch layer to a Port."""
     return importlib.import_module(f"parity.{framework}").LAYERS
+
+
+def by_rank_of(framework):
+    """Return the layers of a framework whose tensors have the rank of the input: only a model shows it."""
+    return getattr(importlib.import_module(f"parity.{framework}"), "BY_RANK", ())
