@@ -34,7 +34,7 @@ EXACT = [
 ARITHMETIC = [
     *(ops.Shift(-1.0), ops.Sum(), ops.SumParted(2), ops.GateSum(3, 2), ops.GateSumParted(3, 2)),
     *(ops.WeightNorm(), ops.WeightNormSplit((4, 1)), ops.SpectralNorm(0), ops.Tie(), ops.Cast("bfloat16")),
-    ops.Discarded(0.0, (2,), "float32"),
+    *(ops.Discarded(0.0, (2,), "float32"), ops.Skip(2)),
 ]
 
 
@@ -194,3 +194,13 @@ def test_trace_gives_the_specs_of_every_station():
         "(int8[2,2], int8[4,2])",
         "(int8[6,2],)",
     ]
+
+
+def test_rows_that_are_left_out_do_not_come_back():
+    table = np.arange(10, dtype="f4").reshape(5, 2)
+    np.testing.assert_array_equal(ops.Skip(2)((table,))[0], table[2:])
+    specs = (spec_of(table),)
+    assert ops.Skip(2).specs(specs)[0].shape == (3, 2)
+    assert ops.Skip(2).inverse(specs) is None
+    with pytest.raises(AxesError, match="no 6 rows"):
+        ops.Skip(6).specs(specs)

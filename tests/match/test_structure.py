@@ -148,11 +148,12 @@ def test_blocks_become_one_stacked_leaf_and_come_back(last):
 
 
 def test_what_nobody_saved_is_missing_and_not_filled_with_what_fits():
-    state = filled(("a.q_norm.weight", (4,)), ("a.up.weight", (6, 4)))
+    state = filled(("a.steps", (4,)), ("a.up.weight", (6, 4)))
     like = {"a": {"up": {"kernel": (4, 6), "bias": (6,)}, "rotary": {"inv_freq": (4,)}}}
     plan = draw(state, like)
     assert set(plan.missing) == {"a/up/bias", "a/rotary/inv_freq"}
-    assert set(plan.unexpected) == {"a.q_norm.weight"}
+    assert set(plan.unexpected) == {"a.steps"}
+    assert set(plan.inputs) == {"a.up.weight"}
 
 
 def test_two_that_answer_equally_are_ambiguous_with_the_rules_to_write():

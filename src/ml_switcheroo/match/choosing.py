@@ -140,6 +140,9 @@ def _choice(
     if len(near) > 1:
         return Chosen(None, f"leaves called {key[1]} are kept in several ways: {', '.join(sorted(near))}")
     convention = usual.get((match.link.kind, key[1]), "")
+    if match.link.sizes:
+        # A stack of matrices is a matrix with one axis more.
+        convention = next((layout for layout in options if layout.partition(":")[2] == convention), "")
     if near:
         found = Chosen(near.pop(), f"like the leaves called {key[1]} that are not square")
     elif role == match.link.slots[role] == "parameter" and "same" in options:

@@ -117,15 +117,14 @@ def units(
         every: All paths of the tree, also those that are not grouped: they show what is repeated.
     """
     found = places(dict.fromkeys([*every, *specs]))
-    grouped: dict[tuple[Token, ...], dict[str, list[Place]]] = {}
+    grouped: dict[tuple[Token, ...], dict[str, dict[Index, Place]]] = {}
     for path in specs:
         place = found[path]
         pattern, role = _split(place.pattern)
         slots = grouped.setdefault(pattern, {})
-        taken = slots.get(role)
-        if taken and any(other.index == place.index for other in taken):
+        if place.index in slots.get(role, ()):
             slots = grouped.setdefault(place.pattern, {})
-        slots.setdefault(role, []).append(place)
+        slots.setdefault(role, {})[place.index] = place
     return [_unit(pattern, slots, specs, kinds_of) for pattern, slots in grouped.items()]
 
 
@@ -153,18 +152,18 @@ def _cut(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], tuple[Token, ..
 
 def _unit(
     pattern: tuple[Token, ...],
-    grouped: Mapping[str, list[Place]],
+    grouped: Mapping[str, Mapping[Index, Place]],
     specs: Mapping[str, TensorSpec],
     kinds_of: Callable[[str, str], frozenset[str]],
 ) -> Unit:
     slots: dict[str, Slot] = {}
     kinds = ANY
     for role, found in grouped.items():
-        paths = {place.index: place.path for place in found}
+        paths = {index: place.path for index, place in found.items()}
         slots[role] = Slot(role, paths, {index: specs[path] for index, path in paths.items()})
-        for path in dict.fromkeys(place.path for place in found):
+        for path in paths.values():
             kinds = (kinds & kinds_of(path, role)) or kinds
-    first = next(iter(grouped.values()))[0]
+    first = next(iter(next(iter(grouped.values())).values()))
     words, numbers = _words(pattern)
     return Unit(pattern, first.containers, slots, kinds, words, numbers=numbers)
 
