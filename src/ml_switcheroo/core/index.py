@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import tokenize
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +19,12 @@ class File:
     Attributes:
         path: Where it lies; it need not exist.
         tree: Its tree.
+        deep: Whether imports inside functions count; what others import from a file is at its top.
     """
 
     path: Path
     tree: ast.Module = field(repr=False)
+    deep: bool = False
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
@@ -32,7 +35,7 @@ class File:
     def imports(self) -> dict[str, tuple[int, str]]:
         """What each imported name stands for: how many dots came first, and the dotted name."""
         found: dict[str, tuple[int, str]] = {}
-        for node in self.nodes:
+        for node in self.nodes if self.deep else _top(self.tree.body):
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     name = alias.asname or alias.name.partition(".")[0]
@@ -53,6 +56,14 @@ class File:
             elif isinstance(node, ast.Assign):
                 found.update({target.id: node for target in node.targets if isinstance(target, ast.Name)})
         return found
+
+
+def _top(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield the statements of the top level, those in ``if`` and ``try`` too."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try | ast.With | ast.ExceptHandler):
+            yield from _top(ast.iter_child_nodes(node))
 
 
 class Index:

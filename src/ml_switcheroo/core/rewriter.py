@@ -81,7 +81,7 @@ def rewrite(
         raise RewriteError(f"{file}:{line}", f"this is no Python: {error}") from error
     settings = {"runtime": runtime, "kinds": dict(kinds or {})}
     shared = HookContext(target=target, file=str(file), settings=settings)
-    parsed = File(Path(file), text.tree)
+    parsed = File(Path(file), text.tree, deep=True)
     receivers = Receivers(index or Index())
     judged = [
         (site, judge(site, Place(parsed, site.definitions), receivers, target))
