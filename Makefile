@@ -37,6 +37,7 @@ bench: setup  ## measure: reading and writing against cp, reading source code, m
 
 docs: setup  ## write the tables in README.md and docs/ anew
 	$(BIN)/python docs/support_matrix.py
+	$(BIN)/python docs/layers.py
 
 demo:  ## run the main job on a real model: PyTorch weights into Flax, without PyTorch
 	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
