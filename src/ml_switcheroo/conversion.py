@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ml_switcheroo import __version__
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.formats import open_checkpoint, write_npz, write_safetensors
+from ml_switcheroo.formats import open_checkpoint, write_npz, write_safetensors, write_shards
 from ml_switcheroo.ops import Array
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planner import make_plan
@@ -34,12 +35,16 @@ def convert(
     plan: Plan | None = None,
     allow_missing: bool = False,
     allow_unexpected: bool = False,
+    resume: bool = False,
+    max_shard_bytes: int | None = None,
+    say: Callable[[str], object] = str,
 ) -> Plan:
     """Convert a checkpoint file; the output appears whole or not at all.
 
     Args:
         checkpoint: The PyTorch checkpoint.
-        out: The file to write; its suffix decides the format (``.safetensors`` or ``.npz``).
+        out: The file to write; its suffix decides the format (``.safetensors`` or ``.npz``). With
+            ``max_shard_bytes``, the folder.
         to: Name of the target.
         layers: What the PyTorch side is, as in :func:`make_plan`.
         like: What the target side is, as in :func:`make_plan`.
@@ -49,6 +54,10 @@ def convert(
         plan: A plan made before; then nothing is asked again.
         allow_missing: Write although leaves of ``like`` are not filled.
         allow_unexpected: Write although tensors are left over.
+        resume: Keep what is done if the run is interrupted, and go on with what an interrupted run of the
+            same plan, source and version left.
+        max_shard_bytes: Write safetensors files of at most that many bytes, and their index.
+        say: Called with a sentence when a run goes on or starts anew.
 
     Returns:
         The plan that was carried out.
@@ -58,14 +67,34 @@ def convert(
         UsageError: The suffix of ``out`` names no format.
     """
     out = Path(out)
-    if out.suffix not in WRITERS:
-        raise UsageError(f"{out}: the suffix is none of {', '.join(WRITERS)}")
+    _check_out(out, resume=resume, sharded=max_shard_bytes is not None)
     with open_checkpoint(checkpoint, select=select) as opened:
         plan = plan or make_plan(opened, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
         plan.check(allow_missing=allow_missing, allow_unexpected=allow_unexpected)
         leaves = plan.apply(opened, partial=True)
-        WRITERS[out.suffix](out, plan.outputs, leaves.stream(), stamp(plan))
+        content = (plan.outputs, leaves.stream(), stamp(plan))
+        if max_shard_bytes is not None:
+            write_shards(out, *content, max_bytes=max_shard_bytes)
+        elif resume:
+            key = f"{__version__} {plan.digest} {opened.fingerprint}"
+            write_safetensors(out, *content, resume=key, say=say)
+        else:
+            WRITERS[out.suffix](out, *content)
     return plan
+
+
+def _check_out(out: Path, *, resume: bool, sharded: bool) -> None:
+    if sharded:
+        if resume:
+            raise UsageError(
+                "a run into several files cannot be resumed: leave out resume or the largest size"
+            )
+        if out.suffix in WRITERS or out.is_file():
+            raise UsageError(f"{out}: several files go into a folder; give its name")
+    elif out.suffix not in WRITERS:
+        raise UsageError(f"{out}: the suffix is none of {', '.join(WRITERS)}")
+    elif resume and out.suffix != ".safetensors":
+        raise UsageError(f"{out}: only a run into a .safetensors file can be resumed")
 
 
 def is_up_to_date(
