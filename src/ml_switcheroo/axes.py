@@ -216,13 +216,19 @@ class Equation:
             sizes=MappingProxyType({axis: known[axis] for axis in (*axes, ONES) if axis in known}),
         )
 
+    @property
+    def told(self) -> frozenset[str]:
+        """The axes whose sizes the shape on the left alone may not tell."""
+        grouped = {axis for group in self.source.groups if len(group) > 1 for axis in group}
+        return frozenset(grouped | ({ONES} if self.target.padded else set()))
+
     def spelled(self, rank: int) -> Equation:
         """Return the equation for one number of dimensions, with a name for each axis of ``*name``.
 
         >>> print(equation("*space c", "(*space c)").spelled(3))
         space0 space1 c -> (space0 space1 c)
         """
-        if self.source.loose is None:
+        if self.source.loose is None or self.source.padded:
             return self
         name = self.source.groups[self.source.loose][0]
         count = len(self.source.dimensions(rank)) - len(self.source.groups) + 1
@@ -230,12 +236,6 @@ class Equation:
         return equation(
             *(side.text.replace("...", "*").replace(name, names) for side in (self.source, self.target))
         )
-
-    @property
-    def told(self) -> frozenset[str]:
-        """The axes whose sizes the shape on the left alone may not tell."""
-        grouped = {axis for group in self.source.groups if len(group) > 1 for axis in group}
-        return frozenset(grouped | ({ONES} if self.target.padded else set()))
 
     def _right(
         self, left: tuple[tuple[str, ...], ...], known: Mapping[str, int]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["columns", "fold", "plan_text", "problems_text"]
 
-_INDEX = re.compile(r"(?<![A-Za-z0-9])\d+(?=[./\[\]]|$)|(?<=_)\d+(?=[./]|$)")
+_INDEX = re.compile(r"(?<![A-Za-z0-9 ])\d+(?=[./\[\]]|$)|(?<=_)\d+(?=[./]|$)")
 
 Row = tuple[str, ...]
 
@@ -122,13 +122,36 @@ def _blocks(moves: Iterable[Move]) -> list[str]:
 
 def _texts(move: Move) -> Row:
     return (
-        ", ".join(move.sources),
-        ", ".join(map(str, move.inputs)),
+        joined(move.sources),
+        ", ".join(dict.fromkeys(map(str, move.inputs))),
         "->",
-        ", ".join(move.leaves),
-        ", ".join(map(str, move.outputs)),
+        joined(move.leaves),
+        ", ".join(dict.fromkeys(map(str, move.outputs))),
         move.what,
     )
+
+
+def joined(paths: Sequence[str]) -> str:
+    """Write paths that differ in the middle once, with the difference in braces.
+
+    >>> joined(("attn.query.kernel", "attn.key.kernel", "attn.value.kernel"))
+    'attn.{query,key,value}.kernel'
+    >>> joined(("a.b", "c"))
+    'a.b, c'
+    """
+    rows = [re.split(r"(?<=[./])", path) for path in paths]
+    first, shortest = rows[0], min(map(len, rows))
+    head = next((i for i in range(shortest) if len({row[i] for row in rows}) > 1), shortest)
+    tail = next(
+        (i for i in range(shortest - head) if len({row[-1 - i] for row in rows}) > 1), shortest - head
+    )
+    if len(paths) == 1 or not head + tail:
+        return ", ".join(paths)
+    middles = ["".join(row[head : len(row) - tail]) for row in rows]
+    ends = {middle[-1:] for middle in middles}
+    end = ends.pop() if len(ends) == 1 and tail else ""
+    inside = ",".join(middle.removesuffix(end) for middle in middles)
+    return "".join(first[:head]) + f"{{{inside}}}{end}" + "".join(first[len(first) - tail :])
 
 
 def _why(move: Move) -> Row:

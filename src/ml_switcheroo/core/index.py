@@ -24,10 +24,15 @@ class File:
     tree: ast.Module = field(repr=False)
 
     @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Every node of the tree."""
+        return list(ast.walk(self.tree))
+
+    @cached_property
     def imports(self) -> dict[str, tuple[int, str]]:
         """What each imported name stands for: how many dots came first, and the dotted name."""
         found: dict[str, tuple[int, str]] = {}
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     name = alias.asname or alias.name.partition(".")[0]
@@ -55,6 +60,7 @@ class Index:
 
     def __init__(self) -> None:
         self._files: dict[Path, File | None] = {}
+        self._modules: dict[Path, File | None] = {}
 
     def read(self, path: Path) -> File | None:
         """Return the parsed file; None where it is not there or no Python."""
@@ -87,6 +93,11 @@ class Index:
         return None, ""
 
     def _module(self, path: Path) -> File | None:
+        if path not in self._modules:
+            self._modules[path] = self._look(path)
+        return self._modules[path]
+
+    def _look(self, path: Path) -> File | None:
         for candidate in (path.with_suffix(".py") if path.name else path, path / "__init__.py"):
             if candidate.is_file():
                 return self.read(candidate)

@@ -105,7 +105,7 @@ def _finish(text: Text, edits: list[Edit], shared: HookContext) -> Rewrite:
         preamble = place_preamble(text, imports, blocks, min(edits).start)
         edits = sorted([*edits, preamble] if preamble else edits)
     code = apply_edits(text.code, edits)
-    if edits and not changes_only(text.code, code, edits):
+    if edits and not changes_only(text, code, edits):
         shared.notes.append(Note(shared.file, 1, "left as it is: the edits would have changed other code"))
         code, edits = text.code, []
     return Rewrite(code, tuple(edits), tuple(sorted(set(shared.notes))))

@@ -18,6 +18,8 @@ MAX_STEPS = 20_000_000
 
 _MAX_INT_BYTES = 64
 _STOP = ord(".")
+# What running a damaged pickle can end in.
+_DAMAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def read_pickle(
     machine = PickleMachine(content, constructors, persistent, start=start)
     try:
         _run(machine, len(content))
-    except (IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
+    except _DAMAGE as error:
         reason = f"damaged pickle ({type(error).__name__}: {error})"
         raise PickleFault(reason[:200], machine.position) from error
     return Pickled(machine.stack.pop(), machine.next, machine.foreign)

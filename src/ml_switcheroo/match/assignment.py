@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Choice", "assign"]
+__all__ = ["Choice", "Pair", "assign"]
 
 Pair = tuple[int, int]
 

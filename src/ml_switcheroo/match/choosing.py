@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ml_switcheroo.match.links import Link
 from ml_switcheroo.match.orders import nearest
-from ml_switcheroo.match.pairing import Match
+from ml_switcheroo.match.pairing import Field, Match
 from ml_switcheroo.match.repeats import Token
+from ml_switcheroo.match.units import Unit
 from ml_switcheroo.recipes import Target, parts_of
 
-__all__ = ["Chosen", "choose", "conventions"]
+__all__ = ["Chosen", "choose", "conventions", "narrowed"]
 
 # What the axes of a recipe are called here.
 _LAYOUTS: Mapping[str, str] = {
@@ -40,13 +42,11 @@ class Chosen:
 def conventions(target: Target) -> dict[tuple[str, str], str]:
     """Return the layout that a framework's own layers give a leaf: (kind, name of the leaf) -> layout."""
     found: dict[tuple[str, str], str] = {}
-    for kind in ("linear", "conv"):
+    for kind, own in (("linear", "out in"), ("conv", "out in *space")):
         for part in parts_of(target.kinds[kind]) if kind in target.kinds else ():
-            if part.slots == ("weight",):
-                own = {"linear": "out in", "conv": "out in *space"}[kind]
-                layout = _LAYOUTS.get(part.axes or own)
-                if layout:
-                    found[kind, part.leaves[0]] = layout
+            layout = _LAYOUTS.get(part.axes or own) if part.slots == ("weight",) and not part.ops else None
+            if layout:
+                found.setdefault((kind, part.leaves[0]), layout)
     return found
 
 
@@ -68,10 +68,8 @@ def choose(
     witnesses: dict[Key, dict[tuple[Token, ...], str]] = {
         (kind, leaf, False): dict(found) for (kind, leaf), found in shown.items()
     }
-    for match in matches:
-        for role, options in match.link.options.items():
-            if len(options) == 1 and not _may_be_table(match):
-                witnesses.setdefault(_key(match, role), {})[match.target.pattern] = next(iter(options))
+    for key, found in witnessed(matches).items():
+        witnesses.setdefault(key, {}).update(found)
     return [
         {
             role: _choice(match, role, list(options), witnesses, usual)
@@ -81,23 +79,50 @@ def choose(
     ]
 
 
-def _may_be_table(match: Match) -> bool:
+def witnessed(matches: Sequence[Match]) -> dict[Key, dict[tuple[Token, ...], str]]:
+    """Return by kind and name what the leaves show whose shapes allow one layout only."""
+    found: dict[Key, dict[tuple[Token, ...], str]] = {}
+    for match in matches:
+        for role, options in match.link.options.items():
+            if len(options) == 1 and not _may_be_table(match.source, match.target, match.link):
+                key = leaf_key(match.link, match.target, role)
+                found.setdefault(key, {})[match.target.pattern] = next(iter(options))
+    return found
+
+
+def narrowed(field: Field, matches: Sequence[Match]) -> dict[tuple[int, int], Link]:
+    """Leave out of the links what contradicts all the leaves that show their layout."""
+    shown = {
+        key: set(found.values())
+        for key, found in witnessed(matches).items()
+        if len(found) > 1 and len(set(found.values())) == 1
+    }
+    result: dict[tuple[int, int], Link] = {}
+    for (i, j), link in field.links.items():
+        source, target = field.sources[i], field.targets[j]
+        if _may_be_table(source, target, link):
+            result[i, j] = link
+            continue
+        options = {}
+        for role, layouts in link.options.items():
+            only = shown.get(leaf_key(link, target, role))
+            options[role] = {name: ways for name, ways in layouts.items() if not only or name in only}
+        if all(options.values()):
+            result[i, j] = replace(link, options=options)
+    return result
+
+
+def _may_be_table(source: Unit, target: Unit, link: Link) -> bool:
     """Tell whether what is read as a linear could be an embedding: then it shows nothing of linears."""
-    both = match.source.kinds & match.target.kinds
-    known = match.source.role or "bias" in match.source.slots
-    return match.link.kind == "linear" and "embedding" in both and not known
+    both = source.kinds & target.kinds
+    return link.kind == "linear" and "embedding" in both and not source.role and "bias" not in source.slots
 
 
-def _key(match: Match, role: str) -> Key:
-    return match.link.kind, leaf_name(match, role), bool(match.link.sizes)
-
-
-def leaf_name(match: Match, role: str) -> str:
-    """Return the name of the leaf; all parameters with names of their own count as one."""
-    if role == "parameter":
-        return role
-    path = next(iter(match.target.slots[role].paths.values()))
-    return path.replace(".", "/").rpartition("/")[2]
+def leaf_key(link: Link, target: Unit, role: str) -> Key:
+    """Return what leaves are compared by; all parameters with names of their own count as one."""
+    path = next(iter(target.slots[role].paths.values()))
+    name = role if role == "parameter" else path.replace(".", "/").rpartition("/")[2]
+    return link.kind, name, bool(link.sizes)
 
 
 def _choice(
@@ -109,7 +134,7 @@ def _choice(
 ) -> Chosen:
     if len(options) == 1:
         return Chosen(options[0])
-    key = _key(match, role)
+    key = leaf_key(match.link, match.target, role)
     fitting = {pattern: layout for pattern, layout in witnesses.get(key, {}).items() if layout in options}
     near = nearest(match.target.pattern, fitting)
     if len(near) > 1:
@@ -117,11 +142,13 @@ def _choice(
     convention = usual.get((match.link.kind, key[1]), "")
     if near:
         found = Chosen(near.pop(), f"like the leaves called {key[1]} that are not square")
+    elif role == match.link.slots[role] == "parameter" and "same" in options:
+        found = Chosen("same", "a tensor with a name of its own is kept as it is")
     elif convention in options:
         found = Chosen(convention, f"as the framework keeps a {key[1]}")
     else:
         return Chosen(None, f"its shape fits several layouts: {', '.join(options)}")
     ways = match.link.options[role][str(found.layout)].values()
-    if _may_be_table(match) and any(way.ops for way in ways):
+    if _may_be_table(match.source, match.target, match.link) and any(way.ops for way in ways):
         return Chosen(None, "a linear would be turned, an embedding would not")
     return found

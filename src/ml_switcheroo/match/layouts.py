@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ml_switcheroo.axes import equation
+from ml_switcheroo.axes import NO_SIZES, equation
 from ml_switcheroo.errors import AxesError
-from ml_switcheroo.ops import Axes, Op
+from ml_switcheroo.ops import Axes, Op, Skip
 
-__all__ = ["Way", "stacked", "ways"]
+__all__ = ["Shape", "Way", "later_rows", "stacked", "ways"]
 
 Shape = tuple[int, ...]
 
@@ -22,104 +23,153 @@ class Way:
         layout: What it makes of the leaf, in words that can be compared between leaves: ``io`` for a
             leaf with the inputs first, ``oi`` with the outputs first, ``same`` for a tensor as it is.
         ops: The operations.
+        axis: For a part of a fused tensor the axis along which it is fused.
+        size: Its size there.
     """
 
     layout: str
     ops: tuple[Op, ...]
+    axis: int | None = None
+    size: int = 0
 
 
-# How a linear's matrix can lie in a leaf: (layout, axes, whether the outputs are split into heads).
+# How a matrix can lie in a leaf, by the rank of the leaf and by which axis is split into heads. Queries
+# of grouped attention are split twice.
 _FLAT = (("oi", "out in"), ("io", "in out"))
-_OUT_HEADS = (("oi", "heads dim in"), ("io", "in heads dim"), ("hid", "heads in dim"))
-_IN_HEADS = (("io", "heads dim out"), ("oi", "out heads dim"), ("hod", "heads out dim"))
-_CONV = (
-    ("oi", "out in *space"),
-    ("io", "*space in out"),
-    ("osi", "out *space in"),
-    ("soi", "*space out in"),
-)
+_SPLIT: Mapping[tuple[str, int], tuple[str, tuple[tuple[str, str], ...]]] = {
+    ("out", 3): ("heads dim", (("oi", "heads dim in"), ("io", "in heads dim"), ("hid", "heads in dim"))),
+    ("in", 3): ("heads dim", (("io", "heads dim out"), ("oi", "out heads dim"), ("hod", "heads out dim"))),
+    ("out", 4): ("groups heads dim", (("oi", "groups heads dim in"), ("io", "in groups heads dim"))),
+    ("in", 4): ("groups heads dim", (("io", "groups heads dim out"), ("oi", "out groups heads dim"))),
+    ("qkv", 3): ("part dim", (("oi", "part dim in"), ("io", "in part dim"))),
+    ("qkv", 4): ("part heads dim", (("oi", "part heads dim in"), ("io", "in part heads dim"))),
+    ("mixed", 3): ("heads dim", (("oi", "heads dim in"), ("io", "in heads dim"))),
+    ("mixed", 4): ("heads part dim", (("oi", "heads part dim in"), ("io", "in heads part dim"))),
+}
+_CONV = (("oi", "out in *space"), ("io", "*space in out"), ("osi", "out *space in"))
+# Only a kernel with one input is ever stored as (out, in): a depthwise one.
+_DEPTHWISE = (*_CONV, ("soi", "*space out in"))
+_PARTS = 3
 
 
-def ways(kind: str, source: str, shape: Shape, wanted: Shape, heads: str = "") -> tuple[Way, ...]:
+def ways(kind: str, order: str, shape: Shape, wanted: Shape, heads: str = "") -> tuple[Way, ...]:
     """Return all ways that give the wanted shape.
 
     Args:
-        kind: ``linear``, ``conv``, ``embedding``, ``norm`` or ``parameter``.
-        source: For a linear, ``oi`` or ``io``: whether its matrix is ``out in`` or ``in out``.
+        kind: ``linear``, ``conv``, ``embedding``, ``norm``, ``parameter``; ``vector`` for a bias.
+        order: For a linear, ``oi`` or ``io``: whether its matrix is ``out in`` or ``in out``.
         shape: Shape of the tensor.
         wanted: Shape of the leaf.
-        heads: ``out`` or ``in`` where only these can be split into heads.
+        heads: Which axis can be split, where that is known: ``out`` or ``in``; ``qkv`` for fused
+            outputs whose parts lie one after another, ``mixed`` for parts in each head.
 
     >>> [way.layout for way in ways("linear", "oi", (24, 24), (24, 4, 6), "out")]
     ['io']
     >>> [way.layout for way in ways("linear", "oi", (24, 24), (24, 24))]
     ['oi', 'io']
     """
-    if kind == "conv" and len(shape) >= 3:
-        # Only a kernel with one input is ever stored as (out, in): a depthwise one.
-        found = _matching("out in *space", _CONV if shape[1] == 1 else _CONV[:3], shape, wanted)
-    elif kind == "linear" and len(shape) == 2:
-        found = _linear(source, shape, wanted, heads)
-    elif kind == "embedding" and len(shape) == 2 and wanted == shape[::-1] != shape:
-        found = _matching("vocab dim", (("turned", "dim vocab"),), shape, wanted)
-    else:
-        found = ()
-    return (*found,) or tuple(_plain(kind, shape, wanted))
+    if kind == "linear":
+        return tuple(_linear(order, shape, wanted, heads))
+    if kind == "conv":
+        return tuple(_conv(shape, wanted))
+    if kind == "vector":
+        return tuple(_vector(shape, wanted, heads))
+    return tuple(_kept(kind, shape, wanted))
 
 
-def _linear(source: str, shape: Shape, wanted: Shape, heads: str) -> tuple[Way, ...]:
-    found: list[Way] = []
+def _linear(order: str, shape: Shape, wanted: Shape, heads: str) -> Iterator[Way]:
+    if len(shape) != 2:
+        # A matrix for each expert: which of the last two axes is which, nobody said.
+        yield from _kept("parameter", shape, wanted)
+        return
     if len(wanted) == 2:
-        found += _matching({"oi": "out in", "io": "in out"}[source], _FLAT, shape, wanted)
-    if len(wanted) == 3 and heads != "in":
-        axes = {"oi": "(heads dim) in", "io": "in (heads dim)"}[source]
-        found += _matching(axes, _OUT_HEADS, shape, wanted)
-    if len(wanted) == 3 and heads != "out":
-        axes = {"oi": "out (heads dim)", "io": "(heads dim) out"}[source]
-        found += _matching(axes, _IN_HEADS, shape, wanted)
-    return tuple(found)
+        yield from _matching({"oi": "out in", "io": "in out"}[order], _FLAT, shape, wanted)
+    elif len(wanted) == 4 and wanted[:2] == (1, 1):
+        axes = {"oi": "out in", "io": "in out"}[order]
+        yield from _matching(axes, (("io", "1 1 in out"),), shape, wanted)
+    for split in (heads,) if heads else ("out", "in"):
+        if (split, len(wanted)) not in _SPLIT:
+            continue
+        group, targets = _SPLIT[split, len(wanted)]
+        out, into = ("out", f"({group})") if split == "in" else (f"({group})", "in")
+        source = f"{out} {into}" if order == "oi" else f"{into} {out}"
+        sizes = {"part": _PARTS} if "part" in group else {}
+        yield from _matching(source, targets, shape, wanted, sizes)
+
+
+def _conv(shape: Shape, wanted: Shape) -> Iterator[Way]:
+    if len(wanted) == 2 < len(shape) and set(shape[2:]) == {1}:
+        ones = " 1" * (len(shape) - 2)
+        yield from _matching(f"out in{ones}", _FLAT, shape, wanted)
+    elif len(shape) > 2 and len(wanted) == len(shape):
+        yield from _matching("out in *space", _DEPTHWISE if shape[1] == 1 else _CONV, shape, wanted)
 
 
 def _matching(
-    source: str, targets: Sequence[tuple[str, str]], shape: Shape, wanted: Shape
-) -> tuple[Way, ...]:
-    found: list[Way] = []
+    source: str,
+    targets: Sequence[tuple[str, str]],
+    shape: Shape,
+    wanted: Shape,
+    sizes: Mapping[str, int] = NO_SIZES,
+) -> Iterator[Way]:
     for layout, target in targets:
         if source == target:
             if shape == wanted:
-                found.append(Way(layout, ()))
+                yield Way(layout, ())
             continue
         rule = equation(source, target)
         try:
-            view = rule.bind(shape, result=wanted)
+            view = rule.bind(shape, sizes, wanted)
         except AxesError:
             continue
-        grouped = {axis for group in rule.source.groups if len(group) > 1 for axis in group}
-        # The size of a head suffices, so that one operation does for queries and for fewer keys.
-        sizes = tuple((axis, size) for axis, size in view.sizes.items() if axis in grouped and axis == "dim")
-        found.append(Way(layout, (Axes(str(rule), sizes),)))
-    return tuple(found)
+        # All but the first suffice, so that one operation does for queries and for fewer keys.
+        grouped = [axis for group in rule.source.groups if len(group) > 1 for axis in group[1:]]
+        yield Way(layout, (Axes(str(rule), tuple((axis, view.sizes[axis]) for axis in grouped)),))
+
+
+def _vector(shape: Shape, wanted: Shape, heads: str) -> Iterator[Way]:
+    yield from _kept("vector", shape, wanted)
+    if len(shape) != 1 or not 2 <= len(wanted) <= 3 or 1 in wanted or math.prod(wanted) != shape[0]:
+        return
+    if (heads == "qkv" and wanted[0] != _PARTS) or (heads == "mixed" and wanted[1:-1] not in ((), (_PARTS,))):
+        return
+    names = ("groups", "heads", "dim")[-len(wanted) :]
+    text = " ".join(names)
+    yield Way("same", (Axes(f"({text}) -> {text}", tuple(zip(names, wanted, strict=True))[1:]),))
 
 
 _NAMES = "abcdefgh"
 
 
-def _plain(kind: str, shape: Shape, wanted: Shape) -> Iterator[Way]:
-    """Leave the axes in their order: as it is, with axes of size 1 more or less, a vector as heads."""
+def _kept(kind: str, shape: Shape, wanted: Shape) -> Iterator[Way]:
+    """Leave the axes in their order, with axes of size 1 more or less; or turn a matrix that fits."""
+    turned = len(shape) > 1 and (kind == "parameter" or (kind == "embedding" and shape != wanted))
     if shape == wanted:
         yield Way("same", ())
+    elif tuple(n for n in shape if n != 1) == tuple(n for n in wanted if n != 1):
+        yield Way("same", (Axes(f"{_without_ones(shape)} -> {_without_ones(wanted)}"),))
         return
-    if tuple(n for n in shape if n != 1) == tuple(n for n in wanted if n != 1):
-        names = iter(_NAMES)
-        kept = [next(names) if n != 1 else "1" for n in shape]
-        names = iter(_NAMES)
-        made = [next(names) if n != 1 else "1" for n in wanted]
-        yield Way("same", (Axes(f"{' '.join(kept)} -> {' '.join(made)}"),))
-    elif len(shape) == 1 and len(wanted) == 2 and shape[0] == wanted[0] * wanted[1] and kind != "parameter":
-        yield Way("same", (Axes("(heads dim) -> heads dim", (("dim", wanted[1]),)),))
-    elif kind == "parameter" and len(shape) >= 2 and wanted == (*shape[:-2], shape[-1], shape[-2]):
-        names_of = " ".join(_NAMES[: len(shape) - 2])
-        yield Way("turned", (Axes(f"{names_of} y x -> {names_of} x y".strip()),))
+    if turned and wanted == (*shape[:-2], shape[-1], shape[-2]):
+        rest = "".join(f"{name} " for name in _NAMES[: len(shape) - 2])
+        yield Way("turned", (Axes(f"{rest}y x -> {rest}x y"),))
+
+
+def _without_ones(shape: Shape) -> str:
+    names = iter(_NAMES)
+    return " ".join(next(names) if size != 1 else "1" for size in shape)
+
+
+def later_rows(shape: Shape, wanted: Shape) -> Iterator[Way]:
+    """Leave out the first two rows of a position table, which stand for padding.
+
+    Tables of the fairseq family (BART, OPT, RoBERTa) count positions from ``padding_idx + 1 = 2``; see
+    https://github.com/facebookresearch/fairseq, ``learned_positional_embedding.py``.
+    """
+    if len(shape) == len(wanted) == 2 and shape == (wanted[0] + _PADDING_ROWS, wanted[1]):
+        yield Way("later rows", (Skip(_PADDING_ROWS),))
+
+
+_PADDING_ROWS = 2
 
 
 def stacked(sizes: Sequence[int], wanted: Shape) -> Iterator[tuple[int, Shape]]:

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from ml_switcheroo.match.links import Link
-from ml_switcheroo.match.parts import NORM, sides
+from ml_switcheroo.match.parts import NORM, agree
+from ml_switcheroo.match.repeats import SLASH, Token
 from ml_switcheroo.match.units import Unit
 from ml_switcheroo.match.vocabulary import FILLERS, QUIET
 from ml_switcheroo.match.words import HASH
@@ -24,6 +25,9 @@ _SAME_RANK = 0.4
 _OTHER_NUMBER = -1.5
 _SAME_PATH = 3.0
 _LACKING = -1.0
+_SAME_END = 0.4
+_SAME_KIND = 0.2
+_FURTHER_UP = 0.5
 _UNSHARED = 0.5
 _UNKNOWN = 0.05
 _FEW = 6
@@ -56,20 +60,51 @@ def likeness(source: Unit, target: Unit, link: Link, here: Lexicon, there: Lexic
     """Weigh what two units have in common against what only one of them has."""
     mine, other = words_of(source), words_of(target)
     score = sum(min(here.weights[word], there.weights[word]) for word in mine & other)
-    for words, own, foreign in ((mine - other, here, there), (other - mine, there, here)):
-        for word in words:
-            score -= (_UNSHARED if word in foreign.weights else _UNKNOWN) * own.weights[word]
+    score -= _unshared(mine - other, source.tail, here, there)
+    score -= _unshared(other - mine, target.tail, there, here)
     score += _parts(source, target)
     score += _numbers(source, target)
-    score += _SAME_PATH * (source.pattern == target.pattern)
+    score += _SAME_PATH if source.pattern == target.pattern else _ends(source, target)
+    score += _SAME_KIND * (link.kind == "embedding")
     score += _LACKING * len(target.slots.keys() - link.slots.keys())
     unused = source.slots.keys() - set(link.slots.values()) - {"count"}
     return score + _LACKING * len(unused)
 
 
+def _unshared(words: frozenset[str], tail: frozenset[str], own: Lexicon, foreign: Lexicon) -> float:
+    """Weigh the words that only one of the two has; least those that the other tree never uses."""
+    return sum(
+        own.weights[word]
+        * (_UNSHARED if word in foreign.weights else _UNKNOWN)
+        * (1.0 if word in tail else _FURTHER_UP)
+        for word in words
+    )
+
+
+def _ends(source: Unit, target: Unit) -> float:
+    """Weigh how many segments the two paths have in common at their ends."""
+    score = 0.0
+    for mine, other in zip(_segments(source), _segments(target), strict=False):
+        if mine != other or score >= 2 * _SAME_END:
+            break
+        score += _SAME_END if {str(word) for word in mine} - FILLERS else _SAME_END / 2
+    return score
+
+
+def _segments(unit: Unit) -> list[tuple[Token, ...]]:
+    """Return the segments of a path, the last one first."""
+    found: list[list[Token]] = [[]]
+    for token in unit.pattern:
+        if token == SLASH:
+            found.append([])
+        else:
+            found[-1].append(token)
+    return [tuple(segment) for segment in reversed(found)]
+
+
 def _parts(source: Unit, target: Unit) -> float:
     if source.role == NORM == target.role:
-        return _SAME_SIDE * bool(sides(source) & sides(target))
+        return _SAME_SIDE * (agree(source, target) is True)
     if source.role and source.role == target.role:
         return _SAME_PART
     return _ONE_PART * (source.role != target.role)

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
-from ml_switcheroo.match.layouts import Way, stacked, ways
-from ml_switcheroo.match.parts import NORM, sides
+from ml_switcheroo.match.fused import cuts
+from ml_switcheroo.match.fused import joins as joins_of
+from ml_switcheroo.match.layouts import Way, later_rows, stacked, ways
+from ml_switcheroo.match.parts import NORM, agree
 from ml_switcheroo.match.units import Index, Slot, Unit
 
 __all__ = ["Join", "Link", "link"]
@@ -58,10 +60,8 @@ def link(source: Unit, target: Unit, order: str) -> Link | None:
     """
     if source.role and target.role and source.role != target.role:
         return None
-    if NORM in (source.role, target.role):
-        here, there = sides(source), sides(target)
-        if here and there and here.isdisjoint(there):
-            return None
+    if NORM in (source.role, target.role) and agree(source, target) is False:
+        return None
     slots = _slots(source, target)
     if slots is None:
         return None
@@ -79,7 +79,14 @@ def _readings(source: Unit, target: Unit) -> Sequence[str]:
     both = source.kinds & target.kinds
     if not both and "parameter" in source.kinds | target.kinds:
         both = frozenset({"parameter"}) if "parameter" in source.kinds else source.kinds
-    return [kind for kind in ("norm", "conv", "linear", "embedding", "parameter") if kind in both]
+    words = source.tail | target.tail
+    table = words & _TABLES and not words & {"dense", "head"}
+    return [kind for kind in (_TABLE_FIRST if table else _TABLE_LAST) if kind in both]
+
+
+_TABLES = frozenset({"embed", "tok", "pos", "seg"})
+_TABLE_LAST = ("norm", "conv", "linear", "embedding", "parameter")
+_TABLE_FIRST = ("norm", "conv", "embedding", "linear", "parameter")
 
 
 def _slots(source: Unit, target: Unit) -> dict[str, str] | None:
@@ -94,7 +101,9 @@ def _slots(source: Unit, target: Unit) -> dict[str, str] | None:
                 found[role] = other
     if not found or not {"weight", "parameter"} & set(target.slots) <= set(found):
         return None
-    if not {"weight", "parameter"} & set(source.slots) <= set(found.values()):
+    # A tied head leaves its bias alone: its weight is the embedding's.
+    alone = target.slots.keys() == {"bias"}
+    if not alone and not {"weight", "parameter"} & set(source.slots) <= set(found.values()):
         return None
     return found
 
@@ -108,9 +117,13 @@ def _alignments(source: Unit, target: Unit) -> Iterator[tuple[tuple[Join, ...], 
     elif more > 0:
         for groups, sizes in _groups(here, there, len(source.containers), len(target.containers)):
             yield tuple(Join(many, (one,)) for one, many in groups), sizes
+            if set(sizes) == {1}:
+                yield tuple(Join(many, (one,)) for one, many in groups), ()
     else:
         for groups, sizes in _groups(there, here, len(target.containers), len(source.containers)):
             yield tuple(Join((one,), many) for one, many in groups), sizes
+            if set(sizes) == {1}:
+                yield tuple(Join((one,), many) for one, many in groups), ()
 
 
 def _groups(
@@ -152,11 +165,21 @@ def _fitting(
         pairs.add((have.specs[join.sources[0]].shape, want.specs[join.leaves[0]].shape))
     if _uneven(have, joins) or _uneven(want, joins, leaves=True):
         return {}
+    if sizes and (source.piece or target.piece):
+        return {}
     several = len(joins[0].sources) > 1
     heads = _heads(source, target, role)
     found: dict[str, dict[tuple[object, object], Way]] = {}
     for shape, wanted in pairs:
-        here = dict(_between(kind, order, shape, wanted, sizes, heads, several=several, role=role))
+        reading = kind if role in ("weight", "parameter") or kind == "norm" else "vector"
+        if source.piece:
+            here = {way.layout: way for way in cuts(reading, order, shape, wanted, heads)}
+        elif target.piece:
+            here = {way.layout: way for way in joins_of(reading, order, shape, wanted)}
+        else:
+            here = dict(_between(reading, order, shape, wanted, sizes, heads, several=several))
+            if not here and "pos" in (*source.words, *target.words):
+                here = {way.layout: way for way in later_rows(shape, wanted)}
         found = {
             layout: {**found.get(layout, {}), (shape, wanted): way}
             for layout, way in here.items()
@@ -187,24 +210,24 @@ def _between(
     heads: str,
     *,
     several: bool,
-    role: str,
 ) -> Iterator[tuple[str, Way]]:
-    reading = kind if role in ("weight", "parameter") or kind == "norm" else "vector"
     if not sizes:
-        for way in ways(reading, order, shape, wanted, heads):
+        for way in ways(kind, order, shape, wanted, heads):
             yield way.layout, way
         return
     for axis, one in stacked(sizes, wanted if several else shape):
         pair = (shape, one) if several else (one, wanted)
-        for way in ways(reading, order, *pair, heads):
+        for way in ways(kind, order, *pair, heads):
             yield f"{axis}:{way.layout}", Way(f"{axis}:{way.layout}", way.ops)
 
 
 def _heads(source: Unit, target: Unit, role: str) -> str:
     """Tell which axis of a linear has the heads: by the part it is, or by its bias."""
     part = source.role or target.role
-    if part in ("q", "k", "v", "qkv", "kv", "megatron"):
+    if part in ("q", "k", "v", "kv"):
         return "out"
+    if part in ("qkv", "mixed"):
+        return part
     if part == "o":
         return "in"
     bias, weight = target.slots.get("bias"), target.slots.get(role)

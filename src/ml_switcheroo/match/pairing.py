@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ml_switcheroo.match.assignment import Choice, assign
+from ml_switcheroo.match.assignment import Choice, Pair, assign
 from ml_switcheroo.match.likeness import ENOUGH, Lexicon, likeness
 from ml_switcheroo.match.links import Link, link
 from ml_switcheroo.match.units import Unit
 
-__all__ = ["Match", "Rivalry", "pair"]
+__all__ = ["Field", "Match", "Rivalry", "lay_out", "pair"]
 
 _MARGIN = 0.25
 """What an assignment must at least lose without a pair for the pair to be beyond doubt."""
@@ -48,10 +50,27 @@ class Rivalry:
     targets: tuple[Unit, ...]
 
 
-def pair(
+@dataclass(frozen=True)
+class Field:
+    """Two sets of units with every link that is possible between them.
+
+    Attributes:
+        sources: The units of the source.
+        targets: The units of the target.
+        links: The links, by the numbers of the units.
+        forced: Pairs that the user's rules name.
+    """
+
+    sources: Sequence[Unit]
+    targets: Sequence[Unit]
+    links: Mapping[Pair, Link]
+    forced: Mapping[int, int]
+
+
+def lay_out(
     sources: Sequence[Unit], targets: Sequence[Unit], orders: Sequence[str], forced: Mapping[int, int]
-) -> tuple[list[Match], list[Rivalry]]:
-    """Pair units.
+) -> Field:
+    """Find every link that is possible.
 
     Args:
         sources: The units of the source.
@@ -59,28 +78,7 @@ def pair(
         orders: For each source unit how its matrix is kept.
         forced: Pairs that the user's rules name, by their numbers.
     """
-    links = _links(sources, targets, orders, forced)
-    here, there = Lexicon(sources), Lexicon(targets)
-    scores = {(i, j): likeness(sources[i], targets[j], found, here, there) for (i, j), found in links.items()}
-    matches: list[Match] = []
-    doubts: list[Rivalry] = []
-    likely = {
-        pair: score for pair, score in scores.items() if score >= ENOUGH or forced.get(pair[0]) == pair[1]
-    }
-    for choice in assign(likely):
-        source, target = sources[choice.source], targets[choice.target]
-        if choice.margin < _MARGIN:
-            doubts.append(_rivalry(choice, sources, targets, likely))
-            continue
-        why = "a rule names it" if choice.source in forced else _why(source, target)
-        matches.append(Match(source, target, links[choice.source, choice.target], why))
-    return matches, doubts
-
-
-def _links(
-    sources: Sequence[Unit], targets: Sequence[Unit], orders: Sequence[str], forced: Mapping[int, int]
-) -> dict[tuple[int, int], Link]:
-    links: dict[tuple[int, int], Link] = {}
+    links: dict[Pair, Link] = {}
     taken = set(forced.values())
     for i, source in enumerate(sources):
         for j, target in enumerate(targets):
@@ -89,18 +87,87 @@ def _links(
             found = link(source, target, orders[i])
             if found is not None:
                 links[i, j] = found
-    return links
+    return Field(sources, targets, links, forced)
 
 
-def _rivalry(
-    choice: Choice, sources: Sequence[Unit], targets: Sequence[Unit], scores: Mapping[tuple[int, int], float]
-) -> Rivalry:
+def pair(field: Field) -> tuple[list[Match], list[Rivalry]]:
+    """Choose among the links: the best assignment over the words of the units."""
+    here, there = Lexicon(field.sources), Lexicon(field.targets)
+    scores = {
+        (i, j): likeness(field.sources[i], field.targets[j], found, here, there)
+        for (i, j), found in field.links.items()
+    }
+    likely = {pair: score for pair, score in scores.items() if score >= ENOUGH}
+    likely |= {(i, j): _CERTAIN for i, j in field.forced.items() if (i, j) in field.links}
+    matches: list[Match] = []
+    doubts: list[Rivalry] = []
+    open_sources, open_targets = set(range(len(field.sources))), set(range(len(field.targets)))
+    for choice in assign(likely):
+        source, target = field.sources[choice.source], field.targets[choice.target]
+        if choice.margin < _MARGIN:
+            doubts.append(_rivalry(choice, field, likely))
+            open_targets -= {field.targets.index(rival) for rival in doubts[-1].targets}
+        else:
+            why = "a rule names it" if choice.source in field.forced else _why(source, target)
+            matches.append(Match(source, target, field.links[choice.source, choice.target], why))
+        open_sources.discard(choice.source)
+        open_targets.discard(choice.target)
+    return [*matches, *_remaining(field, scores, matches, open_sources, open_targets)], doubts
+
+
+def _remaining(
+    field: Field,
+    scores: Mapping[Pair, float],
+    matches: Sequence[Match],
+    open_sources: set[int],
+    open_targets: set[int],
+) -> Iterator[Match]:
+    """Link what is left over where nothing else is possible for either of the two.
+
+    That only one thing fits proves little by itself. It counts inside a block of which everything else is
+    linked to one block of the source, and for a kernel or matrix whose shape says something, where the
+    words do not speak against it.
+    """
+    possible = [pair for pair in scores if pair[0] in open_sources and pair[1] in open_targets]
+    once = Counter(i for i, _ in possible), Counter(j for _, j in possible)
+    alone = [(i, j) for i, j in possible if once[0][i] == once[1][j] == 1]
+    blocks = {(match.source.containers, match.target.containers) for match in matches}
+    for i, j in alone:
+        source, target, found = field.sources[i], field.targets[j], field.links[i, j]
+        key = (source.containers, target.containers)
+        certain = len(source.kinds & target.kinds) == 1 or len(target.kinds & _SHAPED) == len(target.kinds)
+        rest = {n for n in open_targets if field.targets[n].containers == target.containers}
+        in_block = bool(source.containers) and key in blocks and rest <= {b for _, b in alone} and certain
+        if in_block and scores[i, j] > _AGAINST:
+            yield Match(source, target, found, "everything else in this block has its place")
+        elif scores[i, j] >= _shaped(source, found):
+            yield Match(source, target, found, "nothing else has this shape")
+
+
+_SHAPED = frozenset({"linear", "conv"})
+_AGAINST = -1.5
+
+
+def _shaped(source: Unit, found: Link) -> float:
+    """Return how much the words must say for a link by shape alone."""
+    weight = source.slots.get("weight")
+    if weight is None or found.sizes:
+        return math.inf
+    shapes = {spec.shape for spec in weight.specs.values()}
+    if found.kind == "conv" and weight.rank > 2:
+        return 0.0
+    if found.kind == "linear" and weight.rank == 2 and all(rows != columns for rows, columns in shapes):
+        return 0.2
+    return math.inf
+
+
+def _rivalry(choice: Choice, field: Field, scores: Mapping[Pair, float]) -> Rivalry:
     best = scores[choice.source, choice.target]
     near = {choice.target: best}
     near |= {j: s for (i, j), s in scores.items() if i == choice.source and s > best - 2 * _MARGIN}
     if choice.rival is not None:
         near[choice.rival[1]] = scores[choice.rival]
-    return Rivalry(sources[choice.source], tuple(targets[j] for j in sorted(near)))
+    return Rivalry(field.sources[choice.source], tuple(field.targets[j] for j in sorted(near)))
 
 
 def _why(source: Unit, target: Unit) -> str:

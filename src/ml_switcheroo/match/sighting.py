@@ -12,6 +12,8 @@ __all__ = ["kind_of_class", "kinds_of_leaf", "kinds_of_words", "plain_kind"]
 
 _PLAIN: Mapping[str, str] = {
     "linear": "linear",
+    "linear_in_out": "linear",
+    "mha": "linear",
     "conv": "conv",
     "embedding": "embedding",
     "parameter": "parameter",

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from dataclasses import field as default
 
-from ml_switcheroo.axes import equation
-from ml_switcheroo.match.choosing import Chosen, choose, conventions
-from ml_switcheroo.match.layouts import Way
-from ml_switcheroo.match.links import Join
+from ml_switcheroo.match.choosing import Chosen, choose, conventions, narrowed
+from ml_switcheroo.match.fused import cut
+from ml_switcheroo.match.leftovers import folded
+from ml_switcheroo.match.making import fused_moves, mixed, moves_of
 from ml_switcheroo.match.orders import orders
-from ml_switcheroo.match.pairing import Match, Rivalry, pair
+from ml_switcheroo.match.pairing import Match, Rivalry, lay_out, pair
 from ml_switcheroo.match.parts import named
 from ml_switcheroo.match.repeats import Token, places
 from ml_switcheroo.match.sighting import kind_of_class, kinds_of_leaf, kinds_of_words, plain_kind
 from ml_switcheroo.match.spelling import segments
-from ml_switcheroo.match.units import Index, Unit, units
+from ml_switcheroo.match.units import Index, Piece, Unit, units
+from ml_switcheroo.match.vocabulary import LEAF_ROLES
 from ml_switcheroo.moves import Move
-from ml_switcheroo.ops import Axes, Op, Stack, Unstack, trace
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tensors import TensorSpec
@@ -46,12 +47,12 @@ class Question:
     specs: Mapping[str, TensorSpec]
     leaves: Mapping[str, TensorSpec]
     target: Target
-    findings: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
-    classes: Mapping[str, str] = field(default_factory=dict)
-    renamed: Mapping[str, str] = field(default_factory=dict)
+    findings: Mapping[str, Sequence[Finding]] = default(default_factory=dict)
+    classes: Mapping[str, str] = default(default_factory=dict)
+    renamed: Mapping[str, str] = default(default_factory=dict)
     all_names: Sequence[str] = ()
     all_leaves: Sequence[str] = ()
-    kinds: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = default(default_factory=dict)
     filled: Sequence[Move] = ()
 
 
@@ -89,21 +90,38 @@ def solve(question: Question) -> Found:
     targets = named(units(question.leaves, _target_kinds(question), every=question.all_leaves))
     if not sources or not targets:
         return Found((), ())
-    matches, rivalries = pair(
-        sources,
-        targets,
-        orders(sources, _known_orders(question, sources)),
-        _forced(question, sources, targets),
-    )
+    whole = sources
+    sources, targets = cut(sources, targets), cut(targets, whole)
+    source_orders = orders(sources, _known_orders(question, sources))
+    field = lay_out(sources, targets, source_orders, _forced(question, sources, targets))
+    matches, _ = pair(field)
+    # What the first matches show of the target's layouts rules out the links that contradict it.
+    matches, rivalries = pair(replace(field, links=narrowed(field, matches)))
     chosen = choose(matches, conventions(question.target), _shown(question))
+    for number, why in folded(matches, sources, targets).items():
+        chosen[number] = dict.fromkeys(chosen[number], Chosen(None, why))
     moves: list[Move] = []
     doubts = [_rivals(rivalry) for rivalry in rivalries]
+    fused: dict[tuple[tuple[Token, ...], str], dict[Piece, tuple[Match, Chosen]]] = {}
     for match, layouts in zip(matches, chosen, strict=True):
         for role, choice in layouts.items():
+            piece = match.source.piece or match.target.piece
             if choice.layout is None:
                 doubts.append(_open(match, role, choice))
+            elif piece is None:
+                moves += moves_of(match, role, choice, question.specs, question.findings)
             else:
-                moves += _moves(question, match, role, choice)
+                whole_unit = match.source if match.source.piece else match.target
+                fused.setdefault((whole_unit.pattern, role), {})[piece] = match, choice
+    for (_, role), parts in fused.items():
+        pieces = sorted(parts, key=lambda piece: piece.number)
+        made = list(fused_moves([parts[piece] for piece in pieces], role, question.specs, question.findings))
+        if len(pieces) < pieces[0].count or not made:
+            continue
+        if pieces[0].doubtful:
+            doubts.append(_mixed(made, pieces[0].count))
+        else:
+            moves += made
     return Found(tuple(moves), tuple(doubts))
 
 
@@ -114,6 +132,8 @@ def _source_kinds(question: Question) -> Callable[[str, str], frozenset[str]]:
         if role in ("weight", "bias") and all(finding.origin == "evidence" for finding in findings):
             # Shapes that fit no layer of torch: a layer of somebody else's, such as one that keeps in-out.
             plain -= {"parameter"}
+            rank = len(question.specs[path].shape)
+            plain = plain & kinds_of_words(path, rank) or plain
         if plain:
             return frozenset(str(kind) for kind in plain)
         said = kind_of_class(question.classes.get(path, "")) if role != "parameter" else None
@@ -132,14 +152,21 @@ def _target_kinds(question: Question) -> Callable[[str, str], frozenset[str]]:
 
 
 def _known_orders(question: Question, sources: Sequence[Unit]) -> dict[tuple[Token, ...], str]:
-    """Return the units that somebody who knows calls a Linear of torch."""
+    """Return how the units keep their matrices of which somebody who knows says what they are."""
     known: dict[tuple[Token, ...], str] = {}
     for unit in sources:
         for slot in unit.slots.values():
-            found = [question.findings.get(path, ()) for path in slot.paths.values()]
-            if all(f and all(x.kind == "linear" and x.origin != "evidence" for x in f) for f in found):
-                known[unit.pattern] = "oi"
+            found = {
+                finding.kind if finding.origin != "evidence" else ""
+                for path in slot.paths.values()
+                for finding in question.findings.get(path, ())
+            }
+            if len(found) == 1 and (kind := found.pop()) in _ORDERS:
+                known[unit.pattern] = _ORDERS[kind]
     return known
+
+
+_ORDERS = {"linear": "oi", "linear_in_out": "io", "mha": "oi"}
 
 
 def _forced(question: Question, sources: Sequence[Unit], targets: Sequence[Unit]) -> dict[int, int]:
@@ -175,65 +202,19 @@ def _shown(question: Question) -> dict[tuple[str, str], dict[tuple[Token, ...], 
     return found
 
 
-def _moves(question: Question, match: Match, role: str, choice: Chosen) -> list[Move]:
-    have, want = match.source.slots[match.link.slots[role]], match.target.slots[role]
-    options = match.link.options[role][str(choice.layout)]
-    moves = []
-    for join in match.link.joins:
-        sources = tuple(have.paths[index] for index in join.sources)
-        leaves = tuple(want.paths[index] for index in join.leaves)
-        way = options[have.specs[join.sources[0]].shape, want.specs[join.leaves[0]].shape]
-        ops = _ops(way, join, match.link.sizes)
-        inputs = tuple(question.specs[name] for name in sources)
-        moves.append(_move(question, match, sources, leaves, ops, inputs, choice.why))
-    return moves
-
-
-def _move(
-    question: Question,
-    match: Match,
-    sources: tuple[str, ...],
-    leaves: tuple[str, ...],
-    ops: tuple[Op, ...],
-    inputs: tuple[TensorSpec, ...],
-    why: str,
-) -> Move:
-    findings = question.findings.get(sources[0], ())
-    reason = "; ".join(text for text in (match.why, why) if text)
-    known = findings[0] if len(findings) == 1 else None
-    kind = known.kind if known else match.link.kind if match.link.kind != "norm" else "parameter"
-    return Move(
-        sources=sources,
-        leaves=leaves,
-        ops=ops,
-        inputs=inputs,
-        outputs=trace(ops, inputs)[-1],
-        kind=kind,
-        origin="target",
-        reason=f"{known.reason}; {reason}" if known else reason,
-        where=known.where if known else "",
+def _mixed(made: Sequence[Move], parts: int) -> Doubt:
+    """Ask how the parts of a fused tensor lie, where its name is used for both."""
+    first = made[0]
+    return Doubt(
+        tuple(dict.fromkeys(name for move in made for name in move.sources)),
+        ("its parts lie one after another", "its parts take turns, head by head or row by row"),
+        (_rule(first), _rule(mixed(first, parts))),
     )
 
 
-def _ops(way: Way, join: Join, sizes: tuple[int, ...]) -> tuple[Op, ...]:
-    axis = int(way.layout.partition(":")[0]) if sizes else 0
-    if len(join.sources) > 1 or (sizes and len(join.leaves) == 1):
-        return (*way.ops, Stack(axis), *_grid(axis, sizes, apart=True))
-    if len(join.leaves) > 1:
-        return (*_grid(axis, sizes, apart=False), Unstack(axis), *way.ops)
-    return way.ops
-
-
-def _grid(axis: int, sizes: tuple[int, ...], *, apart: bool) -> tuple[Op, ...]:
-    """Take the one axis of several stacks apart, or put them together."""
-    if len(sizes) < 2:
-        return ()
-    stacks = [f"s{i}" for i in range(len(sizes))]
-    before = [f"b{i}" for i in range(axis)]
-    one, many = [*before, f"({' '.join(stacks)})", "*rest"], [*before, *stacks, "*rest"]
-    left, right = (one, many) if apart else (many, one)
-    rule = equation(" ".join(left), " ".join(right))
-    return (Axes(str(rule), tuple(zip(stacks, sizes, strict=True)) if apart else ()),)
+def _rule(move: Move) -> str:
+    ops = ", ".join(map(repr, move.ops))
+    return f"Move({move.sources!r}, {move.leaves!r}, ({ops},))"
 
 
 def _rivals(rivalry: Rivalry) -> Doubt:
@@ -275,9 +256,10 @@ def _rename(source: Unit, target: Unit) -> str:
 
 
 def _modules(unit: Unit) -> dict[Index, str]:
-    role, slot = next(iter(unit.slots.items()))
+    slot = next(iter(unit.slots.values()))
     paths = dict(sorted(slot.paths.items()))
-    return paths if role == "parameter" else {i: re.split(r"[./][^./]*$", p)[0] for i, p in paths.items()}
+    named = re.split(r"[./]", next(iter(paths.values())))[-1] in LEAF_ROLES
+    return {i: re.split(r"[./][^./]*$", p)[0] for i, p in paths.items()} if named else paths
 
 
 def _counted(paths: Mapping[Index, str], place: int) -> list[str]:

@@ -10,7 +10,7 @@ from ml_switcheroo.match.vocabulary import LEAF_ROLES
 from ml_switcheroo.match.words import HASH, meaning
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["ANY", "Index", "Slot", "Unit", "units"]
+__all__ = ["ANY", "Index", "Piece", "Slot", "Unit", "units"]
 
 ANY = frozenset({"linear", "conv", "embedding", "norm", "parameter"})
 
@@ -38,6 +38,21 @@ class Slot:
         return len(next(iter(self.specs.values())).shape)
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a fused tensor.
+
+    Attributes:
+        number: Which part, in the order of the fused tensor's name.
+        count: How many parts there are.
+        doubtful: Whether the parts can also lie mixed, head by head or one element in turn.
+    """
+
+    number: int
+    count: int
+    doubtful: bool = False
+
+
 @dataclass(frozen=True)
 class Unit:
     """A module, or a tensor with a name of its own, in all repetitions of the block it stands in.
@@ -48,7 +63,9 @@ class Unit:
         slots: Its tensors by their roles.
         kinds: What it can be: ``linear``, ``conv``, ``embedding``, ``norm``, ``parameter``.
         words: What its path says, segment by segment.
-        piece: For a part of a fused tensor: which part, of how many.
+        role: Which part of the network it is (:mod:`ml_switcheroo.match.parts`).
+        piece: Which part of a fused tensor it is, if it is one.
+        numbers: The numbers in its path that are names, by the word that they belong to.
     """
 
     pattern: tuple[Token, ...]
@@ -57,7 +74,7 @@ class Unit:
     kinds: frozenset[str]
     words: tuple[Token, ...]
     role: str = ""
-    piece: tuple[int, int] | None = None
+    piece: Piece | None = None
     numbers: Mapping[str, Numeral] = field(default_factory=dict)
 
     @property
@@ -70,6 +87,12 @@ class Unit:
         """The words inside the innermost repeated block."""
         last = max((i for i, word in enumerate(self.words) if word == HASH), default=-1)
         return self.words[last + 1 :]
+
+    @property
+    def tail(self) -> frozenset[str]:
+        """The words of the last segment."""
+        segment = _cut(self.pattern)[1]
+        return frozenset(word for word in meaning(segment) if isinstance(word, str) and word != HASH)
 
     def __str__(self) -> str:
         return "".join("." if token == SLASH else str(token) for token in self.pattern)
@@ -110,7 +133,7 @@ def _split(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], str]:
     """Split a pattern into that of the module and the role of the tensor."""
     head, last = _cut(pattern)
     text = "_".join(map(str, last))
-    if text in LEAF_ROLES and head:
+    if text in LEAF_ROLES:
         role, _ = LEAF_ROLES[text]
         above, wrapper = _cut(head)
         if tuple(wrapper) in _WRAPPERS and above:

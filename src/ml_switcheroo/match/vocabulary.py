@@ -28,8 +28,9 @@ _TABLE = {
     "k": "k, key, keys, wk, w k, k lin, key layer",
     "v": "v, value, values, wv, w v, v lin, value layer",
     "o": "o, w o, out lin",
-    "qkv": "qkv, c attn, wqkv, w qkv, in proj, q k v",
-    "megatron": "query key value",
+    "qkv": "qkv, c attn, q k v",
+    # Here the parts lie head by head in many models, and one after another in others.
+    "mixed": "query key value, wqkv, w qkv, mixed qkv",
     "kv": "kv, key value, k v",
     "out": "out, output, outputs, c proj",
     "mlp": "mlp, ffn, ff, ffw, feedforward, feed forward, dense relu dense, feed fwd, mlps",

@@ -25,7 +25,7 @@ from ml_switcheroo.ops.arithmetic import (
 )
 from ml_switcheroo.ops.layout import Axes, Flip, Gates
 from ml_switcheroo.ops.op import Array, Arrays, Op, Specs, run, trace
-from ml_switcheroo.ops.pieces import Concat, Copy, Discarded, Filled, Split, Stack, Tie, Unstack
+from ml_switcheroo.ops.pieces import Concat, Copy, Discarded, Filled, Skip, Split, Stack, Tie, Unstack
 
 __all__ = [
     "OPS",
@@ -43,6 +43,7 @@ __all__ = [
     "Gates",
     "Op",
     "Shift",
+    "Skip",
     "Specs",
     "SpectralNorm",
     "Split",
@@ -62,7 +63,7 @@ __all__ = [
 OPS: Mapping[str, type[Op]] = {
     op.__name__.lower(): op
     for op in (
-        *(Axes, Flip, Gates, Split, Concat, Stack, Unstack, Tie, Copy, Filled, Discarded),
+        *(Axes, Flip, Gates, Split, Concat, Stack, Unstack, Tie, Copy, Filled, Discarded, Skip),
         *(Shift, Sum, SumParted, GateSum, GateSumParted, WeightNorm, WeightNormSplit, SpectralNorm, Cast),
     )
 }

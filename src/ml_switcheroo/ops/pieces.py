@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -40,6 +41,39 @@ class Split(Op):
 
     def __str__(self) -> str:
         return f"split axis {self.axis} into {' + '.join(map(str, self.sizes))}"
+
+
+@dataclass(frozen=True)
+class Skip(Op):
+    """Leave out the first rows: position tables whose first rows stand for padding.
+
+    There is no inverse: the rows that are left out are not kept anywhere.
+
+    Attributes:
+        rows: How many rows of the first axis are left out.
+    """
+
+    rows: int
+    exact: ClassVar[bool] = False
+
+    def specs(self, specs: Specs) -> Specs:
+        short = [spec for spec in specs if not spec.shape or spec.shape[0] < self.rows]
+        if short:
+            raise AxesError(f"{short[0]} has no {self.rows} rows to leave out")
+        return tuple(_spec_rows(spec, spec.shape[0] - self.rows) for spec in specs)
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        return tuple(array[self.rows :] for array in arrays)
+
+    def inverse(self, specs: Specs) -> Op | None:
+        return None
+
+    def __str__(self) -> str:
+        return f"without its first {self.rows} rows"
+
+
+def _spec_rows(spec: TensorSpec, rows: int) -> TensorSpec:
+    return TensorSpec((rows, *spec.shape[1:]), spec.dtype)
 
 
 @dataclass(frozen=True)

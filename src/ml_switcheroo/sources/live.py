@@ -67,7 +67,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         for parts in [name.split(".")]
         for end in range(len(parts) + 1)
     }
-    flattens = follow_live(_unwrapped(model))
+    uses = follow_live(_unwrapped(model))
     findings: dict[str, Finding] = {}
     containers: dict[str, str] = {}
     tensors: dict[int, list[str]] = {}
@@ -83,8 +83,8 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
             finding = Finding(
                 kind, "live", _reason(module, cls), args=MappingProxyType(_arguments(module, kind))
             )
-            flatten = flattens.get(id(module)) if kind == "linear" else None
-            findings[path] = replace(finding, flatten=flatten) if flatten else finding
+            use = uses.get(id(module)) if kind == "linear" else None
+            findings[path] = replace(finding, flatten=use.flatten, split=use.split) if use else finding
             owned.update(_join(path, slot.rpartition(".")[0]) for slot in slots if "." in slot)
         for slot, tensor, own_kind in _tensors(module):
             name = _join(path, slot)
@@ -92,7 +92,8 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
                 continue
             tensors.setdefault(id(tensor), []).append(name)
             in_layer = kind and LAYERS[kind].slot(slot) is not None
-            if not in_layer and path not in owned and not _reparametrizes(path):
+            own = not (in_layer or _rowless(module) or _reparametrizes(path))
+            if path not in owned and own:
                 findings[name] = Finding(own_kind, "live", f"a {own_kind} of {type(module).__qualname__}")
     tied = tuple(tuple(names) for names in tensors.values() if len(names) > 1)
     return Knowledge(
@@ -151,6 +152,12 @@ def _kind(module: Any) -> tuple[str, str]:
         ):
             return name, ""
     return "", ""
+
+
+def _rowless(module: Any) -> bool:
+    """Tell whether a class of torch owns tensors that the table does not know (an unknown layout)."""
+    cls, kind = _kind(module)
+    return bool(cls) and not kind and cls not in _CONTAINERS
 
 
 def _reason(module: Any, cls: str) -> str:
