@@ -25,7 +25,7 @@ LAYERS = [
     ["match"],
     ["apply", "report"],
     ["plan"],
-    ["options"],
+    ["options", "differences"],
     ["draw"],
     ["peel", "stamp"],
     ["planner"],

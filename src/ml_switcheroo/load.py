@@ -23,11 +23,19 @@ from ml_switcheroo.tree import Template
 __all__ = ["Loaded", "load_into"]
 
 
-class Loaded(NamedTuple):
-    """What ``load_into`` did, in torch's words; a plain pair to whoever unpacks it."""
-
+class _Report(NamedTuple):
     missing_keys: list[str]
     unexpected_keys: list[str]
+
+
+class Loaded(_Report):
+    """What ``load_into`` did, in torch's words; a plain pair to whoever unpacks it.
+
+    Attributes:
+        notes: What a person should know, such as an epsilon that differs.
+    """
+
+    notes: tuple[str, ...] = ()
 
 
 def load_into(
@@ -77,6 +85,7 @@ def load_into(
     loaded = Loaded(
         sorted(torch_name(path, target, template) for path in plan.missing), sorted(plan.unexpected)
     )
+    loaded.notes = plan.notes
     if strict and any(loaded):
         cure = "Add Rename, Drop or Keep rules, or load what fits with strict=False."
         text = _strict_text(model, _problems(plan, loaded), cure)

@@ -92,8 +92,8 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
                 continue
             tensors.setdefault(id(tensor), []).append(name)
             in_layer = kind and LAYERS[kind].slot(slot) is not None
-            own = not (_rowless(module) or _reparametrizes(path))
-            if not in_layer and path not in owned and own:
+            own = not (in_layer or _rowless(module) or _reparametrizes(path))
+            if path not in owned and own:
                 findings[name] = Finding(own_kind, "live", f"a {own_kind} of {type(module).__qualname__}")
     tied = tuple(tuple(names) for names in tensors.values() if len(names) > 1)
     return Knowledge(

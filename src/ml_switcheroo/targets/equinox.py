@@ -17,9 +17,20 @@ import numpy as np
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array, Flip, GateSum, Sum
-from ml_switcheroo.recipes import Dropped, Entry, Form, Live, Naming, Recipe, Target, Unsupported, part
+from ml_switcheroo.recipes import (
+    Difference,
+    Dropped,
+    Entry,
+    Form,
+    Live,
+    Naming,
+    Recipe,
+    Target,
+    Unsupported,
+    part,
+)
 from ml_switcheroo.tensors import spec_of
-from ml_switcheroo.tree import Template
+from ml_switcheroo.tree import Template, plain_attributes
 
 __all__ = ["CLASSES", "TARGET"]
 
@@ -224,15 +235,16 @@ def _holds_numbers(leaf: Any) -> bool:
 def _template(model: Any) -> Template:
     from equinox import nn
 
-    kinds, containers = {}, {}
+    kinds, containers, attributes = {}, {}, {}
     for path, node in _nodes(_whole(model)):
         if isinstance(node, nn.Sequential):
             containers[path] = "sequential"
         known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
         if known:
             kinds[path] = known[0]
+            attributes[path] = plain_attributes(node)
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
-    return Template(specs, kinds=kinds, containers=containers)
+    return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
 
 
 def _is_layer(cls: type) -> bool:
@@ -262,11 +274,14 @@ def _read(model: Any) -> Mapping[str, Array]:
     return {path: np.asarray(leaf) for path, leaf in _leaves(model).items()}
 
 
+_EPSILON = (Difference("eps", "eps"),)
+
 TARGET = Target(
     name="equinox",
     summary="Equinox modules",
     kinds=KINDS,
     naming=Naming(sequential="layers"),
     channels="first",
+    differences=dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "rms_norm"), _EPSILON),
     live=Live(_owns, _template, _write, _read, immutable=True),
 )

@@ -15,9 +15,20 @@ from typing import Any
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array, Gates, Sum
-from ml_switcheroo.recipes import Dropped, Entry, Form, Live, Naming, Recipe, Target, Unsupported, part
+from ml_switcheroo.recipes import (
+    Difference,
+    Dropped,
+    Entry,
+    Form,
+    Live,
+    Naming,
+    Recipe,
+    Target,
+    Unsupported,
+    part,
+)
 from ml_switcheroo.tensors import spec_of
-from ml_switcheroo.tree import Template
+from ml_switcheroo.tree import Template, plain_attributes
 
 __all__ = ["CLASSES", "TARGET"]
 
@@ -224,15 +235,16 @@ def _template(model: Any) -> Template:
     import keras
 
     _check_built(model)
-    kinds, containers = {}, {}
+    kinds, containers, attributes = {}, {}, {}
     for path, node in _nodes(model):
         if isinstance(node, keras.Sequential):
             containers[path] = "sequential"
         known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
         if known:
             kinds[path] = known[0]
+            attributes[path] = plain_attributes(node)
     specs = {path: spec_of(variable) for path, variable in _variables(model).items()}
-    return Template(specs, kinds=kinds, containers=containers)
+    return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
 
 
 def _is_layer(cls: type) -> bool:
@@ -272,6 +284,8 @@ def _read(model: Any) -> Mapping[str, Array]:
     return {path: keras.ops.convert_to_numpy(leaf.value) for path, leaf in _variables(model).items()}
 
 
+_EPSILON = (Difference("eps", "epsilon"),)
+
 TARGET = Target(
     name="keras",
     summary="Keras 3 models",
@@ -279,5 +293,9 @@ TARGET = Target(
     naming=Naming("/"),
     channels="last",
     aliases=("tensorflow",),
+    differences={
+        "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
+        **dict.fromkeys(("layer_norm", "group_norm", "rms_norm"), _EPSILON),
+    },
     live=Live(_owns, _template, _write, _read),
 )

@@ -12,9 +12,20 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.ops import Array, GateSum, Sum
-from ml_switcheroo.recipes import Dropped, Entry, Form, Live, Naming, Recipe, Target, Unsupported, part
+from ml_switcheroo.recipes import (
+    Difference,
+    Dropped,
+    Entry,
+    Form,
+    Live,
+    Naming,
+    Recipe,
+    Target,
+    Unsupported,
+    part,
+)
 from ml_switcheroo.tensors import DTYPES, dtype_of, spec_of
-from ml_switcheroo.tree import Template
+from ml_switcheroo.tree import Template, plain_attributes
 
 __all__ = ["CLASSES", "TARGET"]
 
@@ -134,15 +145,16 @@ def _leaves(model: Any) -> Mapping[str, Any]:
 def _template(model: Any) -> Template:
     from mlx import nn
 
-    kinds, containers = {}, {}
+    kinds, containers, attributes = {}, {}, {}
     for path, module in model.named_modules():
         if isinstance(module, nn.Sequential):
             containers[path] = "sequential"
         known = [CLASSES[cls.__name__] for cls in type(module).__mro__ if _is_layer(cls)]
         if known:
             kinds[path] = known[0]
+            attributes[path] = plain_attributes(module)
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
-    return Template(specs, kinds=kinds, containers=containers)
+    return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
 
 
 def _is_layer(cls: type) -> bool:
@@ -179,11 +191,14 @@ def _read(model: Any) -> Mapping[str, Array]:
     return {path: _from_mlx(leaf) for path, leaf in _leaves(model).items()}
 
 
+_EPSILON = (Difference("eps", "eps"),)
+
 TARGET = Target(
     name="mlx",
     summary="MLX modules",
     kinds=KINDS,
     naming=Naming(sequential="layers"),
     channels="last",
+    differences=dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "rms_norm"), _EPSILON),
     live=Live(_owns, _template, _write, _read),
 )
