@@ -79,7 +79,7 @@ class Index:
             try:
                 with tokenize.open(path) as stream:
                     self._files[path] = File(path, ast.parse(stream.read()))
-            except (OSError, SyntaxError, ValueError):
+            except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
                 self._files[path] = None
         return self._files[path]
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS, kind_of_class
+from ml_switcheroo.core.sites import walk_scope
 
 __all__ = ["Place", "Receivers"]
 
 Definition = TypeVar("Definition", bound=ast.stmt)
 
 _DEPTH = 8
-_DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -175,7 +175,7 @@ class Receivers:
         inside = Place(file, (function,))
         if function.returns is not None:
             return self._of_annotation(function.returns, inside, depth + 1)
-        values = (part.value for part in _walk(function) if isinstance(part, ast.Return) and part.value)
+        values = (part.value for part in walk_scope(function) if isinstance(part, ast.Return) and part.value)
         return self._of_values(values, inside, depth + 1)
 
     def of_class(self, node: ast.ClassDef, file: File, depth: int = 0) -> set[str]:
@@ -236,18 +236,10 @@ def _wrapper(dotted: str) -> set[str]:
     )
 
 
-def _walk(scope: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes of a scope without those of the definitions inside."""
-    for child in ast.iter_child_nodes(scope):
-        yield child
-        if not isinstance(child, _DEFINITIONS):
-            yield from _walk(child)
-
-
 def _bindings(scope: ast.AST) -> dict[str, list[ast.expr]]:
     """Return every expression that a name, or an attribute such as ``self.net``, is set to in a scope."""
     found: dict[str, list[ast.expr]] = {}
-    for node in _walk(scope):
+    for node in walk_scope(scope):
         targets: Sequence[ast.expr] = ()
         if isinstance(node, ast.Assign):
             targets = node.targets

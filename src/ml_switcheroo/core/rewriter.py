@@ -76,9 +76,9 @@ def rewrite(
         return Rewrite(source)
     try:
         text = Text(source)
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
-        raise RewriteError(f"{file}:{line}", f"this is no Python: {error}") from error
+        raise RewriteError(f"{file}:{line}", f"this is no Python that can be parsed: {error}") from error
     settings = {"runtime": runtime, "kinds": dict(kinds or {})}
     shared = HookContext(target=target, file=str(file), settings=settings)
     parsed = File(Path(file), text.tree, deep=True)

@@ -101,7 +101,7 @@ def changes_only(before: Text, after: str, edits: Sequence[Edit]) -> bool:
         return False
     try:
         new = Text(after)
-    except SyntaxError:
+    except (SyntaxError, RecursionError):
         return False
     return _Comparison(before, new, sorted(edits)).alike(before.tree, new.tree)
 
