@@ -222,3 +222,11 @@ def test_rewrite_of_an_absent_path_exits_2(tmp_path):
     shown = run("rewrite", tmp_path / "absent", "--to", "nnx")
     assert shown.returncode == 2
     assert "no such file or folder" in shown.stderr
+
+
+def test_a_rewritten_script_carries_the_kinds_that_names_cannot_show():
+    script = DIGITS / "infer.py"
+    shown = run("rewrite", script, "--to", "nnx", "--checkpoint", WEIGHTS, "--layers", LAYERS)
+    assert shown.returncode == 0, shown.stderr
+    assert "linear(c=32)" in shown.stdout
+    assert run("rewrite", script, "--to", "nnx", "--layers", LAYERS).returncode == 2

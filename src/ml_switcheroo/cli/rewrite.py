@@ -28,20 +28,36 @@ __all__ = ["rewrite"]
     show_default=True,
     help="Put KeyMapper (NumPy only) into the file, or import it from ml_switcheroo.",
 )
+@click.option("--checkpoint", type=FILE, help="With --layers: carry the kinds that the names cannot show.")
+@click.option(
+    "--layers", metavar="FILE:CLASS", help="The model's source, read and never executed: model.py:Net."
+)
 @click.option("--no-torch", is_flag=True, help="Also replace a torch.load that only feeds a rewritten call.")
 @as_json
 def rewrite(
-    paths: tuple[Path, ...], to: str, mode: str, runtime: str, *, no_torch: bool, as_json: bool
+    paths: tuple[Path, ...],
+    to: str,
+    mode: str,
+    runtime: str,
+    checkpoint: Path | None,
+    layers: str | None,
+    *,
+    no_torch: bool,
+    as_json: bool,
 ) -> None:
     """Rewrite the calls of load_state_dict in PATHS: Python files, stubs, notebooks, or folders of them.
 
     One call in, one call out, at the same place; every other byte stays as it was, and a second run changes
     nothing. Where it is unsure the code stays as it is, and a note with file:line says why.
     """
+    from ml_switcheroo.core.known_kinds import kinds_of
     from ml_switcheroo.core.repository import rewrite_paths
 
+    if (checkpoint is None) != (layers is None):
+        raise click.UsageError("--checkpoint and --layers go together: a checkpoint and its model's source")
+    kinds = {} if checkpoint is None else kinds_of(checkpoint, layers)
     records: list[dict[str, object]] = []
-    for done in rewrite_paths(paths, to, runtime=runtime, no_torch=no_torch):
+    for done in rewrite_paths(paths, to, runtime=runtime, kinds=kinds, no_torch=no_torch):
         if mode == "write" and done.changed:
             done.write()
         notes = [str(note) for note in done.rewrite.notes]
