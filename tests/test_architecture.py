@@ -29,7 +29,7 @@ LAYERS = [
     ["draw"],
     ["peel", "stamp"],
     ["planner"],
-    ["explain", "conversion", "load", "sharded"],
+    ["explain", "conversion", "load", "export", "sharded"],
     ["core"],
     ["plugins"],
     ["cli"],

@@ -3,6 +3,7 @@
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ml_switcheroo
@@ -42,6 +43,9 @@ def test_numpy_keeps_names_and_bits(case):
         assert leaves[name].tobytes() == as_numpy(state[name]).tobytes()
     pieces = {n for n in state if "parametrizations" in n or n.endswith(("_g", "_v", "_orig", "_u"))}
     assert folded == pieces - {"m.bias_v"}
+    assert {path: np.asarray(leaf).tobytes() for path, leaf in leaves.stream()} == {
+        path: leaf.tobytes() for path, leaf in leaves.items()
+    }
 
 
 @by_name

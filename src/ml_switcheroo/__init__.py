@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from ml_switcheroo.conversion import convert as convert
     from ml_switcheroo.core.rewriter import rewrite as rewrite
+    from ml_switcheroo.export import to_torch as to_torch
     from ml_switcheroo.formats import open_checkpoint as open_checkpoint
     from ml_switcheroo.load import load_into as load_into
     from ml_switcheroo.moves import Move as Move
@@ -38,6 +39,7 @@ _HOME = {
     "make_plan": "planner",
     "load_sharded": "sharded",
     "open_checkpoint": "formats",
+    "to_torch": "export",
     "rewrite": "core.rewriter",
 }
 

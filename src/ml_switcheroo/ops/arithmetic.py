@@ -187,7 +187,7 @@ class WeightNorm(Op):
         return specs[1:]
 
     def __call__(self, arrays: Arrays) -> Arrays:
-        g, v = arrays
+        g, v = map(np.asarray, arrays)
         wide = _widened(v)
         return ((wide * (g.astype(wide.dtype) / _norm(wide, g.shape))).astype(v.dtype),)
 
@@ -209,7 +209,7 @@ class WeightNormSplit(Op):
         return TensorSpec(self.shape, specs[0].dtype), specs[0]
 
     def __call__(self, arrays: Arrays) -> Arrays:
-        (weight,) = arrays
+        weight = np.asarray(arrays[0])
         return _norm(_widened(weight), self.shape).reshape(self.shape).astype(weight.dtype), weight
 
     def inverse(self, specs: Specs) -> Op:
@@ -240,7 +240,7 @@ class SpectralNorm(Op):
         return specs[:1]
 
     def __call__(self, arrays: Arrays) -> Arrays:
-        weight, u, v = arrays
+        weight, u, v = map(np.asarray, arrays)
         wide = _widened(weight)
         matrix = np.moveaxis(wide, self.dim, 0).reshape(len(u), -1)
         sigma = u.astype(wide.dtype) @ (matrix @ v.astype(wide.dtype))
