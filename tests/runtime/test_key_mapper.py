@@ -8,6 +8,7 @@ import torch
 from flax import nnx
 
 from ml_switcheroo.planner import make_plan
+from ml_switcheroo.rules import Kind
 from ml_switcheroo.runtime import KeyMapper
 
 nn = torch.nn
@@ -211,7 +212,8 @@ def test_from_torch_agrees_with_the_plan_for_the_flat_target(name):
     layer, kind = TABLE[name], name.split()[0]
     tensors = layer if isinstance(layer, dict) else layer.state_dict()
     state = {f"net.0.{slot}": value for slot, value in tensors.items()}
-    leaves = make_plan(state, to="jax", layers={"net.0": kind}).apply(state)
+    # A kind without an argument says to KeyMapper that no Flatten comes before the layer.
+    leaves = make_plan(state, to="jax", rules=[Kind("net.0", kind, flatten=1)]).apply(state)
     found = KeyMapper.from_torch(state, strict=True, kinds={"net.0": kind})
     assert found.keys() == leaves.keys()
     for key, value in found.items():
