@@ -10,14 +10,16 @@ import numpy as np
 
 from ml_switcheroo import __version__
 from ml_switcheroo.errors import UsageError
+from ml_switcheroo.export import to_torch
 from ml_switcheroo.formats import open_checkpoint, write_npz, write_safetensors, write_shards
 from ml_switcheroo.ops import Array
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planner import make_plan
 from ml_switcheroo.rules import Rule
-from ml_switcheroo.stamp import stamp
+from ml_switcheroo.stamp import stamp, stamped_target
+from ml_switcheroo.tensors import TensorSpec, as_numpy, spec_of
 
-__all__ = ["WRITERS", "convert", "is_up_to_date"]
+__all__ = ["WRITERS", "convert", "export", "is_up_to_date"]
 
 WRITERS = {".safetensors": write_safetensors, ".npz": write_npz}
 
@@ -81,6 +83,46 @@ def convert(
         else:
             WRITERS[out.suffix](out, *content)
     return plan
+
+
+def export(
+    converted: str | Path,
+    out: str | Path,
+    *,
+    like: str | Path,
+    to: str | None = None,
+    layers: Any = None,
+    rules: Iterable[Rule] | str | Path = (),
+) -> dict[str, TensorSpec]:
+    """Turn a converted checkpoint back into one of PyTorch.
+
+    Args:
+        converted: The file that :func:`convert` wrote, or one with the same leaves.
+        out: The file to write; its suffix decides the format (``.safetensors`` or ``.npz``).
+        like: The PyTorch checkpoint whose names, layouts and dtypes the result has.
+        to: What it was converted to, where its stamp does not say so.
+        layers: What the PyTorch side is, as in :func:`make_plan`.
+        rules: The rules it was converted with.
+
+    Returns:
+        The specs of what was written, by PyTorch's names.
+
+    Raises:
+        LoadError: The leaves are not those of ``like``.
+        UsageError: Nothing says what it was converted to.
+    """
+    out = Path(out)
+    _check_out(out, resume=False, sharded=False)
+    with open_checkpoint(converted) as leaves, open_checkpoint(like) as state:
+        target = to or stamped_target(leaves)
+        if target is None:
+            raise UsageError(f"{converted} has no stamp that says what it was converted to; say to= (--to)")
+        arrays = {path: tensor.read() for path, tensor in leaves.items()}
+        back = to_torch(arrays, like=state, to=target, layers=layers, rules=rules)
+        made = {name: as_numpy(value) for name, value in back.items()}
+        specs = {name: spec_of(array) for name, array in made.items()}
+        WRITERS[out.suffix](out, specs, iter(made.items()), {})
+    return specs
 
 
 def _check_out(out: Path, *, resume: bool, sharded: bool) -> None:

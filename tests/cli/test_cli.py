@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ml_switcheroo as ms
+
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 WEIGHTS = str(DIGITS / "weights.pt")
 LAYERS = f"{DIGITS}/model.py:Net"
@@ -230,3 +232,18 @@ def test_a_rewritten_script_carries_the_kinds_that_names_cannot_show():
     assert shown.returncode == 0, shown.stderr
     assert "linear(c=32)" in shown.stdout
     assert run("rewrite", script, "--to", "nnx", "--layers", LAYERS).returncode == 2
+
+
+def test_export_goes_back_to_pytorch_bit_for_bit(tmp_path):
+    converted, back = tmp_path / "nnx.safetensors", tmp_path / "back.safetensors"
+    assert run("convert", WEIGHTS, converted, "--to", "nnx", "--layers", LAYERS).returncode == 0
+    shown = run("export", converted, back, "--like", WEIGHTS, "--layers", LAYERS)
+    assert shown.returncode == 0, shown.stderr
+    assert "18 tensors" in shown.stdout
+    with ms.open_checkpoint(WEIGHTS) as before, ms.open_checkpoint(back) as after:
+        assert set(after) == set(before)
+        for name in before:
+            assert after[name].read().tobytes() == before[name].read().tobytes()
+    failed = run("export", WEIGHTS, back, "--like", WEIGHTS)
+    assert failed.returncode == 2
+    assert "has no stamp" in failed.stderr
