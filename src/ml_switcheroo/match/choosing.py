@@ -54,6 +54,7 @@ def choose(
     matches: Sequence[Match],
     usual: Mapping[tuple[str, str], str],
     shown: Mapping[tuple[str, str], Mapping[tuple[Token, ...], str]],
+    field: Field,
 ) -> list[dict[str, Chosen]]:
     """Choose a layout for each slot of each match.
 
@@ -64,7 +65,10 @@ def choose(
         matches: The matches.
         usual: The framework's conventions.
         shown: By kind and name of the leaf, what leaves that are filled already show.
+        field: All units with all links: a leaf that nothing fits under a convention speaks against it.
     """
+    against = _contradicted(field, usual)
+    usual = {key: layout for key, layout in usual.items() if key not in against}
     witnesses: dict[Key, dict[tuple[Token, ...], str]] = {
         (kind, leaf, False): dict(found) for (kind, leaf), found in shown.items()
     }
@@ -79,24 +83,45 @@ def choose(
     ]
 
 
+def _contradicted(field: Field, usual: Mapping[tuple[str, str], str]) -> set[tuple[str, str]]:
+    """Return the conventions under which some leaf could be filled by nothing, but otherwise could."""
+    fits: dict[tuple[str, str, int], bool] = {}
+    for (i, j), link in field.links.items():
+        if _may_be_table(field.sources[i], field.targets[j], link):
+            continue
+        for role, options in link.options.items():
+            kind, name, _ = leaf_key(link, field.targets[j], role)
+            if role == "weight" and (kind, name) in usual:
+                ends = {layout.partition(":")[2] or layout for layout in options}
+                key = kind, name, j
+                fits[key] = fits.get(key, False) or usual[kind, name] in ends
+    return {(kind, name) for (kind, name, _), fit in fits.items() if not fit}
+
+
 def witnessed(matches: Sequence[Match]) -> dict[Key, dict[tuple[Token, ...], str]]:
     """Return by kind and name what the leaves show whose shapes allow one layout only."""
     found: dict[Key, dict[tuple[Token, ...], str]] = {}
     for match in matches:
-        for role, options in match.link.options.items():
-            if len(options) == 1 and not _may_be_table(match.source, match.target, match.link):
-                key = leaf_key(match.link, match.target, role)
-                found.setdefault(key, {})[match.target.pattern] = next(iter(options))
+        for _, key, layout in _shows(match):
+            found.setdefault(key, {})[match.target.pattern] = layout
     return found
+
+
+def _shows(match: Match) -> Iterator[tuple[str, Key, str]]:
+    """Yield role, key and layout of each leaf of a match whose shape allows one layout only."""
+    if not _may_be_table(match.source, match.target, match.link):
+        for role, options in match.link.options.items():
+            if len(options) == 1:
+                yield role, leaf_key(match.link, match.target, role), next(iter(options))
 
 
 def narrowed(field: Field, matches: Sequence[Match]) -> dict[tuple[int, int], Link]:
     """Leave out of the links what contradicts all the leaves that show their layout."""
-    shown = {
-        key: set(found.values())
-        for key, found in witnessed(matches).items()
-        if len(found) > 1 and len(set(found.values())) == 1
-    }
+    seen: dict[tuple[Key, int], list[str]] = {}
+    for match in matches:
+        for role, key, layout in _shows(match):
+            seen.setdefault((key, match.target.slots[role].rank), []).append(layout)
+    shown = {key: set(found) for key, found in seen.items() if len(found) > 1 and len(set(found)) == 1}
     result: dict[tuple[int, int], Link] = {}
     for (i, j), link in field.links.items():
         source, target = field.sources[i], field.targets[j]
@@ -105,7 +130,7 @@ def narrowed(field: Field, matches: Sequence[Match]) -> dict[tuple[int, int], Li
             continue
         options = {}
         for role, layouts in link.options.items():
-            only = shown.get(leaf_key(link, target, role))
+            only = shown.get((leaf_key(link, target, role), target.slots[role].rank))
             options[role] = {name: ways for name, ways in layouts.items() if not only or name in only}
         if all(options.values()):
             result[i, j] = replace(link, options=options)

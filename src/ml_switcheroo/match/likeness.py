@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from ml_switcheroo.match.links import Link
-from ml_switcheroo.match.parts import NORM, agree
+from ml_switcheroo.match.norms import agree
+from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.repeats import SLASH, Token
 from ml_switcheroo.match.units import Unit
 from ml_switcheroo.match.vocabulary import FILLERS, QUIET
@@ -26,6 +27,7 @@ _OTHER_NUMBER = -1.5
 _SAME_PATH = 3.0
 _LACKING = -1.0
 _SAME_END = 0.4
+_OTHER_DEPTH = -1.5
 _SAME_KIND = 0.2
 _FURTHER_UP = 0.5
 _UNSHARED = 0.5
@@ -36,7 +38,8 @@ _FEW = 6
 class Lexicon:
     """The words of one tree, and how much each one tells there."""
 
-    def __init__(self, units: Iterable[Unit]) -> None:
+    def __init__(self, units: Sequence[Unit]) -> None:
+        self.has_blocks = any(unit.inside for unit in units)
         spelled = [words_of(unit) for unit in units]
         counts = Counter(word for words in spelled for word in words)
         many = len(spelled) if len(spelled) >= _FEW else len(spelled) * _FEW
@@ -66,6 +69,8 @@ def likeness(source: Unit, target: Unit, link: Link, here: Lexicon, there: Lexic
     score += _numbers(source, target)
     score += _SAME_PATH if source.pattern == target.pattern else _ends(source, target)
     score += _SAME_KIND * (link.kind == "embedding")
+    if here.has_blocks and there.has_blocks:
+        score += _OTHER_DEPTH * (bool(source.inside) != bool(target.inside))
     score += _LACKING * len(target.slots.keys() - link.slots.keys())
     unused = source.slots.keys() - set(link.slots.values()) - {"count"}
     return score + _LACKING * len(unused)

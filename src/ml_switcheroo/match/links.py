@@ -9,7 +9,8 @@ from itertools import combinations, product
 from ml_switcheroo.match.fused import cuts
 from ml_switcheroo.match.fused import joins as joins_of
 from ml_switcheroo.match.layouts import Way, later_rows, stacked, ways
-from ml_switcheroo.match.parts import NORM, agree
+from ml_switcheroo.match.norms import agree
+from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.units import Index, Slot, Unit
 
 __all__ = ["Join", "Link", "link"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ml_switcheroo.match.assignment import Choice, Pair, assign
 from ml_switcheroo.match.likeness import ENOUGH, Lexicon, likeness
 from ml_switcheroo.match.links import Link, link
+from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.units import Unit
 
 __all__ = ["Field", "Match", "Rivalry", "lay_out", "pair"]
@@ -48,6 +49,15 @@ class Rivalry:
 
     source: Unit
     targets: tuple[Unit, ...]
+
+
+def _needed(source: Unit, target: Unit) -> float:
+    """Return the margin that a pair needs; norms of which one says where it stands need more than words."""
+    told = bool(source.places) != bool(target.places)
+    return _MARGIN_OF_NORMS if source.role == NORM == target.role and source.inside and told else _MARGIN
+
+
+_MARGIN_OF_NORMS = 0.6
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,7 @@ def pair(field: Field) -> tuple[list[Match], list[Rivalry]]:
     open_sources, open_targets = set(range(len(field.sources))), set(range(len(field.targets)))
     for choice in assign(likely):
         source, target = field.sources[choice.source], field.targets[choice.target]
-        if choice.margin < _MARGIN:
+        if choice.margin < _needed(source, target):
             doubts.append(_rivalry(choice, field, likely))
             open_targets -= {field.targets.index(rival) for rival in doubts[-1].targets}
         else:
@@ -160,7 +170,7 @@ def _remaining(
 
 
 _SHAPED = frozenset({"linear", "conv"})
-_AGAINST = -1.5
+_AGAINST = -0.75
 
 
 def _shaped(source: Unit, found: Link) -> float:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ml_switcheroo.match.repeats import SLASH, Numeral, Token
 from ml_switcheroo.match.units import Unit
 
-__all__ = ["NORM", "agree", "named"]
+__all__ = ["NORM", "named"]
 
 NORM = "norm"
 
@@ -25,10 +25,27 @@ def named(found: Sequence[Unit]) -> list[Unit]:
         neighbours.setdefault(_parent(unit), set()).update(_spelled(unit.local))
     first = [replace(unit, role=_role(unit, neighbours[_parent(unit)])) for unit in found]
     downs = {_above(unit) for unit in first if unit.role == "down" and "mlp" in unit.tail}
-    # An ``ffn`` beside an ``ffn_output`` is the way up.
-    return [
-        replace(unit, role="up") if unit.tail == {"mlp"} and _above(unit) in downs else unit for unit in first
-    ]
+    gates: dict[tuple[object, ...], list[Unit]] = {}
+    for unit in first:
+        if unit.role == "gate":
+            gates.setdefault((*unit.containers, *_above(unit)), []).append(unit)
+    second = {pair[1].pattern for pair in map(_counted_pair, gates.values()) if pair}
+    return [replace(unit, role="up") if _is_up(unit, downs, second) else unit for unit in first]
+
+
+def _is_up(unit: Unit, downs: set[tuple[Token, ...]], second: set[tuple[Token, ...]]) -> bool:
+    """Tell whether neighbours show the way up: ``ffn`` beside ``ffn_output``; the second of two gates."""
+    return (unit.tail == {"mlp"} and _above(unit) in downs) or unit.pattern in second
+
+
+def _counted_pair(gates: Sequence[Unit]) -> tuple[Unit, Unit] | None:
+    """Order two gates that differ by a number only: ``gating`` and ``gating_2``."""
+    if len(gates) != 2 or gates[0].tail != gates[1].tail:
+        return None
+    first, second = sorted(gates, key=lambda unit: len(unit.pattern))
+    numbered = [token for token in second.pattern if isinstance(token, Numeral)]
+    plain = [token for token in second.pattern if not isinstance(token, Numeral)]
+    return (first, second) if numbered and list(first.pattern) == plain else None
 
 
 def _above(unit: Unit) -> tuple[Token, ...]:
@@ -65,7 +82,7 @@ def _role(unit: Unit, around: set[str]) -> str:
         return "qkv"
     if attention and words & _OUTWARD and "up" not in words:
         return "o"
-    return _mlp_role(words, numbered, in_block=bool(unit.containers))
+    return _mlp_role(words, numbered, in_block=bool(unit.inside))
 
 
 def _mlp_role(words: set[str], numbered: set[str], *, in_block: bool) -> str:
@@ -83,54 +100,3 @@ def _mlp_role(words: set[str], numbered: set[str], *, in_block: bool) -> str:
     if "mlp" in words and "in" in words:
         return "up"
     return "down" if in_block and "out" in words and words <= _PLAIN else ""
-
-
-def sides(unit: Unit, *, counted: bool = True) -> frozenset[str]:
-    """Return where in its block a norm can stand: at the attention or at the MLP, before or after it.
-
-    Args:
-        unit: A norm.
-        counted: Whether the number of a norm may tell: the first of two stands at the attention.
-
-    Returns:
-        Some of ``attn.pre``, ``attn.post``, ``cross``, ``mlp.pre``, ``mlp.post``; empty where it is open.
-    """
-    words = _spelled(unit.local)
-    if words & {"q", "k", "v", "conv", "shortcut", "embed"}:
-        return frozenset()
-    if "cross" in words:
-        return frozenset({"cross"})
-    before, after = bool(words & {"before"}), bool(words & {"after"})
-    if "attn" in words:
-        if after:
-            return frozenset({"attn.post", "mlp.pre"})
-        if before:
-            return frozenset({"attn.pre"})
-        return frozenset({"attn.pre", "attn.post"})
-    if words & {"mlp", "up", "down"}:
-        return frozenset({"mlp.post"} if after else {"mlp.pre"} if before else {"mlp.pre", "mlp.post"})
-    if "in" in words or before:
-        return frozenset({"attn.pre"})
-    if after or words & {"final", "out", "full"}:
-        return frozenset({"mlp.pre", "mlp.post"})
-    return _counted(unit.numbers) if counted else frozenset()
-
-
-def agree(source: Unit, target: Unit) -> bool | None:
-    """Tell whether two norms can stand in the same place; None where that is open."""
-    counted = source.numbers.keys().isdisjoint(target.numbers)
-    here, there = sides(source, counted=counted), sides(target, counted=counted)
-    return None if not here or not there else not here.isdisjoint(there)
-
-
-_ORDER = {
-    2: (frozenset({"attn.pre", "attn.post"}), frozenset({"mlp.pre", "mlp.post"})),
-    3: (frozenset({"attn.pre", "attn.post"}), frozenset({"cross"}), frozenset({"mlp.pre", "mlp.post"})),
-}
-
-
-def _counted(numbers: Mapping[str, Numeral]) -> frozenset[str]:
-    for number in numbers.values():
-        if number.count in _ORDER:
-            return _ORDER[number.count][number.rank]
-    return frozenset()

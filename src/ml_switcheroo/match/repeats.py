@@ -43,12 +43,15 @@ class Place:
         pattern: Its words, with ``#`` where the index of a repeated block stands.
         index: For each ``#`` the rank of the block among its siblings.
         containers: For each ``#`` the pattern of the container.
+        inside: Where in the pattern the innermost block begins, also one that is the only one of its
+            kind; 0 for a tensor in no block.
     """
 
     path: str
     pattern: tuple[Token, ...]
     index: tuple[int, ...]
     containers: tuple[tuple[Token, ...], ...]
+    inside: int = 0
 
 
 @dataclass(slots=True)
@@ -56,6 +59,7 @@ class _Entry:
     path: str
     rest: tuple[str | int, ...]
     index: tuple[int, ...] = ()
+    inside: int = 0
 
 
 def places(paths: Iterable[str]) -> dict[str, Place]:
@@ -102,7 +106,9 @@ def _fold(entries: list[_Entry], found: dict[str, Place]) -> None:
         numbers: dict[int, list[_Entry]] = {}
         for entry in branch.entries:
             if not entry.rest:
-                found[entry.path] = Place(entry.path, branch.prefix, entry.index, branch.containers)
+                found[entry.path] = Place(
+                    entry.path, branch.prefix, entry.index, branch.containers, entry.inside
+                )
             elif isinstance(entry.rest[0], int):
                 numbers.setdefault(entry.rest[0], []).append(entry)
             else:
@@ -117,7 +123,9 @@ def _numbered(
 ) -> list[_Branch]:
     """Walk into the children that are numbers."""
     counted = [entry for entries in numbers.values() for entry in entries]
-    if _alone(numbers, words):
+    if _alone(numbers, words) and not _named_by(numbers, branch.prefix):
+        for entry in counted:
+            entry.inside = len(branch.prefix)
         return [branch.below(counted)]
     ranks = {number: rank for rank, number in enumerate(sorted(numbers))}
     # What counts blocks stands behind a name: block0_1 is not block 1 of block 0.
@@ -129,6 +137,7 @@ def _numbered(
     for number, entries in numbers.items():
         for entry in entries:
             entry.index += (ranks[number],)
+            entry.inside = len(branch.prefix) + 1
     blocks = branch.below(counted, HASH)
     blocks.containers = (*branch.containers, branch.prefix)
     return [blocks]
@@ -142,6 +151,14 @@ def _alone(numbers: dict[int, list[_Entry]], words: dict[str, list[_Entry]]) -> 
             if seen.setdefault(entry.index, number) != number:
                 return False
     return not any(entry.index in seen for below in words.values() for entry in below)
+
+
+def _named_by(numbers: dict[int, list[_Entry]], prefix: tuple[Token, ...]) -> bool:
+    """Tell whether the one number belongs to the name of a module: fc2 beside a way up of another name."""
+    if len(numbers) > 1 or not prefix or prefix[-1] == SLASH:
+        return False
+    (entries,) = numbers.values()
+    return _outline(entries)[1] <= 1 or any(entry.rest[1:2] != (SLASH,) for entry in entries)
 
 
 def _repeated(numbers: dict[int, list[_Entry]]) -> bool:

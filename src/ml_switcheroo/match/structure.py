@@ -11,6 +11,7 @@ from ml_switcheroo.match.choosing import Chosen, choose, conventions, narrowed
 from ml_switcheroo.match.fused import cut
 from ml_switcheroo.match.leftovers import folded
 from ml_switcheroo.match.making import fused_moves, mixed, moves_of
+from ml_switcheroo.match.norms import placed
 from ml_switcheroo.match.orders import orders
 from ml_switcheroo.match.pairing import Match, Rivalry, lay_out, pair
 from ml_switcheroo.match.parts import named
@@ -86,8 +87,8 @@ class Found:
 
 def solve(question: Question) -> Found:
     """Match what a question asks."""
-    sources = named(units(question.specs, _source_kinds(question), every=question.all_names))
-    targets = named(units(question.leaves, _target_kinds(question), every=question.all_leaves))
+    sources = placed(named(units(question.specs, _source_kinds(question), every=question.all_names)))
+    targets = placed(named(units(question.leaves, _target_kinds(question), every=question.all_leaves)))
     if not sources or not targets:
         return Found((), ())
     whole = sources
@@ -97,7 +98,7 @@ def solve(question: Question) -> Found:
     matches, _ = pair(field)
     # What the first matches show of the target's layouts rules out the links that contradict it.
     matches, rivalries = pair(replace(field, links=narrowed(field, matches)))
-    chosen = choose(matches, conventions(question.target), _shown(question))
+    chosen = choose(matches, conventions(question.target), _shown(question), field)
     for number, why in folded(matches, sources, targets).items():
         chosen[number] = dict.fromkeys(chosen[number], Chosen(None, why))
     moves: list[Move] = []

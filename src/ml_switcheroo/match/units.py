@@ -63,7 +63,10 @@ class Unit:
         slots: Its tensors by their roles.
         kinds: What it can be: ``linear``, ``conv``, ``embedding``, ``norm``, ``parameter``.
         words: What its path says, segment by segment.
+        local: What its path says inside the innermost block.
+        inside: Where in the pattern the innermost block begins; 0 for a unit in no block.
         role: Which part of the network it is (:mod:`ml_switcheroo.match.parts`).
+        places: For a norm, where in its block it can stand (:mod:`ml_switcheroo.match.norms`).
         piece: Which part of a fused tensor it is, if it is one.
         numbers: The numbers in its path that are names, by the word that they belong to.
     """
@@ -73,20 +76,17 @@ class Unit:
     slots: Mapping[str, Slot]
     kinds: frozenset[str]
     words: tuple[Token, ...]
+    local: tuple[Token, ...]
+    inside: int
     role: str = ""
     piece: Piece | None = None
+    places: frozenset[str] = frozenset()
     numbers: Mapping[str, Numeral] = field(default_factory=dict)
 
     @property
     def indices(self) -> frozenset[Index]:
         """The indices of the repetitions."""
         return frozenset(index for slot in self.slots.values() for index in slot.paths)
-
-    @property
-    def local(self) -> tuple[Token, ...]:
-        """The words inside the innermost repeated block."""
-        last = max((i for i, word in enumerate(self.words) if word == HASH), default=-1)
-        return self.words[last + 1 :]
 
     @property
     def tail(self) -> frozenset[str]:
@@ -165,7 +165,8 @@ def _unit(
             kinds = (kinds & kinds_of(path, role)) or kinds
     first = next(iter(next(iter(grouped.values())).values()))
     words, numbers = _words(pattern)
-    return Unit(pattern, first.containers, slots, kinds, words, numbers=numbers)
+    inner = _words(pattern[first.inside :])[0]
+    return Unit(pattern, first.containers, slots, kinds, words, inner, first.inside, numbers=numbers)
 
 
 def _words(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], dict[str, Numeral]]:

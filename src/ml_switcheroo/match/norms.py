@@ -1,0 +1,80 @@
+"""Where in its block a norm stands: at the attention or at the MLP, before or after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ml_switcheroo.match.parts import NORM
+from ml_switcheroo.match.repeats import Numeral, Token
+from ml_switcheroo.match.units import Unit
+
+__all__ = ["agree", "placed"]
+
+Places = frozenset[str]
+
+_ATTENTION = frozenset({"attn.pre", "attn.post"})
+_MLP = frozenset({"mlp.pre", "mlp.post"})
+# What follows the attention is before the MLP; in blocks with norms on both sides of both, it is not.
+_BETWEEN = frozenset({"attn.post", "mlp.pre"})
+
+
+def placed(found: Sequence[Unit]) -> list[Unit]:
+    """Say of every norm where it can stand, as far as its words and its neighbours tell.
+
+    A ``post_attention_layernorm`` is the norm before the MLP, unless the MLP has norms of its own name.
+    """
+    places = [_places(unit) if unit.role == NORM else frozenset() for unit in found]
+    blocks: dict[tuple[Token, ...], list[Places]] = {}
+    for unit, where in zip(found, places, strict=True):
+        blocks.setdefault(_block(unit), []).append(where)
+    result = []
+    for unit, where in zip(found, places, strict=True):
+        around = blocks[_block(unit)]
+        if where == _BETWEEN and around.count(_BETWEEN) == 1:
+            own = any(other and other <= _MLP for other in around)
+            where = frozenset({"attn.post"} if own else {"mlp.pre"})
+        result.append(replace(unit, places=where) if where else unit)
+    return result
+
+
+def _block(unit: Unit) -> tuple[Token, ...]:
+    return unit.pattern[: unit.inside]
+
+
+def _places(unit: Unit) -> Places:
+    words = {str(word) for word in unit.local}
+    if words & {"q", "k", "v", "conv", "shortcut", "embed"}:
+        return frozenset()
+    if "cross" in words:
+        return frozenset({"cross"})
+    before, after = "before" in words, "after" in words
+    if "attn" in words:
+        return _BETWEEN if after else frozenset({"attn.pre"}) if before else _ATTENTION
+    if words & {"mlp", "up", "down"}:
+        return frozenset({"mlp.post"} if after else {"mlp.pre"} if before else _MLP)
+    if "in" in words or before:
+        return frozenset({"attn.pre"})
+    ending = words & {"final", "out", "full"}
+    return _MLP if after or (ending and (unit.inside or not ending & unit.tail)) else frozenset()
+
+
+def agree(source: Unit, target: Unit) -> bool | None:
+    """Tell whether two norms can stand in the same place; None where that is open."""
+    counted = source.numbers.keys().isdisjoint(target.numbers)
+    here = source.places or (_counted(source.numbers) if counted else frozenset())
+    there = target.places or (_counted(target.numbers) if counted else frozenset())
+    return None if not here or not there else not here.isdisjoint(there)
+
+
+_ORDER = {2: (_ATTENTION, _MLP), 3: (_ATTENTION, frozenset({"cross"}), _MLP)}
+
+
+def _counted(numbers: Mapping[str, Numeral]) -> Places:
+    """Return where the first of two norms stands, or of three; also where the others are called otherwise."""
+    for number in numbers.values():
+        if number.count in _ORDER:
+            return _ORDER[number.count][number.rank]
+        if number.count == 1 and number.value in (1, 2):
+            return _ORDER[2][number.value - 1]
+    return frozenset()
