@@ -31,8 +31,13 @@ test: setup  ## run the tests
 test-slow: setup  ## run the long suites too
 	$(BIN)/pytest -n 2
 
+bench: setup  ## measure: reading and writing against cp, reading source code, matching, rewriting
+	$(BIN)/python benchmarks/io.py --gigabytes 0.5
+	$(BIN)/python benchmarks/hostile.py
+
 docs: setup  ## write the tables in README.md and docs/ anew
 	$(BIN)/python docs/support_matrix.py
+	$(BIN)/python docs/layers.py
 
 demo:  ## run the main job on a real model: PyTorch weights into Flax, without PyTorch
 	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)

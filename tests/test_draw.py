@@ -260,3 +260,14 @@ def test_an_edited_plan_is_verified(tmp_path):
     file.write_text(file.read_text().replace('"conv.bias"', '"bn.scale"'))
     with pytest.raises(PlanError, match=r"more than one move of the plan: bn\.scale"):
         Plan.load(file)
+
+
+def test_that_a_target_cannot_hold_a_kind_proves_nothing_of_the_tensors():
+    state = {"m.weight": np.zeros((4, 3, 2), "f4")}
+    knowledge = Knowledge({}, {"m": (said("conv"), said("bilinear"))})
+    unsupported = [
+        name for name, target in TARGETS.items() if not isinstance(target.kinds.get("bilinear"), tuple)
+    ]
+    for to in unsupported:
+        assert [entry.names for entry in draw(to, knowledge, state).ambiguous] == [("m.weight",)]
+    assert unsupported

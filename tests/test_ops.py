@@ -17,6 +17,8 @@ EXACT = [
     ([(6, 4)], ops.Axes("(heads dim) in -> in heads dim", (("heads", 2),))),
     ([(6, 2, 3)], ops.Axes("in heads dim -> in (heads dim)")),
     ([(6, 4), (6, 4)], ops.Axes("out in -> in out")),
+    ([(6, 4, 3)], ops.Axes("*channel -> (*channel)")),
+    ([(2, 4, 3)], ops.Axes("c *space -> (*space c)")),
     ([(6, 4, 3, 2)], ops.Flip("in out *space")),
     ([(8, 3)], ops.Gates((0, 2, 1, 3))),
     ([(3, 9)], ops.Gates((2, 0, 1), axis=1)),
@@ -30,7 +32,14 @@ EXACT = [
 ]
 # Their inverse gives the same layer, or there is none.
 ARITHMETIC = [
-    *(ops.Shift(-1.0), ops.Sum(), ops.SumParted(2), ops.GateSum(3, 2), ops.GateSumParted(3, 2)),
+    *(
+        ops.Shift(-1.0),
+        ops.Shift(-1.0, 4, 2),
+        ops.Sum(),
+        ops.SumParted(2),
+        ops.GateSum(3, 2),
+        ops.GateSumParted(3, 2),
+    ),
     *(ops.WeightNorm(), ops.WeightNormSplit((4, 1)), ops.SpectralNorm(0), ops.Tie(), ops.Cast("bfloat16")),
     *(ops.Discarded(0.0, (2,), "float32"), ops.Skip(2)),
 ]
@@ -82,6 +91,15 @@ def test_shift_keeps_the_dtype():
     (result,) = ops.Shift(1.0)((scale,))
     assert result.dtype == scale.dtype
     assert result.astype(float).tolist() == [1.5, 2.0]
+
+
+def test_shift_of_one_block_leaves_the_others():
+    bias = np.arange(8, dtype="f4")
+    op = ops.Shift(-1.0, 4, 2)
+    (result,) = op((bias,))
+    assert result.tolist() == [0, 1, 2, 3, 3, 4, 6, 7]
+    assert bias.tolist() == list(range(8))
+    assert op.inverse((spec_of(bias),))((result,))[0].tolist() == bias.tolist()
 
 
 def test_a_sum_goes_back_to_the_first_term():
@@ -162,6 +180,7 @@ def test_cast_changes_the_dtype_and_nothing_else():
         (ops.Tie(), [(2,), (3,)], "cannot be tied"),
         (ops.Gates((1, 0, 2)), [(4,)], "3 equal blocks"),
         (ops.GateSum(3, 2), [(6,), (3,)], "3 blocks each"),
+        (ops.Shift(-1.0, 4, 2), [(6,)], "4 equal blocks"),
         (ops.WeightNorm(), [(3, 1), (4, 2)], "no g and v"),
         (ops.SpectralNorm(0), [(3, 4), (4,), (3,)], "no weight, u and v"),
         (ops.Filled(0.0, (2,), "float32"), [(2,)], "made of nothing"),

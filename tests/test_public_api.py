@@ -7,7 +7,16 @@ import ml_switcheroo as ms
 
 PUBLIC = {
     *("__version__", "Drop", "Keep", "Kind", "Move", "Plan", "Rename", "TensorSpec"),
-    *("convert", "load_into", "load_rules", "make_plan", "open_checkpoint"),
+    *(
+        "convert",
+        "load_into",
+        "load_rules",
+        "load_sharded",
+        "make_plan",
+        "open_checkpoint",
+        "rewrite",
+        "to_torch",
+    ),
 }
 
 

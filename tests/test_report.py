@@ -16,6 +16,11 @@ from ml_switcheroo.report import columns, fold
         ([("h.0.w", "h_0/k"), ("h.1.w", "h_1/k")], [("h.{0..1}.w", "h_{0..1}/k")]),
         ([("h.0.w", "h_1/k"), ("h.1.w", "h_0/k")], [("h.0.w", "h_1/k"), ("h.1.w", "h_0/k")]),
         ([(f"h.{i}.e.{j}.w",) for i in range(2) for j in range(3)], [("h.{0..1}.e.{0..2}.w",)]),
+        ([("h.0.w", "unstack axis 0"), ("h.1.w", "unstack axis 0")], [("h.{0..1}.w", "unstack axis 0")]),
+        (
+            [(f"h.{i}.w", f'Kind("h.{i}", "a")\nKind("h.{i}", "b")') for i in range(2)],
+            [("h.{0..1}.w", 'Kind("h.{0..1}", "a")\nKind("h.{0..1}", "b")')],
+        ),
         ([("conv1.w",), ("conv2.w",)], [("conv1.w",), ("conv2.w",)]),
         (
             [(f"h.{i}.e.{j}.w", f"h_{i}/e_{j}") for i in range(2) for j in range(3)],

@@ -75,11 +75,8 @@ def main() -> int:
     step(1, "What is in the checkpoint?", f"ml-switcheroo inspect {weights}")
     step(2, "What will become of it, and why?", f"ml-switcheroo plan {weights} --to nnx --layers {model}")
     step(3, "Convert it.", f"ml-switcheroo convert {weights} {converted} --to nnx --layers {model}")
-    step(
-        4,
-        "Rewrite the script that loads it.",
-        f"ml-switcheroo rewrite {weights.parent}/infer.py --to nnx --diff",
-    )
+    script, known = weights.parent / "infer.py", f"--checkpoint {weights} --layers {model}"
+    step(4, "Rewrite the script that loads it.", f"ml-switcheroo rewrite {script} --to nnx --diff {known}")
     step(5, f"Run the hand-written NNX port ({weights.parent}/port.py) with the converted weights.")
     if not compare():
         print("The port does not agree with PyTorch.", file=sys.stderr)

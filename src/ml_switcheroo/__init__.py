@@ -10,6 +10,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ml_switcheroo.conversion import convert as convert
+    from ml_switcheroo.core.rewriter import rewrite as rewrite
+    from ml_switcheroo.export import to_torch as to_torch
     from ml_switcheroo.formats import open_checkpoint as open_checkpoint
     from ml_switcheroo.load import load_into as load_into
     from ml_switcheroo.moves import Move as Move
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ml_switcheroo.rules import Kind as Kind
     from ml_switcheroo.rules import Rename as Rename
     from ml_switcheroo.rules import load_rules as load_rules
+    from ml_switcheroo.sharded import load_sharded as load_sharded
     from ml_switcheroo.tensors import TensorSpec as TensorSpec
 
 _HOME = {
@@ -34,7 +37,10 @@ _HOME = {
     "load_into": "load",
     "load_rules": "rules",
     "make_plan": "planner",
+    "load_sharded": "sharded",
     "open_checkpoint": "formats",
+    "to_torch": "export",
+    "rewrite": "core.rewriter",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

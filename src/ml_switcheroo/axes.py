@@ -94,6 +94,7 @@ def parse(text: str) -> Pattern:
         AxesError: The string is not of the grammar, or names an axis twice.
     """
     groups: list[tuple[str, ...]] = []
+    starred: list[int] = []
     inside: list[str] | None = None
     for token in _tokens(text):
         if token in ("(", ")"):
@@ -107,10 +108,10 @@ def parse(text: str) -> Pattern:
                 raise AxesError(f'"{text}": {ONES} stands for whole axes, not for a part of one')
             inside += [token] if token != "1" else []
         else:
+            starred += [len(groups)] if token.startswith("*") else []
             groups.append((token,) if token != "1" else ())
     if inside is not None:
         raise AxesError(f'"{text}": parentheses do not match')
-    starred = [index for index, group in enumerate(groups) if len(group) == 1 and group[0].startswith("*")]
     if len(starred) > 1:
         raise AxesError(f'"{text}": only one axis can stand for any number of axes')
     pattern = Pattern(text, tuple(groups), starred[0] if starred else None)
@@ -220,6 +221,21 @@ class Equation:
         """The axes whose sizes the shape on the left alone may not tell."""
         grouped = {axis for group in self.source.groups if len(group) > 1 for axis in group}
         return frozenset(grouped | ({ONES} if self.target.padded else set()))
+
+    def spelled(self, rank: int) -> Equation:
+        """Return the equation for one number of dimensions, with a name for each axis of ``*name``.
+
+        >>> print(equation("*space c", "(*space c)").spelled(3))
+        space0 space1 c -> (space0 space1 c)
+        """
+        if self.source.loose is None or self.source.padded:
+            return self
+        name = self.source.groups[self.source.loose][0]
+        count = len(self.source.dimensions(rank)) - len(self.source.groups) + 1
+        names = " ".join(f"{name.strip('*') or 'axis'}{index}" for index in range(count))
+        return equation(
+            *(side.text.replace("...", "*").replace(name, names) for side in (self.source, self.target))
+        )
 
     def _right(
         self, left: tuple[tuple[str, ...], ...], known: Mapping[str, int]

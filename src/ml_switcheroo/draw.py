@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ml_switcheroo.differences import differences
 from ml_switcheroo.errors import RuleError, UsageError
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.match.sighting import plain_kind
@@ -61,10 +62,12 @@ def draw_plan(request: Request) -> Plan:
     pending: list[tuple[Owner, list[Option]]] = []
     for owner in owners:
         options = _distinct(
-            option_for(owner, finding, request.specs, request.target, place.of(owner.path))
+            option_for(
+                owner, finding, request.specs, request.target, place.of(owner.path), place.shown(owner.path)
+            )
             for finding in owner.possible
         )
-        options = _fitting(options)
+        options = _fitting(owner, options, request)
         if request.template is not None and _is_open(owner, options, request):
             pending.append((owner, options))
         elif not options:
@@ -83,6 +86,10 @@ def draw_plan(request: Request) -> Plan:
     moves, clashes = _without_clashes(moves)
     moves = [_cast(move, request) for move in moves]
     kept, missing = _unfilled(request, moves, unexpected)
+    notes = [note for knowledge in request.knowledge for note in knowledge.notes]
+    if request.template is not None:
+        known = {n: o.possible[0] for o in owners if len(o.possible) == 1 for n in o.tensors.values()}
+        notes += differences(request.target, request.template, moves, known)
     return Plan(
         target=request.target.name,
         moves=tuple(moves),
@@ -91,7 +98,7 @@ def draw_plan(request: Request) -> Plan:
         unexpected=unexpected,
         missing=missing,
         ambiguous=(*ambiguous, *clashes),
-        notes=tuple(note for knowledge in request.knowledge for note in knowledge.notes),
+        notes=tuple(notes),
         source=request.source,
     )
 
@@ -192,9 +199,18 @@ class _Places:
         self._rules = [rule for rule in request.rules if isinstance(rule, Rename)]
         self._template = request.template
         self._spelling = Spelling(request.template, self._naming) if request.template else None
+        live = request.template.attributes if request.template else {}
+        containers = request.template.containers if request.template else {}
+        self._shown = {
+            segments(path, self._naming.sequential, containers): found for path, found in live.items()
+        }
         self._containers: dict[str, str] = {}
         for knowledge in reversed(request.knowledge):
             self._containers.update(knowledge.containers)
+
+    def shown(self, module: str) -> Mapping[str, Any]:
+        """Return the attributes of the live module that is spelled like one of PyTorch."""
+        return self._shown.get(segments(renamed(module, self._rules)), {})
 
     def of(self, module: str) -> Any:
         """Return the function that places the leaves of one module."""
@@ -248,9 +264,16 @@ def _distinct(options: Iterable[Option]) -> list[Option]:
     return list({repr(option.effect): option for option in reversed(list(options))}.values())[::-1]
 
 
-def _fitting(options: list[Option]) -> list[Option]:
-    """Leave out what does not fit the template; where that settles it, the target has decided."""
+def _fitting(owner: Owner, options: list[Option], request: Request) -> list[Option]:
+    """Leave out what does not fit the template; where that settles it, the target has decided.
+
+    Without a template, that a target cannot hold a kind proves nothing of the tensors: it is left out only
+    where no layout can be mistaken, since all of them are vectors.
+    """
     fitting = [option for option in options if not option.refused]
+    if request.template is None:
+        vectors = all(len(request.specs[name].shape) < 2 for name in owner.tensors.values())
+        return fitting if fitting and vectors else options
     if len(fitting) != 1 or len(options) == 1:
         return fitting or options
     others = {option.finding.kind for option in options} - {fitting[0].finding.kind}

@@ -13,7 +13,7 @@ from ml_switcheroo.match.spelling import segments
 from ml_switcheroo.ops import Array
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planner import make_plan, specs_of
-from ml_switcheroo.recipes import Live, Part, Target
+from ml_switcheroo.recipes import Live, Target, parts_of
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.stamp import stamped_target
 from ml_switcheroo.targets import TARGETS, find_target, owner_of
@@ -23,11 +23,19 @@ from ml_switcheroo.tree import Template
 __all__ = ["Loaded", "load_into"]
 
 
-class Loaded(NamedTuple):
-    """What ``load_into`` did, in torch's words; a plain pair to whoever unpacks it."""
-
+class _Report(NamedTuple):
     missing_keys: list[str]
     unexpected_keys: list[str]
+
+
+class Loaded(_Report):
+    """What ``load_into`` did, in torch's words; a plain pair to whoever unpacks it.
+
+    Attributes:
+        notes: What a person should know, such as an epsilon that differs.
+    """
+
+    notes: tuple[str, ...] = ()
 
 
 def load_into(
@@ -77,6 +85,7 @@ def load_into(
     loaded = Loaded(
         sorted(torch_name(path, target, template) for path in plan.missing), sorted(plan.unexpected)
     )
+    loaded.notes = plan.notes
     if strict and any(loaded):
         cure = "Add Rename, Drop or Keep rules, or load what fits with strict=False."
         text = _strict_text(model, _problems(plan, loaded), cure)
@@ -98,8 +107,8 @@ def torch_name(path: str, target: Target, template: Template) -> str:
     kind = template.kinds.get(path.rpartition(target.naming.separator)[0], "")
     recipes = [target.kinds[kind]] if kind in target.kinds else list(target.kinds.values())
     for recipe in recipes:
-        for entry in recipe if isinstance(recipe, tuple) else ():
-            if isinstance(entry, Part) and leaf in entry.leaves:
+        for entry in parts_of(recipe):
+            if leaf in entry.leaves:
                 return ".".join([*module, entry.slots[0]])
     return ".".join([*module, leaf])
 

@@ -5,7 +5,7 @@ Everything here is frozen data; a target is a table of it (:mod:`ml_switcheroo.t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -25,6 +25,7 @@ __all__ = [
     "Target",
     "Unsupported",
     "part",
+    "parts_of",
 ]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -81,10 +82,12 @@ class Unsupported:
     Attributes:
         why: The reason, as the report prints it.
         slot: The slot that is at fault; empty where it is the kind itself.
+        needs: Constructor arguments without which the target cannot hold the kind, such as ``{"groups": 1}``.
     """
 
     why: str
     slot: str = ""
+    needs: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
 
 Entry = Part | Dropped | Unsupported
@@ -130,6 +133,15 @@ def part(
         collection,
         absent,
     )
+
+
+def parts_of(recipe: Recipe) -> Iterator[Part]:
+    """Yield the parts of a recipe, of all its forms."""
+    for entry in recipe if isinstance(recipe, tuple) else ():
+        if isinstance(entry, Form):
+            yield from parts_of(entry.entries)
+        elif isinstance(entry, Part):
+            yield entry
 
 
 @dataclass(frozen=True, slots=True)

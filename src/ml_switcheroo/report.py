@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["columns", "fold", "plan_text", "problems_text"]
 
-_INDEX = re.compile(r"(?<![A-Za-z0-9])\d+(?=[./\[\]]|$)|(?<=_)\d+(?=[./]|$)")
+_INDEX = re.compile(r"(?<![A-Za-z0-9 ])\d+(?=[./\[\]\"]|$)|(?<=_)\d+(?=[./\"]|$)")
+_RANGE = re.compile(r"\{\d+\.\.\d+\}")
 
 Row = tuple[str, ...]
 
@@ -57,9 +58,10 @@ def _template(row: Row, found: Sequence[re.Match[str]], position: int) -> Row:
     template = []
     for text in row:
         here = list(_INDEX.finditer(text))
-        if [index[0] for index in here] == indices:
-            start, end = here[position].span()
-            text = text[:start] + "\0" + text[end:]
+        times, rest = divmod(len(here), len(indices))
+        if not rest and [index[0] for index in here] == indices * times:
+            for index in reversed(here[position :: len(indices)]):
+                text = text[: index.start()] + "\0" + text[index.end() :]
         template.append(text)
     return tuple(template)
 
@@ -122,13 +124,36 @@ def _blocks(moves: Iterable[Move]) -> list[str]:
 
 def _texts(move: Move) -> Row:
     return (
-        ", ".join(move.sources),
-        ", ".join(map(str, move.inputs)),
+        joined(move.sources),
+        ", ".join(dict.fromkeys(map(str, move.inputs))),
         "->",
-        ", ".join(move.leaves),
-        ", ".join(map(str, move.outputs)),
+        joined(move.leaves),
+        ", ".join(dict.fromkeys(map(str, move.outputs))),
         move.what,
     )
+
+
+def joined(paths: Sequence[str]) -> str:
+    """Write paths that differ in the middle once, with the difference in braces.
+
+    >>> joined(("attn.query.kernel", "attn.key.kernel", "attn.value.kernel"))
+    'attn.{query,key,value}.kernel'
+    >>> joined(("a.b", "c"))
+    'a.b, c'
+    """
+    rows = [re.split(r"(?<=[./])", path) for path in paths]
+    first, shortest = rows[0], min(map(len, rows))
+    head = next((i for i in range(shortest) if len({row[i] for row in rows}) > 1), shortest)
+    tail = next(
+        (i for i in range(shortest - head) if len({row[-1 - i] for row in rows}) > 1), shortest - head
+    )
+    if len(paths) == 1 or not head + tail:
+        return ", ".join(paths)
+    middles = ["".join(row[head : len(row) - tail]) for row in rows]
+    ends = {middle[-1:] for middle in middles}
+    end = ends.pop() if len(ends) == 1 and tail else ""
+    inside = ",".join(middle.removesuffix(end) for middle in middles)
+    return "".join(first[:head]) + f"{{{inside}}}{end}" + "".join(first[len(first) - tail :])
 
 
 def _why(move: Move) -> Row:
@@ -186,5 +211,11 @@ def _ambiguous(plan: Plan) -> list[str]:
     for names, candidates, rules in rows:
         lines.append(f"  {names}")
         options = zip(candidates.split("\n"), rules.split("\n"), strict=True)
-        lines += columns([(candidate, rule) for candidate, rule in options], "    ")
+        lines += columns([(candidate, _pattern(rule)) for candidate, rule in options], "    ")
     return lines
+
+
+def _pattern(rule: str) -> str:
+    """Write the folded indices of a rule as the braces that a rule has."""
+    letters = dict(zip(dict.fromkeys(_RANGE.findall(rule)), "ijkn", strict=False))
+    return _RANGE.sub(lambda found: f"{{{letters.get(found[0], found[0])}}}", rule)

@@ -16,6 +16,7 @@ __all__ = [
     "Template",
     "flatten",
     "is_records",
+    "plain_attributes",
     "template_of_file",
     "template_of_records",
     "template_of_tree",
@@ -33,6 +34,7 @@ class Template:
         containers: Which modules are a ``sequential``, by path: its children's indices are those
             of PyTorch's Sequential.
         axes: Names of the axes of leaves that say them (penzai, haliax), by path.
+        attributes: Plain attributes of the live model's layers, by path and by the target's names.
     """
 
     specs: Mapping[str, TensorSpec]
@@ -40,6 +42,21 @@ class Template:
     kinds: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     containers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def plain_attributes(module: Any) -> dict[str, Any]:
+    """Return the attributes of a live module that are plain values: what decides its output beside weights.
+
+    A function is given by its name.
+    """
+    found: dict[str, Any] = {}
+    for name, value in vars(module).items():
+        if isinstance(value, bool | int | float | str) or _is_shape(value):
+            found[name] = value
+        elif callable(value) and hasattr(value, "__name__"):
+            found[name] = value.__name__
+    return found
 
 
 def flatten(tree: Any, separator: str = ".") -> Iterator[tuple[str, Any]]:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ml_switcheroo as ms
+
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 WEIGHTS = str(DIGITS / "weights.pt")
 LAYERS = f"{DIGITS}/model.py:Net"
@@ -186,3 +188,62 @@ def test_explain_prints_what_is_known():
     shown = run("plan", WEIGHTS, "--to", "nnx", "--layers", LAYERS, "--explain", "fc1.weight")
     assert shown.returncode == 0
     assert "believed: weight of fc1, linear (static)" in shown.stdout
+
+
+SCRIPT = "import torch\nfrom model import Net\n\nnet = Net()\nnet.load_state_dict(torch.load('w.pt'))\n"
+
+
+def test_rewrite_shows_checks_and_writes(tmp_path):
+    script = tmp_path / "infer.py"
+    script.write_text(SCRIPT)
+    shown = run("rewrite", script, "--to", "nnx", "--runtime", "import")
+    assert shown.returncode == 0
+    assert "+KeyMapper.load_into(net, torch.load('w.pt'))" in shown.stdout
+    assert script.read_text() == SCRIPT
+    assert run("rewrite", tmp_path, "--to", "nnx", "--check").returncode == 1
+    assert run("rewrite", tmp_path, "--to", "nnx", "--write").returncode == 0
+    written = script.read_text()
+    assert "KeyMapper.load_into(net, torch.load('w.pt'))" in written
+    assert run("rewrite", tmp_path, "--to", "nnx", "--check").returncode == 0
+    assert run("rewrite", tmp_path, "--to", "nnx", "--write").returncode == 0
+    assert script.read_text() == written
+
+
+def test_rewrite_says_why_it_leaves_a_call(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text("import torch\nopt = torch.optim.Adam([])\nopt.load_state_dict(state)\n")
+    shown = run("rewrite", script, "--to", "nnx")
+    assert shown.returncode == 0
+    assert shown.stdout == ""
+    assert "train.py:3: left as it is" in shown.stderr
+    record = json.loads(run("rewrite", script, "--to", "nnx", "--json").stdout)
+    assert [entry["changed"] for entry in record] == [False]
+
+
+def test_rewrite_of_an_absent_path_exits_2(tmp_path):
+    shown = run("rewrite", tmp_path / "absent", "--to", "nnx")
+    assert shown.returncode == 2
+    assert "no such file or folder" in shown.stderr
+
+
+def test_a_rewritten_script_carries_the_kinds_that_names_cannot_show():
+    script = DIGITS / "infer.py"
+    shown = run("rewrite", script, "--to", "nnx", "--checkpoint", WEIGHTS, "--layers", LAYERS)
+    assert shown.returncode == 0, shown.stderr
+    assert "linear(c=32)" in shown.stdout
+    assert run("rewrite", script, "--to", "nnx", "--layers", LAYERS).returncode == 2
+
+
+def test_export_goes_back_to_pytorch_bit_for_bit(tmp_path):
+    converted, back = tmp_path / "nnx.safetensors", tmp_path / "back.safetensors"
+    assert run("convert", WEIGHTS, converted, "--to", "nnx", "--layers", LAYERS).returncode == 0
+    shown = run("export", converted, back, "--like", WEIGHTS, "--layers", LAYERS)
+    assert shown.returncode == 0, shown.stderr
+    assert "18 tensors" in shown.stdout
+    with ms.open_checkpoint(WEIGHTS) as before, ms.open_checkpoint(back) as after:
+        assert set(after) == set(before)
+        for name in before:
+            assert after[name].read().tobytes() == before[name].read().tobytes()
+    failed = run("export", WEIGHTS, back, "--like", WEIGHTS)
+    assert failed.returncode == 2
+    assert "has no stamp" in failed.stderr

@@ -68,11 +68,20 @@ def test_what_one_cell_defines_the_next_one_knows():
     assert "x is an optimizer" in result.notes[0].text
 
 
-def test_a_notebook_that_cannot_be_written_the_same_way_stays():
-    before = notebook("net.load_state_dict(sd)").replace('"nbformat": 4', '"nbformat":   4')
-    result = rewrite_notebook(before, "nnx")
-    assert result.code == before
-    assert "cannot be kept" in result.notes[-1].text
+def test_odd_ways_of_writing_stay():
+    before = notebook("x = 1\n", "net.load_state_dict(sd)  # é\ny = 'ü'\n").replace(
+        '"nbformat": 4', '"nbformat":   4.0'
+    )
+    before = before.replace("ü", "\\u00fc").replace(
+        '"metadata": {}', '"metadata": {"source": ["net.load_state_dict(sd)"]}'
+    )
+    result = rewrite_notebook(before, "nnx", runtime="import")
+    after = before.replace(
+        '"x = 1\\n"\n', '"from ml_switcheroo.runtime import KeyMapper\\n",\n    "x = 1\\n"\n'
+    )
+    place = after.rindex('"source": [\n    "net.load_state_dict')
+    after = after[:place] + after[place:].replace("net.load_state_dict(", "KeyMapper.load_into(net, ", 1)
+    assert result.code == after
 
 
 def test_what_is_no_notebook_is_an_error():

@@ -205,6 +205,18 @@ def test_stubs_stay():
     )
 
 
+def test_a_sum_of_many_terms():
+    terms = " + ".join(["1"] * 600)
+    check_rewritten(
+        f"x = {terms}\nnet.load_state_dict(sd)\n", f"#KEYMAPPERx = {terms}\nKeyMapper.load_into(net, sd)\n"
+    )
+
+
+def test_what_is_nested_too_deeply_is_an_error():
+    with pytest.raises(RewriteError, match=r"run\.py:1: "):
+        rewrite(f"x = {'(' * 5000}net.load_state_dict(sd){')' * 5000}\n", file="run.py")
+
+
 def test_f_strings_are_rewritten_or_left_with_a_note():
     result = rewrite('print(f"{net.load_state_dict(sd)}")\n')
     if result.edits:

@@ -27,7 +27,7 @@ def test_edits_leave_everything_else():
 def test_an_insertion_of_statements_is_no_other_change():
     text = Text("import a\nf(1)\n")
     edits = [text.edit(9, 9, "class K:\n    pass\n"), text.edit(9, 13, "K.f(1)")]
-    assert changes_only(text.code, apply_edits(text.code, edits), edits)
+    assert changes_only(text, apply_edits(text.code, edits), edits)
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ def test_an_insertion_of_statements_is_no_other_change():
 )
 def test_an_edit_that_changes_its_surroundings_is_found_out(code, start, end, after):
     edits = [Text(code).edit(start, end, after)]
-    assert not changes_only(code, apply_edits(code, edits), edits)
+    assert not changes_only(Text(code), apply_edits(code, edits), edits)
 
 
 def test_a_text_that_is_not_its_edits_is_found_out():
     text = Text("x = f(1)  # note\n")
     edits = [text.edit(4, 8, "g(1)")]
-    assert changes_only(text.code, "x = g(1)  # note\n", edits)
-    assert not changes_only(text.code, "x = g(1) # note\n", edits)
+    assert changes_only(text, "x = g(1)  # note\n", edits)
+    assert not changes_only(text, "x = g(1) # note\n", edits)
 
 
 @given(

@@ -1,6 +1,7 @@
 """The demo's network: PyTorch's weights in the hand-written port give PyTorch's logits."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from flax import nnx
 
 import ml_switcheroo as ms
+from ml_switcheroo.core.known_kinds import kinds_of
 from ml_switcheroo.errors import PlanError
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
@@ -98,3 +100,26 @@ def test_there_and_back_is_the_same_file_bit_for_bit():
 def test_the_model_is_read_and_not_imported():
     ms.make_plan(DIGITS / "weights.pt", to="nnx", layers=LAYERS)
     assert "model" not in sys.modules
+
+
+def test_the_rewritten_script_loads_the_port(tmp_path):
+    weights = DIGITS / "weights.pt"
+    code = ms.rewrite((DIGITS / "infer.py").read_text(), "nnx", kinds=kinds_of(weights, LAYERS)).code
+    # What its author still does by hand: the port's class, and its layout of images.
+    for before, after in (
+        ("from model import Net", "from port import Net\nfrom flax import nnx"),
+        ("model = Net()", "model = Net(rngs=nnx.Rngs(0))"),
+        (
+            "model(torch.from_numpy(images)).argmax(1).numpy()",
+            "model(images.transpose(0, 2, 3, 1)).argmax(1)",
+        ),
+    ):
+        assert before in code
+        code = code.replace(before, after)
+    for name in ("port.py", "data.py", "weights.pt"):
+        (tmp_path / name).write_bytes((DIGITS / name).read_bytes())
+    (tmp_path / "infer.py").write_text(code)
+    command = [sys.executable, tmp_path / "infer.py"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout == "test accuracy 0.9917\n"

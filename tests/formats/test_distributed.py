@@ -14,26 +14,7 @@ from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.formats.distributed import _uncovered
 from ml_switcheroo.tensors import as_numpy
 
-TWO_RANKS = """
-import os, sys, torch, torch.distributed as dist, torch.distributed.checkpoint as dcp
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.device_mesh import init_device_mesh
-
-def main(rank, folder, port):
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, RANK=str(rank), WORLD_SIZE="2")
-    dist.init_process_group("gloo")
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Linear(5, 3, dtype=torch.bfloat16))
-    if rank == 0:
-        torch.save(model.state_dict(), os.path.join(folder, "whole.pt"))
-    fully_shard(model, mesh=init_device_mesh("cpu", (2,)))
-    state = {"model": model.state_dict(), "step": torch.tensor(3)}
-    dcp.save(state, checkpoint_id=os.path.join(folder, "parts"))
-    dist.destroy_process_group()
-
-if __name__ == "__main__":
-    torch.multiprocessing.spawn(main, (sys.argv[1], sys.argv[2]), nprocs=2)
-"""
+SAMPLES = Path(__file__).parent / "samples"
 
 
 def save(folder: Path, state: dict[str, object]) -> Path:
@@ -43,12 +24,22 @@ def save(folder: Path, state: dict[str, object]) -> Path:
     return folder
 
 
-def test_what_two_ranks_wrote_is_put_together(tmp_path: Path) -> None:
-    script = tmp_path / "ranks.py"
-    script.write_text(TWO_RANKS)
+@pytest.mark.slow
+def test_the_sample_is_what_two_ranks_write(tmp_path: Path) -> None:
     port = str(20000 + os.getpid() % 20000)
-    subprocess.run([sys.executable, "-W", "ignore", script, tmp_path, port], check=True, timeout=120)
-    with open_checkpoint(tmp_path / "parts") as parts, open_checkpoint(tmp_path / "whole.pt") as whole:
+    script = SAMPLES / "make_fsdp.py"
+    subprocess.run([sys.executable, "-W", "ignore", script, tmp_path, port], check=True, timeout=300)
+    with open_checkpoint(tmp_path / "parts") as made, open_checkpoint(SAMPLES / "fsdp" / "parts") as sample:
+        assert dict(made.specs) == dict(sample.specs)
+        assert {name: [at for at, _ in tensor.chunks] for name, tensor in made.items()} == {  # type: ignore[attr-defined]
+            name: [at for at, _ in tensor.chunks]  # type: ignore[attr-defined]
+            for name, tensor in sample.items()
+        }
+
+
+def test_what_two_ranks_wrote_is_put_together() -> None:
+    folder = SAMPLES / "fsdp"
+    with open_checkpoint(folder / "parts") as parts, open_checkpoint(folder / "whole.pt") as whole:
         assert parts.format == "torch-distributed"
         assert parts.selected == "model"
         assert dict(parts.specs) == dict(whole.specs)

@@ -30,6 +30,9 @@ def test_bytes_are_read_and_mapped(tmp_path: Path) -> None:
         for offset, nbytes in [(5, 6), (-1, 2), (11, 0), (0, -1)]:
             with pytest.raises(CheckpointError, match=r"outside|ends early"):
                 file.view(offset, nbytes)
+        for offset, nbytes in [(2**64, 1), (1, 2**64), (-1, 1)]:
+            with pytest.raises(CheckpointError, match="ends early"):
+                file.read(offset, nbytes)
         with pytest.raises(CheckpointError, match="3 bytes expected, 2 found"):
             file.read(8, 3)
     assert view.tobytes() == b"456789"

@@ -122,3 +122,16 @@ def test_a_part_cannot_be_selected(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(GOLDEN)
     with pytest.raises(UsageError, match="no parts"):
         open_checkpoint(tmp_path / "a", select="model")
+
+
+def test_what_mlx_wrote(tmp_path: Path) -> None:
+    mx = pytest.importorskip("mlx.core")
+    leaves = {"w": mx.arange(6).reshape(2, 3).astype(mx.bfloat16), "b": mx.array([True, False])}
+    mx.save_safetensors(str(tmp_path / "a.safetensors"), leaves, {"format": "mlx"})
+    mx.savez(str(tmp_path / "a.npz"), b=leaves["b"])
+    with open_checkpoint(tmp_path / "a.safetensors") as checkpoint:
+        assert checkpoint.metadata == {"format": "mlx"}
+        assert checkpoint["w"].read().dtype == ml_dtypes.bfloat16
+        assert checkpoint["w"].read().astype(float).tolist() == [[0, 1, 2], [3, 4, 5]]
+    with open_checkpoint(tmp_path / "a.npz") as checkpoint:
+        assert checkpoint["b"].read().tolist() == [True, False]

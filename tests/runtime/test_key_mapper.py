@@ -7,6 +7,8 @@ import pytest
 import torch
 from flax import nnx
 
+from ml_switcheroo.planner import make_plan
+from ml_switcheroo.rules import Kind
 from ml_switcheroo.runtime import KeyMapper
 
 nn = torch.nn
@@ -187,3 +189,33 @@ def test_an_object_that_is_no_converted_model_loads_by_itself(state):
     assert KeyMapper.load_into(net, state, strict=False).missing_keys == ["pos"]
     with pytest.raises(TypeError, match="cannot load into dict"):
         KeyMapper.load_into({}, state)
+
+
+TABLE = {
+    "linear": nn.Linear(3, 4),
+    "linear_in_out": {"weight": torch.randn(3, 4), "bias": torch.randn(4)},
+    "conv": nn.Conv2d(4, 6, (2, 3), groups=2),
+    "conv 1d": nn.Conv1d(4, 6, 2, bias=False),
+    "conv 3d": nn.Conv3d(1, 2, (2, 3, 4)),
+    "conv_transpose": nn.ConvTranspose2d(3, 5, (2, 3)),
+    "batch_norm": nn.BatchNorm2d(3),
+    "layer_norm": nn.LayerNorm((3, 4)),
+    "group_norm": nn.GroupNorm(1, 3),
+    "rms_norm": nn.RMSNorm(3),
+    "embedding": nn.Embedding(4, 3),
+    "prelu": nn.PReLU(),
+}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_from_torch_agrees_with_the_plan_for_the_flat_target(name):
+    layer, kind = TABLE[name], name.split()[0]
+    tensors = layer if isinstance(layer, dict) else layer.state_dict()
+    state = {f"net.0.{slot}": value for slot, value in tensors.items()}
+    # A kind without an argument says to KeyMapper that no Flatten comes before the layer.
+    leaves = make_plan(state, to="jax", rules=[Kind("net.0", kind, flatten=1)]).apply(state)
+    found = KeyMapper.from_torch(state, strict=True, kinds={"net.0": kind})
+    assert found.keys() == leaves.keys()
+    for key, value in found.items():
+        assert value.dtype == leaves[key].dtype
+        assert np.array_equal(value, leaves[key])

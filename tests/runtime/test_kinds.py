@@ -91,8 +91,8 @@ def test_the_kind_of_a_layer_is_always_among_the_possible_ones(drawn):
 def test_a_transposed_copy_of_a_linear_is_no_linear():
     # Hugging Face's Conv1D: weight (in, out), bias (out).
     shapes = {"c_attn.weight": (4, 12), "c_attn.bias": (12,), "c_proj.weight": (4, 4), "c_proj.bias": (4,)}
-    assert kinds(shapes, "c_attn") == ["parameter", "buffer"]
-    assert kinds(shapes, "c_proj") == ["linear", "parameter"]
+    assert kinds(shapes, "c_attn") == ["linear_in_out"]
+    assert kinds(shapes, "c_proj") == ["linear", "linear_in_out"]
 
 
 def test_a_tensor_of_a_class_of_its_own_stands_by_its_name():

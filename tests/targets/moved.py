@@ -10,26 +10,6 @@ from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.targets import TARGETS, template_of
 from ml_switcheroo.tensors import spec_of
 
-LAYERS = {
-    "linear": (nn.Linear(6, 4), (3, 6)),
-    "linear square": (nn.Linear(6, 6), (3, 6)),
-    "linear without bias": (nn.Linear(6, 4, bias=False), (3, 6)),
-    "conv1d": (nn.Conv1d(4, 6, 3), (2, 4, 9)),
-    "conv2d": (nn.Conv2d(4, 6, (3, 2), stride=2, padding=1), (2, 4, 9, 8)),
-    "conv2d dilated": (nn.Conv2d(4, 4, 3, dilation=2, bias=False), (2, 4, 9, 8)),
-    "conv2d grouped": (nn.Conv2d(4, 6, 3, groups=2), (2, 4, 9, 8)),
-    "conv2d depthwise": (nn.Conv2d(4, 8, 3, groups=4), (2, 4, 9, 8)),
-    "conv3d": (nn.Conv3d(2, 3, 2), (2, 2, 4, 5, 3)),
-    "batch_norm": (nn.BatchNorm2d(4), (2, 4, 5, 3)),
-    "batch_norm of vectors": (nn.BatchNorm1d(4), (5, 4)),
-    "batch_norm not affine": (nn.BatchNorm2d(4, affine=False), (2, 4, 5, 3)),
-    "layer_norm": (nn.LayerNorm(6), (3, 6)),
-    "layer_norm of two axes": (nn.LayerNorm((5, 6)), (3, 5, 6)),
-    "group_norm": (nn.GroupNorm(2, 4), (2, 4, 5, 3)),
-    "embedding": (nn.Embedding(5, 5), (2, 3)),
-}
-"""Layers of torch with the shape of an input; each target's test builds the same layer of its own."""
-
 
 class Net(nn.Module):
     def __init__(self):
@@ -100,26 +80,10 @@ def image(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype("f4")
 
 
-def input_for(module, shape):
-    """Return an input: numbers, or indices for an embedding."""
-    if isinstance(module, nn.Embedding):
-        return np.random.default_rng(0).integers(module.num_embeddings, size=shape, dtype="i4")
-    return image(*shape)
-
-
 def output_of(module, x):
     with torch.no_grad():
         return module(torch.from_numpy(x)).numpy()
 
 
-def spatial(module):
-    """Tell whether torch has the channels of this layer's input second."""
-    return isinstance(module, nn.modules.conv._ConvNd | nn.modules.batchnorm._NormBase | nn.GroupNorm)
-
-
 def channels_last(array):
     return np.moveaxis(np.asarray(array), 1, -1)
-
-
-def channels_first(array):
-    return np.moveaxis(np.asarray(array), -1, 1)

@@ -9,65 +9,38 @@ from keras import layers
 from ml_switcheroo.errors import PlanError, UsageError
 from ml_switcheroo.targets import TARGETS, owner_of, template_of
 from targets.moved import (
-    LAYERS,
     Net,
     assert_close,
-    channels_first,
     channels_last,
     image,
-    input_for,
     moved,
     output_of,
     plan_for,
     randomised,
-    spatial,
 )
 
 LIVE = TARGETS["keras"].live
 
 
-def padded(layer):
-    """Return Keras's zero padding for torch's; Keras's own "same" is another one where there are strides."""
-    sizes = [(size, size) for size in layer.padding]
-    return getattr(layers, f"ZeroPadding{len(sizes)}D")(sizes[0] if len(sizes) == 1 else sizes)
+@pytest.mark.parametrize("multiplier", [1, 2])
+def test_a_depthwise_convolution_is_one_in_keras_too(multiplier):
+    module = randomised(torch.nn.Conv2d(4, 4 * multiplier, 3, groups=4))
+    model = layers.DepthwiseConv2D(3, depth_multiplier=multiplier)
+    model.build((None, 9, 8, 4))
+    x = image(2, 4, 9, 8)
+    found = moved(module, model, "keras")(channels_last(x))
+    assert_close(np.moveaxis(found, -1, 1), output_of(module, x))
 
 
-def twin(layer):
-    """Return Keras's layer of the same shape as torch's."""
-    bias = getattr(layer, "bias", None) is not None
-    match type(layer).__name__:
-        case "Linear":
-            return layers.Dense(layer.out_features, use_bias=bias)
-        case "Conv1d" | "Conv2d" | "Conv3d" as name:
-            return getattr(layers, name.replace("d", "D"))(
-                layer.out_channels,
-                layer.kernel_size,
-                strides=layer.stride,
-                dilation_rate=layer.dilation,
-                groups=layer.groups,
-                use_bias=bias,
-            )
-        case "BatchNorm1d" | "BatchNorm2d":
-            return layers.BatchNormalization(epsilon=1e-5, center=layer.affine, scale=layer.affine)
-        case "LayerNorm":
-            return layers.LayerNormalization(list(range(-len(layer.normalized_shape), 0)), epsilon=1e-5)
-        case "GroupNorm":
-            return layers.GroupNormalization(layer.num_groups, epsilon=1e-5)
-        case "Embedding":
-            return layers.Embedding(layer.num_embeddings, layer.embedding_dim)
-
-
-@pytest.mark.parametrize("case", LAYERS)
-def test_a_layer_computes_what_torch_computes(case):
-    module, shape = LAYERS[case]
-    x = input_for(module, shape)
-    inner = channels_last(x) if spatial(module) else x
-    if any(getattr(module, "padding", ())):
-        inner = padded(module)(inner)
-    model = twin(module)
-    model.build(inner.shape)
-    found = moved(randomised(module), model, "keras")(inner)
-    assert_close(channels_first(found) if spatial(module) else found, output_of(module, x))
+def test_a_projection_to_heads_and_back_is_an_einsum_dense():
+    there, back = randomised(torch.nn.Linear(6, 8)), randomised(torch.nn.Linear(8, 6))
+    x = image(2, 3, 6)
+    heads = layers.EinsumDense("abc,cde->abde", (None, 2, 4), bias_axes="de")
+    heads.build(x.shape)
+    merge = layers.EinsumDense("abde,dec->abc", (None, 6), bias_axes="c")
+    merge.build((2, 3, 2, 4))
+    found = moved(back, merge, "keras")(moved(there, heads, "keras")(x))
+    assert_close(found, output_of(torch.nn.Sequential(there, back), x))
 
 
 class Port(keras.Model):

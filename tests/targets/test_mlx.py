@@ -8,57 +8,16 @@ from mlx import nn
 from ml_switcheroo.errors import PlanError
 from ml_switcheroo.targets import TARGETS, owner_of
 from targets.moved import (
-    LAYERS,
     Net,
     assert_close,
-    channels_first,
-    channels_last,
     image,
-    input_for,
     moved,
     output_of,
     plan_for,
     randomised,
-    spatial,
 )
 
 LIVE = TARGETS["mlx"].live
-
-
-def twin(layer):
-    """Return MLX's layer of the same shape as torch's."""
-    bias = getattr(layer, "bias", None) is not None
-    match type(layer).__name__:
-        case "Linear":
-            return nn.Linear(layer.in_features, layer.out_features, bias=bias)
-        case "Conv1d" | "Conv2d" | "Conv3d" as name:
-            one = name == "Conv1d"
-            sizes = ("kernel_size", "stride", "padding", "dilation")
-            arguments = {key: getattr(layer, key)[0] if one else getattr(layer, key) for key in sizes}
-            if name != "Conv3d":
-                arguments["groups"] = layer.groups
-            return getattr(nn, name)(layer.in_channels, layer.out_channels, bias=bias, **arguments)
-        case "BatchNorm1d" | "BatchNorm2d":
-            return nn.BatchNorm(layer.num_features, affine=layer.affine)
-        case "LayerNorm":
-            return nn.LayerNorm(layer.normalized_shape[0])
-        case "GroupNorm":
-            return nn.GroupNorm(layer.num_groups, layer.num_channels, pytorch_compatible=True)
-        case "Embedding":
-            return nn.Embedding(layer.num_embeddings, layer.embedding_dim)
-
-
-@pytest.mark.parametrize("case", sorted(LAYERS.keys() - {"layer_norm of two axes"}))
-def test_a_layer_computes_what_torch_computes(case):
-    module, shape = LAYERS[case]
-    model = moved(randomised(module), twin(module), "mlx")
-    model.eval()
-    x = input_for(module, shape)
-    expected = output_of(module, x)
-    if spatial(module):
-        assert_close(channels_first(model(mx.array(channels_last(x)))), expected)
-    else:
-        assert_close(model(mx.array(x)), expected)
 
 
 class Port(nn.Module):

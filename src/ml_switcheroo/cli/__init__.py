@@ -8,6 +8,7 @@ import click
 
 from ml_switcheroo import __version__
 from ml_switcheroo.cli.convert import convert
+from ml_switcheroo.cli.export import export
 from ml_switcheroo.cli.inspect import inspect
 from ml_switcheroo.cli.plan import plan
 from ml_switcheroo.cli.rewrite import rewrite
@@ -34,7 +35,7 @@ def cli() -> None:
     """
 
 
-for verb in (inspect, plan, convert, rewrite):
+for verb in (inspect, plan, convert, rewrite, export):
     cli.add_command(verb)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ __all__ = ["convert"]
 @click.option("--plan", "plan_file", type=FILE, metavar="FILE", help="Carry out a saved plan.")
 @click.option("--allow-missing", is_flag=True, help="Write although leaves of --like are not filled.")
 @click.option("--allow-unexpected", is_flag=True, help="Write although tensors are left over.")
+@click.option(
+    "--resume", is_flag=True, help="Keep what is done if interrupted, and go on where such a run stopped."
+)
+@click.option(
+    "--max-shard-size", metavar="SIZE", help="Write files of at most SIZE (5GB, 500MB) into the folder OUT."
+)
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if OUT is not what would be written.")
 @as_json
 def convert(
@@ -35,6 +42,8 @@ def convert(
     *,
     allow_missing: bool,
     allow_unexpected: bool,
+    resume: bool,
+    max_shard_size: str | None,
     check: bool,
     as_json: bool,
 ) -> None:
@@ -58,9 +67,24 @@ def convert(
         same = conversion.is_up_to_date(checkpoint, out, **arguments)
         click.echo(f"{out}: {'is' if same else 'is not'} what would be written", err=True)
         raise click.exceptions.Exit(0 if same else 1)
-    made = conversion.convert(checkpoint, out, **arguments)
+    made = conversion.convert(
+        checkpoint,
+        out,
+        **arguments,
+        resume=resume,
+        max_shard_bytes=_bytes(max_shard_size) if max_shard_size else None,
+        say=lambda sentence: click.echo(sentence, err=True),
+    )
     nbytes = sum(spec.nbytes for spec in made.outputs.values())
     if as_json:
         show_json({"out": str(out), "leaves": len(made.outputs), "nbytes": nbytes, "plan": made.digest})
     else:
         click.echo(f"{out}: {summary(made)}, {nbytes:,} bytes")
+
+
+def _bytes(size: str) -> int:
+    """Read a size such as ``5GB``: powers of 1000, as on the label of a disk."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", size.strip().upper())
+    if not found:
+        raise click.BadParameter(f"{size!r} is no size such as 5GB or 500MB", param_hint="--max-shard-size")
+    return int(float(found[1]) * 1000 ** ("KMGT".index(found[2]) + 1 if found[2] else 0))

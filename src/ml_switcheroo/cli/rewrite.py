@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,7 @@ import click
 from ml_switcheroo.cli.options import FILE, as_json, show_json, target
 
 if TYPE_CHECKING:
-    from ml_switcheroo.core.rewriter import Rewrite
+    from ml_switcheroo.core.repository import Rewritten
 
 __all__ = ["rewrite"]
 
@@ -30,55 +28,54 @@ __all__ = ["rewrite"]
     show_default=True,
     help="Put KeyMapper (NumPy only) into the file, or import it from ml_switcheroo.",
 )
+@click.option("--checkpoint", type=FILE, help="With --layers: carry the kinds that the names cannot show.")
+@click.option(
+    "--layers", metavar="FILE:CLASS", help="The model's source, read and never executed: model.py:Net."
+)
+@click.option("--no-torch", is_flag=True, help="Also replace a torch.load that only feeds a rewritten call.")
 @as_json
-def rewrite(paths: tuple[Path, ...], to: str, mode: str, runtime: str, *, as_json: bool) -> None:
-    """Rewrite the calls of load_state_dict in PATHS (files or folders).
+def rewrite(
+    paths: tuple[Path, ...],
+    to: str,
+    mode: str,
+    runtime: str,
+    checkpoint: Path | None,
+    layers: str | None,
+    *,
+    no_torch: bool,
+    as_json: bool,
+) -> None:
+    """Rewrite the calls of load_state_dict in PATHS: Python files, stubs, notebooks, or folders of them.
 
     One call in, one call out, at the same place; every other byte stays as it was, and a second run changes
     nothing. Where it is unsure the code stays as it is, and a note with file:line says why.
     """
-    from ml_switcheroo.core.rewriter import rewrite as rewrite_source
+    from ml_switcheroo.core.known_kinds import kinds_of
+    from ml_switcheroo.core.repository import rewrite_paths
 
+    if (checkpoint is None) != (layers is None):
+        raise click.UsageError("--checkpoint and --layers go together: a checkpoint and its model's source")
+    kinds = {} if checkpoint is None else kinds_of(checkpoint, layers)
     records: list[dict[str, object]] = []
-    changed = False
-    for path in _files(paths):
-        before = _read(path)
-        after = rewrite_source(before, to, file=str(path), runtime=runtime)
-        changed |= after.code != before
-        if mode == "write" and after.code != before:
-            path.write_bytes(after.code.encode("utf-8"))
-        records.append({"path": str(path), "changed": after.code != before, "edits": len(after.edits)})
-        records[-1]["notes"] = [str(note) for note in after.notes]
+    for done in rewrite_paths(paths, to, runtime=runtime, kinds=kinds, no_torch=no_torch):
+        if mode == "write" and done.changed:
+            done.write()
+        notes = [str(note) for note in done.rewrite.notes]
+        record = {"path": str(done.path), "changed": done.changed, "edits": len(done.rewrite.edits)}
+        records.append({**record, "notes": notes})
         if not as_json:
-            _show(path, before, after, mode)
+            _show(done, mode)
     if as_json:
         show_json(records)
+    changed = any(record["changed"] for record in records)
     raise click.exceptions.Exit(1 if mode == "check" and changed else 0)
 
 
-def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
-    for path in paths:
-        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
-
-
-def _read(path: Path) -> str:
-    from ml_switcheroo.errors import RewriteError
-
-    try:
-        return path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RewriteError(str(path), str(error)) from error
-
-
-def _show(path: Path, before: str, after: Rewrite, mode: str) -> None:
+def _show(done: Rewritten, mode: str) -> None:
     if mode == "diff":
-        lines = difflib.unified_diff(
-            before.splitlines(), after.code.splitlines(), f"a/{path}", f"b/{path}", lineterm=""
-        )
-        for line in lines:
-            colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[0])
-            click.secho(line, fg=colour)
-    elif after.code != before:
-        click.echo(f"{'would change' if mode == 'check' else 'changed'} {path}")
-    for note in after.notes:
+        for line in done.diff().splitlines():
+            click.secho(line, fg={"+": "green", "-": "red", "@": "cyan"}.get(line[:1]))
+    elif done.changed:
+        click.echo(f"{'would change' if mode == 'check' else 'changed'} {done.path}")
+    for note in done.rewrite.notes:
         click.echo(str(note), err=True)

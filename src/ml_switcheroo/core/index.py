@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import tokenize
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,16 +19,23 @@ class File:
     Attributes:
         path: Where it lies; it need not exist.
         tree: Its tree.
+        deep: Whether imports inside functions count; what others import from a file is at its top.
     """
 
     path: Path
     tree: ast.Module = field(repr=False)
+    deep: bool = False
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Every node of the tree."""
+        return list(ast.walk(self.tree))
 
     @cached_property
     def imports(self) -> dict[str, tuple[int, str]]:
         """What each imported name stands for: how many dots came first, and the dotted name."""
         found: dict[str, tuple[int, str]] = {}
-        for node in ast.walk(self.tree):
+        for node in self.nodes if self.deep else _top(self.tree.body):
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     name = alias.asname or alias.name.partition(".")[0]
@@ -50,11 +58,20 @@ class File:
         return found
 
 
+def _top(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield the statements of the top level, those in ``if`` and ``try`` too."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try | ast.With | ast.ExceptHandler):
+            yield from _top(ast.iter_child_nodes(node))
+
+
 class Index:
     """The files below some folders (and beside the file that is asked about)."""
 
     def __init__(self) -> None:
         self._files: dict[Path, File | None] = {}
+        self._modules: dict[Path, File | None] = {}
 
     def read(self, path: Path) -> File | None:
         """Return the parsed file; None where it is not there or no Python."""
@@ -62,7 +79,7 @@ class Index:
             try:
                 with tokenize.open(path) as stream:
                     self._files[path] = File(path, ast.parse(stream.read()))
-            except (OSError, SyntaxError, ValueError):
+            except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
                 self._files[path] = None
         return self._files[path]
 
@@ -87,6 +104,11 @@ class Index:
         return None, ""
 
     def _module(self, path: Path) -> File | None:
+        if path not in self._modules:
+            self._modules[path] = self._look(path)
+        return self._modules[path]
+
+    def _look(self, path: Path) -> File | None:
         for candidate in (path.with_suffix(".py") if path.name else path, path / "__init__.py"):
             if candidate.is_file():
                 return self.read(candidate)

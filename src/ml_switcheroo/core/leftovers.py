@@ -9,15 +9,16 @@ from ml_switcheroo.core.index import File
 
 __all__ = ["find_leftovers"]
 
+_NOTED = frozenset({"save", "copy_", "eval", "train"})
 _OVERRIDES = ("load_state_dict", "_load_from_state_dict")
 
 
 def find_leftovers(file: File) -> list[tuple[int, str]]:
     """Return line and note of what stays as it is, beside the calls that were judged."""
-    called = {id(node.func) for node in ast.walk(file.tree) if isinstance(node, ast.Call)}
-    pickled = _pickled(file.tree)
+    called = {id(node.func) for node in file.nodes if isinstance(node, ast.Call)}
+    pickled = _pickled(file)
     found: list[tuple[int, str]] = []
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         match node:
             case ast.ClassDef(body=body):
                 found += [
@@ -38,8 +39,10 @@ def find_leftovers(file: File) -> list[tuple[int, str]]:
 
 
 def _of_call(node: ast.Call, pickled: set[str]) -> Iterator[str]:
+    name = getattr(node.func, "attr", "")
+    if not (name in _NOTED or name.endswith("hook")):
+        return
     written = ast.unparse(node.func)
-    name = written.rpartition(".")[2]
     if "register_" in name and "state_dict" in name and name.endswith("hook"):
         yield "a hook on the state dict: what it does with names and values stays yours"
     if written == "torch.save" and any(_is_state(part) for part in node.args[:1]):
@@ -65,11 +68,11 @@ def _is_loader(node: ast.expr) -> bool:
     return isinstance(node, ast.Attribute) and node.attr == "data" and "weight" in ast.unparse(node.value)
 
 
-def _pickled(tree: ast.Module) -> set[str]:
+def _pickled(file: File) -> set[str]:
     """Return the names that hold what ``torch.load`` returns, as it is."""
     return {
         ast.unparse(target)
-        for node in ast.walk(tree)
+        for node in file.nodes
         if isinstance(node, ast.Assign)
         and isinstance(node.value, ast.Call)
         and ast.unparse(node.value.func) == "torch.load"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ml_switcheroo.core.hooks import Note
 from ml_switcheroo.core.rewriter import Rewrite, rewrite
 from ml_switcheroo.core.text import Edit, apply_edits
 from ml_switcheroo.errors import RewriteError
@@ -18,16 +18,24 @@ __all__ = ["rewrite_notebook"]
 
 # Cell magics whose cell is Python all the same.
 _PYTHON_CELLS = ("%%time", "%%timeit", "%%capture", "%%prun")
+_CELL = 3  # how deep the fields of a cell lie: {"cells": [{...
 _MAGIC = re.compile(r"^[ \t]*(?:[%!].*|\?.*|[\w.]+\?{1,2}[ \t]*)$", re.MULTILINE)
+
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
-    """A code cell: where its text begins in the program, and its text."""
+    """A code cell: where its text begins in the program, the text, and the JSON of its ``source``.
+
+    ``first`` and ``last`` are the offsets of that JSON in the file.
+    """
 
     start: int
     code: str
-    record: dict[str, Any]
+    first: int
+    last: int
 
 
 def rewrite_notebook(
@@ -44,34 +52,87 @@ def rewrite_notebook(
     Raises:
         RewriteError: It is no notebook.
     """
-    try:
-        notebook = json.loads(source)
-        records = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-        codes = ["".join(cell["source"]) for cell in records]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RewriteError(str(file), f"this is no notebook: {error!r}") from error
-    cells, program = [], ""
-    for record, code in zip(records, codes, strict=True):
-        cells.append(_Cell(len(program), code, record))
+    cells, program = list[_Cell](), ""
+    for code, first, last in _code_cells(source, str(file)):
+        cells.append(_Cell(len(program), code, first, last))
         program += _masked(code) + "\n"
     done = rewrite(program, to, file=file, **settings)
-    if not done.edits:
-        return replace(done, code=source)
-    written = _written(source, notebook)
-    if written is None:
-        note = Note(str(file), 1, "left as it is: this notebook is written in a way that cannot be kept")
-        return Rewrite(source, (), (*done.notes, note))
+    changed: list[Edit] = []
     for cell in cells:
-        edits = [
+        inside = [
             _within(edit, cell)
             for edit in done.edits
             if cell.start <= edit.start <= cell.start + len(cell.code)
         ]
-        if edits:
-            lines = apply_edits(cell.code, edits)
-            is_list = isinstance(cell.record["source"], list)
-            cell.record["source"] = lines.splitlines(keepends=True) if is_list else lines
-    return replace(done, code=written(notebook))
+        if inside:
+            before = source[cell.first : cell.last]
+            after = _written(apply_edits(cell.code, inside), before)
+            changed.append(Edit(cell.first, cell.last, after, inside[0].line, before))
+    return replace(done, code=apply_edits(source, changed))
+
+
+def _code_cells(source: str, file: str) -> Iterator[tuple[str, int, int]]:
+    """Yield text, and first and last offset of the ``source`` of each code cell, as the file has it."""
+    try:
+        records = [cell for cell in json.loads(source)["cells"] if cell["cell_type"] == "code"]
+        codes = ["".join(cell["source"]) for cell in records]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RewriteError(file, f"this is no notebook: {error!r}") from error
+    places = _places(source)
+    if [code for code, _, _ in places] != codes:
+        raise RewriteError(file, "the places of its cells cannot be told")
+    yield from places
+
+
+def _places(source: str) -> list[tuple[str, int, int]]:
+    """Find each ``"source"`` that stands in a cell of type ``code``, by scanning strings and brackets."""
+    found: list[tuple[str, int, int]] = []
+    depth, at = 0, 0
+    kind, place = "", (0, 0)
+    while at < len(source):
+        character = source[at]
+        if character == '"':
+            match = _STRING.match(source, at)
+            if match is None:
+                return []
+            word, at = match[0], match.end()
+            value = source[at:].lstrip()[:1] == ":" and depth == _CELL
+            if value and word in ('"cell_type"', '"source"'):
+                at = source.index(":", at) + 1
+                at += len(source[at:]) - len(source[at:].lstrip())
+                _, end = json.JSONDecoder().raw_decode(source, at)
+                kind, place = (source[at:end], place) if word == '"cell_type"' else (kind, (at, end))
+                at = end
+            continue
+        depth += (character in "[{") - (character in "]}")
+        if character == "}" and depth == _CELL - 1:
+            if kind == '"code"':
+                found.append(("".join(json.loads(source[slice(*place)])), *place))
+            kind, place = "", (0, 0)
+        at += 1
+    return found
+
+
+def _written(code: str, before: str) -> str:
+    """Write the text of a cell as JSON, the way it was written before: as a string, or as lines."""
+    plain = before.isascii() and "\\u" in before
+
+    def dumped(text: str) -> str:
+        return json.dumps(text, ensure_ascii=plain)
+
+    if not before.startswith("["):
+        return dumped(code)
+    strings = [match.span() for match in _STRING.finditer(before)]
+    head, tail = before[: strings[0][0]], before[strings[-1][1] :]
+    between = before[strings[0][1] : strings[1][0]] if len(strings) > 1 else "," + (head[1:] or " ")
+    old = {json.loads(before[slice(*span)]): before[slice(*span)] for span in strings}
+    return head + between.join(old.get(line) or dumped(line) for line in _lines(code)) + tail
+
+
+def _lines(code: str) -> list[str]:
+    """Split a text into lines that keep their end, at line feeds alone."""
+    lines = code.split("\n")
+    return [f"{line}\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
 
 
 def _within(edit: Edit, cell: _Cell) -> Edit:
@@ -93,17 +154,3 @@ def _blank(line: str) -> str:
     """Put a statement in place of a magic, for it may be all that a block has."""
     body = line.lstrip(" \t")
     return line[: len(line) - len(body)] + ("0#" + body[2:])[: len(body)]
-
-
-def _written(source: str, notebook: Any) -> Any:
-    """Return the function that writes JSON the way this file is written; None where none does."""
-    end = source[len(source.rstrip()) :]
-    for indent in (1, 2, 4, None, "\t"):
-        for ascii_only in (False, True):
-
-            def write(value: Any, indent: Any = indent, ascii_only: bool = ascii_only) -> str:
-                return json.dumps(value, indent=indent, ensure_ascii=ascii_only) + end
-
-            if write(notebook) == source:
-                return write
-    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from functools import cache
 
 from ml_switcheroo.core.text import Edit, Text
 
@@ -50,10 +51,11 @@ def _is_there(block: str, there: set[str], text: Text) -> bool:
     return names <= there if names else block.strip().replace("\n", text.newline) in text.code
 
 
-def _names(code: str) -> set[str]:
+@cache
+def _names(code: str) -> frozenset[str]:
     tree = ast.parse(code)
     classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
-    return classes or defined_names(tree)
+    return frozenset(classes or defined_names(tree))
 
 
 def _place(text: Text, before: int) -> int:

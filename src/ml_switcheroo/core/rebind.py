@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 
 from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS
-from ml_switcheroo.core.sites import Site
+from ml_switcheroo.core.sites import Site, walk_scope
 
 __all__ = ["why_no_rebind"]
 
@@ -35,7 +34,7 @@ def why_no_rebind(site: Site) -> str:
 
 
 def _why_not_local(name: str, scope: ast.AST, site: Site) -> str:
-    nodes = list(_walk(scope))
+    nodes = list(walk_scope(scope))
     if isinstance(scope, _FUNCTIONS) and name not in _bound(nodes) and not _declared(name, nodes):
         arguments = {argument.arg for argument in ast.walk(scope.args) if isinstance(argument, ast.arg)}
         if name not in arguments:
@@ -108,10 +107,3 @@ def _declared(name: str, nodes: list[ast.AST]) -> bool:
 
 def _mentions(node: ast.expr, name: str) -> bool:
     return any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(node))
-
-
-def _walk(scope: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(scope):
-        yield child
-        if not isinstance(child, _SCOPES):
-            yield from _walk(child)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS, kind_of_class
+from ml_switcheroo.core.sites import walk_scope
 
 __all__ = ["Place", "Receivers"]
 
 Definition = TypeVar("Definition", bound=ast.stmt)
 
 _DEPTH = 8
-_DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -42,6 +42,12 @@ class Receivers:
 
     def __init__(self, index: Index) -> None:
         self._index = index
+        self._bound: dict[ast.AST, dict[str, list[ast.expr]]] = {}
+
+    def _assigned(self, scope: ast.AST, name: str) -> Sequence[ast.expr]:
+        if scope not in self._bound:
+            self._bound[scope] = _bindings(scope)
+        return self._bound[scope].get(name, ())
 
     def kinds(self, node: ast.expr, place: Place, depth: int = 0) -> set[str]:
         """Return every kind that the expression can be, as far as the code shows it."""
@@ -72,13 +78,13 @@ class Receivers:
             if isinstance(scope, _FUNCTIONS):
                 annotation = _annotation(scope, name)
                 found = self._of_annotation(annotation, around, depth) if annotation else set()
-                found |= self._of_values(_assigned(scope, name), around, depth)
+                found |= self._of_values(self._assigned(scope, name), around, depth)
                 if found or name in _parameters(scope):
                     return found
-        found = self._of_values(_assigned(place.file.tree, name), Place(place.file), depth)
+        found = self._of_values(self._assigned(place.file.tree, name), Place(place.file), depth)
         return found or self._of_import(name, place, depth)
 
-    def _of_values(self, values: Iterator[ast.expr], place: Place, depth: int) -> set[str]:
+    def _of_values(self, values: Iterable[ast.expr], place: Place, depth: int) -> set[str]:
         return set().union(*(self.kinds(value, place, depth + 1) for value in values))
 
     def _of_annotation(self, node: ast.expr, place: Place, depth: int) -> set[str]:
@@ -123,7 +129,7 @@ class Receivers:
         found: set[str] = set()
         for method in owner_class.body:
             if isinstance(method, _FUNCTIONS):
-                values = _assigned(method, f"self.{node.attr}")
+                values = self._assigned(method, f"self.{node.attr}")
                 found |= self._of_values(values, Place(file, (owner_class, method)), depth)
         return found
 
@@ -133,7 +139,7 @@ class Receivers:
             return place.owner, place.file
         if isinstance(node, ast.Name) and depth < _DEPTH:
             scope = next((s for s in reversed(place.scopes) if isinstance(s, _FUNCTIONS)), place.file.tree)
-            for value in _assigned(scope, node.id):
+            for value in self._assigned(scope, node.id):
                 if isinstance(value, ast.Call):
                     return self._definition(value.func, place, ast.ClassDef)
         return None
@@ -169,7 +175,7 @@ class Receivers:
         inside = Place(file, (function,))
         if function.returns is not None:
             return self._of_annotation(function.returns, inside, depth + 1)
-        values = (part.value for part in _walk(function) if isinstance(part, ast.Return) and part.value)
+        values = (part.value for part in walk_scope(function) if isinstance(part, ast.Return) and part.value)
         return self._of_values(values, inside, depth + 1)
 
     def of_class(self, node: ast.ClassDef, file: File, depth: int = 0) -> set[str]:
@@ -230,31 +236,23 @@ def _wrapper(dotted: str) -> set[str]:
     )
 
 
-def _walk(scope: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes of a scope without those of the definitions inside."""
-    for child in ast.iter_child_nodes(scope):
-        yield child
-        if not isinstance(child, _DEFINITIONS):
-            yield from _walk(child)
-
-
-def _assigned(scope: ast.AST, name: str) -> Iterator[ast.expr]:
-    """Yield every expression that a name or ``self.name`` is set to in a scope."""
-    for node in _walk(scope):
+def _bindings(scope: ast.AST) -> dict[str, list[ast.expr]]:
+    """Return every expression that a name, or an attribute such as ``self.net``, is set to in a scope."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in walk_scope(scope):
         targets: Sequence[ast.expr] = ()
         if isinstance(node, ast.Assign):
             targets = node.targets
-        elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and node.value is not None:
+        elif isinstance(node, ast.AnnAssign | ast.NamedExpr):
             targets = [node.target]
-        for target in targets:
-            value = getattr(node, "value", None)
-            if not isinstance(value, ast.expr):
-                continue
-            if _written(target) == name:
-                yield value
-            elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-                pairs = zip(target.elts, value.elts, strict=False)
-                yield from (item for one, item in pairs if _written(one) == name)
+        value = getattr(node, "value", None)
+        for target in targets if isinstance(value, ast.expr) else ():
+            pairs: list[tuple[ast.expr, Any]] = [(target, value)]
+            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                pairs = list(zip(target.elts, value.elts, strict=False))
+            for one, item in pairs:
+                found.setdefault(_written(one), []).append(item)
+    return found
 
 
 def _parameters(scope: ast.AST) -> set[str]:

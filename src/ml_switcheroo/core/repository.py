@@ -47,8 +47,9 @@ class Rewritten:
 
     def diff(self) -> str:
         """Return the change as a unified diff; empty where there is none."""
+        name = self.path.as_posix().lstrip("/")
         before, after = (io.StringIO(code).readlines() for code in (self.before, self.rewrite.code))
-        lines = difflib.unified_diff(before, after, f"a/{self.path}", f"b/{self.path}")
+        lines = difflib.unified_diff(before, after, f"a/{name}", f"b/{name}")
         return "".join(
             line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
         )

@@ -76,12 +76,12 @@ def rewrite(
         return Rewrite(source)
     try:
         text = Text(source)
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
-        raise RewriteError(f"{file}:{line}", f"this is no Python: {error}") from error
+        raise RewriteError(f"{file}:{line}", f"this is no Python that can be parsed: {error}") from error
     settings = {"runtime": runtime, "kinds": dict(kinds or {})}
     shared = HookContext(target=target, file=str(file), settings=settings)
-    parsed = File(Path(file), text.tree)
+    parsed = File(Path(file), text.tree, deep=True)
     receivers = Receivers(index or Index())
     judged = [
         (site, judge(site, Place(parsed, site.definitions), receivers, target))
@@ -105,7 +105,7 @@ def _finish(text: Text, edits: list[Edit], shared: HookContext) -> Rewrite:
         preamble = place_preamble(text, imports, blocks, min(edits).start)
         edits = sorted([*edits, preamble] if preamble else edits)
     code = apply_edits(text.code, edits)
-    if edits and not changes_only(text.code, code, edits):
+    if edits and not changes_only(text, code, edits):
         shared.notes.append(Note(shared.file, 1, "left as it is: the edits would have changed other code"))
         code, edits = text.code, []
     return Rewrite(code, tuple(edits), tuple(sorted(set(shared.notes))))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from ml_switcheroo.core.operations import OPERATIONS
 
-__all__ = ["Site", "find_sites"]
+__all__ = ["Site", "find_sites", "walk_scope"]
 
-_DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_NAMED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_DEFINITIONS = (*_NAMED, ast.Lambda)
 _METHODS = frozenset(row.method for row in OPERATIONS)
 
 
@@ -54,13 +55,35 @@ class Site:
 
 def find_sites(tree: ast.Module) -> list[Site]:
     """Return every call of a method of the API table, inner ones before those around them."""
-    return sorted(_walk(tree, (), ()), key=lambda site: -len(site.parents))
+    return sorted(_walk(tree), key=lambda site: -len(site.parents))
 
 
-def _walk(node: ast.AST, scope: tuple[str, ...], parents: tuple[ast.AST, ...]) -> Iterator[Site]:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS:
-        yield Site(node, node.func.value, scope, parents)
-    if isinstance(node, _DEFINITIONS) and not isinstance(node, ast.Lambda):
-        scope = (*scope, node.name)
-    for child in ast.iter_child_nodes(node):
-        yield from _walk(child, scope, (*parents, node))
+def _walk(tree: ast.Module) -> Iterator[Site]:
+    # Not recursive: a sum of a thousand terms is a thousand deep.
+    around: dict[ast.AST, ast.AST] = {}
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS:
+            parents = tuple(_parents(node, around))[::-1]
+            scope = tuple(parent.name for parent in parents if isinstance(parent, _NAMED))
+            yield Site(node, node.func.value, scope, parents)
+        for child in ast.iter_child_nodes(node):
+            around[child] = node
+            todo.append(child)
+
+
+def _parents(node: ast.AST, around: dict[ast.AST, ast.AST]) -> Iterator[ast.AST]:
+    while node in around:
+        node = around[node]
+        yield node
+
+
+def walk_scope(scope: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a scope without those inside the definitions in it."""
+    todo = [scope]
+    while todo:
+        for child in ast.iter_child_nodes(todo.pop()):
+            yield child
+            if not isinstance(child, _DEFINITIONS):
+                todo.append(child)

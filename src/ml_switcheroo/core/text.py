@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 __all__ = ["Edit", "Text", "apply_edits", "changes_only"]
 
@@ -52,10 +54,14 @@ class Text:
         match = _LINE_END.search(self.code)
         return match[0] if match else "\n"
 
+    @cached_property
+    def _is_ascii(self) -> bool:
+        return self.code.isascii()
+
     def offset(self, line: int, column: int) -> int:
         """Turn the ``ast``'s position (line from 1, column in UTF-8 bytes) into an offset."""
         start, end = self.line_starts[line - 1 : line + 1]
-        if self.code.isascii():
+        if self._is_ascii:
             return start + column
         return start + len(self.code[start:end].encode("utf-8")[:column].decode("utf-8"))
 
@@ -85,38 +91,64 @@ def apply_edits(code: str, edits: Sequence[Edit]) -> str:
     return "".join([*pieces, code[at:]])
 
 
-def changes_only(before: str, after: str, edits: Sequence[Edit]) -> bool:
+def changes_only(before: Text, after: str, edits: Sequence[Edit]) -> bool:
     """Tell whether ``after`` parses and differs from ``before`` within the edits alone.
 
     Outside the edits both must have the same characters and the same syntax tree: an edit that changed
     how its surroundings parse is found out.
     """
-    if apply_edits(before, edits) != after:
+    if apply_edits(before.code, edits) != after:
         return False
-    old, new, shift = [], [], 0
-    for edit in sorted(edits):
-        old.append((edit.start, edit.end))
-        new.append((edit.start + shift, edit.start + shift + len(edit.after)))
-        shift += len(edit.after) - (edit.end - edit.start)
     try:
-        return _outline(Text(before), old) == _outline(Text(after), new)
-    except SyntaxError:
+        new = Text(after)
+    except (SyntaxError, RecursionError):
         return False
+    return _Comparison(before, new, sorted(edits)).alike(before.tree, new.tree)
 
 
-def _outline(text: Text, spans: Sequence[tuple[int, int]]) -> str:
-    """Dump the tree with every edited node blank and every inserted statement left out."""
+class _Comparison:
+    """Compare two trees where edits lie; what holds none is the same text, so its place is enough."""
 
-    class Blank(ast.NodeTransformer):
-        def visit(self, node: ast.AST) -> ast.AST | None:
-            if not isinstance(node, ast.expr | ast.stmt):
-                return self.generic_visit(node)
-            span = text.span(node)
-            if span in spans:
-                return ast.Pass() if isinstance(node, ast.stmt) else ast.Name("edited", ast.Load())
-            inside = any(start <= span[0] and span[1] <= end for start, end in spans)
-            return None if inside and isinstance(node, ast.stmt) else self.generic_visit(node)
+    def __init__(self, old: Text, new: Text, edits: Sequence[Edit]) -> None:
+        self._old, self._new = old, new
+        self._spans, self._inserted = {}, list[tuple[int, int]]()
+        self._starts: list[int] = []
+        self._shifts = [0]
+        for edit in edits:
+            start = edit.start + self._shifts[-1]
+            span = (start, start + len(edit.after))
+            if edit.start == edit.end:
+                self._inserted.append(span)
+            else:
+                self._spans[edit.start, edit.end] = span
+            self._starts.append(edit.start)
+            self._shifts.append(self._shifts[-1] + len(edit.after) - (edit.end - edit.start))
 
-    return ast.dump(
-        ast.Module([item for item in map(Blank().visit, text.tree.body) if isinstance(item, ast.stmt)], [])
-    )
+    def alike(self, old: Any, new: Any) -> bool:
+        """Tell whether two parts of the trees are the same but for the edits."""
+        if isinstance(old, list):
+            kept = [node for node in new if not self._is_inserted(node)] if isinstance(new, list) else []
+            return len(old) == len(kept) and all(map(self.alike, old, kept))
+        if not isinstance(old, ast.AST):
+            return type(old) is type(new) and bool(old == new)
+        if hasattr(old, "lineno"):
+            span = self._old.span(old)  # type: ignore[arg-type]
+            if not hasattr(new, "lineno"):
+                return False
+            there = self._new.span(new)
+            if span in self._spans:
+                return there == self._spans[span]
+            first, last = bisect_left(self._starts, span[0]), bisect_left(self._starts, span[1])
+            if first == last:
+                shift = self._shifts[first]
+                return type(old) is type(new) and there == (span[0] + shift, span[1] + shift)
+        fields = [getattr(node, "_fields", ()) for node in (old, new)]
+        return type(old) is type(new) and all(
+            self.alike(getattr(old, name, None), getattr(new, name, None)) for name in fields[0]
+        )
+
+    def _is_inserted(self, node: Any) -> bool:
+        if not self._inserted or not isinstance(node, ast.stmt):
+            return False
+        start, end = self._new.span(node)
+        return any(first <= start and end <= last for first, last in self._inserted)

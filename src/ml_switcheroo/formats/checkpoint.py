@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -256,6 +257,20 @@ class Checkpoint(Mapping[str, LazyTensor]):
 
     def __repr__(self) -> str:
         return f"<Checkpoint {self.path} ({self.format}): {len(self)} tensors, {self.nbytes} bytes>"
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the names, specs, sizes and times of change: another one for another source.
+
+        The bytes of the tensors are not read; a file that was copied has another fingerprint.
+        """
+        facts = [self.format, self.selected, sorted(f"{name} {spec!r}" for name, spec in self.specs.items())]
+        return hashlib.sha256(repr((facts, self.stamp)).encode()).hexdigest()
+
+    @property
+    def stamp(self) -> tuple[Any, ...]:
+        """Size and time of change of each file."""
+        return tuple(file.stamp for file in self._files)
 
     def check(self) -> None:
         """Raise :class:`CheckpointError` if a file was closed or has changed since it was opened."""

@@ -142,10 +142,11 @@ class Deferred:
         """Make the array, without a copy where it is one view of one source."""
         patches = [patch for part in self.parts for patch in part.patches]
         whole = len(patches) == 1 and not patches[0].casts and patches[0].array.size == self.size
-        array = patches[0].array.reshape(self.shape) if whole else self._filled()
+        array = patches[0].array.reshape(self.shape) if whole and not copy else self.make()
         return array if dtype is None else array.astype(dtype, copy=False)
 
-    def _filled(self) -> Array:
+    def make(self) -> Array:
+        """Make the array, in memory of its own."""
         array = np.empty(self.size, self.dtype)
         start = 0
         for part in self.parts:

@@ -32,6 +32,9 @@ class Mapping(mmap.mmap):
 class SourceFile:
     """A regular file whose bytes are mapped read-only when they are first asked for.
 
+    Attributes:
+        stamp: Its size and time of change when it was opened.
+
     Args:
         path: The file; a symbolic link is followed, a device, pipe or folder is refused.
 
@@ -57,12 +60,13 @@ class SourceFile:
             self.close()
             raise CheckpointError(path, "the file is empty")
         self.size = state.st_size
-        self._stamp = (state.st_size, state.st_mtime_ns)
+        self.stamp = (state.st_size, state.st_mtime_ns)
 
     def read(self, offset: int, nbytes: int) -> bytes:
         """Return ``nbytes`` bytes from ``offset``; raise where the file is shorter."""
         self.check()
-        piece = os.pread(self._fd, nbytes, offset) if offset >= 0 and nbytes >= 0 else b""
+        inside = 0 <= offset <= self.size and 0 <= nbytes <= self.size
+        piece = os.pread(self._fd, nbytes, offset) if inside else b""
         if len(piece) != nbytes:
             reason = f"the file ends early: {nbytes} bytes expected, {len(piece)} found"
             raise CheckpointError(self.path, reason, offset=offset, cure="Copy or download it again.")
@@ -92,7 +96,7 @@ class SourceFile:
         if self._fd < 0:
             raise CheckpointError(self.path, "the checkpoint is closed")
         state = os.fstat(self._fd)
-        if (state.st_size, state.st_mtime_ns) != self._stamp:
+        if (state.st_size, state.st_mtime_ns) != self.stamp:
             reason = f"the file changed while it was read: {self.size} bytes before, {state.st_size} now"
             raise CheckpointError(self.path, reason, cure="Open it again once it is complete.")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from ml_switcheroo.errors import CheckpointError
 from ml_switcheroo.formats.checkpoint import Checkpoint
 from ml_switcheroo.formats.distributed import METADATA, open_distributed
+from ml_switcheroo.formats.orbax import ORBAX_METADATA, open_orbax
 from ml_switcheroo.formats.shards import INDEX_SUFFIX
 
 __all__ = ["open_folder"]
@@ -21,7 +22,7 @@ _NAMES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-_SUFFIXES = (INDEX_SUFFIX, ".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz")
+_SUFFIXES = (INDEX_SUFFIX, ".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".h5")
 _DEEPSPEED = ("zero_pp_rank_*", "bf16_zero_pp_rank_*", "mp_rank_*_model_states.pt", "global_step*/*mp_rank_*")
 
 
@@ -38,6 +39,8 @@ def open_folder(path: Path, select: str | None, open_file: Callable[..., Checkpo
     """
     if (path / METADATA).is_file():
         return open_distributed(path, select=select)
+    if (path / ORBAX_METADATA).is_file():
+        return open_orbax(path)
     if any(next(path.glob(pattern), None) for pattern in _DEEPSPEED):
         cure = "Make it one file with the zero_to_fp32.py that lies beside it, then open that file."
         raise CheckpointError(path, "a DeepSpeed checkpoint, which is not read", cure=cure)

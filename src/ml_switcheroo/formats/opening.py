@@ -10,6 +10,7 @@ from ml_switcheroo.errors import CheckpointError, UsageError
 from ml_switcheroo.formats.checkpoint import Checkpoint
 from ml_switcheroo.formats.files import SourceFile
 from ml_switcheroo.formats.folders import open_folder
+from ml_switcheroo.formats.hdf5 import HDF5_MAGIC, open_hdf5
 from ml_switcheroo.formats.npz import NPY_MAGIC, open_npy, open_npz
 from ml_switcheroo.formats.safetensors import MAX_HEADER, open_safetensors
 from ml_switcheroo.formats.shards import INDEX_SUFFIX, open_index
@@ -47,6 +48,7 @@ _FORMATS = (
     _Format(_is_npz, open_npz),
     _Format(lambda head: head.startswith(ZIP_MAGIC), open_torch_zip, has_parts=True),
     _Format(lambda head: head.startswith(NPY_MAGIC), open_npy),
+    _Format(lambda head: head.startswith(HDF5_MAGIC), open_hdf5),
     _Format(lambda head: head[4:9] == b"\0\0\0\0{", open_safetensors),
     _Format(lambda head: LEGACY_MAGIC.to_bytes(10, "little") in head[:32], open_torch_legacy, has_parts=True),
     _Format(lambda head: head[257:262] == b"ustar", open_torch_tar, has_parts=True),
@@ -60,8 +62,8 @@ def open_checkpoint(path: str | Path, *, select: str | None = None) -> Checkpoin
 
     Args:
         path: A file of torch (``.pt``, ``.pth``, ``.bin``, ``.ckpt``), a safetensors file, an ``.npz``,
-            ``.npy`` or pickle; an index of shards (``*.index.json``); or a folder that holds one of these, or
-            what ``torch.distributed.checkpoint`` wrote.
+            ``.npy``, ``.weights.h5`` or pickle; an index of shards (``*.index.json``); or a folder that
+            holds one of these, or what ``torch.distributed.checkpoint`` or Orbax wrote.
         select: The part of a torch file that is the state dict, as a dotted path (``"model"``), or ``"."``
             for everything; None where one part only can be.
 
@@ -81,7 +83,7 @@ def open_checkpoint(path: str | Path, *, select: str | None = None) -> Checkpoin
         form = next((form for form in _FORMATS if form.tell(head)), None)
         if form is None:
             reason = f"not a checkpoint of a known format; it begins with {head[:8].hex(' ')}"
-            cure = "Known: .pt / .pth / .bin / .ckpt of torch, safetensors, .npz, .npy."
+            cure = "Known: .pt / .pth / .bin / .ckpt of torch, safetensors, .npz, .npy, .h5."
             raise CheckpointError(file.path, reason, offset=0, cure=cure)
         if form.has_parts:
             return form.read(file, select=select)

@@ -160,6 +160,9 @@ class PickleMachine:
         """Push what calling ``what`` builds."""
         if type(args) is not tuple:
             raise TypeError("a call without a tuple of arguments")
+        if isinstance(what, Foreign):  # what a foreign call gave is called in turn
+            self.stack.append(Foreign(what.kind, (what, *args), self.position))
+            return
         if type(what) is not Global:
             raise PickleFault(f"calls a {type(what).__name__}, which is no class", self.position)
         build = self._constructors.get(what.path)

@@ -18,6 +18,8 @@ MAX_STEPS = 20_000_000
 
 _MAX_INT_BYTES = 64
 _STOP = ord(".")
+# What running a damaged pickle can end in.
+_DAMAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def read_pickle(
     machine = PickleMachine(content, constructors, persistent, start=start)
     try:
         _run(machine, len(content))
-    except (IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
+    except _DAMAGE as error:
         reason = f"damaged pickle ({type(error).__name__}: {error})"
         raise PickleFault(reason[:200], machine.position) from error
     return Pickled(machine.stack.pop(), machine.next, machine.foreign)
@@ -151,6 +153,21 @@ def _binput(machine: PickleMachine) -> None:
 def _binget(machine: PickleMachine) -> None:
     machine.stack.append(machine.memo[machine.content[machine.next]])
     machine.next += 1
+
+
+def _long_binput(machine: PickleMachine) -> None:
+    at = machine.next
+    machine.memo[int.from_bytes(machine.content[at : at + 4], "little")] = machine.stack[-1]
+    machine.next = at + 4
+
+
+def _binunicode(machine: PickleMachine) -> None:
+    at = machine.next + 4
+    stop = at + int.from_bytes(machine.content[at - 4 : at], "little")
+    if stop > len(machine.content):
+        raise PickleFault("the pickle ends inside a value", machine.position)
+    machine.stack.append(_unicode(machine.content[at:stop]))
+    machine.next = stop
 
 
 def _tuple_step(count: int) -> Callable[[PickleMachine], None]:
@@ -262,7 +279,7 @@ OPCODES: dict[int, Callable[[PickleMachine], Any]] = {
     ord("T"): _sized(_U4, _text),
     ord("U"): _sized(_U1, _text),
     ord("V"): _push(lambda machine: machine.line().decode("raw_unicode_escape")),
-    ord("X"): _sized(_U4, _unicode),
+    ord("X"): _binunicode,
     0x8C: _sized(_U1, _unicode),
     0x8D: _sized(_U8, _unicode),
     ord("B"): _sized(_U4, bytes),
@@ -293,7 +310,7 @@ OPCODES: dict[int, Callable[[PickleMachine], Any]] = {
     ord("2"): _dup,
     ord("p"): lambda machine: machine.memoize(int(machine.line())),
     ord("q"): _binput,
-    ord("r"): lambda machine: machine.memoize(machine.number(_U4)),
+    ord("r"): _long_binput,
     0x94: lambda machine: machine.memoize(len(machine.memo)),
     ord("g"): lambda machine: machine.recall(int(machine.line())),
     ord("h"): _binget,

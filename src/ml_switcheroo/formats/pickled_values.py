@@ -89,6 +89,8 @@ class PickledArray:
         """Take ``(version, shape, dtype, is_fortran, bytes)``."""
         _version, shape, dtype, fortran, content = state
         shape = _sizes(shape)
+        if not isinstance(dtype, PickledDtype):
+            raise ValueError("an array without a dtype")
         if dtype.name is None or type(content) is not bytes:
             return
         spec = TensorSpec(shape, dtype.name)

@@ -16,8 +16,9 @@ WHOLE = "."
 """What ``select`` says for everything in the file."""
 
 _MAX_DEPTH = 100
-_MAX_VISITS = 5_000_000
+_MAX_VISITS = 200_000
 _MAX_EXTRAS = 10_000
+_CONTAINERS = (dict, list, tuple, Foreign)
 _LEAVES = (PickledTensor, PickledArray, LazyTensor, Unreadable)
 
 
@@ -63,8 +64,13 @@ class Choice:
 class _Walk:
     """Bounds a walk: shared parts may make a small file endless to walk, and parts may hold themselves."""
 
+    fertile: set[int]
     visits: int = 0
     inside: set[int] = field(default_factory=set)
+
+    def leads_to_tensors(self, node: Any) -> bool:
+        """Tell whether a value is a container with a tensor somewhere below it."""
+        return isinstance(node, _CONTAINERS) and id(node) in self.fertile
 
     def children(self, node: Any, depth: int) -> Iterator[tuple[Any, Any]]:
         """Yield the keys and values of a container; a module yields what its state dict names."""
@@ -72,12 +78,11 @@ class _Walk:
             raise PickleFault(f"nested deeper than {_MAX_DEPTH} levels")
         if id(node) in self.inside:
             return
+        self.visits += 1
+        if self.visits > _MAX_VISITS:
+            raise PickleFault(f"more than {_MAX_VISITS} containers: one that is shared counts each time")
         self.inside.add(id(node))
-        for key, child in _items(node):
-            self.visits += 1
-            if self.visits > _MAX_VISITS:
-                raise PickleFault(f"more than {_MAX_VISITS} values")
-            yield key, child
+        yield from _items(node)
         self.inside.discard(id(node))
 
 
@@ -111,6 +116,29 @@ def _is_module(node: Any) -> bool:
     )
 
 
+def _fertile(root: Any) -> set[int]:
+    """Return the ids of the containers below ``root`` that lead to a tensor; each is looked at once."""
+    parents: dict[int, list[int]] = {}
+    seen, todo, found = {id(root)}, [root], []
+    while todo:
+        node = todo.pop()
+        for _, child in _items(node):
+            if isinstance(child, _LEAVES):
+                found.append(id(node))
+            elif isinstance(child, _CONTAINERS):
+                parents.setdefault(id(child), []).append(id(node))
+                if id(child) not in seen:
+                    seen.add(id(child))
+                    todo.append(child)
+    fertile: set[int] = set()
+    while found:
+        one = found.pop()
+        if one not in fertile:
+            fertile.add(one)
+            found += parents.get(one, ())
+    return fertile
+
+
 def find_parts(root: Any) -> list[Part]:
     """List the parts of a file that could be its state dict, in file order.
 
@@ -118,7 +146,7 @@ def find_parts(root: Any) -> list[Part]:
     states (``state`` beside ``param_groups``), states of random generators, and, where there are others,
     parts that hold single numbers only.
     """
-    parts = list(_parts(root, "", _Walk(), 0))
+    parts = list(_parts(root, "", _Walk(_fertile(root)), 0))
     real = [part for part in parts if not part.scalars]
     return real or parts
 
@@ -136,7 +164,7 @@ def _parts(node: Any, path: str, walk: _Walk, depth: int) -> Iterator[Part]:
             continue
         if isinstance(child, _LEAVES):
             own.append(child)
-        elif isinstance(child, dict | list | tuple | Foreign):
+        elif walk.leads_to_tensors(child):
             below += _parts(child, f"{path}.{_name(key)}" if path else _name(key), walk, depth + 1)
     if own and (not below or not all(map(_is_scalar, own))):
         yield _part(node, path, walk, depth)
@@ -178,7 +206,7 @@ def choose(root: Any, select: str | None) -> Choice:
     path, node = (WHOLE, root) if select == WHOLE else _selected(root, select) if select else _only(root)
     tensors: dict[str, Any] = {}
     extras: dict[str, Any] = {}
-    _flatten(node, "", tensors, extras, _Walk(), 0)
+    _flatten(node, "", tensors, extras, _Walk(_fertile(node)), 0)
     if not tensors:
         raise PickleFault(f"{path!r} holds no tensor", cure=_listing(find_parts(root)))
     bad = sorted(f"{name}: {leaf.what}" for name, leaf in tensors.items() if isinstance(leaf, Unreadable))
@@ -192,7 +220,7 @@ def choose(root: Any, select: str | None) -> Choice:
         lines = "".join(f"\n  {line}" for line in bad[:20]) + more
         raise PickleFault(f"{len(bad)} of {len(tensors)} tensors cannot be read:{lines}")
     if node is not root:
-        _collect_rest(root, node, extras)
+        _collect(root, "", extras, _Walk(set(), inside={id(node)}), 0)
     return Choice(path, tensors, extras)
 
 
@@ -227,7 +255,7 @@ def _selected(root: Any, select: str) -> tuple[str, Any]:
 
 def _descend(node: Any, rest: str, depth: int) -> Any:
     """Follow a dotted path; keys may hold dots themselves."""
-    for key, child in _Walk().children(node, depth):
+    for key, child in _Walk(set()).children(node, depth):
         name = _name(key)
         if rest == name:
             return child
@@ -251,27 +279,22 @@ def _flatten(
             if not name.isprintable():
                 raise PickleFault(f"a tensor's name is not printable: {ascii(name)[:80]}")
             tensors[name] = child
-        elif isinstance(child, dict | list | tuple | Foreign):
+        elif walk.leads_to_tensors(child):
             _flatten(child, name, tensors, extras, walk, depth + 1)
-        elif len(extras) < _MAX_EXTRAS:
-            extras[name] = child
+        else:
+            _collect({key: child}, prefix, extras, walk, depth + 1)
 
 
-def _collect_rest(root: Any, chosen: Any, extras: dict[str, Any]) -> None:
-    """Add what lies outside of the chosen part, as plain values."""
-    walk = _Walk(inside={id(chosen)})
-
-    def visit(node: Any, prefix: str, depth: int) -> None:
-        for key, child in walk.children(node, depth):
-            path = f"{prefix}.{_name(key)}" if prefix else _name(key)
-            if len(extras) >= _MAX_EXTRAS:
-                return
-            if isinstance(child, dict | list | tuple | Foreign):
-                visit(child, path, depth + 1)
-            else:
-                extras.setdefault(path, _shown(child))
-
-    visit(root, "", 0)
+def _collect(node: Any, prefix: str, extras: dict[str, Any], walk: _Walk, depth: int) -> None:
+    """Add what lies below a container as plain values by dotted path, as long as there is room."""
+    for key, child in walk.children(node, depth):
+        path = f"{prefix}.{_name(key)}" if prefix else _name(key)
+        if len(extras) >= _MAX_EXTRAS:
+            return
+        if isinstance(child, _CONTAINERS):
+            _collect(child, path, extras, walk, depth + 1)
+        else:
+            extras.setdefault(path, _shown(child))
 
 
 def _shown(value: Any) -> Any:

@@ -65,16 +65,17 @@ class _Gather:
 def copy_leaves(
     leaves: Iterable[tuple[str, Leaf, Sink, int]],
     *,
-    threads: int = THREADS,
+    threads: int | None = None,
     finished: Callable[[str], object] = str,
 ) -> None:
     """Write leaves in C order, little-endian, at their offsets.
 
     Args:
         leaves: Name and elements of each leaf, the file it goes to, and the offset there.
-        threads: How many threads read and write.
+        threads: How many threads read and write; :data:`THREADS` by default.
         finished: Called with the name of each leaf that is written, in any order, from the calling thread.
     """
+    threads = threads or THREADS
     gather = _Gather(finished)
     with ThreadPoolExecutor(threads, thread_name_prefix="strips") as pool:
         tasks = _Tasks(pool, threads + 2, finished)

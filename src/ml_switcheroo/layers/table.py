@@ -91,7 +91,7 @@ _ROWS = (
         ("Conv1d", "Conv2d", "Conv3d", "LazyConv1d", "LazyConv2d", "LazyConv3d"),
         {"weight": "out in *space", "bias": "out"},
         _CONV_ARGS,
-        sizes={"in": "in_channels / groups", "out": "out_channels"},
+        sizes={"in": "in_channels / groups", "out": "out_channels", "groups": "groups"},
         defaults={"groups": 1},
     ),
     Layer(
@@ -107,7 +107,7 @@ _ROWS = (
             "output_padding": "rows added on one side",
             **{name: _CONV_ARGS[name] for name in ("groups", "bias", "dilation", "padding_mode")},
         },
-        sizes={"in": "in_channels", "out": "out_channels / groups"},
+        sizes={"in": "in_channels", "out": "out_channels / groups", "groups": "groups"},
         defaults={"groups": 1},
     ),
     Layer(

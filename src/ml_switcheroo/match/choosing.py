@@ -10,7 +10,7 @@ from ml_switcheroo.match.orders import nearest
 from ml_switcheroo.match.pairing import Field, Match
 from ml_switcheroo.match.repeats import Token
 from ml_switcheroo.match.units import Unit
-from ml_switcheroo.recipes import Form, Part, Target
+from ml_switcheroo.recipes import Target, parts_of
 
 __all__ = ["Chosen", "choose", "conventions", "narrowed"]
 
@@ -43,20 +43,11 @@ def conventions(target: Target) -> dict[tuple[str, str], str]:
     """Return the layout that a framework's own layers give a leaf: (kind, name of the leaf) -> layout."""
     found: dict[tuple[str, str], str] = {}
     for kind, own in (("linear", "out in"), ("conv", "out in *space")):
-        for part in _parts(target.kinds.get(kind)):
+        for part in parts_of(target.kinds[kind]) if kind in target.kinds else ():
             layout = _LAYOUTS.get(part.axes or own) if part.slots == ("weight",) and not part.ops else None
             if layout:
                 found.setdefault((kind, part.leaves[0]), layout)
     return found
-
-
-def _parts(recipe: object) -> Iterator[Part]:
-    """Yield the parts of a recipe, also those of its forms."""
-    for entry in recipe if isinstance(recipe, tuple) else ():
-        if isinstance(entry, Part):
-            yield entry
-        elif isinstance(entry, Form):
-            yield from _parts(entry.entries)
 
 
 def choose(

@@ -107,7 +107,11 @@ def pair(field: Field) -> tuple[list[Match], list[Rivalry]]:
         (i, j): likeness(field.sources[i], field.targets[j], found, here, there)
         for (i, j), found in field.links.items()
     }
-    likely = {pair: score for pair, score in scores.items() if score >= ENOUGH}
+    likely = {
+        (i, j): score
+        for (i, j), score in scores.items()
+        if score >= ENOUGH and _vouched(field.sources[i], field.targets[j], field.links[i, j])
+    }
     likely |= {(i, j): _CERTAIN for i, j in field.forced.items() if (i, j) in field.links}
     matches: list[Match] = []
     doubts: list[Rivalry] = []
@@ -123,6 +127,17 @@ def pair(field: Field) -> tuple[list[Match], list[Rivalry]]:
         open_sources.discard(choice.source)
         open_targets.discard(choice.target)
     return [*matches, *_remaining(field, scores, matches, open_sources, open_targets)], doubts
+
+
+def _vouched(source: Unit, target: Unit, found: Link) -> bool:
+    """Tell whether more than the place speaks for a link.
+
+    A vector, or a tensor of somebody's own class, has no kind that would rule a wrong leaf out: its own name
+    must agree.
+    """
+    if found.kind not in ("parameter", "norm") or source.pattern == target.pattern:
+        return True
+    return bool(source.tail & target.tail) or (source.role == target.role != "")
 
 
 def _remaining(

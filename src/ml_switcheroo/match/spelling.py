@@ -18,7 +18,7 @@ def segments(path: str, attribute: str = "", containers: Mapping[str, str] | Non
     """Split a path so that different spellings of one place give the same segments.
 
     An index written onto a name (``layers_0``) becomes a segment of its own; the attribute that holds
-    the children of a Sequential, and Haiku's ``~``, are left out.
+    the children of a Sequential, and Haiku's ``~`` and ``~method``, are left out.
 
     >>> segments("layers_0/fc/kernel")
     ('layers', '0', 'fc', 'kernel')
@@ -28,7 +28,7 @@ def segments(path: str, attribute: str = "", containers: Mapping[str, str] | Non
     ('net', 'linear', 'w')
     """
     result: list[str] = []
-    parts = [part for part in _SEPARATORS.split(path) if part != "~"]
+    parts = [part for part in _SEPARATORS.split(path) if not part.startswith("~")]
     for count, part in enumerate(parts):
         if containers and part == attribute and containers.get(".".join(parts[:count])) == "sequential":
             continue

@@ -26,22 +26,43 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Shift(Op):
-    """Add a constant: norms stored as scale - 1. Rounding can change the last bit on the way back."""
+    """Add a constant: norms stored as scale - 1, a forget gate that adds 1 to its bias by itself.
+
+    Rounding can change the last bit on the way back.
+
+    Attributes:
+        amount: What is added.
+        blocks: Of how many equal blocks the first axis is made.
+        block: The block that it is added to.
+    """
 
     amount: float
+    blocks: int = 1
+    block: int = 0
     exact: ClassVar[bool] = False
 
     def specs(self, specs: Specs) -> Specs:
+        for spec in specs:
+            if self.blocks > 1 and (not spec.shape or spec.shape[0] % self.blocks):
+                raise AxesError(f"axis 0 of {spec} is not made of {self.blocks} equal blocks")
         return specs
 
     def __call__(self, arrays: Arrays) -> Arrays:
-        return tuple((array + np.asarray(self.amount, array.dtype)).astype(array.dtype) for array in arrays)
+        return tuple(self._shifted(array) for array in arrays)
+
+    def _shifted(self, array: Array) -> Array:
+        if self.blocks == 1:
+            return np.asarray(array + np.asarray(self.amount, array.dtype)).astype(array.dtype, copy=False)
+        result = np.array(array)
+        size = len(array) // self.blocks
+        result[self.block * size : (self.block + 1) * size] += np.asarray(self.amount, array.dtype)
+        return result
 
     def inverse(self, specs: Specs) -> Op:
-        return Shift(-self.amount)
+        return Shift(-self.amount, self.blocks, self.block)
 
     def __str__(self) -> str:
-        return f"{self.amount:+g}"
+        return f"{self.amount:+g}" + (f" in block {self.block} of {self.blocks}" if self.blocks > 1 else "")
 
 
 @dataclass(frozen=True)
@@ -166,7 +187,7 @@ class WeightNorm(Op):
         return specs[1:]
 
     def __call__(self, arrays: Arrays) -> Arrays:
-        g, v = arrays
+        g, v = map(np.asarray, arrays)
         wide = _widened(v)
         return ((wide * (g.astype(wide.dtype) / _norm(wide, g.shape))).astype(v.dtype),)
 
@@ -188,7 +209,7 @@ class WeightNormSplit(Op):
         return TensorSpec(self.shape, specs[0].dtype), specs[0]
 
     def __call__(self, arrays: Arrays) -> Arrays:
-        (weight,) = arrays
+        weight = np.asarray(arrays[0])
         return _norm(_widened(weight), self.shape).reshape(self.shape).astype(weight.dtype), weight
 
     def inverse(self, specs: Specs) -> Op:
@@ -219,7 +240,7 @@ class SpectralNorm(Op):
         return specs[:1]
 
     def __call__(self, arrays: Arrays) -> Arrays:
-        weight, u, v = arrays
+        weight, u, v = map(np.asarray, arrays)
         wide = _widened(weight)
         matrix = np.moveaxis(wide, self.dim, 0).reshape(len(u), -1)
         sigma = u.astype(wide.dtype) @ (matrix @ v.astype(wide.dtype))

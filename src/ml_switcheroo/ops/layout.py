@@ -32,8 +32,12 @@ class Axes(Op):
         return tuple(self._view(array.shape)(array) for array in arrays)
 
     def inverse(self, specs: Specs) -> Op:
-        back = ~self._equation
-        known = self._view(specs[0].shape).sizes
+        forth = self._equation
+        # An axis of its own on the right can stand for several on the left: those then need names.
+        if forth.source.loose is not None and forth.target.loose is None:
+            forth = forth.spelled(len(specs[0].shape))
+        back = ~forth
+        known = forth.bind(specs[0].shape, dict(self.sizes)).sizes
         return Axes(str(back), tuple((axis, size) for axis, size in known.items() if axis in back.told))
 
     @property

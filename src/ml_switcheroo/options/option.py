@@ -103,9 +103,9 @@ def _with_note(option: Option, form: Form) -> Option:
 def _option(task: Task, form: Form) -> Option:
     """Make the moves of one form."""
     gathered = task.gathered
-    patterns = {pattern for pattern, _ in gathered.sources}
+    patterns = {pattern for pattern, _ in gathered.sources if pattern}
     for entry in form.entries:
-        if isinstance(entry, Unsupported) and entry.slot in patterns:
+        if isinstance(entry, Unsupported) and (entry.slot in patterns or _lacks(entry, task.finding)):
             return _refusal(task.owner, task.finding, entry.why)
     moves: list[Move] = []
     dropped: dict[str, str] = {}
@@ -119,6 +119,10 @@ def _option(task: Task, form: Form) -> Option:
     left = [name for name in task.owner.tensors.values() if name not in known]
     why = f"{task.finding.kind} at {task.owner.path}: {task.target.name} has no place for it"
     return Option(task.finding, tuple(moves), dropped, {**refused, **dict.fromkeys(left, why)})
+
+
+def _lacks(entry: Unsupported, finding: Finding) -> bool:
+    return any(finding.args.get(arg, value) != value for arg, value in entry.needs.items())
 
 
 def _add(task: Task, entry: Part, moves: list[Move], refused: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ class KeyMapper(BaseMapper):
 
     TABLE = {  # noqa: RUF012
         **{kind: ("weight", ranks, "") for kind, (_, ranks, _) in BaseMapper.TABLE.items()},
+        "linear_in_out": ("weight", (2,), "in out -> out in"),
         "conv_transpose": ("weight", (3, 4, 5), "in out *space -> out in *space, mirrored"),
     }
     SLOTS = {"bias": "bias", "running_mean": "running_mean", "running_var": "running_var"}  # noqa: RUF012

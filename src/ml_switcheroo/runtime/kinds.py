@@ -21,6 +21,7 @@ class KeyKinds:
         "linear": ("kernel", (2,), "out in -> in out"),
         "conv": ("kernel", (3, 4, 5), "out in *space -> *space in out"),
         "conv_transpose": ("kernel", (3, 4, 5), "in out *space -> *space in out, mirrored"),
+        "linear_in_out": ("kernel", (2,), ""),  # such as the Conv1D of Hugging Face
         "embedding": ("embedding", (2,), ""),
         "bilinear": ("weight", (3,), ""),
         **dict.fromkeys(NORMS, ("scale", (), "")),
@@ -87,8 +88,7 @@ class KeyKinds:
         if bias is None or not found:
             found += [(kind, "a class of its own may keep such tensors") for kind in ("parameter", "buffer")]
         elif in_out and rank == 2 and weight[0] == weight[1]:
-            # Such as the Conv1D of Hugging Face: others of this state dict seem to be of that kind.
-            found.append(("parameter", "square, and other biases here have the size of axis 1"))
+            found.append(("linear_in_out", "square, and other biases here have the size of axis 1"))
         return found
 
     @classmethod
@@ -96,7 +96,8 @@ class KeyKinds:
         linear = ("linear", f"out {weight[0]}, in {weight[1]}")
         embedding = ("embedding", f"{weight[0]} rows of size {weight[1]}")
         if bias is not None:
-            return [linear] if bias == weight[:1] else []
+            in_out = ("linear_in_out", f"in {weight[0]}, out {weight[1]}")
+            return [linear] if bias == weight[:1] else [in_out] if bias == weight[1:] else []
         return [embedding, linear] if cls._kind_by_name(path) == "embedding" else [linear, embedding]
 
     @staticmethod
@@ -160,7 +161,7 @@ class KeyKinds:
                 sizes = [weight[0]] if "conv" in words else []
                 sizes += [*bias, weight[1]][:1] if "conv_transpose" in words else []
                 channels[path] = sizes
-            elif "linear" in words or words == {"embedding"}:
+            elif "linear" in words or words in ({"embedding"}, {"linear_in_out"}):
                 sizes = [weight[0 if "linear" in words else 1]]
             for size in sizes:
                 makers.setdefault(size, set()).add(path)
@@ -196,6 +197,11 @@ class KeyKinds:
             ]
             given = [[(table[path], "given")]] if path in table else hits
             found[path] = next(filter(None, given), readings)
+
+    @classmethod
+    def is_open(cls, readings: list) -> bool:
+        """Tell whether the kinds that are possible would be moved differently."""
+        return len({cls._move(kind) for kind, _ in readings}) > 1
 
     @classmethod
     def _say_open(cls, readings: dict, strict: bool) -> list:

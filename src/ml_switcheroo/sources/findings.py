@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-__all__ = ["NO_FLATTEN", "PRIORITY", "Finding", "Flatten", "Knowledge", "Origin"]
+__all__ = ["NO_FLATTEN", "PRIORITY", "Finding", "Flatten", "Knowledge", "Origin", "Split"]
 
 Origin = Literal["rules", "live", "static", "target", "evidence"]
 
@@ -34,6 +34,28 @@ NO_FLATTEN = Flatten(channels=1)
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """How ``forward`` divides the output axis of a Linear: into heads, or into several projections.
+
+    Attributes:
+        axes: What the axis holds, the slowest first: ``part head dim`` (queries, keys and values one
+            after the other), ``head part dim`` (interleaved by head), ``part dim``, ``head dim``.
+        parts: How many projections are fused; 1 for a projection that is only divided into heads.
+        heads: How many heads there are; None where the code does not state it.
+        names: What the parts are called in the code, in order: ``("q", "k", "v")``.
+        sizes: The sizes of parts that differ, where the code states them.
+        where: ``file:line`` of the split.
+    """
+
+    axes: str
+    parts: int = 1
+    heads: int | None = None
+    names: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What one source says of one module, or of one tensor that a module owns by itself.
 
@@ -45,6 +67,7 @@ class Finding:
         args: Constructor arguments that the source states, by torch's names, as plain values
             (int, float, bool, str, tuple); an argument it cannot tell is left out.
         flatten: For a linear: what flattening comes before it; None where nobody knows.
+        split: For a linear: how its output is divided; None where it is not, or nobody knows.
     """
 
     kind: str
@@ -53,6 +76,7 @@ class Finding:
     where: str = ""
     args: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     flatten: Flatten | None = None
+    split: Split | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
+from ml_switcheroo.layers import LAYERS, kind_of
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.mirror import follow_live
 from ml_switcheroo.tensors import TensorSpec
@@ -67,7 +67,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         for parts in [name.split(".")]
         for end in range(len(parts) + 1)
     }
-    flattens = follow_live(_unwrapped(model))
+    uses = follow_live(_unwrapped(model))
     findings: dict[str, Finding] = {}
     containers: dict[str, str] = {}
     tensors: dict[int, list[str]] = {}
@@ -83,15 +83,17 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
             finding = Finding(
                 kind, "live", _reason(module, cls), args=MappingProxyType(_arguments(module, kind))
             )
-            flatten = flattens.get(id(module)) if kind == "linear" else None
-            findings[path] = replace(finding, flatten=flatten) if flatten else finding
+            use = uses.get(id(module)) if kind == "linear" else None
+            findings[path] = replace(finding, flatten=use.flatten, split=use.split) if use else finding
             owned.update(_join(path, slot.rpartition(".")[0]) for slot in slots if "." in slot)
         for slot, tensor, own_kind in _tensors(module):
             name = _join(path, slot)
             if name not in specs:
                 continue
             tensors.setdefault(id(tensor), []).append(name)
-            if slot not in slots and path not in owned and not _reparametrizes(path):
+            in_layer = kind and LAYERS[kind].slot(slot) is not None
+            own = not (in_layer or _rowless(module) or _reparametrizes(path))
+            if path not in owned and own:
                 findings[name] = Finding(own_kind, "live", f"a {own_kind} of {type(module).__qualname__}")
     tied = tuple(tuple(names) for names in tensors.values() if len(names) > 1)
     return Knowledge(
@@ -103,7 +105,9 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
 
 
 def _name(cls: type) -> str:
-    """Return the name of a class of torch; empty for anybody else's."""
+    """Return the name of a class of torch (or of the one layer that transformers has); else nothing."""
+    if cls.__module__ == "transformers.pytorch_utils" and cls.__name__ == "Conv1D":
+        return cls.__name__
     return cls.__name__ if cls.__module__.partition(".")[0] == "torch" else ""
 
 
@@ -137,8 +141,9 @@ def _kind(module: Any) -> tuple[str, str]:
     """Return the torch class that a module is or derives from, and its kind; empty where none."""
     for cls in type(module).__mro__:
         name = _name(cls)
-        if name in KIND_OF_CLASS or name in _CONTAINERS:
-            return name, KIND_OF_CLASS.get(name, "")
+        kind = kind_of(f"{cls.__module__}.{name}") if name else None
+        if kind or name in _CONTAINERS:
+            return name, kind or ""
         if (
             name
             and name != "Module"
@@ -147,6 +152,12 @@ def _kind(module: Any) -> tuple[str, str]:
         ):
             return name, ""
     return "", ""
+
+
+def _rowless(module: Any) -> bool:
+    """Tell whether a class of torch owns tensors that the table does not know (an unknown layout)."""
+    cls, kind = _kind(module)
+    return bool(cls) and not kind and cls not in _CONTAINERS
 
 
 def _reason(module: Any, cls: str) -> str:

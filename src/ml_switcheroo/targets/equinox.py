@@ -16,27 +16,112 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.ops import Array
-from ml_switcheroo.recipes import Dropped, Live, Naming, Recipe, Target, part
+from ml_switcheroo.ops import Array, Flip, GateSum, Sum
+from ml_switcheroo.recipes import (
+    Difference,
+    Dropped,
+    Entry,
+    Form,
+    Live,
+    Naming,
+    Recipe,
+    Target,
+    Unsupported,
+    part,
+)
 from ml_switcheroo.tensors import spec_of
-from ml_switcheroo.tree import Template
+from ml_switcheroo.tree import Template, plain_attributes
 
 __all__ = ["CLASSES", "TARGET"]
 
-_NORM = (part("weight", "weight"), part("bias", "bias"))
+_AFFINE = (part("weight", "weight"), part("bias", "bias"))
+_BATCH_NORM = (
+    *_AFFINE,
+    part("running_mean", "running_mean"),
+    part("running_var", "running_var"),
+    Dropped("num_batches_tracked", "Equinox's BatchNorm has a fixed momentum and needs no count"),
+)
+_QKV = ("query_proj", "key_proj", "value_proj")
+_NO_RNN = Unsupported(
+    'Equinox has no plain recurrent cell (a port that keeps the tensors: Kind(..., "parameter"))'
+)
+
+# Equinox has cells only, run by jax.lax.scan: a layer of several is an item of a list, a direction an
+# attribute beside the other.
+_LAYERED = "_l{layer}{way}"
+_PLACE = "{layer}.{way:forward|backward}."
+
+
+def _lstm(suffix: str, at: str) -> Recipe:
+    biases = (f"bias_ih{suffix}", f"bias_hh{suffix}")
+    return (
+        part(f"weight_ih{suffix}", f"{at}weight_ih"),
+        part(f"weight_hh{suffix}", f"{at}weight_hh"),
+        part(biases, f"{at}bias", None, Sum()),
+        Unsupported("Equinox's LSTMCell does not project its state (proj_size)", slot=f"weight_hr{suffix}"),
+    )
+
+
+def _gru(suffix: str, at: str) -> Recipe:
+    biases = (f"bias_ih{suffix}", f"bias_hh{suffix}")
+    return (
+        part(f"weight_ih{suffix}", f"{at}weight_ih"),
+        part(f"weight_hh{suffix}", f"{at}weight_hh"),
+        part(biases, (f"{at}bias", f"{at}bias_n"), None, GateSum(3, 2)),
+    )
+
+
+_MHA: tuple[Entry, ...] = (
+    part("in_proj_weight", tuple(f"{name}.weight" for name in _QKV), "(qkv out) in -> qkv out in"),
+    *(part(f"{name[0]}_proj_weight", f"{name}.weight") for name in _QKV),
+    part("in_proj_bias", tuple(f"{name}.bias" for name in _QKV), "(qkv out) -> qkv out"),
+    part("out_proj.weight", "output_proj.weight"),
+    part("out_proj.bias", "output_proj.bias"),
+    Unsupported("Equinox's attention has no bias_k and bias_v", slot="bias_k"),
+)
 
 KINDS: Mapping[str, Recipe] = {
     "linear": (part("weight", "weight"), part("bias", "bias")),
-    "conv": (part("weight", "weight"), part("bias", "bias", "out *1")),
-    "batch_norm": (
-        *_NORM,
-        part("running_mean", "running_mean"),
-        part("running_var", "running_var"),
-        Dropped("num_batches_tracked", "Equinox's BatchNorm has a fixed momentum and needs no count"),
+    "linear_in_out": (part("weight", "weight", "out in"), part("bias", "bias")),
+    "bilinear": Unsupported(
+        'Equinox has no bilinear layer (a port that keeps the tensors: Kind(..., "parameter"))'
     ),
-    "layer_norm": _NORM,
-    "group_norm": _NORM,
+    "conv": (part("weight", "weight"), part("bias", "bias", "out *1")),
+    # A convolution of the spread-out input: PyTorch's kernel, turned round.
+    "conv_transpose": (
+        part(
+            "weight",
+            "weight",
+            "(groups in) out *space -> (groups out) in *space",
+            Flip("in out *space"),
+        ),
+        part("bias", "bias", "(groups out) -> (groups out) *1"),
+    ),
+    "batch_norm": _BATCH_NORM,
+    # GroupNorm(groups=channels) is Equinox's InstanceNorm.
+    "instance_norm": (
+        Form((*_AFFINE, Unsupported("Equinox's GroupNorm has no running statistics", slot="running_mean"))),
+        Form(
+            _BATCH_NORM,
+            note="an InstanceNorm with running statistics is, outside training, a BatchNorm in Equinox",
+        ),
+    ),
+    "layer_norm": _AFFINE,
+    "group_norm": _AFFINE,
+    "rms_norm": (part("weight", "weight"),),
     "embedding": (part("weight", "weight"),),
+    "rnn": _NO_RNN,
+    "lstm": _lstm(_LAYERED, _PLACE),
+    "gru": _gru(_LAYERED, _PLACE),
+    "rnn_cell": _NO_RNN,
+    "lstm_cell": _lstm("", ""),
+    "gru_cell": _gru("", ""),
+    "mha": _MHA,
+    # One slope is a scalar; slopes of channels are an array that broadcasts: (channels, 1, 1).
+    "prelu": (
+        Form((part("weight", "negative_slope", "1 -> "),)),
+        Form((part("weight", "negative_slope", "channel -> channel *1"),)),
+    ),
     "parameter": (part("", ""),),
     "buffer": (part("", ""),),
 }
@@ -44,10 +129,16 @@ KINDS: Mapping[str, Recipe] = {
 CLASSES: Mapping[str, str] = {
     "Linear": "linear",
     "Conv": "conv",
+    "ConvTranspose": "conv_transpose",
     "BatchNorm": "batch_norm",
     "LayerNorm": "layer_norm",
     "GroupNorm": "group_norm",
+    "RMSNorm": "rms_norm",
     "Embedding": "embedding",
+    "LSTMCell": "lstm_cell",
+    "GRUCell": "gru_cell",
+    "MultiheadAttention": "mha",
+    "PReLU": "prelu",
 }
 
 _STATISTICS = re.compile(r"\b(?:batch|ema)_state_index\.init\.([01])$")
@@ -144,15 +235,16 @@ def _holds_numbers(leaf: Any) -> bool:
 def _template(model: Any) -> Template:
     from equinox import nn
 
-    kinds, containers = {}, {}
+    kinds, containers, attributes = {}, {}, {}
     for path, node in _nodes(_whole(model)):
         if isinstance(node, nn.Sequential):
             containers[path] = "sequential"
         known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
         if known:
             kinds[path] = known[0]
+            attributes[path] = plain_attributes(node)
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
-    return Template(specs, kinds=kinds, containers=containers)
+    return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
 
 
 def _is_layer(cls: type) -> bool:
@@ -182,11 +274,14 @@ def _read(model: Any) -> Mapping[str, Array]:
     return {path: np.asarray(leaf) for path, leaf in _leaves(model).items()}
 
 
+_EPSILON = (Difference("eps", "eps"),)
+
 TARGET = Target(
     name="equinox",
     summary="Equinox modules",
     kinds=KINDS,
     naming=Naming(sequential="layers"),
     channels="first",
+    differences=dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "rms_norm"), _EPSILON),
     live=Live(_owns, _template, _write, _read, immutable=True),
 )

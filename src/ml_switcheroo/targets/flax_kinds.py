@@ -31,6 +31,8 @@ _GENERAL = (
 )
 _NO_BIAS_KV = "Flax's attention has no bias_k and bias_v, which are a key and a value of their own"
 
+_NO_GROUPS = Unsupported("Flax's ConvTranspose has no groups", needs={"groups": 1})
+
 _MHA: tuple[Entry, ...] = (
     part("in_proj_weight", ("query.kernel", "key.kernel", "value.kernel"), "qkv in heads dim"),
     part("q_proj_weight", "query.kernel", "in heads dim"),
@@ -59,11 +61,15 @@ KINDS: Mapping[str, Recipe] = {
     # lax.conv_transpose convolves with the kernel as it lies; PyTorch's is that of the gradient.
     "conv_transpose": (
         Form(
-            (part("weight", "kernel", "*space in out", Flip("in out *space")), part("bias", "bias")),
+            (
+                part("weight", "kernel", "*space in out", Flip("in out *space")),
+                part("bias", "bias"),
+                _NO_GROUPS,
+            ),
             when={"transpose_kernel": False},
         ),
         Form(
-            (part("weight", "kernel", "*space out in"), part("bias", "bias")),
+            (part("weight", "kernel", "*space out in"), part("bias", "bias"), _NO_GROUPS),
             when={"transpose_kernel": True},
             note="the kernel is laid out for ConvTranspose(transpose_kernel=True)",
         ),
@@ -83,7 +89,10 @@ KINDS: Mapping[str, Recipe] = {
     "rms_norm": (part("weight", "scale"),),
     "embedding": (part("weight", "embedding"),),
     "mha": _MHA,
-    "prelu": (part("weight", "negative_slope", "1 -> "),),
+    "prelu": (
+        part("weight", "negative_slope", "1 -> "),
+        Unsupported("Flax's PReLU has one slope for all channels", needs={"num_parameters": 1}),
+    ),
     "parameter": (part("", ""),),
     "buffer": (part("", "", collection="buffers"),),
 }

@@ -15,28 +15,104 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.ops import Array
-from ml_switcheroo.recipes import Dropped, Live, Naming, Recipe, Target, part
+from ml_switcheroo.ops import Array, Concat, Flip, Gates, Shift, Sum
+from ml_switcheroo.recipes import Dropped, Entry, Form, Live, Naming, Recipe, Target, Unsupported, part
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template
 
 __all__ = ["TARGET"]
 
-_NORM = (part("weight", "scale"), part("bias", "offset"))
+_AFFINE = (part("weight", "scale"), part("bias", "offset"))
+_BATCH_NORM = (
+    part("weight", "scale", "*1 channel"),
+    part("bias", "offset", "*1 channel"),
+    part("running_mean", "~.mean_ema.average", "*1 channel", collection="state"),
+    part("running_var", "~.var_ema.average", "*1 channel", collection="state"),
+    Dropped("num_batches_tracked", "Haiku's BatchNorm has a fixed decay and needs no count"),
+)
+_QKV = ("query", "key", "value")
+_NO_GRU = Unsupported(
+    "Haiku's GRU resets the state before it is multiplied, PyTorch's after: no weights agree"
+)
+_NO_GROUPS = Unsupported("Haiku's ConvTranspose has no groups", needs={"groups": 1})
+
+# Cores are run by hk.dynamic_unroll; a layer of several has its number in its name, a direction its word.
+_LAYERED = "_l{layer}{way}"
+_PLACE = "{layer}.{way:forward|backward}."
+
+
+def _no(name: str) -> Unsupported:
+    return Unsupported(f'Haiku has no {name} layer (a port that keeps the tensors: Kind(..., "parameter"))')
+
+
+def _rnn(suffix: str, at: str) -> Recipe:
+    relu = Unsupported("Haiku's VanillaRNN has relu, not tanh", needs={"nonlinearity": "relu"})
+    return (
+        part(f"weight_ih{suffix}", f"{at}linear.w", "in (gate hidden)"),
+        part(f"weight_hh{suffix}", f"{at}linear_1.w", "state (gate hidden)"),
+        part(f"bias_ih{suffix}", f"{at}linear.b"),
+        part(f"bias_hh{suffix}", f"{at}linear_1.b"),
+        relu,
+    )
+
+
+def _lstm(suffix: str, at: str) -> Recipe:
+    """Join both kernels; the gates i f g o become i g f o, and the forget gate adds 1 by itself."""
+    weights = (f"weight_ih{suffix}", f"weight_hh{suffix}")
+    biases = (f"bias_ih{suffix}", f"bias_hh{suffix}")
+    gates = Gates((0, 2, 1, 3))
+    return (
+        part(weights, f"{at}linear.w", "out in -> in out", Concat(1), gates),
+        part(biases, f"{at}linear.b", None, Sum(), gates, Shift(-1.0, 4, 2)),
+        Unsupported("Haiku's LSTM does not project its state (proj_size)", slot=f"weight_hr{suffix}"),
+        Unsupported("Haiku's LSTM always has a bias, which is no zero here", needs={"bias": True}),
+    )
+
+
+_MHA: tuple[Entry, ...] = (
+    part("in_proj_weight", tuple(f"{name}.w" for name in _QKV), "(qkv out) in -> qkv in out"),
+    *(part(f"{name[0]}_proj_weight", f"{name}.w", "out in -> in out") for name in _QKV),
+    part("in_proj_bias", tuple(f"{name}.b" for name in _QKV), "(qkv out) -> qkv out"),
+    part("out_proj.weight", "linear.w", "out in -> in out"),
+    part("out_proj.bias", "linear.b"),
+    Unsupported("Haiku's attention has no bias_k and bias_v", slot="bias_k"),
+)
 
 KINDS: Mapping[str, Recipe] = {
     "linear": (part("weight", "w", "in out"), part("bias", "b")),
+    "linear_in_out": (part("weight", "w"), part("bias", "b")),
+    "bilinear": _no("bilinear"),
     "conv": (part("weight", "w", "*space in out"), part("bias", "b")),
-    "batch_norm": (
-        part("weight", "scale", "*1 channel"),
-        part("bias", "offset", "*1 channel"),
-        part("running_mean", "~/mean_ema/average", "*1 channel", collection="state"),
-        part("running_var", "~/var_ema/average", "*1 channel", collection="state"),
-        Dropped("num_batches_tracked", "Haiku's BatchNorm has a fixed decay and needs no count"),
+    # lax.conv_transpose convolves with the kernel as it lies; PyTorch's is that of the gradient.
+    "conv_transpose": (
+        part("weight", "w", "*space out in", Flip("in out *space")),
+        part("bias", "b"),
+        _NO_GROUPS,
     ),
-    "layer_norm": _NORM,
-    "group_norm": _NORM,
+    "batch_norm": _BATCH_NORM,
+    "instance_norm": (
+        Form((*_AFFINE, Unsupported("Haiku's InstanceNorm has no running statistics", slot="running_mean"))),
+        Form(
+            _BATCH_NORM,
+            note="an InstanceNorm with running statistics is, outside training, a BatchNorm in Haiku",
+        ),
+    ),
+    # Over several axes a LayerNorm keeps the rank of its input: its scale is (1, 5, 6) or (1, 1, 5, 6).
+    "layer_norm": tuple(
+        Form((part("weight", "scale", ones + "*channel"), part("bias", "offset", ones + "*channel")))
+        for ones in ("", "1 ", "1 1 ", "1 1 1 ")
+    ),
+    "group_norm": _AFFINE,
+    "rms_norm": (part("weight", "scale"),),
     "embedding": (part("weight", "embeddings"),),
+    "rnn": _rnn(_LAYERED, _PLACE),
+    "lstm": _lstm(_LAYERED, _PLACE),
+    "gru": _NO_GRU,
+    "rnn_cell": _rnn("", ""),
+    "lstm_cell": _lstm("", ""),
+    "gru_cell": _NO_GRU,
+    "mha": _MHA,
+    "prelu": _no("PReLU"),
     "parameter": (part("", ""),),
     "buffer": (part("", "", collection="state"),),
 }

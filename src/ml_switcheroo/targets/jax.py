@@ -5,6 +5,7 @@ in other pieces (recurrent layers, attention) keeps PyTorch's: a flat dictionary
 """
 
 from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.ops import Flip
 from ml_switcheroo.recipes import Naming, Target, part
 from ml_switcheroo.targets.flax_kinds import KINDS
 
@@ -23,6 +24,10 @@ TARGET = Target(
             *(part(slot, slot) for slot in _IN_ATTENTION),
             part("out_proj.weight", "out_proj.kernel", "out in -> in out"),
             part("out_proj.bias", "out_proj.bias"),
+        ),
+        "conv_transpose": (
+            part("weight", "kernel", "*space in out", Flip("in out *space")),
+            part("bias", "bias"),
         ),
         "instance_norm": KINDS["batch_norm"],
         "prelu": (part("weight", "scale"),),

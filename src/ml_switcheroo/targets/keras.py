@@ -14,40 +14,143 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.ops import Array
-from ml_switcheroo.recipes import Dropped, Live, Naming, Recipe, Target, part
+from ml_switcheroo.ops import Array, Gates, Sum
+from ml_switcheroo.recipes import (
+    Difference,
+    Dropped,
+    Entry,
+    Form,
+    Live,
+    Naming,
+    Recipe,
+    Target,
+    Unsupported,
+    part,
+)
 from ml_switcheroo.tensors import spec_of
-from ml_switcheroo.tree import Template
+from ml_switcheroo.tree import Template, plain_attributes
 
 __all__ = ["CLASSES", "TARGET"]
 
-_NORM = (part("weight", "gamma"), part("bias", "beta"))
+_AFFINE = (part("weight", "gamma"), part("bias", "beta"))
+_BATCH_NORM = (
+    *_AFFINE,
+    part("running_mean", "moving_mean"),
+    part("running_var", "moving_variance"),
+    Dropped("num_batches_tracked", "Keras's BatchNormalization has a fixed momentum and keeps no counter"),
+)
+_QKV = ("query", "key", "value")
+_BIAS = part("bias", "bias")
+_NO_GROUPS = Unsupported("Keras's ConvTranspose has no groups", needs={"groups": 1})
+
+# A layer of several is an item of a list, a direction is a child of Bidirectional; each has a cell.
+_LAYERED = "_l{layer}{way}"
+_PLACE = "{layer}.{way:forward_layer|backward_layer}.cell."
+
+
+def _rnn(suffix: str, at: str) -> Recipe:
+    """Gates i f g o, which Keras calls i f c o."""
+    return (
+        part(f"weight_ih{suffix}", f"{at}kernel", "in (gate hidden)"),
+        part(f"weight_hh{suffix}", f"{at}recurrent_kernel", "state (gate hidden)"),
+        part((f"bias_ih{suffix}", f"bias_hh{suffix}"), f"{at}bias", None, Sum()),
+        Unsupported("Keras's LSTM does not project its state (proj_size)", slot=f"weight_hr{suffix}"),
+    )
+
+
+def _gru(suffix: str, at: str) -> Recipe:
+    """Gates r z n become z r h; reset_after=True, Keras's default, is the only one that PyTorch has."""
+    gates = Gates((1, 0, 2))
+    return (
+        part(f"weight_ih{suffix}", f"{at}kernel", "in (gate hidden)", gates),
+        part(f"weight_hh{suffix}", f"{at}recurrent_kernel", "state (gate hidden)", gates),
+        part((f"bias_ih{suffix}", f"bias_hh{suffix}"), f"{at}bias", "two (gate hidden)", gates),
+    )
+
+
+_MHA: tuple[Entry, ...] = (
+    part("in_proj_weight", tuple(f"{name}.kernel" for name in _QKV), "qkv in heads dim"),
+    *(part(f"{name[0]}_proj_weight", f"{name}.kernel", "in heads dim") for name in _QKV),
+    part("in_proj_bias", tuple(f"{name}.bias" for name in _QKV), "qkv heads dim"),
+    part("out_proj.weight", "attention_output.kernel", "heads dim out"),
+    part("out_proj.bias", "attention_output.bias"),
+    Unsupported("Keras's attention has no bias_k and bias_v", slot="bias_k"),
+)
 
 KINDS: Mapping[str, Recipe] = {
-    "linear": (part("weight", "kernel", "in out"), part("bias", "bias")),
-    "conv": (part("weight", "kernel", "*space in out"), part("bias", "bias")),
-    "batch_norm": (
-        *_NORM,
-        part("running_mean", "moving_mean"),
-        part("running_var", "moving_variance"),
-        Dropped(
-            "num_batches_tracked", "Keras's BatchNormalization has a fixed momentum and keeps no counter"
+    # A projection to or from heads is an EinsumDense, with the heads as an axis.
+    "linear": (
+        Form((part("weight", "kernel", "in out"), _BIAS)),
+        Form(
+            (
+                part("weight", "kernel", "(heads dim) in -> in heads dim"),
+                part("bias", "bias", "(heads dim) -> heads dim"),
+            )
+        ),
+        Form((part("weight", "kernel", "out (heads dim) -> heads dim out"), _BIAS)),
+    ),
+    "linear_in_out": (part("weight", "kernel"), _BIAS),
+    "bilinear": Unsupported(
+        'Keras has no bilinear layer (a port that keeps the tensors: Kind(..., "parameter"))'
+    ),
+    "conv": (
+        Form((part("weight", "kernel", "*space in out"), _BIAS)),
+        Form(
+            (part("weight", "kernel", "(groups multiplier) 1 *space -> *space groups multiplier"), _BIAS),
+            note="the kernel is laid out for a DepthwiseConv",
         ),
     ),
-    "layer_norm": _NORM,
-    "group_norm": _NORM,
+    # Keras convolves as PyTorch does: with the kernel of the gradient.
+    "conv_transpose": (part("weight", "kernel", "*space out in"), _BIAS, _NO_GROUPS),
+    "batch_norm": _BATCH_NORM,
+    # GroupNormalization(groups=-1) is Keras's InstanceNorm.
+    "instance_norm": (
+        Form(
+            (
+                *_AFFINE,
+                Unsupported("Keras's GroupNormalization has no running statistics", slot="running_mean"),
+            )
+        ),
+        Form(
+            _BATCH_NORM,
+            note="an InstanceNorm with running statistics is a BatchNormalization outside training",
+        ),
+    ),
+    "layer_norm": _AFFINE,
+    "group_norm": _AFFINE,
+    "rms_norm": (part("weight", "scale"),),
     "embedding": (part("weight", "embeddings"),),
+    "rnn": _rnn(_LAYERED, _PLACE),
+    "lstm": _rnn(_LAYERED, _PLACE),
+    "gru": _gru(_LAYERED, _PLACE),
+    "rnn_cell": _rnn("", ""),
+    "lstm_cell": _rnn("", ""),
+    "gru_cell": _gru("", ""),
+    "mha": _MHA,
+    # A slope for all is shared over every axis: shape (1, ..., 1).
+    "prelu": (
+        Form((part("weight", "alpha", "1 -> *1"),)),
+        Form((part("weight", "alpha", "channel -> *1 channel"),)),
+    ),
     "parameter": (part("", ""),),
     "buffer": (part("", ""),),
 }
 
 CLASSES: Mapping[str, str] = {
     "Dense": "linear",
+    "EinsumDense": "linear",
     **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D"), "conv"),
+    **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), "conv_transpose"),
     "BatchNormalization": "batch_norm",
     "LayerNormalization": "layer_norm",
     "GroupNormalization": "group_norm",
+    "RMSNormalization": "rms_norm",
     "Embedding": "embedding",
+    "SimpleRNNCell": "rnn_cell",
+    "LSTMCell": "lstm_cell",
+    "GRUCell": "gru_cell",
+    "MultiHeadAttention": "mha",
+    "PReLU": "prelu",
 }
 
 
@@ -132,15 +235,16 @@ def _template(model: Any) -> Template:
     import keras
 
     _check_built(model)
-    kinds, containers = {}, {}
+    kinds, containers, attributes = {}, {}, {}
     for path, node in _nodes(model):
         if isinstance(node, keras.Sequential):
             containers[path] = "sequential"
         known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
         if known:
             kinds[path] = known[0]
+            attributes[path] = plain_attributes(node)
     specs = {path: spec_of(variable) for path, variable in _variables(model).items()}
-    return Template(specs, kinds=kinds, containers=containers)
+    return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
 
 
 def _is_layer(cls: type) -> bool:
@@ -180,6 +284,8 @@ def _read(model: Any) -> Mapping[str, Array]:
     return {path: keras.ops.convert_to_numpy(leaf.value) for path, leaf in _variables(model).items()}
 
 
+_EPSILON = (Difference("eps", "epsilon"),)
+
 TARGET = Target(
     name="keras",
     summary="Keras 3 models",
@@ -187,5 +293,9 @@ TARGET = Target(
     naming=Naming("/"),
     channels="last",
     aliases=("tensorflow",),
+    differences={
+        "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
+        **dict.fromkeys(("layer_norm", "group_norm", "rms_norm"), _EPSILON),
+    },
     live=Live(_owns, _template, _write, _read),
 )

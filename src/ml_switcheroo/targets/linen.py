@@ -5,11 +5,15 @@ Source: https://flax.readthedocs.io/en/stable/api_reference/flax.linen/layers.ht
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from ml_switcheroo.ops import Concat, GateSum, Sum
-from ml_switcheroo.recipes import Naming, Recipe, Target, part
+import numpy as np
+
+from ml_switcheroo.ops import Array, Concat, GateSum, Sum
+from ml_switcheroo.recipes import Live, Naming, Recipe, Target, part
 from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION
+from ml_switcheroo.tree import Template, flatten, template_of_tree
 
 __all__ = ["TARGET"]
 
@@ -62,10 +66,52 @@ RECURRENT: Mapping[str, Recipe] = {
     "gru_cell": _gru("", ""),
 }
 
+
+def _owns(model: Any) -> bool:
+    """Tell whether this is a tree of variables: collections, ``params`` among them."""
+    collections = isinstance(model, Mapping) and "params" in model
+    return collections and all(isinstance(collection, Mapping) for collection in model.values())
+
+
+def _template(model: Any) -> Template:
+    return template_of_tree({path: _unboxed(leaf) for path, leaf in flatten(model, "/")}, "/")
+
+
+def _unboxed(leaf: Any) -> Any:
+    """Return the array of a leaf that Flax keeps in a box with its partitioning."""
+    return leaf.unbox() if hasattr(leaf, "unbox") else leaf
+
+
+def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
+    import jax
+
+    def put(path: str, leaf: Any) -> Any:
+        now = _unboxed(leaf)
+        if path not in leaves:
+            return leaf
+        array = jax.device_put(leaves[path].astype(now.dtype, copy=False), getattr(now, "sharding", None))
+        return leaf.replace_boxed(array) if hasattr(leaf, "replace_boxed") else array
+
+    return _mapped(model, put)
+
+
+def _mapped(tree: Any, put: Callable[[str, Any], Any], path: str = "") -> Any:
+    """Return a tree of the same containers with each leaf put anew."""
+    if not isinstance(tree, Mapping):
+        return put(path, tree)
+    below = {key: _mapped(value, put, f"{path}/{key}".lstrip("/")) for key, value in tree.items()}
+    return type(tree)(below)  # type: ignore[call-arg]
+
+
+def _read(model: Any) -> Mapping[str, Array]:
+    return {path: np.asarray(_unboxed(leaf)) for path, leaf in flatten(model, "/")}
+
+
 TARGET = Target(
     name="linen",
     summary="Flax Linen variables",
     kinds={**KINDS, **RECURRENT},
     naming=Naming("/", join_digits=True, sequential="layers", collections=True),
     channels="last",
+    live=Live(_owns, _template, _write, _read),
 )

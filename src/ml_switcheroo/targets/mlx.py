@@ -11,38 +11,123 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.ops import Array
-from ml_switcheroo.recipes import Dropped, Live, Naming, Recipe, Target, part
+from ml_switcheroo.ops import Array, GateSum, Sum
+from ml_switcheroo.recipes import (
+    Difference,
+    Dropped,
+    Entry,
+    Form,
+    Live,
+    Naming,
+    Recipe,
+    Target,
+    Unsupported,
+    part,
+)
 from ml_switcheroo.tensors import DTYPES, dtype_of, spec_of
-from ml_switcheroo.tree import Template
+from ml_switcheroo.tree import Template, plain_attributes
 
 __all__ = ["CLASSES", "TARGET"]
 
-_NORM = (part("weight", "weight"), part("bias", "bias"))
+_AFFINE = (part("weight", "weight"), part("bias", "bias"))
+_BATCH_NORM = (
+    *_AFFINE,
+    part("running_mean", "running_mean"),
+    part("running_var", "running_var"),
+    Dropped("num_batches_tracked", "MLX's BatchNorm has a fixed momentum and keeps no counter"),
+)
+_QKV = ("query_proj", "key_proj", "value_proj")
+
+# A layer of several is an item of a list, a direction is an attribute beside the other.
+_LAYERED = "_l{layer}{way}"
+_PLACE = "{layer}.{way:forward|backward}."
+
+
+def _rnn(suffix: str, at: str) -> Recipe:
+    biases = (f"bias_ih{suffix}", f"bias_hh{suffix}")
+    return (
+        part(f"weight_ih{suffix}", f"{at}Wxh"),
+        part(f"weight_hh{suffix}", f"{at}Whh"),
+        part(biases, f"{at}bias", None, Sum()),
+    )
+
+
+def _lstm(suffix: str, at: str) -> Recipe:
+    biases = (f"bias_ih{suffix}", f"bias_hh{suffix}")
+    return (
+        part(f"weight_ih{suffix}", f"{at}Wx"),
+        part(f"weight_hh{suffix}", f"{at}Wh"),
+        part(biases, f"{at}bias", None, Sum()),
+        Unsupported("MLX's LSTM does not project its state (proj_size)", slot=f"weight_hr{suffix}"),
+    )
+
+
+def _gru(suffix: str, at: str) -> Recipe:
+    biases = (f"bias_ih{suffix}", f"bias_hh{suffix}")
+    return (
+        part(f"weight_ih{suffix}", f"{at}Wx"),
+        part(f"weight_hh{suffix}", f"{at}Wh"),
+        part(biases, (f"{at}b", f"{at}bhn"), None, GateSum(3, 2)),
+    )
+
+
+_MHA: tuple[Entry, ...] = (
+    part("in_proj_weight", tuple(f"{name}.weight" for name in _QKV), "(qkv out) in -> qkv out in"),
+    *(part(f"{name[0]}_proj_weight", f"{name}.weight") for name in _QKV),
+    part("in_proj_bias", tuple(f"{name}.bias" for name in _QKV), "(qkv out) -> qkv out"),
+    part("out_proj.weight", "out_proj.weight"),
+    part("out_proj.bias", "out_proj.bias"),
+    Unsupported("MLX's attention has no bias_k and bias_v", slot="bias_k"),
+)
 
 KINDS: Mapping[str, Recipe] = {
     "linear": (part("weight", "weight"), part("bias", "bias")),
+    "linear_in_out": (part("weight", "weight", "out in"), part("bias", "bias")),
+    "bilinear": (part("weight", "weight", "out in2 in1"), part("bias", "bias")),
     "conv": (part("weight", "weight", "out *space in"), part("bias", "bias")),
-    "batch_norm": (
-        *_NORM,
-        part("running_mean", "running_mean"),
-        part("running_var", "running_var"),
-        Dropped("num_batches_tracked", "MLX's BatchNorm has a fixed momentum and keeps no counter"),
+    "conv_transpose": (
+        part("weight", "weight", "out *space in"),
+        part("bias", "bias"),
+        Unsupported("MLX's ConvTranspose has no groups", needs={"groups": 1}),
     ),
-    "layer_norm": _NORM,
-    "group_norm": _NORM,
+    "batch_norm": _BATCH_NORM,
+    "instance_norm": (
+        Form((*_AFFINE, Unsupported("MLX's InstanceNorm has no running statistics", slot="running_mean"))),
+        Form(
+            _BATCH_NORM,
+            note="an InstanceNorm with running statistics is, outside training, a BatchNorm in MLX",
+        ),
+    ),
+    "layer_norm": _AFFINE,
+    "group_norm": _AFFINE,
+    "rms_norm": (part("weight", "weight"),),
     "embedding": (part("weight", "weight"),),
+    "rnn": _rnn(_LAYERED, _PLACE),
+    "lstm": _lstm(_LAYERED, _PLACE),
+    "gru": _gru(_LAYERED, _PLACE),
+    # MLX has no cells: its layers run on a sequence of one step, with the state as an argument.
+    "rnn_cell": _rnn("", ""),
+    "lstm_cell": _lstm("", ""),
+    "gru_cell": _gru("", ""),
+    "mha": _MHA,
+    "prelu": (part("weight", "weight"),),
     "parameter": (part("", ""),),
     "buffer": (part("", ""),),
 }
 
 CLASSES: Mapping[str, str] = {
     "Linear": "linear",
+    "Bilinear": "bilinear",
     **dict.fromkeys(("Conv1d", "Conv2d", "Conv3d"), "conv"),
+    **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"), "conv_transpose"),
     "BatchNorm": "batch_norm",
+    "InstanceNorm": "instance_norm",
     "LayerNorm": "layer_norm",
     "GroupNorm": "group_norm",
+    "RMSNorm": "rms_norm",
     "Embedding": "embedding",
+    "MultiHeadAttention": "mha",
+    "PReLU": "prelu",
 }
 
 
@@ -60,15 +145,16 @@ def _leaves(model: Any) -> Mapping[str, Any]:
 def _template(model: Any) -> Template:
     from mlx import nn
 
-    kinds, containers = {}, {}
+    kinds, containers, attributes = {}, {}, {}
     for path, module in model.named_modules():
         if isinstance(module, nn.Sequential):
             containers[path] = "sequential"
         known = [CLASSES[cls.__name__] for cls in type(module).__mro__ if _is_layer(cls)]
         if known:
             kinds[path] = known[0]
+            attributes[path] = plain_attributes(module)
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
-    return Template(specs, kinds=kinds, containers=containers)
+    return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
 
 
 def _is_layer(cls: type) -> bool:
@@ -105,11 +191,14 @@ def _read(model: Any) -> Mapping[str, Array]:
     return {path: _from_mlx(leaf) for path, leaf in _leaves(model).items()}
 
 
+_EPSILON = (Difference("eps", "eps"),)
+
 TARGET = Target(
     name="mlx",
     summary="MLX modules",
     kinds=KINDS,
     naming=Naming(sequential="layers"),
     channels="last",
+    differences=dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "rms_norm"), _EPSILON),
     live=Live(_owns, _template, _write, _read),
 )

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.ops import Array, Sum
-from ml_switcheroo.recipes import Form, Live, Naming, Part, Recipe, Target, part
+from ml_switcheroo.recipes import Difference, Form, Live, Naming, Part, Recipe, Target, part
 from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION
 from ml_switcheroo.tensors import TensorSpec, spec_of
-from ml_switcheroo.tree import Template
+from ml_switcheroo.tree import Template, plain_attributes
 
 __all__ = ["CLASSES", "TARGET"]
 
@@ -86,6 +86,25 @@ def _gru(suffix: str, at: str) -> Recipe:
     )
 
 
+# A norm over several axes is one over their product: nnx.LayerNorm has one axis of features.
+_OVER_ALL = (part("weight", "scale", "(*channel)"), part("bias", "bias", "(*channel)"))
+NORMS: Mapping[str, Recipe] = {
+    "layer_norm": (Form(_OVER_ALL), Form((part("weight", "scale"), part("bias", "bias")))),
+    "rms_norm": (Form(_OVER_ALL[:1]), Form((part("weight", "scale"),))),
+}
+
+_EPSILON = (Difference("eps", "epsilon"),)
+DIFFERENCES: Mapping[str, tuple[Difference, ...]] = {
+    "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
+    "instance_norm": _EPSILON,
+    "layer_norm": _EPSILON,
+    "group_norm": (*_EPSILON, Difference("num_groups", "num_groups")),
+    "rms_norm": _EPSILON,
+    "mha": (Difference("num_heads", "num_heads"),),
+    "rnn": (Difference("nonlinearity", "activation_fn"),),
+    "rnn_cell": (Difference("nonlinearity", "activation_fn"),),
+}
+
 RECURRENT: Mapping[str, Recipe] = {
     "rnn": _rnn(_LAYERED, _RNN),
     "lstm": _lstm(_LAYERED, _RNN),
@@ -113,7 +132,7 @@ def _variables(model: Any) -> Iterator[tuple[str, Any]]:
 def _template(model: Any) -> Template:
     from flax import nnx
 
-    kinds, containers = {}, {}
+    kinds, containers, attributes = {}, {}, {}
     for path, node in nnx.iter_graph(model):
         name = ".".join(map(str, path))
         if isinstance(node, nnx.Sequential):
@@ -122,8 +141,9 @@ def _template(model: Any) -> Template:
             known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
             if known:
                 kinds[name] = known[0]
+                attributes[name] = plain_attributes(node)
     specs = {path: _spec(variable) for path, variable in _variables(model)}
-    return Template(specs, kinds=kinds, containers=containers)
+    return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
 
 
 def _is_layer(cls: type) -> bool:
@@ -151,9 +171,10 @@ def _read(model: Any) -> Mapping[str, Array]:
 TARGET = Target(
     name="nnx",
     summary="Flax NNX modules",
-    kinds={**KINDS, **RECURRENT},
+    kinds={**KINDS, **RECURRENT, **NORMS},
     naming=Naming(sequential="layers"),
     channels="last",
     aliases=("flax",),
+    differences=DIFFERENCES,
     live=Live(_owns, _template, _write, _read),
 )

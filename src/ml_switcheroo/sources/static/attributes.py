@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ml_switcheroo.sources.static.classes import find
+from ml_switcheroo.sources.static.classes import construct, find
 from ml_switcheroo.sources.static.containers import find_key
 from ml_switcheroo.sources.static.files import Source
 from ml_switcheroo.sources.static.frames import present
@@ -89,21 +89,31 @@ def _super(machine: Machine, owner: Super, name: str) -> Value:
     instance = isinstance(owner.owner, Instance)
     cls = owner.owner.cls if instance else owner.owner
     value, where = find(cls, name, owner.start)
+    if instance and name == "__init__" and not isinstance(where, External):
+        return Builtin(name, _behind(owner.start), owner.owner)
     if isinstance(where, Class):
         return bound_to(machine, value, owner.owner, instance)
     if isinstance(where, External) and instance:
         if name == "__init__":
             return Builtin(where.name, _constructor(where.name), owner.owner)
         return machine.tables.externals["member"].run(machine, owner.owner, where.name, name)
-    if where is not None and instance and name == "__init__":
-        owner.owner.open = True
-    return UNKNOWN if where is not None or not instance else Builtin(name, _nothing)
+    silent = where is None and instance and name in ("__post_init__", "__init_subclass__", "__setattr__")
+    return Builtin(name, _nothing) if silent else UNKNOWN
 
 
 def _constructor(name: str) -> Any:
     def run(machine: Machine, args: Arguments) -> Value:
         inner = Arguments(args.positional[1:], args.keyword, args.open_positional, args.open_keyword)
         return machine.tables.externals["construct"].run(machine, args.positional[0], name, inner)
+
+    return run
+
+
+def _behind(start: Class) -> Any:
+    def run(machine: Machine, args: Arguments) -> Value:
+        inner = Arguments(args.positional[1:], args.keyword, args.open_positional, args.open_keyword)
+        construct(machine, args.positional[0], inner, start)
+        return None
 
     return run
 

@@ -101,14 +101,28 @@ def find(cls: Value, name: str, behind: Class | None = None) -> tuple[Value, Val
     order = lineage(cls)
     if behind is not None:
         order = order[next((i for i, one in enumerate(order) if one is behind), -1) + 1 :]
+    outside: Value = None
     for one in order:
         if isinstance(one, Class) and name in one.attrs:
             return one.attrs[name], one
         if isinstance(one, External) and one.name not in _BARE:
-            return ABSENT, one
+            if name in MODULE_ATTRIBUTES:
+                return ABSENT, one
+            outside = outside or one
         if isinstance(one, Unknown | OneOf):
             return UNKNOWN, one
-    return ABSENT, None
+    return ABSENT, outside
+
+
+MODULE_ATTRIBUTES = frozenset(
+    """__init__ __call__ __getattr__ __setattr__ __getitem__ __setitem__ __len__ __iter__ forward training
+    add_module register_module register_buffer register_parameter named_children children modules
+    named_modules parameters buffers named_parameters named_buffers get_submodule get_parameter get_buffer
+    load_state_dict state_dict zero_grad apply to to_empty cuda cpu half float double bfloat16 eval train
+    requires_grad_ share_memory append extend insert pop update keys values items register_forward_hook
+    register_forward_pre_hook""".split()
+)
+"""What ``torch.nn.Module`` and its containers define: classes behind them in the MRO do not matter."""
 
 
 _BARE = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol", "typing.NamedTuple"})
@@ -159,14 +173,27 @@ def instantiate(machine: Machine, cls: Class, args: Arguments) -> Value:
 def construct(machine: Machine, made: Instance, args: Arguments, behind: Class | None = None) -> None:
     """Run ``__init__``, looked up behind ``behind``."""
     method, owner = find(made.cls, "__init__", behind)
-    if method is not ABSENT and isinstance(owner, Class):
+    fields = _with_fields(made.cls, behind, owner)
+    if fields is not None:
+        _fill_fields(machine, made, fields, args)
+    elif method is not ABSENT and isinstance(owner, Class):
         machine.call(method, args.after(made))
     elif isinstance(owner, External):
         machine.tables.externals["construct"].run(machine, made, owner.name, args)
     elif owner is not None:
         made.open = True
-    elif isinstance(made.cls, Class) and made.cls.fields:
-        _fill_fields(machine, made, made.cls, args)
+
+
+def _with_fields(cls: Value, behind: Class | None, owner: Value) -> Class | None:
+    """Return the dataclass whose generated constructor comes before the one ``owner`` has."""
+    order = lineage(cls)
+    start = next((i for i, one in enumerate(order) if one is behind), -1) + 1
+    for one in order[start:]:
+        if one is owner:
+            return one if isinstance(one, Class) and one.dataclass and "__init__" not in one.attrs else None
+        if isinstance(one, Class) and one.dataclass:
+            return one
+    return None
 
 
 def _fill_fields(machine: Machine, made: Instance, cls: Class, args: Arguments) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ml_switcheroo.sources.static.atoms import Atom
 from ml_switcheroo.sources.static.heap import plain
 from ml_switcheroo.sources.static.values import (
     ABSENT,
@@ -17,12 +18,14 @@ from ml_switcheroo.sources.static.values import (
     OpenDict,
     Raised,
     Repeat,
+    Size,
     Tensor,
     Text,
     Unknown,
     Value,
     join,
     known,
+    options,
     same,
 )
 
@@ -49,7 +52,11 @@ _LONGEST = 20_000
 
 def children(instance: Instance) -> list[Value]:
     """Return the children of a container, those named by position first."""
-    return [*(instance.items or ()), *(v for v in instance.attrs.values() if isinstance(v, Instance))]
+    return [*(instance.items or ()), *filter(_child, instance.attrs.values())]
+
+
+def _child(value: Value) -> bool:
+    return any(isinstance(one, Instance) for one in options(value))
 
 
 def expand(machine: Machine, value: Value) -> list[Value] | None:
@@ -102,7 +109,7 @@ def _bare(item: Value) -> Value:
 
 def _expand_instance(machine: Machine, value: Instance) -> list[Value] | None:
     if value.items is not None:
-        return [*value.items, *(v for k, v in value.attrs.items() if k in value.marks.get("named", ()))]
+        return children(value)
     if value.torch in ("ModuleDict", "ParameterDict"):
         return [key if not isinstance(key, Text) else Repeat(key) for key in value.attrs]
     method = machine.read(value, "__iter__")
@@ -150,7 +157,7 @@ def fits(pattern: Text, key: Value) -> bool:
 def member(machine: Machine, item: Value, owner: Value) -> bool | None:
     """Tell whether ``item in owner``; None where nobody knows."""
     if isinstance(owner, Instance):
-        owner = owner.attrs if owner.items is None else UNKNOWN
+        owner = owner.attrs if owner.torch in ("ModuleDict", "ParameterDict") else UNKNOWN
     if isinstance(owner, OpenDict):
         return True if known(item) and _hashed(item, owner) else None
     if isinstance(owner, dict | set | frozenset):
@@ -210,6 +217,8 @@ def _at(machine: Machine, owner: Any, index: Value) -> Value:
         items = [_bare(item) for item in owner]
         return join(items) if isinstance(index, Unknown) and items and not isinstance(owner, str) else UNKNOWN
     if not isinstance(owner, str | range) and not plain(owner):
+        if isinstance(owner[0], Repeat) and isinstance(owner[0].value, Size) and index >= 0:
+            return Size((Atom("lead", None, index),))  # of a tensor's shape, whose rank is unknown
         return _at_vague(list(owner), index)
     if not -len(owner) <= index < len(owner):
         raise Raised("IndexError", str(index))
@@ -237,6 +246,8 @@ def _at_vague(owner: Sequence[Value], index: int) -> Value:
 
 def _cut(machine: Machine, owner: Any, index: slice) -> Value:
     whole = index == slice(None, None, None)
+    if index == slice(None, -1, None) and len(owner) > 1 and not isinstance(owner[-1], Maybe | Repeat):
+        whole, owner, index = True, owner[:-1], slice(None)
     if not known(index) or not (whole or isinstance(owner, str | range) or plain(owner)):
         if isinstance(owner, str | range):
             return UNKNOWN
@@ -253,8 +264,16 @@ def _at_instance(machine: Machine, owner: Instance, index: Value) -> Value:
     if owner.items is not None:
         if isinstance(index, slice):
             made = Instance(owner.cls, torch=owner.torch, site=owner.site)
-            made.items = machine.heap.new(_cut(machine, children(owner), index))
             machine.heap.new(made.attrs)
+            made.items = machine.heap.new([])
+            if owner.torch == "Sequential" and plain(owner.items) and known(index):
+                names = [
+                    *map(str, range(len(owner.items))),
+                    *(k for k, v in owner.attrs.items() if _child(v)),
+                ]
+                made.attrs.update(list(zip(names, children(owner), strict=True))[index])  # keeps the names
+            else:
+                made.items.extend(_cut(machine, children(owner), index))
             return made
         if isinstance(index, str):
             return find_key(owner.attrs, index)

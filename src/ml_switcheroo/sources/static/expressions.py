@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -213,7 +214,6 @@ def _formatted(machine: Machine, node: ast.FormattedValue, frame: Frame) -> Valu
 def make_function(machine: Machine, node: Any, frame: Frame, name: str) -> Function:
     """Return the function that a ``def`` or ``lambda`` makes."""
     inside = frame
-    body = node.body if isinstance(node.body, list) else []
     return Function(
         name,
         node,
@@ -225,18 +225,20 @@ def make_function(machine: Machine, node: Any, frame: Frame, name: str) -> Funct
             for default in node.args.kw_defaults
         ],
         frame.owner if frame.body else None,
-        _yields(body),
+        _yields(node),
     )
 
 
-def _yields(body: list[ast.stmt]) -> bool:
-    pending: list[ast.AST] = list(body)
+@functools.lru_cache(maxsize=4096)
+def _yields(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> bool:
+    """Tell whether a function is a generator."""
+    pending: list[ast.AST] = list(node.body) if isinstance(node.body, list) else []
     while pending:
-        node = pending.pop()
-        if isinstance(node, ast.Yield | ast.YieldFrom):
+        inner = pending.pop()
+        if isinstance(inner, ast.Yield | ast.YieldFrom):
             return True
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
-            pending.extend(ast.iter_child_nodes(node))
+        if not isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            pending.extend(ast.iter_child_nodes(inner))
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.sources.static.values import Value
 
-__all__ = ["Library", "Source"]
+__all__ = ["Library", "Source", "bound_names"]
 
 OPAQUE = frozenset(sys.stdlib_module_names) | {"torch", "numpy"}
 """Packages that are known by their reference, not by their source."""
@@ -43,7 +44,7 @@ class Source:
 
     def __post_init__(self) -> None:
         for index, statement in enumerate(self.tree.body):
-            for name in _bound(statement):
+            for name in bound_names(statement):
                 places = self.bindings.setdefault(name, [])
                 if not places or places[-1] != index:
                     places.append(index)
@@ -148,9 +149,10 @@ class Library:
 
 def _parse(path: Path) -> ast.Module:
     try:
-        if path.stat().st_size > _LARGEST:
+        status = path.stat()
+        if status.st_size > _LARGEST:
             raise SourceError(str(path), f"larger than {_LARGEST >> 20} MB; this is no model source")
-        return ast.parse(path.read_bytes(), filename=str(path))
+        return _parsed(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise SourceError(str(path), error.strerror or "cannot be read", cure="Check the path.") from error
     except SyntaxError as error:
@@ -159,7 +161,13 @@ def _parse(path: Path) -> ast.Module:
         raise SourceError(str(path), f"not Python: {error}") from error
 
 
-def _bound(statement: ast.stmt) -> Iterator[str]:
+@functools.lru_cache(maxsize=512)
+def _parsed(path: Path, changed: int, size: int) -> ast.Module:
+    """Parse a file; one that has not changed is parsed once."""
+    return ast.parse(path.read_bytes(), filename=str(path))
+
+
+def bound_names(statement: ast.stmt) -> Iterator[str]:
     """Yield the names a module-level statement binds or changes."""
     match statement:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
@@ -187,10 +195,10 @@ def _bound_inside(statement: ast.stmt) -> Iterator[str]:
                 yield from _roots(item.optional_vars)
     for block in ("body", "orelse", "finalbody"):
         for inner in getattr(statement, block, ()):
-            yield from _bound(inner)
+            yield from bound_names(inner)
     for guard in getattr(statement, "handlers", ()):
         for inner in guard.body:
-            yield from _bound(inner)
+            yield from bound_names(inner)
 
 
 def _roots(target: ast.expr) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, STATELESS
 from ml_switcheroo.sources.static.containers import fits
-from ml_switcheroo.sources.static.nn import CONTAINERS, slot
+from ml_switcheroo.sources.static.nn import CONTAINERS, reparametrized, slot
 from ml_switcheroo.sources.static.shapes import contradicts, expected, mentions
 from ml_switcheroo.sources.static.values import (
     ABSENT,
@@ -81,6 +81,7 @@ class Fit:
         extra: Names the code does not make.
         missing: Names the code makes and the checkpoint lacks.
         wrong: Names whose shape contradicts the code.
+        misfits: Those of them that have another rank: what the code makes there is something else.
         containers: By module path: ``sequential``, ``list`` or ``dict``.
         chosen: What each OneOf came down to, by path.
         sizes: What the unknowns of the code must be for the shapes and the number of items to fit,
@@ -94,6 +95,7 @@ class Fit:
     extra: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    misfits: list[str] = field(default_factory=list)
     containers: dict[str, str] = field(default_factory=dict)
     modules: dict[str, tuple[Instance, ...]] = field(default_factory=dict)
     makers: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -117,6 +119,7 @@ class Fit:
         self.extra += other.extra
         self.missing += other.missing
         self.wrong += other.wrong
+        self.misfits += other.misfits
 
 
 def joined(prefix: str, part: str) -> str:
@@ -156,7 +159,8 @@ def _both(kept: list[Fit]) -> Fit:
             if all(other.containers.get(path, container) == container for other in kept):
                 result.containers[path] = container
     best = min(kept, key=lambda one: one.contradictions)
-    result.extra, result.missing, result.wrong = best.extra, best.missing, best.wrong
+    result.extra, result.missing = best.extra, best.missing
+    result.wrong, result.misfits = best.wrong, best.misfits
     result.open = sorted({name for one in kept for name in one.open})
     for name in result.open:
         result.owners.pop(name, None)
@@ -187,8 +191,7 @@ def _fit_tensor(value: Tensor, names: Names, path: str) -> Fit:
     if names.spec is None:
         result.missing.append(path)
         return result
-    if contradicts(value.shape, names.spec.shape):
-        result.wrong.append(path)
+    _check(path, value.shape, names.spec.shape, result)
     _solve(value.shape, names.spec.shape, result)
     result.owners[path] = (Owner(path, value.role, value),)
     result.makers[path] = (id(value), "")
@@ -221,7 +224,7 @@ def _opaque(made: Instance) -> bool:
         bool(made.torch)
         and made.torch not in CONTAINERS
         and made.torch not in STATELESS
-        and (made.torch not in KIND_OF_CLASS or bool(made.marks.get("reparametrized")))
+        and (made.torch not in KIND_OF_CLASS or bool(reparametrized(made)))
     )
 
 
@@ -229,12 +232,12 @@ def _fit_layer(made: Instance, names: Names, path: str, result: Fit, taken: set[
     kind = KIND_OF_CLASS.get(made.torch)
     if kind is None:
         return
-    moved = {name for _, name in made.marks.get("reparametrized", ())}
+    moved = reparametrized(made)
     for name in LAYERS[kind].slots:
         if name in made.attrs and not isinstance(made.attrs[name], Tensor):
             continue
         taken.add(name.split(".")[0])
-        if name in moved:
+        if name in moved and name not in names.below:
             result.owners.update(_reparametrized(made, kind, names, path, name, taken))
         else:
             _fit_slot(made, kind, name, names, path, result)
@@ -253,13 +256,19 @@ def _fit_slot(made: Instance, kind: str, name: str, names: Names, path: str, res
         result.extra.append(full)
         return
     shape = expected(made, kind, name)
-    if contradicts(shape, node.spec.shape):
-        result.wrong.append(full)
+    _check(full, shape, node.spec.shape, result)
     _solve(shape, node.spec.shape, result)
     result.owners[full] = (Owner(path, kind, made),)
     tensor = made.attrs[name] if isinstance(made.attrs.get(name), Tensor) else slot(made, name)
     if isinstance(tensor, Tensor):
         result.makers[full] = (id(tensor), "")
+
+
+def _check(name: str, wanted: tuple[Value, ...] | None, found: tuple[int, ...], result: Fit) -> None:
+    if wanted is not None and contradicts(wanted, found):
+        result.wrong.append(name)
+        if len(wanted) != len(found):
+            result.misfits.append(name)
 
 
 def _solve(wanted: tuple[Value, ...] | None, found: tuple[int, ...], result: Fit) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.sources.findings import NO_FLATTEN, Flatten
+from ml_switcheroo.sources.findings import NO_FLATTEN, Flatten, Split
+from ml_switcheroo.sources.static.atoms import REST, Atom
 from ml_switcheroo.sources.static.classes import find
 from ml_switcheroo.sources.static.machine import Budget, Machine
-from ml_switcheroo.sources.static.shaping import Atom
+from ml_switcheroo.sources.static.splits import split_of
 from ml_switcheroo.sources.static.values import (
     ABSENT,
     Arguments,
@@ -26,13 +28,31 @@ from ml_switcheroo.tensors import TensorSpec
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.entry import Attempt
 
-__all__ = ["answer_of", "flattens", "run_forward"]
+__all__ = ["Use", "answer_of", "run_forward", "uses"]
 
 _STEPS = 600_000
 
 
-def flattens(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, Flatten]:
-    """Return what each linear is given, by module path, as far as ``forward`` shows it."""
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What ``forward`` does before and behind one linear."""
+
+    flatten: Flatten | None = None
+    split: Split | None = None
+
+
+def uses(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, Use]:
+    """Return what each linear is given and how its output is divided, as far as ``forward`` shows it.
+
+    Returns:
+        The uses by module path.
+    """
+    for path, modules in attempt.fit.modules.items():
+        weight = specs.get(f"{path}.weight" if path else "weight")
+        for made in modules:
+            if weight is not None and weight.shape:
+                known = made.marks.setdefault("out", weight.shape[0])
+                made.marks["out"] = known if known == weight.shape[0] else None
     for root in options(attempt.value):
         if isinstance(root, Instance):
             run_forward(attempt.machine, root)
@@ -48,9 +68,19 @@ def flattens(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, Fla
         answers = [
             answer_of(given, paths, channels) for made in modules for given in made.marks.get("inputs", ())
         ]
-        if answers and answers[0] is not None and all(answer == answers[0] for answer in answers):
-            found[path] = answers[0]
+        same = bool(answers) and all(answer == answers[0] for answer in answers)
+        flatten = answers[0] if same and _divides(answers[0], path, specs) else None
+        splits = [split_of(made) for made in modules]
+        found[path] = Use(flatten, splits[0] if splits and all(one == splits[0] for one in splits) else None)
     return found
+
+
+def _divides(flatten: Flatten | None, path: str, specs: Mapping[str, TensorSpec]) -> bool:
+    """Tell whether the input of a linear can consist of so many channels."""
+    weight = specs.get(f"{path}.weight" if path else "weight")
+    if flatten is None or weight is None:
+        return False
+    return len(weight.shape) == 2 and weight.shape[1] % flatten.channels == 0
 
 
 def run_forward(machine: Machine, root: Instance) -> None:
@@ -65,7 +95,7 @@ def run_forward(machine: Machine, root: Instance) -> None:
 
 
 def _run_forward(machine: Machine, root: Instance) -> None:
-    start = Tensor(axes=((Atom("rest"),), (Atom("input"),)))
+    start = Tensor(axes=((REST,), (Atom("input"),)))
     method, where = find(root.cls, "forward")
     if not isinstance(method, Function) or not isinstance(where, Class):
         machine.call(root, Arguments([start]))

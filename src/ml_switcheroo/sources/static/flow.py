@@ -7,18 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
-from ml_switcheroo.sources.static.containers import children
-from ml_switcheroo.sources.static.shaping import (
-    REST,
-    Atom,
-    Axis,
-    flattened,
-    made,
-    permuted,
-    reduced,
-    reshaped,
-    swapped,
-)
+from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
+from ml_switcheroo.sources.static.containers import children, subscript
+from ml_switcheroo.sources.static.shaping import flattened, permuted, reduced, reshaped, squeezed, swapped
+from ml_switcheroo.sources.static.splits import chunked, unbound
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
     Arguments,
@@ -43,7 +35,10 @@ __all__ = ["attribute", "forward", "function", "unpacked", "widen"]
 
 def unpacked(value: Value, count: int) -> list[Value]:
     """Return what unpacking an unknown value into ``count`` names gives."""
-    return [UNKNOWN] * count
+    if isinstance(value, tuple) and value and isinstance(value[0], Repeat) and isinstance(value[-1], Size):
+        return [*(Size((Atom("lead", None, place),)) for place in range(count - 1)), value[-1]]
+    parts = unbound(value, 0, value.site) if isinstance(value, Tensor) else None
+    return list(parts) if parts is not None and len(parts) == count else [UNKNOWN] * count
 
 
 def widen(before: Value, after: Value) -> Value:
@@ -79,7 +74,14 @@ def forward(machine: Machine, layer: Instance, args: Arguments) -> Value:
     run = _LAYERS.get(KIND_OF_CLASS.get(name, name)) or _LAYERS.get(name.rstrip("123d"))
     if run is not None:
         return run(machine, layer, tensor)
-    return value if name in STATELESS else UNKNOWN
+    return value if name in STATELESS - _RESHAPING else UNKNOWN
+
+
+_RESHAPING = frozenset(
+    """Unflatten PixelShuffle PixelUnshuffle ChannelShuffle GLU Fold Unfold CosineSimilarity
+    PairwiseDistance""".split()
+)
+"""Layers without tensors that change what the axes hold."""
 
 
 def _linear(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
@@ -171,6 +173,8 @@ def attribute(machine: Machine, tensor: Tensor, name: str) -> Value:
 def _sizes(tensor: Tensor) -> Value:
     if tensor.axes and tensor.axes[0] != (REST,):
         return tuple(1 if axis == () else Size(axis) for axis in tensor.axes)
+    if tensor.axes:
+        return (Repeat(Size((REST,))), *(Size(axis) for axis in tensor.axes[1:]))
     return tensor.shape if tensor.shape is not None else UNKNOWN
 
 
@@ -199,10 +203,35 @@ def method(machine: Machine, tensor: Tensor, name: str, args: Arguments) -> Valu
         sizes = _sizes(tensor)
         if not values:
             return sizes
-        dim = values[0]
-        inside = isinstance(sizes, tuple) and isinstance(dim, int) and -len(sizes) <= dim < len(sizes)
-        return sizes[dim] if inside else UNKNOWN
+        return subscript(machine, sizes, values[0]) if isinstance(sizes, tuple) else UNKNOWN
+    if name in ("squeeze", "unbind", "chunk", "split", "tensor_split"):
+        return _taken_apart(machine, tensor, name, args)
     return UNKNOWN
+
+
+def _taken_apart(machine: Machine, tensor: Tensor, name: str, args: Arguments) -> Value:
+    if name == "squeeze":
+        return squeezed(tensor, args.get(0, "dim"))
+    if name == "unbind":
+        parts = unbound(tensor, args.get(0, "dim", 0), _site(machine))
+    else:
+        given, dim = (
+            args.get(0, "chunks" if name == "chunk" else "split_size_or_sections"),
+            args.get(1, "dim", 0),
+        )
+        count = given if name != "split" else _count(tensor, given)
+        parts = chunked(tensor, given if name == "split" else (), count, dim, _site(machine))
+    return UNKNOWN if parts is None else machine.heap.new(list(parts))
+
+
+def _count(tensor: Tensor, size: Value) -> Value:
+    """Return how many parts of one size the output of a linear has."""
+    atom = tensor.axes[-1][0] if tensor.axes and tensor.axes[-1] else None
+    whole = atom.of.marks.get("out") if atom is not None and atom.of is not None else None
+    if atom is not None and atom.role == "factor":
+        whole = atom.factors[atom.place]
+    plain = isinstance(whole, int) and isinstance(size, int) and size > 0
+    return whole // size if plain and whole % size == 0 else None
 
 
 _PASSING = frozenset(
@@ -253,7 +282,7 @@ def _of_tensor(machine: Machine, word: str, first: Tensor, args: Arguments) -> V
         return flattened(machine, first, args.get(1, "start_dim", 0), args.get(2, "end_dim", -1))
     if word == "reshape":
         return reshaped(machine, first, _listed(args.positional[1:]))
-    if word in ("permute", "transpose", "mean", "sum"):
+    if word in ("permute", "transpose", "mean", "sum", "squeeze", "unbind", "chunk", "split", "tensor_split"):
         return method(machine, first, word, Arguments(args.positional[1:], args.keyword))
     return UNKNOWN
 
@@ -266,7 +295,7 @@ def operate(machine: Machine, place: Any, args: Arguments) -> Value:
     """Return what an operator or a subscript gives, with a tensor on one side."""
     op, left, right = place
     if op == "[]":
-        return _indexed(left, right)
+        return _indexed(machine, left, right)
     if op is ast.MatMult:
         return UNKNOWN
     tensors = [one for one in (left, right) if isinstance(one, Tensor)]
@@ -276,11 +305,43 @@ def operate(machine: Machine, place: Any, args: Arguments) -> Value:
             if isinstance(left, int | float | Tensor) and isinstance(right, int | float | Tensor)
             else Tensor()
         )
-    with_axes = [one for one in tensors if one.axes]
-    if len(with_axes) == 2 and _alike(left.axes, right.axes):
+    mine, other = left.axes, right.axes
+    if mine is None or other is None:
+        weight = next((one for one in tensors if one.axes is None), left)
+        return next((one for one in tensors if one is not weight), left) if weight.role else Tensor()
+    return made(_broadcast(mine, other))
+
+
+def _broadcast(left: tuple[Axis, ...], right: tuple[Axis, ...]) -> tuple[Axis, ...] | None:
+    """Return the axes of a sum, from the right; None where they do not tell."""
+    if left == right:
         return left
-    return Tensor()
+    if left[0] == (REST,) or right[0] == (REST,):
+        longer = right if left[0] == (REST,) else left
+        last = left[-1] if left[-1] == right[-1] else (Atom("any"),)
+        return (*longer[:-1], last) if len(left[-1]) == len(right[-1]) == 1 else None
+    if len(left) != len(right):
+        return None
+    axes = [_either(mine, other) for mine, other in zip(left, right, strict=True)]
+    return None if None in axes else tuple(axis for axis in axes if axis is not None)
 
 
-def _indexed(tensor: Tensor, index: Value) -> Value:
+def _either(left: Axis, right: Axis) -> Axis | None:
+    """Return the axis of a sum of two: channels are added one by one, so either names them."""
+    if left == right or [atom.role for atom in right] == ["one"]:
+        return left
+    if [atom.role for atom in left] == ["one"]:
+        return right
+    if len(left) != 1 or len(right) != 1:
+        return left if [atom.role for atom in left] == [atom.role for atom in right] else None
+    return left if left[0].role == right[0].role else (Atom("any"),)
+
+
+def _indexed(machine: Machine, tensor: Tensor, index: Value) -> Value:
+    if isinstance(index, int) and not isinstance(index, bool):
+        if id(tensor) not in machine.seen:
+            machine.seen[id(tensor)] = (tensor, unbound(tensor, 0, _site(machine)))
+        parts = machine.seen[id(tensor)][1]
+        if parts is not None and -len(parts) <= index < len(parts):
+            return parts[index]
     return Tensor(tensor.shape[1:] if tensor.shape and isinstance(index, int) else None)

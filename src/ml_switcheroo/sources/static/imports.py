@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
 from ml_switcheroo.sources.static.values import ABSENT, External, Raised, Value
 
 if TYPE_CHECKING:
@@ -12,7 +13,11 @@ if TYPE_CHECKING:
     from ml_switcheroo.sources.static.frames import Frame
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["external", "import_module", "run_from_import", "run_import"]
+__all__ = ["external", "import_module", "run_from_import", "run_import", "star_import"]
+
+_TORCH_NAMES = frozenset(
+    {"Module", "Sequential", "ModuleList", "ModuleDict", "Parameter", "functional", "init"}
+)
 
 
 def external(machine: Machine, name: str) -> Value:
@@ -52,16 +57,37 @@ def run_from_import(machine: Machine, node: ast.ImportFrom, name: str, frame: Fr
         module = import_module(machine, dotted)
         if isinstance(module, External):
             return external(machine, f"{module.name}.{name}")
-        return member_of(machine, module, name)
+        return _named(machine, module, name, dotted)
     path = machine.library.relative(frame.source, node.level, dotted)
     if path is not None:
-        return member_of(machine, machine.library.file(path), name)
+        return _named(machine, machine.library.file(path), name, dotted)
     inner = machine.library.relative(frame.source, node.level, f"{dotted}.{name}".strip("."))
     if inner is not None:
         return machine.library.file(inner)
     if machine.guarded:
         raise Raised("ModuleNotFoundError", f"{'.' * node.level}{dotted}")
     return External(f"{frame.source.path.stem}{'.' * node.level}{dotted}.{name}")
+
+
+def star_import(machine: Machine, node: ast.ImportFrom, name: str, frame: Frame) -> Value:
+    """Return what ``from module import *`` binds a name to; ABSENT where the module has no such name."""
+    if node.level:
+        path = machine.library.relative(frame.source, node.level, node.module or "")
+        source = machine.library.file(path) if path is not None else None
+    else:
+        source = machine.library.module(node.module or "")
+    if source is not None:
+        return machine.module_name(source, name)
+    known = node.module == "torch.nn" and (name in KIND_OF_CLASS or name in STATELESS or name in _TORCH_NAMES)
+    return external(machine, f"{node.module}.{name}") if known else ABSENT
+
+
+def _named(machine: Machine, module: Source, name: str, dotted: str) -> Value:
+    """Return a name of a module; one that nothing binds may be made when the module is asked for it."""
+    value = member_of(machine, module, name)
+    if value is ABSENT and (not machine.guarded or "__getattr__" in module.bindings):
+        return External(f"{dotted or module.path.stem}.{name}")
+    return value
 
 
 def member_of(machine: Machine, module: Source, name: str) -> Value:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.fit import Fit, Owner
-from ml_switcheroo.sources.static.flatten import flattens
+from ml_switcheroo.sources.static.flatten import Use, uses
+from ml_switcheroo.sources.static.nn import reparametrized
 from ml_switcheroo.sources.static.values import Instance, Site, Tensor, Value, known
 from ml_switcheroo.tensors import TensorSpec
 
@@ -24,16 +26,19 @@ _LONGEST = 100
 def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge:
     """Return what a reading says of the checkpoint."""
     found = attempt.fit
+    resized = {name.rpartition(".")[0] for name in found.wrong}
     keys: dict[str, dict[tuple[str, int], Owner]] = {}
     for name, owners in found.owners.items():
         for owner in owners:
-            if name not in found.wrong or owner.kind in ("parameter", "buffer"):
+            if name not in found.misfits:
                 keys.setdefault(owner.key, {}).setdefault((owner.kind, id(owner.maker)), owner)
-    sites = flattens(attempt, specs)
+    used = uses(attempt, specs)
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
     for key, makers in keys.items():
-        said = [_finding(owner, sites.get(key)) for owner in makers.values() if owner.kind]
+        said = [
+            _finding(owner, used.get(key, Use()), key in resized) for owner in makers.values() if owner.kind
+        ]
         kinds = {one.kind for one in said}
         if len(kinds) == 1 and len(said) == len(makers):
             findings[key] = _agreed(said)
@@ -72,18 +77,19 @@ def _agreed(said: list[Finding]) -> Finding:
         if all(name in other.args and other.args[name] == value for other in said)
     }
     flatten = first.flatten if all(other.flatten == first.flatten for other in said) else None
-    return Finding(first.kind, "static", first.reason, first.where, MappingProxyType(shared), flatten)
+    split = first.split if all(other.split == first.split for other in said) else None
+    return replace(first, args=MappingProxyType(shared), flatten=flatten, split=split)
 
 
-def _finding(owner: Owner, flatten: Any) -> Finding:
+def _finding(owner: Owner, use: Use, resized: bool) -> Finding:
     maker = owner.maker
     reason, where = _shown(maker.site, maker)
-    args = maker.args if isinstance(maker, Instance) else {}
+    args = maker.args if isinstance(maker, Instance) and not resized else {}
     stated = {name: _plain(value) for name, value in args.items() if known(value) and value is not None}
-    if isinstance(maker, Instance) and maker.marks.get("reparametrized"):
-        stated["reparametrized"] = tuple(kind for kind, _ in maker.marks["reparametrized"])
-    linear = flatten if owner.kind == "linear" else None
-    return Finding(owner.kind, "static", reason, where, MappingProxyType(stated), linear)
+    if isinstance(maker, Instance) and (moved := reparametrized(maker)):
+        stated["reparametrized"] = tuple(moved.values())
+    found = Finding(owner.kind, "static", reason, where, MappingProxyType(stated))
+    return replace(found, flatten=use.flatten, split=use.split) if owner.kind == "linear" else found
 
 
 def _plain(value: Value) -> Value:

@@ -9,7 +9,7 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
-from ml_switcheroo.sources.static.files import Library, Source
+from ml_switcheroo.sources.static.files import Library, Source, bound_names
 from ml_switcheroo.sources.static.frames import Frame, module_frame
 from ml_switcheroo.sources.static.heap import Heap
 from ml_switcheroo.sources.static.values import (
@@ -202,6 +202,8 @@ class Machine:
 
     def spread(self, run: Callable[..., Value], *values: Value) -> Value:
         """Apply a function without effects to every combination of alternatives."""
+        if not any(isinstance(value, OneOf) for value in values):
+            return run(*values)
         combinations: list[list[Value]] = [[]]
         for value in values:
             combinations = [[*before, choice] for before in combinations for choice in options(value)]
@@ -248,7 +250,8 @@ class Machine:
             with self.heap.apart():
                 self.run([statement], frame)
         except Raised:
-            return  # what the statement would have bound stays unbound
+            for name in bound_names(statement):  # it is bound when the module is imported, to something
+                frame.names.setdefault(name, UNKNOWN)
         finally:
             self.assumed = assumed
 

@@ -186,8 +186,9 @@ def _update(machine: Machine, args: Arguments) -> Value:
             pairs: list[Value] | None = list(other.items())
         else:
             pairs = expand(machine, other)
-        for pair in pairs or ():
-            if isinstance(pair, tuple) and len(pair) == 2:
+        for item in pairs or ():
+            pair = _bare(item)
+            if isinstance(pair, tuple | list) and len(pair) == 2:
                 store_item(machine, owner, *pair)
         if pairs is None or isinstance(other, OpenDict):
             store_item(machine, owner, Text((None,)), UNKNOWN)

@@ -10,13 +10,13 @@ from typing import Any
 
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
-from ml_switcheroo.sources.findings import Flatten
 from ml_switcheroo.sources.static.entry import deep_recursion
 from ml_switcheroo.sources.static.files import Library
-from ml_switcheroo.sources.static.flatten import answer_of, run_forward
+from ml_switcheroo.sources.static.flatten import Use, answer_of, run_forward
 from ml_switcheroo.sources.static.interpreter import new_machine
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.nn import name_of
+from ml_switcheroo.sources.static.splits import split_of
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
     Class,
@@ -30,11 +30,11 @@ from ml_switcheroo.sources.static.values import (
 __all__ = ["follow_live"]
 
 
-def follow_live(model: Any) -> Mapping[int, Flatten]:
+def follow_live(model: Any) -> Mapping[int, Use]:
     """Follow the ``forward`` of a live model in its source, where that lies on disk.
 
     Returns:
-        What each linear is given, by ``id`` of the live linear, as far as the source shows it.
+        What each linear is used for, by ``id`` of the live linear, as far as the source shows it.
     """
     machine = new_machine(Library([]))
     made: dict[int, Instance] = {}
@@ -46,8 +46,8 @@ def follow_live(model: Any) -> Mapping[int, Flatten]:
     found = {}
     for live, copy in _pairs(model, made):
         answers = [answer_of(given, paths, channels) for given in copy.marks.get("inputs", ())]
-        if answers and answers[0] is not None and all(answer == answers[0] for answer in answers):
-            found[id(live)] = answers[0]
+        same = bool(answers) and all(answer == answers[0] for answer in answers)
+        found[id(live)] = Use(answers[0] if same else None, split_of(copy))
     return found
 
 
@@ -75,6 +75,7 @@ def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
         copy.items = [children.pop(str(place)) for place in range(len(children)) if str(place) in children]
     copy.torch = _torch_name(type(live))
     copy.args = _arguments(live, copy.torch)
+    copy.marks["out"] = getattr(live, "out_features", None)
     plain = {name: value for name, value in vars(live).items() if not name.startswith("_") and known(value)}
     copy.attrs.update(plain)
     copy.attrs.update(children)

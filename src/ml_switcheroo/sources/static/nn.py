@@ -18,12 +18,13 @@ from ml_switcheroo.sources.static.values import (
     Repeat,
     Tensor,
     Value,
+    options,
 )
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["construct", "is_subclass", "member", "name_of", "slot"]
+__all__ = ["construct", "is_subclass", "member", "name_of", "reparametrized", "slot"]
 
 CONTAINERS = {
     "Sequential": "sequential",
@@ -153,6 +154,12 @@ def _fill_list(machine: Machine, made: Instance, name: str, args: Arguments) -> 
     made.items.extend(as_parameter(item) if as_parameters else item for item in items)
 
 
+def reparametrized(made: Instance) -> dict[str, str]:
+    """Return the tensors of a layer that others make up, such as by weight_norm, and by what."""
+    marks = options(made.marks.get("reparametrized", ()))
+    return {name: mark for one in marks if isinstance(one, tuple) for mark, name in one}
+
+
 def slot(made: Instance, name: str) -> Value:
     """Return a tensor of a torch layer, the same one each time; ABSENT where it has none such."""
     kind = KIND_OF_CLASS.get(made.torch)
@@ -182,20 +189,22 @@ def member(machine: Machine, owner: Instance, external: str, name: str) -> Value
         "__"
     ):
         return UNKNOWN
-    if cls == "Module" and not owner.open:
-        if name.startswith("_") or hasattr(_Everything, name):
+    if (cls == "Module" or cls in CONTAINERS) and not owner.open:
+        if name in _EVERYTHING:
             return UNKNOWN
         raise Raised("AttributeError", name)
     return UNKNOWN
 
 
-class _Everything:
-    """The names every module has besides those in ``METHODS``."""
-
-    state_dict = register_forward_hook = register_forward_pre_hook = register_full_backward_hook = None
-    register_load_state_dict_post_hook = register_state_dict_pre_hook = register_backward_hook = None
-    get_parameter = get_buffer = get_extra_state = set_extra_state = extra_repr = named_buffers = None
-    compile = type = xpu = ipu = mtia = share_memory = None
+_EVERYTHING = frozenset(
+    """state_dict register_forward_hook register_forward_pre_hook register_full_backward_hook
+    register_load_state_dict_post_hook register_state_dict_pre_hook register_backward_hook get_parameter
+    get_buffer get_extra_state set_extra_state extra_repr named_buffers compile type xpu ipu mtia
+    _version _apply _call_impl _get_name _named_members _load_state_dict_post_hooks _forward_hooks
+    _forward_pre_hooks _backward_hooks _non_persistent_buffers_set _is_full_backward_hook
+    _state_dict_hooks _load_state_dict_pre_hooks _save_to_state_dict _hf_hook""".split()
+)
+"""Attributes of every module that say nothing about its tree; ``_METHODS`` has those that do."""
 
 
 def _own(machine: Machine, owner: Instance, name: str) -> tuple[Value] | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
+from ml_switcheroo.sources.static.splits import divided
 from ml_switcheroo.sources.static.values import (
-    Instance,
+    Repeat,
     Site,
     Size,
     Tensor,
@@ -17,33 +18,7 @@ from ml_switcheroo.sources.static.values import (
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["REST", "Atom", "Axis", "flattened", "made", "permuted", "reduced", "reshaped", "swapped"]
-
-
-@dataclass(frozen=True, slots=True)
-class Atom:
-    """One axis that has not been merged with another.
-
-    Attributes:
-        role: ``batch``, ``channel``, ``space``, ``one`` (size 1), ``out`` (of a linear) or ``any``.
-        of: The layer whose channels these are.
-    """
-
-    role: str
-    of: Instance | None = None
-
-
-Axis = tuple[Atom, ...]
-"""Atoms that lie in one axis, the slowest first."""
-
-
-REST = Atom("rest")
-"""Stands first where the number of leading axes is unknown."""
-
-
-def made(axes: tuple[Axis, ...] | None) -> Tensor:
-    """Return a tensor with these axes."""
-    return Tensor(None, axes=axes)
+__all__ = ["flattened", "permuted", "reduced", "reshaped", "squeezed", "swapped"]
 
 
 def flattened(
@@ -69,8 +44,10 @@ def flattened(
 def reshaped(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
     """Return ``tensor.reshape(sizes)``: axes that are kept, and one that takes what is left."""
     axes = tensor.axes
-    if not axes or axes[0] == (REST,) or not sizes:
+    if not axes or not sizes:
         return Tensor()
+    if axes[0] == (REST,):
+        return _reshaped_end(machine, tensor, sizes)
     front = _kept(axes, sizes)
     back = _kept(axes[::-1][: len(axes) - len(front)], sizes[::-1][: len(sizes) - len(front)])
     middle = sizes[len(front) : len(sizes) - len(back)]
@@ -81,11 +58,37 @@ def reshaped(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
         merged: tuple[Axis, ...] = ()
     elif len(middle) == 1:
         merged = (tuple(atom for axis in left for atom in axis),)
+    elif len(left) == 1 and (parts := divided(left[0], middle, _site(machine))):
+        merged = parts
     else:
         return Tensor()
     result = made((*front, *merged, *back[::-1]))
-    result.site = machine.sites[-1] if machine.sites else None
+    result.site = _site(machine)
     return result
+
+
+def _site(machine: Machine) -> Site | None:
+    return machine.sites[-1] if machine.sites else None
+
+
+def _reshaped_end(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
+    """Reshape the last axis of a tensor whose leading axes are unknown but named in ``sizes``."""
+    axes: tuple[Axis, ...] = tensor.axes or ()
+    plain = [size.value if isinstance(size, Repeat) else size for size in sizes]
+    lead = [size for size in plain if isinstance(size, Size) and size.atoms[0].role in ("lead", "rest")]
+    rest = plain[len(lead) :]
+    if not lead or plain[: len(lead)] != lead or len(axes) != 2 or not rest:
+        return Tensor()
+    counted = all(size.atoms[0].role == "lead" for size in lead)
+    first: tuple[Axis, ...] = tuple(size.atoms for size in lead) if counted else ((REST,),)
+    if counted and rest[0] == -1 and len(rest) > 1:
+        first, rest = (*first, (Atom("lead", None, len(lead)),)), rest[1:]  # the sizes must make up the rest
+        if not all(isinstance(size, int) and size > 0 for size in rest):
+            return Tensor()
+    if len(rest) == 1:
+        return made((*first, axes[1]))
+    parts = divided(axes[1], rest, _site(machine))
+    return made((*first, *parts)) if parts else Tensor()
 
 
 def _kept(axes: tuple[Axis, ...], sizes: list[Value]) -> list[Axis]:
@@ -107,7 +110,9 @@ def permuted(tensor: Tensor, order: list[Value]) -> Tensor:
         or sorted(o % len(axes) for o in order) != list(range(len(axes)))
     ):
         return Tensor()
-    return made(tuple(axes[place] for place in order))
+    result = made(tuple(axes[place] for place in order))
+    result.site = tensor.site
+    return result
 
 
 def swapped(tensor: Tensor, args: list[Value]) -> Tensor:
@@ -133,3 +138,15 @@ def reduced(tensor: Tensor, dims: Value, keep: Value) -> Tensor:
     if keep is True:
         return made(tuple((Atom("one"),) if i in gone else axis for i, axis in enumerate(axes)))
     return made(tuple(axis for i, axis in enumerate(axes) if i not in gone))
+
+
+def squeezed(tensor: Tensor, dim: Value) -> Tensor:
+    """Return ``tensor.squeeze(dim)``; None as dim stands for every axis of size 1."""
+    axes = tensor.axes
+    if not axes or axes[0] == (REST,):
+        return Tensor()
+    ones = {place for place, axis in enumerate(axes) if [atom.role for atom in axis] == ["one"]}
+    places = ones if dim is None else {dim % len(axes)} if isinstance(dim, int) else None
+    if places is None or not places <= ones:
+        return Tensor()
+    return made(tuple(axis for place, axis in enumerate(axes) if place not in places))

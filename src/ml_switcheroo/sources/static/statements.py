@@ -12,7 +12,7 @@ from ml_switcheroo.sources.static.classes import decorated, make_class
 from ml_switcheroo.sources.static.containers import remove_item
 from ml_switcheroo.sources.static.expressions import make_function
 from ml_switcheroo.sources.static.frames import Frame
-from ml_switcheroo.sources.static.imports import run_from_import, run_import
+from ml_switcheroo.sources.static.imports import run_from_import, run_import, star_import
 from ml_switcheroo.sources.static.loops import run_for, run_while
 from ml_switcheroo.sources.static.machine import Ending, Machine, Outcome, Reader
 from ml_switcheroo.sources.static.narrowing import narrowed
@@ -46,7 +46,8 @@ def _annotated(machine: Machine, node: ast.AnnAssign, frame: Frame) -> None:
 def _augmented(machine: Machine, node: ast.AugAssign, frame: Frame) -> None:
     before = machine.evaluate(_load(node.target), frame)
     value = machine.evaluate(node.value, frame)
-    if isinstance(before, list) and isinstance(node.op, ast.Add):
+    items = isinstance(before, Instance) and before.items is not None
+    if (isinstance(before, list) or items) and isinstance(node.op, ast.Add):
         machine.call(machine.read(before, "extend"), _arguments(value))
         return
     bind_target(machine, node.target, binary(machine, type(node.op), before, value), frame)
@@ -310,9 +311,10 @@ def _elsewhere(machine: Machine, node: ast.Nonlocal | ast.Global, frame: Frame) 
 
 
 def _import_from(machine: Machine, place: Any, frame: Frame) -> Value:
-    node, name = place if isinstance(place, tuple) else (place, None)
-    if name is not None:
-        return run_from_import(machine, node, name, frame)
+    if isinstance(place, tuple):
+        node, name = place
+        return star_import(machine, node, name, frame)
+    node = place
     for alias in node.names:
         if alias.name == "*":
             continue

@@ -214,8 +214,8 @@ def _weight_norm(mark: str) -> Callable[[Machine, Arguments], Value]:
         for one in options(layer):
             if isinstance(one, Instance):
                 machine.heap.touch(one.marks)
-                names = one.marks.get("reparametrized", ())
-                one.marks["reparametrized"] = (*names, (mark, args.get(1, "name", "weight")))
+                name = args.get(1, "name", "weight")
+                one.marks["reparametrized"] = ((mark, name if isinstance(name, str) else "weight"),)
         return layer
 
     return run
@@ -230,6 +230,9 @@ def _pair(machine: Machine, args: Arguments) -> Value:
 
 
 def _call(machine: Machine, name: str, args: Arguments) -> Value:
+    owner, _, last = name.rpartition(".")
+    if last == "__init__" and nn.name_of(owner):
+        return _constructed(machine, owner, args)
     if nn.name_of(name):
         made = new_instance(machine, External(name))
         nn.construct(machine, made, name, args)
@@ -237,6 +240,14 @@ def _call(machine: Machine, name: str, args: Arguments) -> Value:
     if name.startswith(("torch.", "einops.", "numpy.")):
         return flow.function(machine, name, args)
     return UNKNOWN
+
+
+def _constructed(machine: Machine, name: str, args: Arguments) -> Value:
+    """Run ``nn.Module.__init__(self, ...)``."""
+    if args.positional and isinstance(args.positional[0], Instance):
+        inner = Arguments(args.positional[1:], args.keyword, args.open_positional, args.open_keyword)
+        nn.construct(machine, args.positional[0], name, inner)
+    return None
 
 
 def _is_subclass(name: str, base: str) -> bool | None:

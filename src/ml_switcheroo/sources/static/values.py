@@ -222,6 +222,7 @@ class Tensor:
         persistent: Whether a buffer is saved.
         axes: What each axis holds, for the data flow in ``forward``; see ``flow``.
         site: Where it is made.
+        marks: The split it is a part of; see ``splits``.
     """
 
     shape: tuple[Value, ...] | None = None
@@ -229,6 +230,7 @@ class Tensor:
     persistent: bool = True
     axes: Any = None
     site: Site | None = None
+    marks: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,4 +337,6 @@ def known(value: Value) -> bool:
         return False
     if isinstance(value, Mapping):
         return all(known(key) and known(item) for key, item in value.items())
-    return isinstance(value, slice | range)
+    if isinstance(value, slice):
+        return known((value.start, value.stop, value.step))
+    return isinstance(value, range)

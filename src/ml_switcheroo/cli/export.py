@@ -1,0 +1,43 @@
+"""The verb ``export``: from a converted checkpoint back to PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ml_switcheroo.cli.options import FILE, as_json, show_json
+
+__all__ = ["export"]
+
+
+@click.command()
+@click.argument("converted", type=FILE)
+@click.argument("out", type=FILE)
+@click.option("--like", type=FILE, required=True, metavar="CKPT", help="The PyTorch checkpoint it came from.")
+@click.option("--to", "target", metavar="TARGET", help="What it was converted to, where it has no stamp.")
+@click.option("--layers", metavar="FILE:CLASS", help="The PyTorch model's source: model.py:Net.")
+@click.option("--rules", type=FILE, metavar="FILE", help="Rules for what nothing can know (TOML).")
+@as_json
+def export(
+    converted: Path,
+    out: Path,
+    like: Path,
+    target: str | None,
+    layers: str | None,
+    rules: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Turn CONVERTED back into a PyTorch checkpoint OUT (.safetensors or .npz).
+
+    Names, layouts and dtypes are those of --like; what the target has no place for is taken from it.
+    """
+    from ml_switcheroo.conversion import export as export_file
+
+    made = export_file(converted, out, like=like, to=target, layers=layers, rules=rules or ())
+    nbytes = sum(spec.nbytes for spec in made.values())
+    if as_json:
+        show_json({"out": str(out), "tensors": len(made), "nbytes": nbytes})
+    else:
+        click.echo(f"{out}: {len(made)} tensors, {nbytes:,} bytes")

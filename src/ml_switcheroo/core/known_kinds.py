@@ -1,0 +1,75 @@
+"""The table of kinds that a rewritten file carries: what its model's source says, as ``KeyMapper.KINDS``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_switcheroo.formats import open_checkpoint
+from ml_switcheroo.planner import specs_of
+from ml_switcheroo.runtime.kinds import KeyKinds
+from ml_switcheroo.sources import live, static
+from ml_switcheroo.sources.findings import Finding, Knowledge
+from ml_switcheroo.sources.stated import from_table
+from ml_switcheroo.tensors import TensorSpec
+
+__all__ = ["kinds_of"]
+
+_INDEX = re.compile(r"(?<![^.])\d+(?![^.])")
+
+
+def kinds_of(state: Mapping[str, Any] | str | Path, layers: Any) -> dict[str, str]:
+    """Return the kinds of all layers that a checkpoint leaves open, by module; repeated blocks by pattern.
+
+    Args:
+        state: The checkpoint, its path, or a state dict: only names and shapes are read.
+        layers: The model, as for ``make_plan``: ``"model.py:Net"``, a ``torch.nn.Module`` or a table.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read.
+        SourceError: The source cannot be read.
+    """
+    if isinstance(state, str | Path):
+        with open_checkpoint(state) as checkpoint:
+            return kinds_of(checkpoint, layers)
+    specs = specs_of(state)
+    said = {path: _text(found) for path, found in _knowledge(specs, layers).findings.items()}
+    shapes = {name: spec.shape for name, spec in specs.items()}
+    open_ones = {
+        path for path, readings in KeyKinds.possible_kinds(shapes).items() if KeyKinds.is_open(readings)
+    }
+    return _folded({path: kind for path, kind in said.items() if kind and path in open_ones}, open_ones)
+
+
+def _knowledge(specs: Mapping[str, TensorSpec], layers: Any) -> Knowledge:
+    if isinstance(layers, Mapping):
+        return from_table(layers)
+    if isinstance(layers, str | Path):
+        return static.read_layers(str(layers), specs)
+    return live.read_module(layers, specs)
+
+
+def _text(finding: Finding) -> str:
+    """Write a finding as ``KeyMapper`` reads it; nothing where it has no word for it."""
+    if finding.kind not in KeyKinds.TABLE:
+        return ""
+    if finding.kind == "linear" and finding.flatten is not None and finding.flatten.channels > 1:
+        return f"linear(c={finding.flatten.channels})"
+    return finding.kind
+
+
+def _folded(kinds: Mapping[str, str], open_ones: set[str]) -> dict[str, str]:
+    """Write repeated blocks as one pattern, where all that it stands for is of one kind."""
+    groups: dict[str, set[str]] = {}
+    for path in open_ones:
+        groups.setdefault(_INDEX.sub("*", path), set()).add(path)
+    table: dict[str, str] = {}
+    for path, kind in kinds.items():
+        pattern = _INDEX.sub("*", path)
+        matching = re.compile(re.escape(pattern).replace(r"\*", ".*"))
+        alike = [other for other in open_ones if matching.fullmatch(other)]
+        one = len(groups[pattern]) > 1 and all(kinds.get(other) == kind for other in alike)
+        table[pattern if one else path] = kind
+    return table

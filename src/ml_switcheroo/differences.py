@@ -1,0 +1,79 @@
+"""Same weights, other output: what a live model must agree in beside its weights, and does not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.moves import Move
+from ml_switcheroo.recipes import Difference, Target
+from ml_switcheroo.sources.findings import Finding
+from ml_switcheroo.tree import Template
+
+__all__ = ["differences"]
+
+SHOWN = 3
+
+
+def differences(
+    target: Target, template: Template, moves: Iterable[Move], findings: Mapping[str, Finding]
+) -> tuple[str, ...]:
+    """Compare the attributes of live modules with the constructor arguments in PyTorch; one note for each.
+
+    Args:
+        target: The target, whose ``differences`` say what is compared.
+        template: The live model, with the attributes of its modules.
+        moves: The moves: they tell which module of the target stands for which in PyTorch.
+        findings: What is known of the module of each source tensor.
+    """
+    found: dict[str, list[str]] = {}
+    for move in moves:
+        finding = findings.get(move.sources[0]) if move.sources else None
+        if finding is None:
+            continue
+        module, attributes = _module(move, finding.kind, target, template)
+        for entry in target.differences.get(finding.kind, ()):
+            text = _text(entry, finding, attributes)
+            if text and module not in found.setdefault(text, []):
+                found[text].append(module)
+    return tuple(f"{text}: {_listed(modules)}" for text, modules in found.items())
+
+
+def _module(move: Move, kind: str, target: Target, template: Template) -> tuple[str, Mapping[str, Any]]:
+    """Return the live module of that kind (or its cell) above the first leaf of a move."""
+    path = move.leaves[0] if move.leaves else ""
+    while path:
+        path = path.rpartition(target.naming.separator)[0]
+        if template.kinds.get(path) in (kind, f"{kind}_cell"):
+            return path, template.attributes.get(path, {})
+    return "", {}
+
+
+def _text(entry: Difference, finding: Finding, attributes: Mapping[str, Any]) -> str:
+    """Say how an attribute differs; empty where it does not, or where a side is not known."""
+    defaults = LAYERS[finding.kind].defaults
+    stated = entry.arg in finding.args
+    if entry.attribute not in attributes or not (stated or entry.arg in defaults):
+        return ""
+    value = finding.args[entry.arg] if stated else defaults[entry.arg]
+    expected, real = entry.convert(value), attributes[entry.attribute]
+    if _same(real, expected):
+        return ""
+    there = "" if expected == value else f" ({entry.attribute} {expected:g} there)"
+    return (
+        f"{finding.kind}: {entry.attribute} is {real} in the target,"
+        f" {entry.arg} is {value}{'' if stated else ' by default'} in PyTorch{there}"
+    )
+
+
+def _same(real: Any, expected: Any) -> bool:
+    if isinstance(real, float) and isinstance(expected, int | float):
+        return math.isclose(real, expected, rel_tol=1e-6)
+    return bool(real == expected)
+
+
+def _listed(modules: list[str]) -> str:
+    more = f" and {len(modules) - SHOWN} more" if len(modules) > SHOWN else ""
+    return ", ".join(module or "the model" for module in modules[:SHOWN]) + more

@@ -1,0 +1,98 @@
+"""The way back: a model of any target as a PyTorch state dict."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ml_switcheroo.errors import LoadError, UsageError
+from ml_switcheroo.formats import open_checkpoint
+from ml_switcheroo.ops import Array
+from ml_switcheroo.planner import make_plan
+from ml_switcheroo.recipes import Target
+from ml_switcheroo.rules import Rule
+from ml_switcheroo.targets import TARGETS, find_target, owner_of
+from ml_switcheroo.tensors import as_numpy, dtype_of
+from ml_switcheroo.tree import flatten
+
+__all__ = ["to_torch"]
+
+
+def to_torch(
+    model: Any,
+    *,
+    like: Mapping[str, Any] | str | Path,
+    to: str | None = None,
+    layers: Any = None,
+    rules: Iterable[Rule] | str | Path = (),
+) -> dict[str, Any]:
+    """Return the weights of a model with PyTorch's names, layouts and dtypes.
+
+    The plan from ``like`` to the model is made as by :func:`make_plan`, and is then gone backwards.
+
+    Args:
+        model: A live model of any target, or its leaves as a tree or ``{path: array}`` (then say ``to``).
+        like: A PyTorch state dict, checkpoint or path: its names and dtypes are those of the result. What the
+            target has no place for (``num_batches_tracked``) is taken from it as it is.
+        to: Name of the target, where ``model`` does not show it.
+        layers: What the PyTorch side is, as in :func:`make_plan`.
+        rules: The user's rules.
+
+    Returns:
+        The state dict in the order of ``like``: torch tensors where ``like`` has them, else arrays.
+
+    Raises:
+        LoadError: A tensor of ``like`` has no leaf, or a leaf no tensor; all of them are named.
+        PlanError: Something is ambiguous.
+        UsageError: The target is not known, or a move has no way back (a folded spectral norm).
+
+    >>> import numpy as np
+    >>> leaves = {"fc.kernel": np.arange(6.0).reshape(3, 2)}
+    >>> to_torch(leaves, like={"fc.weight": np.zeros((2, 3))}, to="jax", layers={"fc": "linear"})["fc.weight"]
+    array([[0., 2., 4.],
+           [1., 3., 5.]])
+    """
+    if isinstance(like, str | Path):
+        with open_checkpoint(like) as checkpoint:
+            return to_torch(model, like=checkpoint, to=to, layers=layers, rules=rules)
+    named = find_target(to) if to else None
+    owner = owner_of(model, named)
+    target = owner or named
+    if target is None:
+        known = ", ".join(sorted(TARGETS))
+        raise UsageError(f"to_torch: a {type(model).__name__} shows no target; say to= one of {known}")
+    plan = make_plan(like, to=target.name, layers=layers, like=model, rules=rules)
+    plan.check(allow_missing=True, allow_unexpected=True)
+    left = [f"  {name} {entry.spec}: {entry.why}" for name, entry in plan.unexpected.items()]
+    left += [
+        f"  {path} {entry.spec}: no tensor of like= answers to it" for path, entry in plan.missing.items()
+    ]
+    if left:
+        head = f"{type(model).__name__} is not what the PyTorch state dict describes"
+        cure = "Add Rename, Drop or Keep rules."
+        raise LoadError("\n".join([head, *sorted(left), cure]), problems=sorted(left))
+    back = (~plan).apply(_leaves(model, target if owner is not None else None, target))
+    return {name: _as_in(like[name], back[name] if name in back else like[name]) for name in like}
+
+
+def _leaves(model: Any, owner: Target | None, target: Target) -> Mapping[str, Array]:
+    if owner is not None and owner.live is not None:
+        return owner.live.read(model)
+    return {path: as_numpy(leaf) for path, leaf in flatten(model, target.naming.separator)}
+
+
+def _as_in(example: Any, value: Any) -> Any:
+    """Return an array, or a torch tensor where the example is one."""
+    if value is example or not hasattr(example, "detach"):
+        return value.read() if hasattr(value, "read") else value
+    torch = sys.modules["torch"]
+    array = np.ascontiguousarray(value)
+    if array.dtype.isbuiltin == 1:
+        return torch.from_numpy(array.copy()).reshape(array.shape)
+    # NumPy hands no bf16 or fp8 to torch; the same bytes go through as integers.
+    integers = torch.from_numpy(array.view(f"int{8 * array.dtype.itemsize}").copy())
+    return integers.view(getattr(torch, dtype_of(array))).reshape(array.shape)

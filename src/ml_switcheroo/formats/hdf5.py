@@ -1,0 +1,94 @@
+"""Read HDF5 files: Keras' ``.weights.h5``, through ``h5py``.
+
+A dataset that lies in one stretch of the file is mapped; others are read by the library. Keras marks bf16
+by an attribute (``keras/src/saving/saving_lib.py``, ``H5IOStore``). The HDF5 library reads the file's
+structure; unlike our own readers it is not made for hostile files.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml_switcheroo.errors import CheckpointError
+from ml_switcheroo.formats.checkpoint import Array, Checkpoint, LazyTensor, StridedTensor
+from ml_switcheroo.formats.files import MappedBytes, SourceFile
+from ml_switcheroo.tensors import DTYPES, TensorSpec
+
+__all__ = ["HDF5_MAGIC", "open_hdf5"]
+
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+
+
+class _Stored(LazyTensor):
+    """A dataset that is chunked or compressed."""
+
+    __slots__ = ("_dataset",)
+
+    def __init__(self, spec: TensorSpec, dataset: Any) -> None:
+        super().__init__(spec)
+        self._dataset = dataset
+
+    def read(self) -> Array:
+        """Read the whole dataset."""
+        return self[...]
+
+    def __getitem__(self, index: Any) -> Array:
+        """Read a part; the library reads the chunks that it touches."""
+        array: Array = self._dataset[index]
+        # bf16 comes as two bytes without meaning; a foreign byte order is one of numbers.
+        return array.view(self.dtype) if array.dtype.kind == "V" else array.astype(self.dtype, copy=False)
+
+
+def open_hdf5(file: SourceFile) -> Checkpoint:
+    """Open an HDF5 file; names are the paths of its datasets, joined by dots.
+
+    Raises:
+        CheckpointError: ``h5py`` is not there, the file is damaged, or a dataset is no plain tensor.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise CheckpointError(file.path, "an HDF5 file, which needs h5py", cure="pip install h5py") from error
+    try:
+        store = h5py.File(file.path, "r")
+        datasets: dict[str, Any] = {}
+        # Links to other files are not followed.
+        store.visititems(lambda name, item: datasets.update({name: item}) if hasattr(item, "dtype") else None)
+        tensors = {name.replace("/", "."): _tensor(file, name, item) for name, item in datasets.items()}
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+        raise CheckpointError(file.path, f"a damaged HDF5 file: {str(error)[:200]}", offset=0) from error
+    if len(tensors) != len(datasets):
+        raise CheckpointError(file.path, "two datasets have one name when dots replace the slashes")
+    if not tensors:
+        raise CheckpointError(file.path, "the file holds no dataset")
+    return Checkpoint(file.path, "hdf5", tensors, files=[file, _Store(store)])
+
+
+class _Store:
+    """Closes the library's file with the checkpoint."""
+
+    stamp = ()
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def check(self) -> None:
+        """Do nothing: the mapped file is watched."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._store.close()
+
+
+def _tensor(file: SourceFile, name: str, dataset: Any) -> LazyTensor:
+    if dataset.external or dataset.is_virtual:
+        raise CheckpointError(file.path, "a dataset whose bytes lie in other files", member=name)
+    dtype = dataset.attrs.get("dtype", dataset.dtype.name)
+    if dtype not in DTYPES or DTYPES[dtype].itemsize != dataset.dtype.itemsize:
+        raise CheckpointError(file.path, f"a dataset of dtype {dataset.dtype}, no plain numbers", member=name)
+    spec = TensorSpec(tuple(map(int, dataset.shape)), dtype)
+    offset = dataset.id.get_offset()
+    native = dataset.dtype.isnative and dataset.dtype.kind != "b"
+    if offset is None or not native or dataset.id.get_storage_size() != spec.nbytes:
+        return _Stored(spec, dataset)
+    return StridedTensor(MappedBytes(file, int(offset), spec.nbytes), spec)

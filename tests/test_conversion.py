@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import ml_switcheroo as ms
+from ml_switcheroo import conversion
+from ml_switcheroo.cli.convert import convert
+from ml_switcheroo.formats.leaves import LeafCheck
+from ml_switcheroo.formats.safetensors_writer import write_safetensors
+
+LAYERS = {f"l{i}": "linear" for i in range(4)}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    state = {f"l{i}.weight": torch.randn(300, 200) for i in range(4)}
+    state |= {f"l{i}.bias": torch.randn(300) for i in range(4)}
+    torch.save(state, tmp_path / "model.pt")
+    return tmp_path / "model.pt"
+
+
+def test_an_interrupted_run_is_resumed(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, out = source.with_name("whole.safetensors"), source.with_name("out.safetensors")
+    ms.convert(source, whole, to="jax", layers=LAYERS)
+
+    def cut_off(path, specs, leaves, *rest, **options):
+        def some():
+            for number, leaf in enumerate(leaves):
+                if number == 5:
+                    raise KeyboardInterrupt
+                yield leaf
+
+        write_safetensors(path, specs, some(), *rest, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(conversion, "write_safetensors", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            ms.convert(source, out, to="jax", layers=LAYERS, resume=True)
+    assert not out.exists()
+    said: list[str] = []
+    ms.convert(source, out, to="jax", layers=LAYERS, resume=True, say=said.append)
+    assert len(said) == 1
+    assert said[0].startswith("goes on with an interrupted run")
+    assert out.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in source.parent.iterdir()) == [
+        "model.pt",
+        "out.safetensors",
+        "whole.safetensors",
+    ]
+
+
+def test_another_source_starts_anew(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = source.with_name("out.safetensors")
+
+    def interrupt(self: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LeafCheck, "finish", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            ms.convert(source, out, to="jax", layers=LAYERS, resume=True)
+    torch.save(torch.load(source), source)
+    said: list[str] = []
+    ms.convert(source, out, to="jax", layers=LAYERS, resume=True, say=said.append)
+    assert said == ["starts anew: the interrupted run was of another plan, source or version"]
+
+
+def test_shards(source: Path) -> None:
+    whole, folder = source.with_name("whole.safetensors"), source.with_name("folder")
+    ms.convert(source, whole, to="jax", layers=LAYERS)
+    ms.convert(source, folder, to="jax", layers=LAYERS, max_shard_bytes=300_000)
+    with ms.open_checkpoint(folder) as parts, ms.open_checkpoint(whole) as one:
+        assert parts.format == "safetensors-sharded"
+        assert set(parts) == set(one)
+        assert dict(parts.metadata) == dict(one.metadata)
+        for name, tensor in one.items():
+            np.testing.assert_array_equal(parts[name].read(), tensor.read())
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "problem"),
+    [
+        ("out.npz", {"resume": True}, "only a run into a .safetensors file"),
+        ("out", {"resume": True, "max_shard_bytes": 10}, "cannot be resumed"),
+        ("out.safetensors", {"max_shard_bytes": 10}, "go into a folder"),
+        ("out", {}, "the suffix is none of"),
+    ],
+)
+def test_what_does_not_go_together(source: Path, out: str, options: dict, problem: str) -> None:
+    with pytest.raises(ms.errors.UsageError, match=problem):
+        ms.convert(source, source.with_name(out), to="jax", layers=LAYERS, **options)
+
+
+def test_the_verb_writes_shards_and_resumes(source: Path) -> None:
+    folder, out = source.with_name("folder"), source.with_name("out.safetensors")
+    runner = CliRunner()
+    arguments = [str(source), str(folder), "--to", "numpy", "--max-shard-size", "0.3MB"]
+    assert runner.invoke(convert, arguments).exit_code == 0
+    assert (folder / "model.safetensors.index.json").exists()
+    assert runner.invoke(convert, [str(source), str(out), "--to", "numpy", "--resume"]).exit_code == 0
+    assert out.exists()
+    wrong = runner.invoke(convert, [*arguments[:-1], "much"])
+    assert wrong.exit_code == 2
+    assert "'much' is no size such as 5GB" in wrong.output
