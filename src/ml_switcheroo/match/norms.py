@@ -61,6 +61,8 @@ def _places(unit: Unit) -> Places:
 
 def agree(source: Unit, target: Unit) -> bool | None:
     """Tell whether two norms can stand in the same place; None where that is open."""
+    if "mean" in source.slots:
+        return None  # A batch norm stands behind a convolution, not beside an attention.
     counted = source.numbers.keys().isdisjoint(target.numbers)
     here = source.places or (_counted(source.numbers) if counted else frozenset())
     there = target.places or (_counted(target.numbers) if counted else frozenset())

@@ -136,10 +136,13 @@ class KeyKinds:
                 size = slots["weight"][1]
                 first = first or (size if conv else 0)
                 behind = [conv] if conv and size == first else []
-                behind += [] if makers.get(size, set()) - {path} else channels
+                others = makers.get(size, set())
+                behind += [] if len(others) > (path in others) else channels
                 sizes = {c: maker for maker in reversed(behind) for c in channels[maker]}
                 if path in table:  # what is told of the linear holds for the norms before it
                     sizes = dict.fromkeys([cls.parse_kind(table[path])[1]], conv)
+                if not sizes:
+                    continue
                 for other in [path, *(norm for norm in norms if (size,) in modules[norm].values())]:
                     word = "linear" if other == path else cls.parse_kind(found[other][0][0])[0]
                     found[other] = found[other] + [
