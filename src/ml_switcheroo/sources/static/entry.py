@@ -168,10 +168,10 @@ def _solved(entry: _Entry, opening: Opening) -> Attempt:
     return best
 
 
-def _rank(attempt: Attempt) -> tuple[bool, int, int]:
-    """Order readings: one that came to an end, then what speaks against it, then what it leaves open."""
+def _rank(attempt: Attempt) -> tuple[bool, int]:
+    """Order readings: one that came to an end first, then by how much they contradict or leave open."""
     unsure = sum(len(owners) > 1 for owners in attempt.fit.owners.values())
-    return bool(attempt.failure), attempt.fit.contradictions, len(attempt.fit.open) + unsure
+    return bool(attempt.failure), attempt.fit.contradictions + len(attempt.fit.open) + unsure
 
 
 _ROUNDS = 4

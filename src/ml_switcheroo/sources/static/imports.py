@@ -18,6 +18,10 @@ __all__ = ["external", "import_module", "run_from_import", "run_import", "star_i
 _TORCH_NAMES = frozenset(
     {"Module", "Sequential", "ModuleList", "ModuleDict", "Parameter", "functional", "init"}
 )
+# Classes outside of torch that the table of layers has a row for, by file and name.
+_LAYERS_ELSEWHERE: dict[tuple[tuple[str, ...], str], str] = {
+    (("transformers", "pytorch_utils.py"), "Conv1D"): "torch.nn.Conv1D"
+}
 
 
 def external(machine: Machine, name: str) -> Value:
@@ -84,6 +88,9 @@ def star_import(machine: Machine, node: ast.ImportFrom, name: str, frame: Frame)
 
 def _named(machine: Machine, module: Source, name: str, dotted: str) -> Value:
     """Return a name of a module; one that nothing binds may be made when the module is asked for it."""
+    layer = _LAYERS_ELSEWHERE.get((module.path.parts[-2:], name))
+    if layer is not None:
+        return External(layer)
     value = member_of(machine, module, name)
     if value is ABSENT and (not machine.guarded or "__getattr__" in module.bindings):
         return External(f"{dotted or module.path.stem}.{name}")

@@ -54,6 +54,9 @@ _ABSTRACT: dict[str, Any] = {
     "Mapping": dict,
     "MutableMapping": dict,
     "Callable": (Function, Builtin, Class, Partial, Bound),
+    "FunctionType": Function,
+    "LambdaType": Function,
+    "MethodType": Bound,
     "Number": (int, float),
     "OrderedDict": dict,
     "Hashable": (int, str, float, tuple),
@@ -87,7 +90,8 @@ def instance_of(machine: Machine, value: Value, cls: Value) -> bool | None:
     if isinstance(cls, External):
         return _abstract(value, cls.name)
     if isinstance(cls, Builtin):
-        return isinstance(value, Class | Builtin | External) if cls.name == "type" else None
+        kinds: dict[str, Any] = {"type": (Class, Builtin, External), "partial": Partial}
+        return isinstance(value, kinds[cls.name]) if cls.name in kinds else None
     return False
 
 
