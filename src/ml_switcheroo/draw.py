@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,13 +61,10 @@ def draw_plan(request: Request) -> Plan:
     ambiguous: list[Ambiguity] = []
     pending: list[tuple[Owner, list[Option]]] = []
     for owner in owners:
-        options = _distinct(
-            option_for(
-                owner, finding, request.specs, request.target, place.of(owner.path), place.shown(owner.path)
-            )
-            for finding in owner.possible
-        )
-        options = _fitting(owner, options, request)
+        if request.template is not None and not place.knows(owner.path) and _may_ask(owner, request):
+            pending.append((owner, []))
+            continue
+        options = _options(owner, request, place)
         if request.template is not None and _is_open(owner, options, request):
             pending.append((owner, options))
         elif not options:
@@ -78,7 +75,7 @@ def draw_plan(request: Request) -> Plan:
             moves += options[0].moves
             dropped.update({n: Left(request.specs[n], why) for n, why in options[0].dropped.items()})
             unexpected.update({n: Left(request.specs[n], why) for n, why in options[0].refused.items()})
-    found = _matched(request, pending, moves)
+    found = _matched(request, pending, moves, lambda owner: _options(owner, request, place))
     moves += found.moves
     ambiguous += [Ambiguity(doubt.names, doubt.candidates, doubt.rules) for doubt in found.doubts]
     unexpected.update(found.unexpected)
@@ -103,6 +100,15 @@ def draw_plan(request: Request) -> Plan:
     )
 
 
+def _options(owner: Owner, request: Request, place: _Places) -> list[Option]:
+    """Try every finding of a module."""
+    where, shown = place.of(owner.path), place.shown(owner.path)
+    tried = (
+        option_for(owner, finding, request.specs, request.target, where, shown) for finding in owner.possible
+    )
+    return _fitting(owner, _distinct(tried), request)
+
+
 def _is_open(owner: Owner, options: Sequence[Option], request: Request) -> bool:
     """Tell whether the structure of the target is to be asked where a module's tensors go.
 
@@ -110,17 +116,23 @@ def _is_open(owner: Owner, options: Sequence[Option], request: Request) -> bool:
     layout can only be seen on others like it. A recipe of several tensors, or one behind a Flatten, is not
     for the structure to decide.
     """
+    if not _may_ask(owner, request):
+        return False
+    if len(options) != 1 or options[0].refused:
+        return True
+    plain = [finding for finding in owner.possible if plain_kind(finding.kind) is not None]
+    shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == "weight"]
+    matrix = plain_kind(plain[0].kind) in ("linear", "conv")
+    return matrix and any(len(set(shape)) < len(shape) for shape in shapes)
+
+
+def _may_ask(owner: Owner, request: Request) -> bool:
+    """Tell whether a module is of a kind that the structure of the target can decide."""
     plain = [finding for finding in owner.possible if plain_kind(finding.kind) is not None]
     certain = [finding for finding in owner.possible if finding.origin != "evidence"]
     if (owner.possible and not plain) or any(finding not in plain for finding in certain):
         return False
-    if any(_permuted(owner, finding, request) for finding in owner.possible):
-        return False
-    if len(options) != 1 or options[0].refused:
-        return True
-    shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == "weight"]
-    matrix = plain_kind(plain[0].kind) in ("linear", "conv")
-    return matrix and any(len(set(shape)) < len(shape) for shape in shapes)
+    return not any(_permuted(owner, finding, request) for finding in owner.possible)
 
 
 def _permuted(owner: Owner, finding: Finding, request: Request) -> bool:
@@ -141,7 +153,10 @@ class _Matched:
 
 
 def _matched(
-    request: Request, pending: Sequence[tuple[Owner, list[Option]]], filled: Sequence[Move]
+    request: Request,
+    pending: Sequence[tuple[Owner, list[Option]]],
+    filled: Sequence[Move],
+    options_of: Callable[[Owner], list[Option]],
 ) -> _Matched:
     """Ask the structure of the target where the tensors go that nothing else has placed."""
     if request.template is None or not pending:
@@ -153,6 +168,8 @@ def _matched(
     unexpected: dict[str, Left] = {}
     dropped: dict[str, Left] = {}
     for owner, options in pending:
+        if not options and not placed.issuperset(owner.tensors.values()):
+            options = options_of(owner)
         only = options[0] if len(options) == 1 else None
         if only is not None:
             moves += [move for move in only.moves if placed.isdisjoint(move.sources)]
@@ -207,6 +224,11 @@ class _Places:
         self._containers: dict[str, str] = {}
         for knowledge in reversed(request.knowledge):
             self._containers.update(knowledge.containers)
+
+    def knows(self, module: str) -> bool:
+        """Tell whether the template has anything spelled like a module."""
+        new = renamed(module, self._rules)
+        return self._spelling is None or self._spelling.knows(new, self._containers if new == module else {})
 
     def shown(self, module: str) -> Mapping[str, Any]:
         """Return the attributes of the live module that is spelled like one of PyTorch."""

@@ -172,7 +172,7 @@ def _fitting(
     heads = _heads(source, target, role)
     found: dict[str, dict[tuple[object, object], Way]] = {}
     for shape, wanted in pairs:
-        reading = kind if role in ("weight", "parameter") or kind == "norm" else "vector"
+        reading = kind if role in ("weight", "parameter", "direction") or kind == "norm" else "vector"
         if source.piece:
             here = {way.layout: way for way in cuts(reading, order, shape, wanted, heads)}
         elif target.piece:

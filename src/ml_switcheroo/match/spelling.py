@@ -47,6 +47,13 @@ class Spelling:
             for key in {segments(path), segments(path, naming.sequential, template.containers)}:
                 self._paths.setdefault(key, set()).add(path)
 
+        self._above = {key[:count] for key in self._paths for count in range(len(key) + 1)}
+
+    def knows(self, module: str, containers: Mapping[str, str]) -> bool:
+        """Tell whether some leaf is spelled as if it lay in a module, or were it."""
+        written = (self._naming.path(module, "", containers=known) for known in (containers, {}))
+        return any(segments(text) in self._above for text in written)
+
     def find(self, module: str, leaf: str, collection: str, containers: Mapping[str, str]) -> str | None:
         """Return the leaf of a module; None where no leaf, or more than one, is spelled like it.
 

@@ -100,6 +100,7 @@ class Unit:
 
 # Segments that some frameworks put around a bare tensor.
 _WRAPPERS = {("linear",), ("add", "bias"), ("scale",), ("shift",)}
+_PARAMETRISED = {("parametrizations",), ("weight",)}
 _ENDINGS = {"weight": "weight", "bias": "bias", "kernel": "weight", "gamma": "weight", "beta": "bias"}
 
 
@@ -131,16 +132,23 @@ def units(
 def _split(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], str]:
     """Split a pattern into that of the module and the role of the tensor."""
     head, last = _cut(pattern)
-    text = "_".join(map(str, last))
-    if text in LEAF_ROLES:
+    text = next((name for name in _names(last) if name in LEAF_ROLES), None)
+    if text is not None:
         role, _ = LEAF_ROLES[text]
+        wrappers = _WRAPPERS if role in ("weight", "bias") else _PARAMETRISED
         above, wrapper = _cut(head)
-        if tuple(wrapper) in _WRAPPERS and above:
+        while tuple(wrapper) in wrappers and above:
             head = above
+            above, wrapper = _cut(head)
         return head, role
     if len(last) > 1 and last[-1] in _ENDINGS:
         return pattern[:-1], _ENDINGS[str(last[-1])]
     return pattern, "parameter"
+
+
+def _names(segment: tuple[Token, ...]) -> tuple[str, str]:
+    """Write a segment with its words apart, and as one word: ``original0`` ends with a number."""
+    return "_".join(map(str, segment)), "".join(map(str, segment))
 
 
 def _cut(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], tuple[Token, ...]]:

@@ -108,5 +108,10 @@ LEAF_ROLES: Mapping[str, tuple[str, frozenset[str]]] = {
     "moving_var": ("variance", frozenset({"norm"})),
     "variance": ("variance", frozenset({"norm"})),
     "var": ("variance", frozenset({"norm"})),
+    # The two tensors of a weight norm, by torch's older and newer names.
+    "weight_g": ("gain", frozenset()),
+    "original0": ("gain", frozenset()),
+    "weight_v": ("direction", frozenset()),
+    "original1": ("direction", frozenset()),
     "num_batches_tracked": ("count", frozenset({"norm"})),
 }
