@@ -22,10 +22,13 @@ Row = tuple[str, ...]
 def fold(rows: Iterable[Row]) -> list[Row]:
     """Fold rows that differ in one index only: ``layers.0.w``, ``layers.1.w`` -> ``layers.{0..1}.w``.
 
-    A row is a tuple of texts; the index must change in the same way in all of them.
+    A row is a tuple of texts; the index must change in the same way in all of them, and in all names of
+    the first one.
 
     >>> fold([("h.0.w", "h_0/w"), ("h.1.w", "h_1/w"), ("h.2.w", "h_2/w"), ("out", "out")])
     [('h.{0..2}.w', 'h_{0..2}/w'), ('out', 'out')]
+    >>> fold([("h.0.w, h.0.b", "h.0"), ("h.1.w, h.1.b", "h.1")])
+    [('h.{0..1}.w, h.{0..1}.b', 'h.{0..1}')]
     """
     result = list(rows)
     position = 0
@@ -37,11 +40,11 @@ def fold(rows: Iterable[Row]) -> list[Row]:
 
 
 def _fold_at(rows: list[Row], position: int) -> list[Row] | None:
-    """Fold the index that stands at ``position`` among the first text's indices."""
+    """Fold the index that stands at ``position`` among those of the first text's first name."""
     groups: dict[Row, list[int]] = {}
     deep = False
     for row in rows:
-        found = list(_INDEX.finditer(row[0]))
+        found = list(_INDEX.finditer(row[0].partition(", ")[0]))
         if position < len(found):
             deep = True
             groups.setdefault(_template(row, found, position), []).append(int(found[position][0]))
