@@ -29,7 +29,7 @@ LAYERS = [
     ["draw"],
     ["peel", "stamp"],
     ["planner"],
-    ["explain", "load", "export", "sharded"],
+    ["explain", "load", "export", "sharded", "outputs"],
     ["conversion"],
     ["core"],
     ["plugins"],

@@ -109,6 +109,18 @@ class AtomicFile:
             self._discard(keep=self._keep)
             raise self._fault(error) from error
 
+    def reserve(self, size: int) -> None:
+        """Reserve that many bytes now.
+
+        Raises:
+            CheckpointError: There is no space.
+        """
+        self._size = size
+        try:
+            self._reserve()
+        except OSError as error:
+            raise self._fault(error) from error
+
     def _reserve(self) -> None:
         if not self._size:
             return
