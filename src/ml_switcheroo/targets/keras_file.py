@@ -55,7 +55,7 @@ def layout_of(model: Any) -> KerasFile:
     lost = sorted(set(paths.values()) - set(places))
     if lost:
         raise UsageError(
-            f"{len(lost)} variables of the Keras model are written by a save_own_variables of their own layer,"
+            f"{len(lost)} variables of the Keras model are written by their own layer's save_own_variables,"
             f" whose layout is not known: {', '.join(lost[:10])}. Write another format, and use load_into."
         )
     return KerasFile(places, groups, rest)
