@@ -105,3 +105,16 @@ def test_the_verb_writes_shards_and_resumes(source: Path) -> None:
     wrong = runner.invoke(convert, [*arguments[:-1], "much"])
     assert wrong.exit_code == 2
     assert "'much' is no size such as 5GB" in wrong.output
+
+
+def test_the_source_is_not_overwritten(source: Path) -> None:
+    before = source.read_bytes()
+    (source.parent / "link.safetensors").symlink_to(source)
+    for out, options in [
+        (source, {}),
+        (source.with_name("link.safetensors"), {}),
+        (source.parent, {"max_shard_bytes": 10**6}),
+    ]:
+        with pytest.raises(ms.errors.UsageError, match="is where the source is"):
+            ms.convert(source, out, to="jax", layers=LAYERS, **options)
+    assert source.read_bytes() == before

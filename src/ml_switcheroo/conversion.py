@@ -73,6 +73,7 @@ def convert(
         UsageError: Nothing decides the format, or the options do not go together.
     """
     out = Path(out)
+    _check_apart(Path(checkpoint), out)
     output = choose_output(out, format, to, resume=resume, max_shard_bytes=max_shard_bytes)
     with open_checkpoint(checkpoint, select=select) as opened:
         plan = plan or make_plan(opened, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
@@ -85,6 +86,14 @@ def convert(
         stream = _counted(leaves.stream(), sum(spec.nbytes for spec in plan.outputs.values()), progress)
         write(out, plan.outputs, stream, stamp(plan, opened.digest))
     return plan
+
+
+def _check_apart(source: Path, out: Path) -> None:
+    """Raise :class:`UsageError` if the output would take the place of the source."""
+    if source.exists() and out.exists():
+        same = [source, *source.parents[:1]] if out.is_dir() else [source]
+        if any(out.samefile(place) for place in same):
+            raise UsageError(f"{out} is where the source is, which would be lost; give another name")
 
 
 def _counted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ml_switcheroo import __version__
@@ -24,7 +25,7 @@ def stamp(plan: Plan, source_hash: str) -> dict[str, str]:
         f"{_PREFIX}.version": __version__,
         f"{_PREFIX}.target": plan.target,
         f"{_PREFIX}.plan": plan.digest,
-        f"{_PREFIX}.source": plan.source,
+        f"{_PREFIX}.source": Path(plan.source).name,
         f"{_PREFIX}.source_hash": source_hash,
     }
 

@@ -87,7 +87,8 @@ class _Store:
     def __init__(self, tensorstore: Any, out: AtomicFolder) -> None:
         self._tensorstore = tensorstore
         self._out = out
-        self._context = tensorstore.Context({"cache_pool": {"total_bytes_limit": 0}})
+        # The folder is synced as a whole before it gets its name.
+        self._context = tensorstore.Context({"cache_pool": {"total_bytes_limit": 0}, "file_io_sync": False})
         self._group = tensorstore.Transaction(atomic=False)
         self._nbytes = 0
         self._running: Any = None
@@ -101,7 +102,9 @@ class _Store:
                 self.commit()
                 array = self._open(name, spec, chunk, create=False)
             index = tuple(slice(*bounds) for bounds in box)
-            content = np.asarray(leaf[index] if index else leaf).astype(leaf.dtype.newbyteorder("<"))
+            piece = Deferred.of(leaf[index]) if index else leaf
+            content = piece.make()
+            piece.drop()
             self._result(array[index].write(content, can_reference_source_data_indefinitely=True))
             self._nbytes += content.nbytes
 
@@ -127,7 +130,8 @@ class _Store:
             "metadata": {"shape": spec.shape, "chunks": chunk, "compressor": None, "order": "C"},
             "store_data_equal_to_fill_value": True,
         }
-        mode = {"create": True} if create else {"open": True}
+        # What a group that is still in flight has created cannot be read back yet.
+        mode = {"create": True} if create else {"open": True, "assume_metadata": True}
         return self._result(
             self._tensorstore.open(found, context=self._context, transaction=self._group, **mode)
         )
@@ -136,8 +140,12 @@ class _Store:
         try:
             return future.result()
         except (ValueError, OSError) as error:  # what tensorstore raises for each of its statuses
-            reason = f"cannot be written: {str(error)[:300]}"
-            raise CheckpointError(self._out.path, reason, cure="Nothing was changed.") from error
+            text = str(error).partition(" [")[0]
+            # The operating system's own words come last, after a path for each layer.
+            text = text.rpartition(": ")[2] if "os_error_code" in str(error) else text[:300]
+            raise CheckpointError(
+                self._out.path, f"cannot be written: {text}", cure="Nothing was changed."
+            ) from error
 
 
 def _chunk_of(spec: TensorSpec) -> tuple[int, ...]:
