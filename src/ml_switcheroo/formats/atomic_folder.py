@@ -63,18 +63,20 @@ class AtomicFolder:
         if kind is not None:
             shutil.rmtree(self.temporary, ignore_errors=True)
             return
+        old = self._beside("old") if self._target.exists() else None
         try:
             self._sync()
-            old = self._beside("old") if self._target.exists() else None
             if old:
                 self._target.rename(old)
             self.temporary.rename(self._target)
             _sync(self._target.parent)
-            if old:
-                shutil.rmtree(old)
         except OSError as error:
+            if old and old.exists() and not self._target.exists():
+                old.rename(self._target)
             shutil.rmtree(self.temporary, ignore_errors=True)
             raise self.fault(error) from error
+        if old:
+            shutil.rmtree(old, ignore_errors=True)
 
     def _sync(self) -> None:
         for folder, _, files in os.walk(self.temporary):
