@@ -7,9 +7,10 @@ Run from the root of the repository::
     python benchmarks/io.py --curves         # over sizes, numbers of tensors, threads
 
 Each round runs every side once, in turn and in a process of its own, with the source in the page cache.
-Seconds are wall clock without the imports. Memory is the most that was resident beyond the imports,
-anonymous and file pages together, sampled every 5 ms. Our sides and ``cp + sync`` end with the bytes on
-the disk, ``cp`` and the usual scripts in the page cache.
+Seconds are wall clock without the imports. On a machine that does other work at the same time only CPU
+seconds tell the work itself: those of all threads, and of the kernel for them. Memory is the most that was
+resident beyond the imports, anonymous and file pages together, sampled every 5 ms. Our sides and ``cp + sync`` end
+with the bytes on the disk, ``cp`` and the usual scripts in the page cache.
 """
 
 from __future__ import annotations
@@ -159,6 +160,12 @@ def resident() -> int:
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssFile")))
 
 
+def cpu() -> float:
+    """Return the CPU seconds of this process and of those it has waited for."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in spent)
+
+
 def measure(side: str, source: Path, out: Path) -> dict[str, float]:
     """Run one side in this process."""
     import safetensors.numpy  # noqa: F401
@@ -175,12 +182,12 @@ def measure(side: str, source: Path, out: Path) -> dict[str, float]:
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    begin = time.perf_counter()
+    begin, used = time.perf_counter(), cpu()
     SIDES[side](source, out)
-    seconds = time.perf_counter() - begin
+    seconds, used = time.perf_counter() - begin, cpu() - used
     done.set()
     watcher.join()
-    return {"seconds": seconds, "megabytes": max(0, peak - base) / 1e6}
+    return {"seconds": seconds, "cpu": used, "megabytes": max(0, peak - base) / 1e6}
 
 
 def in_process(side: str, source: Path, out: Path, threads: int = stream.THREADS) -> dict[str, float]:
@@ -222,14 +229,17 @@ def spread(values: list[float]) -> str:
 
 
 def table(readings: Readings, sizes: Mapping[str, float]) -> None:
-    """Print seconds, GB/s, the ratios to cp of the same file, and memory."""
-    print("| work | side | seconds | GB/s | x cp | x cp + sync | MB |\n|---|---|---|---|---|---|---|")
+    """Print seconds, CPU seconds, GB/s, the ratios to cp of the same file, and memory."""
+    print("| work | side | seconds | CPU seconds | GB/s | x cp | x cp + sync | MB |")
+    print("|---|---|---|---|---|---|---|---|")
     for (label, side), found in readings.items():
         seconds = [one["seconds"] for one in found]
         speed = sizes[label] / statistics.median(seconds)
         times = [spread(ratios(readings, (label, side), (label, other))) for other in ("cp", "cp_sync")]
         most = max(one["megabytes"] for one in found)
-        print(f"| {label} | {side} | {spread(seconds)} | {speed:.2f} | {' | '.join(times)} | {most:.0f} |")
+        work = spread([one["cpu"] for one in found])
+        cells = (label, side, spread(seconds), work, f"{speed:.2f}", *times, f"{most:.0f}")
+        print(f"| {' | '.join(cells)} |")
 
 
 def goals(readings: Readings) -> None:
