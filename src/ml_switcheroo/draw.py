@@ -84,6 +84,8 @@ def draw_plan(request: Request) -> Plan:
     moves = [_cast(move, request) for move in moves]
     kept, missing = _unfilled(request, moves, unexpected)
     notes = [note for knowledge in request.knowledge for note in knowledge.notes]
+    evident = {owner.path for owner in owners if {f.origin for f in owner.possible} <= {"evidence"}}
+    notes += [note for known in request.knowledge for path, note in known.doubts.items() if path in evident]
     if request.template is not None:
         known = {n: o.possible[0] for o in owners if len(o.possible) == 1 for n in o.tensors.values()}
         notes += differences(request.target, request.template, moves, known)

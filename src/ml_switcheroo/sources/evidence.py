@@ -37,11 +37,11 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
     shapes = {name: spec.shape for name, spec in specs.items()}
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
-    notes: list[str] = []
+    doubts: dict[str, str] = {}
     for path, readings in KeyKinds.possible_kinds(shapes).items():
         behind = [text for text, _ in readings if "(" in text and not text.startswith("linear")]
         if behind:
-            notes.append(
+            doubts[path] = (
                 f"{path}: where a Flatten comes before this norm, its channels are to be permuted too"
             )
             readings = [reading for reading in readings if reading[0] not in behind]
@@ -58,7 +58,7 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
             findings[path] = possible[0]
         else:
             candidates[path] = tuple(possible)
-    return Knowledge(findings, candidates, notes=tuple(notes))
+    return Knowledge(findings, candidates, doubts=doubts)
 
 
 def _slots() -> tuple[str, ...]:
