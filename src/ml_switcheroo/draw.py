@@ -197,6 +197,7 @@ def _open(owner: Owner, options: Sequence[Option]) -> Ambiguity:
 
 def _rule_for(path: str, finding: Finding) -> str:
     flatten = f", flatten={finding.flatten.channels}" if finding.flatten else ""
+    flatten += f", unflatten={finding.unflatten.channels}" if finding.unflatten else ""
     return f'Kind("{path}", "{finding.kind}"{flatten})'
 
 
