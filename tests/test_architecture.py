@@ -30,7 +30,7 @@ LAYERS = [
     ["peel", "stamp"],
     ["planner"],
     ["explain", "load", "export", "sharded"],
-    ["conversion"],
+    ["conversion", "verification"],
     ["core"],
     ["plugins"],
     ["cli"],

@@ -16,6 +16,7 @@ PUBLIC = {
         "open_checkpoint",
         "rewrite",
         "to_torch",
+        "verify",
     ),
 }
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ml_switcheroo.rules import load_rules as load_rules
     from ml_switcheroo.sharded import load_sharded as load_sharded
     from ml_switcheroo.tensors import TensorSpec as TensorSpec
+    from ml_switcheroo.verification import verify as verify
 
 _HOME = {
     "Drop": "rules",
@@ -41,6 +42,7 @@ _HOME = {
     "open_checkpoint": "formats",
     "to_torch": "export",
     "rewrite": "core.rewriter",
+    "verify": "verification",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
