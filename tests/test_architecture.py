@@ -20,6 +20,7 @@ LAYERS = [
     ["layers", "moves"],
     ["tree"],
     ["recipes", "rules"],
+    ["rule_lines"],
     ["targets", "formats"],
     ["sources"],
     ["match"],

@@ -217,5 +217,6 @@ def _ambiguous(plan: Plan) -> list[str]:
 
 def _pattern(rule: str) -> str:
     """Write the folded indices of a rule as the braces that a rule has."""
-    letters = dict(zip(dict.fromkeys(_RANGE.findall(rule)), "ijkn", strict=False))
+    free = [letter for letter in "ijkn" if f"{{{letter}}}" not in rule]
+    letters = dict(zip(dict.fromkeys(_RANGE.findall(rule)), free, strict=False))
     return _RANGE.sub(lambda found: f"{{{letters.get(found[0], found[0])}}}", rule)
