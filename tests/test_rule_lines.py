@@ -39,10 +39,14 @@ CASES = {
     ),
     "an embedding or a linear": (arrays(tok__weight=(4, 4)), {"to": "nnx"}),
     "the parts of a fused tensor": (
-        {f"h.{i}.attn.query_key_value.weight": np.zeros((12, 4), "f4") for i in range(2)},
+        {
+            f"h.{i}.attn.{name}.weight": np.zeros(shape, "f4")
+            for i in range(2)
+            for name, shape in (("query_key_value", (12, 4)), ("o", (4, 4)))
+        },
         {
             "to": "linen",
-            "like": {f"h_{i}": {"attn": {part: {"kernel": (4, 4)} for part in "qkv"}} for i in range(2)},
+            "like": {f"h_{i}": {"attn": {part: {"kernel": (4, 4)} for part in "qkvo"}} for i in range(2)},
         },
     ),
 }
