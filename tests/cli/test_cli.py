@@ -281,3 +281,15 @@ def test_verify_runs_both_models_and_names_the_first_layer_that_differs(tmp_path
     unknown = run("verify", *there, "--target-model", f"{tmp_path}/ports.py:nothing")
     assert unknown.returncode == 2
     assert "--target-model" in unknown.stderr
+
+
+def test_a_plan_as_a_page_and_against_a_saved_one(tmp_path):
+    plan = ("plan", WEIGHTS, "--to", "nnx")
+    first = run(*plan, "--layers", LAYERS, "-o", tmp_path / "plan.json", "--html", tmp_path / "plan.html")
+    assert first.returncode == 0, first.stderr
+    assert "<table>" in (tmp_path / "plan.html").read_text(encoding="utf-8")
+    same = run(*plan, "--layers", LAYERS, "--diff", tmp_path / "plan.json")
+    assert (same.returncode, same.stdout) == (0, "")
+    other = run(*plan, "--diff", tmp_path / "plan.json")
+    assert other.returncode == 1
+    assert "fc1.weight\n  -  moved: linear" in other.stdout
