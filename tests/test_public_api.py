@@ -15,6 +15,7 @@ PUBLIC = {
         "make_plan",
         "open_checkpoint",
         "rewrite",
+        "settle",
         "to_torch",
         "verify",
     ),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ml_switcheroo.rules import Rename as Rename
     from ml_switcheroo.sharded import load_sharded as load_sharded
     from ml_switcheroo.tensors import TensorSpec as TensorSpec
+    from ml_switcheroo.verification import settle as settle
     from ml_switcheroo.verification import verify as verify
 
 _HOME = {
@@ -42,6 +43,7 @@ _HOME = {
     "open_checkpoint": "formats",
     "to_torch": "export",
     "rewrite": "core.rewriter",
+    "settle": "verification",
     "verify": "verification",
 }
 

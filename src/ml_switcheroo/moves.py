@@ -32,7 +32,7 @@ class Move:
         inputs: Specs of the sources.
         outputs: Specs of the leaves.
         kind: Kind of the layer.
-        origin: Who decided the kind: rules, live, static, target or evidence.
+        origin: Who decided the kind: rules, live, static, target or evidence; settled where values did.
         reason: What decided it, for a person.
         where: ``file:line`` of it, where there is one.
     """

@@ -278,6 +278,17 @@ def test_verify_runs_both_models_and_names_the_first_layer_that_differs(tmp_path
     bad = run("verify", *there, "--target-model", f"{tmp_path}/ports.py:wrong", "--load", "--json")
     assert bad.returncode == 1, bad.stderr
     assert json.loads(bad.stdout)["first"]["layer"]["source"] == "features.0.1"
+    make = f"{tmp_path}/ports.py:make"
+    plan = run("plan", WEIGHTS, "--to", "nnx", "--like", make, "-o", tmp_path / "p.json")
+    assert plan.returncode == 1
+    target = ("--target-model", make)
+    out = tmp_path / "settled.json"
+    settled = run("verify", *there, *target, "--plan", tmp_path / "p.json", "--settle", "-o", out)
+    assert settled.returncode == 0, settled.stderr
+    assert "settled: fc1.weight" in settled.stderr
+    assert "the next best" in settled.stderr
+    moves = json.loads(out.read_text())["moves"]
+    assert "settled" in {move["origin"] for move in moves}
     unknown = run("verify", *there, "--target-model", f"{tmp_path}/ports.py:nothing")
     assert unknown.returncode == 2
     assert "--target-model" in unknown.stderr

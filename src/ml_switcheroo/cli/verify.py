@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ml_switcheroo.cli.factory import function_of, made_by
 from ml_switcheroo.cli.options import FILE, as_json, show_json
+
+if TYPE_CHECKING:
+    from ml_switcheroo.plan import Plan
 
 __all__ = ["verify"]
 
@@ -37,6 +40,13 @@ _FUNCTION = "FILE:FUNCTION"
 @click.option("--load", is_flag=True, help="Fill the target model with what the plan gives first.")
 @click.option("--to", metavar="TARGET", help="The target, where the model does not show it.")
 @click.option("--plan", "plan_file", type=FILE, metavar="FILE", help="The plan the target was loaded by.")
+@click.option(
+    "--settle", is_flag=True, help="Keep of the plan's candidates those whose outputs agree; then --load."
+)
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the settled plan as JSON.")
+@click.option(
+    "--layers", metavar="FILE:CLASS", help="What the plan is made with in place of the PyTorch model itself."
+)
 @click.option("--rules", type=FILE, metavar="FILE", help="Rules for what nothing can know (TOML).")
 @click.option(
     "--tolerance",
@@ -57,19 +67,24 @@ def verify(
     checkpoint: Path | None,
     to: str | None,
     plan_file: Path | None,
+    output: Path | None,
+    layers: str | None,
     rules: Path | None,
     tolerance: float | None,
     *,
     load: bool,
+    settle: bool,
     as_json: bool,
 ) -> None:
     """Run both models on the same input; name the first layer that differs. Exit code 1 if the outputs do.
 
     FILE:FUNCTION is model.py:make or package.module:make; it is called without arguments. This verb runs
-    your code and needs both frameworks.
+    your code and needs both frameworks. With --settle, exit code 1 also where something stays ambiguous.
     """
+    from ml_switcheroo.errors import UsageError
     from ml_switcheroo.plan import Plan
     from ml_switcheroo.verification import filled
+    from ml_switcheroo.verification import settle as settled
     from ml_switcheroo.verification import verify as run
 
     model = made_by(source, "--source")
@@ -83,11 +98,31 @@ def verify(
         "input_axes": input_axes,
         "to": to,
         "rules": rules or (),
+        "output_axes": output_axes,
+        "tolerance": tolerance,
     }
     plan = Plan.load(plan_file) if plan_file else None
-    report = run(plan, **options, output_axes=output_axes, load=load, tolerance=tolerance)
+    if (output or layers) and not settle:
+        raise UsageError("--output and --layers go with --settle")
+    if settle:
+        plan = settled(plan, **options, layers=layers)
+        if output is not None:
+            plan.save(output)
+        _show_settled(plan)
+    report = run(plan, **options, load=load or settle)
     if as_json:
         show_json(report.to_json())
     else:
         click.echo(str(report))
-    raise click.exceptions.Exit(0 if report.agrees else 1)
+    still = plan is not None and bool(plan.ambiguous)
+    raise click.exceptions.Exit(0 if report.agrees and not still else 1)
+
+
+def _show_settled(plan: Plan) -> None:
+    """Say on stderr what values decided, and what they did not."""
+    for move in plan.moves:
+        if move.origin == "settled":
+            click.echo(f"settled: {move}: {move.reason}", err=True)
+    for note in plan.notes:
+        if note.startswith("not settled"):
+            click.echo(note, err=True)

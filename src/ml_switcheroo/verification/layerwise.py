@@ -27,7 +27,7 @@ def compare_layers(
     images: bool,
     tolerance: float,
 ) -> tuple[Layer, ...]:
-    """Compare what paired modules took and gave, in the order in which PyTorch's ended.
+    """Compare what paired modules took and gave.
 
     Args:
         pairs: The pairs.
@@ -39,9 +39,8 @@ def compare_layers(
         tolerance: The relative error that counts as agreement.
     """
     here, there = _by_path(mine), _by_path(other)
-    order = {path: number for number, path in enumerate(here)}
     found = []
-    for pair in sorted(pairs, key=lambda pair: order[pair.source]):
+    for pair in pairs:
         own = args.get(pair.source, {})
         ways = [readings(pair, channels, own, images=images, of_input=of_input) for of_input in (True, False)]
         found.append(_layer(pair, here[pair.source], there[pair.target], ways, tolerance))
