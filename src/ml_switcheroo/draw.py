@@ -202,7 +202,7 @@ def _open(owner: Owner, options: Sequence[Option]) -> Ambiguity:
 
 
 def _rule_for(path: str, finding: Finding) -> str:
-    flatten, unflatten = (found and found.channels for found in (finding.flatten, finding.unflatten))
+    flatten, unflatten = (found.channels if found else None for found in (finding.flatten, finding.unflatten))
     return written(Kind(path, finding.kind, flatten, unflatten=unflatten))
 
 
