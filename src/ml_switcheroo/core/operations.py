@@ -44,18 +44,22 @@ class Copy:
     Attributes:
         code: The expression; ``{to}`` and ``{of}`` are the two models.
         imports: An import that it needs.
+        why_not_loose: Why it cannot copy what both models have and leave the rest; empty where it can.
     """
 
     code: str
     imports: str = ""
+    why_not_loose: str = ""
 
+
+_ALL = "a copy that may leave tensors out, and the target's own takes every one"
 
 COPIES: Mapping[str, Copy] = {
     "nnx": Copy("nnx.update({to}, nnx.state({of}))", "from flax import nnx"),
-    "keras": Copy("{to}.set_weights({of}.get_weights())"),
+    "keras": Copy("{to}.set_weights({of}.get_weights())", why_not_loose=_ALL),
     "mlx": Copy("{to}.update({of}.parameters())"),
     # What never changes is shared.
-    **dict.fromkeys(sorted(IMMUTABLE_TARGETS), Copy("{to} = {of}")),
+    **dict.fromkeys(sorted(IMMUTABLE_TARGETS), Copy("{to} = {of}", why_not_loose=_ALL)),
 }
 
 

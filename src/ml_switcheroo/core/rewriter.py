@@ -10,6 +10,7 @@ from pathlib import Path
 
 import libcst as cst
 
+from ml_switcheroo.core.arguments import copied_from
 from ml_switcheroo.core.hooks import HookContext, Note, find_hook
 from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.leftovers import find_leftovers
@@ -19,7 +20,7 @@ from ml_switcheroo.core.reading import find_reads
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.sites import Site, find_sites
 from ml_switcheroo.core.text import Edit, Text, apply_edits, changes_only
-from ml_switcheroo.core.verdicts import Verdict, copied_from, judge
+from ml_switcheroo.core.verdicts import Verdict, judge
 from ml_switcheroo.errors import RewriteError
 from ml_switcheroo.targets import find_target
 
