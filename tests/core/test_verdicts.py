@@ -81,7 +81,8 @@ def test_an_override_is_left_and_so_is_what_it_does_inside():
         ("torch.save(net.state_dict(), p)", "1: the state dict is saved by PyTorch"),
         ("torch.save({'model': net.state_dict(), 'epoch': 3}, p)", "1: the state dict is saved by PyTorch"),
         ("own = net.state_dict()\nown_state[name].copy_(load_state_dict)", "2: tensor by tensor"),
-        ("net = torch.load(p)\nnet.eval()", "2: net is a whole pickled model"),
+        ("net = torch.load(p)\nnet.eval()", "1: net is a whole pickled model"),
+        ("torch.save(net, p)", "1: net is saved whole"),
     ],
 )
 def test_what_no_rewrite_touches_has_a_note(code, note):

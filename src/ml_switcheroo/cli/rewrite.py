@@ -33,6 +33,9 @@ __all__ = ["rewrite"]
     "--layers", metavar="FILE:CLASS", help="The model's source, read and never executed: model.py:Net."
 )
 @click.option("--no-torch", is_flag=True, help="Also replace a torch.load that only feeds a rewritten call.")
+@click.option(
+    "--save", is_flag=True, help="Also replace a state_dict() that goes into torch.save by one of the port."
+)
 @as_json
 def rewrite(
     paths: tuple[Path, ...],
@@ -43,6 +46,7 @@ def rewrite(
     layers: str | None,
     *,
     no_torch: bool,
+    save: bool,
     as_json: bool,
 ) -> None:
     """Rewrite the calls of load_state_dict in PATHS: Python files, stubs, notebooks, or folders of them.
@@ -57,7 +61,7 @@ def rewrite(
         raise click.UsageError("--checkpoint and --layers go together: a checkpoint and its model's source")
     kinds = {} if checkpoint is None else kinds_of(checkpoint, layers)
     records: list[dict[str, object]] = []
-    for done in rewrite_paths(paths, to, runtime=runtime, kinds=kinds, no_torch=no_torch):
+    for done in rewrite_paths(paths, to, runtime=runtime, kinds=kinds, no_torch=no_torch, save=save):
         if mode == "write" and done.changed:
             done.write()
         notes = [str(note) for note in done.rewrite.notes]

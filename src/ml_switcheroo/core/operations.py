@@ -23,17 +23,20 @@ class Operation:
         owner: The class of torch that has it.
         targets: ``flat`` for targets without live models, ``live`` for the others.
         requires_plugin: The hook that rewrites the call (see ``hooks.find_hook``).
+        on_request: The setting that asks for it; empty where it is always done.
     """
 
     method: str
     owner: str
     targets: str
     requires_plugin: str
+    on_request: str = ""
 
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation("load_state_dict", "torch.nn.Module", "flat", requires_plugin="checkpoint_mapper"),
     Operation("load_state_dict", "torch.nn.Module", "live", requires_plugin="checkpoint_loader"),
+    Operation("state_dict", "torch.nn.Module", "live", requires_plugin="checkpoint_saver", on_request="save"),
 )
 
 

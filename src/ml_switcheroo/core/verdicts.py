@@ -15,7 +15,7 @@ from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.sites import Site
 from ml_switcheroo.core.surroundings import is_sharded, tested_classes
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Verdict", "judge", "judge_save"]
 
 Action = Literal["call", "copy", "mend", "rebind", "leave"]
 
@@ -34,6 +34,7 @@ _LOOSE = (
     "a copy that may leave tensors out: the target's own is an error where the source has more than the model"
 )
 _UNKNOWN = "nothing shows that this is a model, and the models of this target never change"
+_NO_NAMES = FLAT_TARGETS | {"linen", "haiku"}
 _METHOD_NAMES = ("load_state_dict", "_load_from_state_dict")
 
 
@@ -80,6 +81,22 @@ def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdic
         reason = _why_not_anew(site, place, receivers) if kind == "module" else _UNKNOWN
         return Verdict("leave", reason, kind) if reason else Verdict("rebind", receiver=kind)
     return Verdict("call", _OVERRIDDEN if "overriding" in kinds else "", kind)
+
+
+def judge_save(site: Site, place: Place, receivers: Receivers, target: str) -> Verdict:
+    """Return the verdict on a ``state_dict()`` that is saved."""
+    kinds = receivers.kinds(site.receiver, place)
+    kind = _one(kinds) or ("" if kinds else named_kind(site.receiver))
+    receiver = ast.unparse(site.receiver)
+    if kind in OTHER_WORDS:
+        return Verdict("leave", f"{receiver} is {_a(kind)}, which holds no weights", kind)
+    for word in ("super", "file", "class", "sharded", "object"):
+        if word in kinds:
+            return Verdict("leave", f"its state dict is not PyTorch's own ({receiver}: {word})", kind)
+    if target in _NO_NAMES:
+        why = f"what holds the weights in {target} does not show PyTorch's names: use ml_switcheroo.to_torch"
+        return Verdict("leave", why, kind)
+    return Verdict("call", receiver=kind)
 
 
 def _why_left(site: Site, kinds: set[str], kind: str, target: str) -> str:
