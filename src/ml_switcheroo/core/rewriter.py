@@ -92,7 +92,8 @@ def rewrite(
         text = Text(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
-        raise RewriteError(f"{file}:{line}", f"this is no Python that can be parsed: {error}") from error
+        reason = getattr(error, "msg", None) or str(error) or type(error).__name__
+        raise RewriteError(f"{file}:{line}", f"this is no Python that can be parsed: {reason}") from error
     settings = {"runtime": runtime, "kinds": dict(kinds or {}), "no_torch": no_torch, "save": save}
     shared = HookContext(target=target, file=str(file), settings=settings)
     parsed = File(Path(file), text.tree, deep=True)
