@@ -11,6 +11,8 @@ from pathlib import Path
 
 __all__ = ["File", "Index"]
 
+_SHARED = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
+
 
 @dataclass(eq=False)
 class File:
@@ -28,8 +30,24 @@ class File:
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
-        """Every node of the tree."""
-        return list(ast.walk(self.tree))
+        """Every node of the tree, outer ones first."""
+        return [self.tree, *self.around]
+
+    @cached_property
+    def around(self) -> dict[ast.AST, ast.AST]:
+        """The node around each node but the first, in the order of ``nodes``."""
+        # Not recursive: a sum of a thousand terms is a thousand deep.
+        around: dict[ast.AST, ast.AST] = {}
+        todo: list[ast.AST] = [self.tree]
+        for node in todo:
+            for name in node._fields:
+                value = getattr(node, name, None)
+                for child in value if isinstance(value, list) else (value,):
+                    # ``load`` and ``+`` are one object wherever they stand: no nodes of their own.
+                    if isinstance(child, ast.AST) and not isinstance(child, _SHARED):
+                        around[child] = node
+                        todo.append(child)
+        return around
 
     @cached_property
     def imports(self) -> dict[str, tuple[int, str]]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from ml_switcheroo.core.sites import Site
+from ml_switcheroo.core.sites import Site, scope_of
 
 __all__ = ["Read", "find_reads"]
 
 _DROPPED = frozenset({"map_location", "weights_only", "mmap"})
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 Read = tuple[ast.expr, ast.expr, str]
 """What is replaced, the path that is read, and the part of the checkpoint (empty for the only one)."""
@@ -29,9 +28,7 @@ def find_reads(sites: Sequence[Site]) -> Iterator[Read]:
             *(word.value for word in site.call.keywords if word.arg == "state_dict"),
         ]
         for state in states:
-            scope = next(
-                (node for node in reversed(site.definitions) if isinstance(node, _SCOPES)), site.parents[0]
-            )
+            scope = scope_of(site)
             values = [state, *_assigned(scope, state)] if isinstance(state, ast.Name) else [state]
             for value in values:
                 read = _read(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from ml_switcheroo.core.index import File
 from ml_switcheroo.core.sites import Site, find_sites, scope_of, walk_scope
 
 __all__ = ["find_saved", "find_saves", "whole_model"]
@@ -23,15 +24,15 @@ def find_saves(nodes: list[ast.AST]) -> list[ast.Call]:
     ]
 
 
-def find_saved(tree: ast.Module) -> Iterator[tuple[Site, ast.Call]]:
+def find_saved(file: File) -> Iterator[tuple[Site, ast.Call]]:
     """Yield each ``model.state_dict()`` that is saved, with the ``torch.save`` it goes into.
 
     It stands in the call itself, or in what a variable of the same scope is set to.
     """
-    sites = {id(site.call): site for site in find_sites(tree, "state_dict")}
+    sites = {id(site.call): site for site in find_sites(file, "state_dict")}
     if not sites:
         return
-    saves = find_sites(tree, "save")
+    saves = find_sites(file, "save")
     known = {id(call) for call in find_saves([site.call for site in saves])}
     for save in (site for site in saves if id(site.call) in known):
         for content in _contents(save):
