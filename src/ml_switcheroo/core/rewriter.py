@@ -20,7 +20,7 @@ from ml_switcheroo.core.known import OTHER_WORDS
 from ml_switcheroo.core.leftovers import find_leftovers
 from ml_switcheroo.core.operations import COPIES, find_operation
 from ml_switcheroo.core.preamble import place_preamble
-from ml_switcheroo.core.reading import find_reads
+from ml_switcheroo.core.reading import Read, find_reads, is_load
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.saving import find_saved
 from ml_switcheroo.core.sites import Site, find_sites
@@ -107,7 +107,7 @@ def rewrite(
     else:
         shared.notes.extend(Note(str(file), line, _SAVED) for line in _save_lines(saved))
     taken = [site for site, verdict in judged if verdict.action not in ("leave", "copy")]
-    edits = [_read(text, *read) for read in find_reads(taken)] if no_torch else []
+    edits = _reads(text, parsed, taken, shared) if no_torch else []
     for site, verdict in judged:
         ctx = replace(shared, line=site.call.lineno, scope=".".join(site.scope))
         edit = _edit(text, site, verdict, edits, ctx)
@@ -191,9 +191,23 @@ def _edit(text: Text, site: Site, verdict: Verdict, done: list[Edit], ctx: HookC
     return text.edit(start, end, after)
 
 
-def _read(text: Text, node: ast.expr, path: ast.expr, part: str) -> Edit:
-    arguments = _segment(text, path) + (f", {json.dumps(part)}" if part else "")
-    return text.edit(*text.span(node), f"KeyMapper.read({arguments})")
+def _reads(text: Text, parsed: File, taken: Sequence[Site], shared: HookContext) -> list[Edit]:
+    """Return the edits of what is read without torch; each other ``torch.load`` gets a note."""
+    reads = list(find_reads(taken))
+    replaced = {id(node) for read in reads for node in ast.walk(read.node)}
+    for node in parsed.nodes:
+        if isinstance(node, ast.Call) and id(node) not in replaced and is_load(node):
+            ctx = replace(shared, line=node.lineno)
+            _left("what torch.load reads here goes elsewhere than into a rewritten call", ctx)
+    return [_read(text, read, shared) for read in reads]
+
+
+def _read(text: Text, read: Read, shared: HookContext) -> Edit:
+    ctx = replace(shared, line=read.node.lineno)
+    for name in read.dropped:
+        ctx.note(f"{name}= is dropped: every tensor is read into memory")
+    arguments = _segment(text, read.path) + (f", {json.dumps(read.part)}" if read.part else "")
+    return text.edit(*text.span(read.node), f"KeyMapper.read({arguments})")
 
 
 def _left(why: str, ctx: HookContext) -> Edit | None:

@@ -162,7 +162,8 @@ class KeyMapper(KeyKinds):
         """
         from ml_switcheroo import open_checkpoint
 
-        with open_checkpoint(path, select=part) as checkpoint:
+        file = getattr(path, "name", path) if hasattr(path, "read") else path  # an open file
+        with open_checkpoint(file, select=part) as checkpoint:
             return {name: np.array(tensor.read()) for name, tensor in checkpoint.items()}
 
     # ---- small steps ---------------------------------------------------------------------------
