@@ -88,7 +88,7 @@ class KeyMapper(BaseMapper):
     def _value(leaf: object) -> np.ndarray:
         import keras
 
-        return np.asarray(keras.ops.convert_to_numpy(leaf))
+        return np.asarray(keras.ops.convert_to_numpy(getattr(leaf, "value")))  # noqa: B009
 
     @classmethod
     def _write(cls, model: object, leaves: dict, moves: dict, state_dict: dict) -> tuple | None:
