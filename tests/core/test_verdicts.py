@@ -129,6 +129,7 @@ MODULES = {
         "class T:\n    def __init__(self):\n        self.x = Net()\n"
         "    def load(self):\n        self.x.load_state_dict(sd)"
     ),
+    "by another name": "Old = Net\nx = Old()\nx.load_state_dict(sd)",
     "children": "for child in net.children():\n    child.load_state_dict(sd)",
     "named children": "for name, child in net.named_children():\n    child.load_state_dict(sd[name])",
     "item": "x = {}\nx['a'] = Net()\nx['a'].load_state_dict(sd)",

@@ -75,6 +75,16 @@ class File:
                 found.update({target.id: node for target in node.targets if isinstance(target, ast.Name)})
         return found
 
+    def definition(self, name: str) -> ast.stmt:
+        """Return what a name of ``definitions`` stands for, through ``Net = OldNet``."""
+        found, seen = self.definitions[name], {name}
+        while isinstance(found, ast.Assign) and isinstance(found.value, ast.Name):
+            if found.value.id in seen or found.value.id not in self.definitions:
+                break
+            seen.add(found.value.id)
+            found = self.definitions[found.value.id]
+        return found
+
 
 def _top(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Yield the statements of the top level, those in ``if`` and ``try`` too."""

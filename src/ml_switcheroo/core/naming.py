@@ -17,6 +17,9 @@ def named_kind(node: ast.expr) -> str:
     >>> named_kind(ast.parse("unet.mid_block.proj", mode="eval").body)
     'module'
     """
+    if isinstance(node, ast.IfExp):
+        kinds = {named_kind(node.body), named_kind(node.orelse)}
+        return kinds.pop() if len(kinds) == 1 else ""
     kind = kind_of_name(_word(node))
     if kind or not isinstance(node, ast.Attribute | ast.Subscript):
         return kind

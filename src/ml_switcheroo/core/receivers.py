@@ -221,7 +221,7 @@ class Receivers:
         """Find the class or function that an expression names, here or in an imported file."""
         name, _, rest = _written(node).partition(".")
         if not rest and name in place.file.definitions:
-            found = place.file.definitions[name]
+            found = place.file.definition(name)
             return (found, place.file) if isinstance(found, wanted) else None
         if name not in place.file.imports:
             return None
@@ -231,7 +231,7 @@ class Receivers:
             if file is None:
                 return None
             if inner in file.definitions:
-                found = file.definitions[inner]
+                found = file.definition(inner)
                 return (found, file) if isinstance(found, wanted) else None
             if inner not in file.imports:
                 return None
