@@ -1,5 +1,6 @@
 """From a PyTorch state dict to arrays, and into live Flax NNX models."""
 
+import ast
 import sys
 
 import jax
@@ -10,6 +11,7 @@ import torch
 from flax import nnx
 
 from ml_switcheroo.planner import make_plan
+from ml_switcheroo.plugins.checkpoint_keys import KEY_MAPPER_SOURCE, source_for
 from ml_switcheroo.rules import Kind
 from ml_switcheroo.runtime import KeyMapper
 
@@ -269,3 +271,23 @@ def test_from_torch_agrees_with_the_plan_for_the_flat_target(name):
     for key, value in found.items():
         assert value.dtype == leaves[key].dtype
         assert np.array_equal(value, leaves[key])
+    namespace = {}
+    exec(KEY_MAPPER_SOURCE, namespace)
+    pasted = namespace["KeyMapper"].from_torch(state, strict=True, kinds={"net.0": kind})
+    assert pasted.keys() == found.keys()
+    assert all(np.array_equal(pasted[key], found[key]) for key in found)
+
+
+@pytest.mark.parametrize("to", ["nnx", "mlx", "keras", "equinox", "linen", "haiku"])
+def test_what_is_pasted_imports_numpy_and_inside_functions_what_it_loads_into(to):
+    tree = ast.parse(source_for(to))
+    top = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert set(top) <= {"import math", "import re", "import numpy as np"}
+    inner = {
+        (getattr(node, "module", None) or node.names[0].name).partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    frameworks = {"nnx": {"flax", "jax"}, "mlx": {"mlx"}, "keras": {"keras"}}.get(to, {"equinox", "jax"})
+    base = {"re", "math", "numpy", "flax", "jax", "ml_dtypes", "warnings", "sys", "ml_switcheroo"}
+    assert inner <= base | frameworks
