@@ -72,6 +72,8 @@ def convert(
     _check_out(out, resume=resume, sharded=max_shard_bytes is not None)
     with open_checkpoint(checkpoint, select=select) as opened:
         plan = plan or make_plan(opened, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
+        if not allow_unexpected:
+            plan.check_names(opened)
         plan.check(allow_missing=allow_missing, allow_unexpected=allow_unexpected)
         leaves = plan.apply(opened, partial=True)
         content = (plan.outputs, leaves.stream(), stamp(plan))

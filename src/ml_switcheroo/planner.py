@@ -114,7 +114,9 @@ def prepare(
     known = [from_rules(rules, peeled.specs), *([_from_layers(layers, peeled.specs)] if told else [])]
     if template is not None:
         known.append(from_template(template, peeled.specs, target.naming, rules))
-    known.append(evidence.read_names(peeled.specs))
+    inner = {peeled.names[name]: name for name in peeled.specs}
+    tied = [tuple(inner[name] for name in names if name in inner) for names in evidence.tied_in(state)]
+    known.append(replace(evidence.read_names(peeled.specs), tied=tuple(tied)))
     request = Request(
         specs=peeled.specs,
         target=target,

@@ -286,3 +286,15 @@ def test_export_goes_back_to_pytorch_bit_for_bit(tmp_path):
     failed = run("export", WEIGHTS, back, "--like", WEIGHTS)
     assert failed.returncode == 2
     assert "has no stamp" in failed.stderr
+
+
+def test_a_plan_as_a_page_and_against_a_saved_one(tmp_path):
+    plan = ("plan", WEIGHTS, "--to", "nnx")
+    first = run(*plan, "--layers", LAYERS, "-o", tmp_path / "plan.json", "--html", tmp_path / "plan.html")
+    assert first.returncode == 0, first.stderr
+    assert "<table>" in (tmp_path / "plan.html").read_text(encoding="utf-8")
+    same = run(*plan, "--layers", LAYERS, "--diff", tmp_path / "plan.json")
+    assert (same.returncode, same.stdout) == (0, "")
+    other = run(*plan, "--diff", tmp_path / "plan.json")
+    assert other.returncode == 1
+    assert "fc1.weight\n  -  moved: linear" in other.stdout

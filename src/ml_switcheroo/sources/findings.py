@@ -90,6 +90,7 @@ class Knowledge:
         containers: By module path: ``sequential``, ``list`` or ``dict``.
         tied: Groups of tensor names that are one tensor, the first being the owner.
         notes: What a person should know, one sentence each.
+        doubts: What a person should know of a module as long as only this source speaks of it, by path.
         classes: By module path the name of its class, where that is no class of ``torch.nn``.
     """
 
@@ -99,3 +100,4 @@ class Knowledge:
     tied: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
     classes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    doubts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

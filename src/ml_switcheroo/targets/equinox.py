@@ -95,7 +95,7 @@ KINDS: Mapping[str, Recipe] = {
             "(groups in) out *space -> (groups out) in *space",
             Flip("in out *space"),
         ),
-        part("bias", "bias", "(groups out) -> (groups out) *1"),
+        part("bias", "bias", "out *1"),
     ),
     "batch_norm": _BATCH_NORM,
     # GroupNorm(groups=channels) is Equinox's InstanceNorm.

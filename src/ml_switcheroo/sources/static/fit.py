@@ -23,6 +23,7 @@ from ml_switcheroo.sources.static.values import (
     Text,
     Unknown,
     Value,
+    known,
     options,
 )
 from ml_switcheroo.tensors import TensorSpec
@@ -233,7 +234,7 @@ def _fit_layer(made: Instance, names: Names, path: str, result: Fit, taken: set[
     if kind is None:
         return
     moved = reparametrized(made)
-    for name in LAYERS[kind].slots:
+    for name in _slots_of(made, kind, names):
         if name in made.attrs and not isinstance(made.attrs[name], Tensor):
             continue
         taken.add(name.split(".")[0])
@@ -243,11 +244,28 @@ def _fit_layer(made: Instance, names: Names, path: str, result: Fit, taken: set[
             _fit_slot(made, kind, name, names, path, result)
 
 
+def _slots_of(made: Instance, kind: str, names: Names) -> list[str]:
+    """Return the slots of a layer; where its layers and ways are not known, those the checkpoint has."""
+    layer = LAYERS[kind]
+    plain = [name for name in layer.slots if "{" not in name]
+    if len(plain) == len(layer.slots):
+        return plain
+    stated: dict[str, Value] = {}
+    stated.update((name, made.args[name]) for name in ("num_layers", "bidirectional") if name in made.args)
+    if not made.marks.get("open") and known(list(stated.values())):
+        return list(layer.names(stated))
+    there = [part for part in names.below if (found := layer.slot(part)) is not None and found.whole]
+    return list(dict.fromkeys([*plain, *there]))
+
+
 def _fit_slot(made: Instance, kind: str, name: str, names: Names, path: str, result: Fit) -> None:
     node = names
     for part in name.split("."):
         node = node.below.get(part, Names())
     full, wanted = joined(path, name), mentions(made, kind, name)
+    tensor = made.attrs[name] if isinstance(made.attrs.get(name), Tensor) else slot(made, name)
+    if isinstance(tensor, Tensor) and wanted is not False:
+        result.makers[full] = (id(tensor), "")
     if node.spec is None:
         if wanted is True:
             result.missing.append(full)
@@ -259,9 +277,6 @@ def _fit_slot(made: Instance, kind: str, name: str, names: Names, path: str, res
     _check(full, shape, node.spec.shape, result)
     _solve(shape, node.spec.shape, result)
     result.owners[full] = (Owner(path, kind, made),)
-    tensor = made.attrs[name] if isinstance(made.attrs.get(name), Tensor) else slot(made, name)
-    if isinstance(tensor, Tensor):
-        result.makers[full] = (id(tensor), "")
 
 
 def _check(name: str, wanted: tuple[Value, ...] | None, found: tuple[int, ...], result: Fit) -> None:

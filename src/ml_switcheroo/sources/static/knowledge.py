@@ -8,6 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.fit import Fit, Owner
 from ml_switcheroo.sources.static.flatten import Use, uses
@@ -85,7 +86,13 @@ def _finding(owner: Owner, use: Use, resized: bool) -> Finding:
     maker = owner.maker
     reason, where = _shown(maker.site, maker)
     args = maker.args if isinstance(maker, Instance) and not resized else {}
-    stated = {name: _plain(value) for name, value in args.items() if known(value) and value is not None}
+    # What is left out has its default; a size that the layout depends on is said all the same.
+    whole = isinstance(maker, Instance) and not maker.marks.get("open") and not resized
+    layer = LAYERS[owner.kind]
+    sizes = {n: v for n, v in layer.defaults.items() if n in layer.sizes.values()} if whole else {}
+    stated = sizes | {
+        name: _plain(value) for name, value in args.items() if known(value) and value is not None
+    }
     if isinstance(maker, Instance) and (moved := reparametrized(maker)):
         stated["reparametrized"] = tuple(moved.values())
     found = Finding(owner.kind, "static", reason, where, MappingProxyType(stated))
@@ -123,7 +130,11 @@ def _tied(found: Fit) -> tuple[tuple[str, ...], ...]:
     groups: dict[tuple[int, str], list[str]] = {}
     for name, maker in found.makers.items():
         groups.setdefault(maker, []).append(name)
-    return tuple(tuple(names) for names in groups.values() if len(names) > 1)
+    return tuple(
+        tuple(names)
+        for names in groups.values()
+        if len(names) > 1 and not found.owners.keys().isdisjoint(names)
+    )
 
 
 def _notes(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ml_switcheroo.axes import parse
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.sources.static.values import Instance, Maybe, Repeat, Value
 
@@ -49,14 +51,18 @@ def contradicts(wanted: tuple[Value, ...] | None, found: tuple[int, ...]) -> boo
 def mentions(made: Instance, kind: str, slot: str) -> bool | None:
     """Tell whether the constructor switches a slot on or off; None where nobody knows."""
     layer = LAYERS[kind]
-    if slot not in layer.optional:
+    found = layer.slot(slot)
+    if found is None or found.pattern not in layer.optional:
         return True
+    if slot.startswith("weight_hr"):
+        size = made.args.get("proj_size", 0)
+        return size > 0 if isinstance(size, int) else None
     unsure = bool(made.marks.get("open"))
     switches = [
         _SWITCHES.get(slot),
         *(name for name in ("affine", "elementwise_affine") if slot in ("weight", "bias")),
     ]
-    if slot == "bias":
+    if slot == "bias" or slot.startswith(("bias_ih", "bias_hh")):
         switches.append("bias")
     for name in switches:
         if name is None or name not in layer.args:
@@ -71,10 +77,13 @@ def mentions(made: Instance, kind: str, slot: str) -> bool | None:
 
 def expected(made: Instance, kind: str, slot: str) -> tuple[Value, ...] | None:
     """Return the shape of a slot, None for sizes that are unknown; None where the rank is unknown."""
-    axes = LAYERS[kind].slots[slot].split()
+    found = LAYERS[kind].slot(slot)
     shape: list[Value] = []
-    for axis in axes:
-        if axis.startswith("*"):
+    for group in parse(found.axes if found is not None else "").groups:
+        axis = group[0] if len(group) == 1 else ""
+        if len(group) != 1:
+            shape.append(_product(made, kind, group))
+        elif axis.startswith("*"):
             space = _space(made, kind)
             if space is None:
                 return None
@@ -82,6 +91,13 @@ def expected(made: Instance, kind: str, slot: str) -> tuple[Value, ...] | None:
         else:
             shape.append(_size(made, kind, axis))
     return tuple(shape)
+
+
+def _product(made: Instance, kind: str, group: tuple[str, ...]) -> Value:
+    """Return the size of an axis that several make up, such as ``(gate hidden)``."""
+    sizes = [LAYERS[kind].size(axis, made.args) for axis in group]
+    known = [size for size in sizes if size is not None]
+    return math.prod(known) if len(known) == len(sizes) and not made.marks.get("open") else None
 
 
 def _size(made: Instance, kind: str, axis: str) -> Value:
