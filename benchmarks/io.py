@@ -9,8 +9,8 @@ Run from the root of the repository::
 Each round runs every side once, in turn and in a process of its own, with the source in the page cache.
 Seconds are wall clock without the imports. On a machine that does other work at the same time only CPU
 seconds tell the work itself: those of all threads, and of the kernel for them. Memory is the most that was
-resident beyond the imports, anonymous and file pages together, sampled every 5 ms. Our sides and ``cp + sync`` end
-with the bytes on the disk, ``cp`` and the usual scripts in the page cache.
+resident beyond the imports, anonymous and file pages together, sampled every 5 ms. Our sides and
+``cp + sync`` end with the bytes on the disk, ``cp`` and the usual scripts in the page cache.
 """
 
 from __future__ import annotations

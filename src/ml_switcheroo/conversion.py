@@ -79,6 +79,8 @@ def convert(
         plan = plan or make_plan(opened, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
         if plan.target != output.target:
             raise UsageError(f"the plan is one to {plan.target}, not to {output.target}")
+        if not allow_unexpected:
+            plan.check_names(opened)
         plan.check(allow_missing=allow_missing, allow_unexpected=allow_unexpected)
         leaves = plan.apply(opened, partial=True)
         key = f"{__version__} {plan.digest} {opened.fingerprint}"

@@ -30,7 +30,7 @@ from ml_switcheroo.recipes import (
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, plain_attributes
 
-__all__ = ["CLASSES", "TARGET", "check_built", "variables_of"]
+__all__ = ["CLASSES", "TARGET", "check_built", "nodes", "variables_of"]
 
 _AFFINE = (part("weight", "gamma"), part("bias", "beta"))
 _BATCH_NORM = (
@@ -159,7 +159,7 @@ def _owns(model: Any) -> bool:
     return keras is not None and isinstance(model, keras.Layer)
 
 
-def _nodes(layer: Any) -> Iterator[tuple[str, Any]]:
+def nodes(layer: Any) -> Iterator[tuple[str, Any]]:
     """Yield the path and object of each layer, and then of each variable, every one once."""
     import keras
 
@@ -227,7 +227,7 @@ def variables_of(model: Any) -> Mapping[str, Any]:
     random = {id(state) for state in _random(model)}
     return {
         path: node
-        for path, node in _nodes(model)
+        for path, node in nodes(model)
         if isinstance(node, keras.Variable) and id(node) not in random
     }
 
@@ -237,7 +237,7 @@ def _template(model: Any) -> Template:
 
     check_built(model)
     kinds, containers, attributes = {}, {}, {}
-    for path, node in _nodes(model):
+    for path, node in nodes(model):
         if isinstance(node, keras.Sequential):
             containers[path] = "sequential"
         known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
@@ -262,7 +262,7 @@ def check_built(model: Any) -> None:
 
     unbuilt = [
         f"{path or 'the model'} ({type(node).__name__})"
-        for path, node in _nodes(model)
+        for path, node in nodes(model)
         if isinstance(node, keras.Layer) and not node.built and type(node).build is not keras.Layer.build
     ]
     if unbuilt:
