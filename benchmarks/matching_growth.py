@@ -1,4 +1,4 @@
-"""Measure how long `make_plan` takes on large trees: `python benchmarks/matching_growth.py [--leaves N]`."""
+"""Measure how long `make_plan` takes on large trees: `python benchmarks/matching_growth.py [--trees T]`."""
 
 from __future__ import annotations
 
@@ -64,29 +64,30 @@ def unrepeated(leaves):
     return state, like, layers
 
 
-TREES = (blocks, below_one_root, stacked, unrepeated)
+TREES = {make.__name__: make for make in (blocks, below_one_root, stacked, unrepeated)}
 
 
 def main():
     """Print a row for each size and kind of tree."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--leaves", type=int, nargs="+", default=[1_000, 10_000, 100_000])
-    sizes = parser.parse_args().leaves
+    parser.add_argument("--trees", nargs="+", choices=TREES, default=["blocks", "below_one_root", "stacked"])
+    chosen = parser.parse_args()
     state, like, _ = blocks(8)
     ms.make_plan(state, to="keras", like=like)
     print("| tensors | tree | kinds given | seconds | microseconds a tensor | moved |")
     print("|---:|---|---|---:|---:|---:|")
-    for make in TREES:
+    for name in chosen.trees:
         for known in (False, True):
-            for leaves in sizes:
-                state, like, layers = make(leaves)
+            for leaves in chosen.leaves:
+                state, like, layers = TREES[name](leaves)
                 start = time.perf_counter()
                 plan = ms.make_plan(state, to="keras", like=like, layers=layers if known else None)
                 seconds = time.perf_counter() - start
-                name = make.__name__.replace("_", " ")
+                tree, told = name.replace("_", " "), "yes" if known else "no"
                 print(
-                    f"| {len(state):,} | {name} | {'yes' if known else 'no'} | {seconds:.1f}"
-                    f" | {1e6 * seconds / leaves:.0f} | {len(plan.inputs):,} |",
+                    f"| {len(state):,} | {tree} | {told} | {seconds:.1f} | {1e6 * seconds / leaves:.0f}"
+                    f" | {len(plan.inputs):,} |",
                     flush=True,
                 )
 
