@@ -30,7 +30,7 @@ LAYERS = [
     ["draw"],
     ["peel", "stamp"],
     ["planner"],
-    ["explain", "load", "export", "sharded"],
+    ["explain", "load", "export", "sharded", "outputs"],
     ["conversion", "verification"],
     ["core"],
     ["plugins"],

@@ -202,7 +202,8 @@ def _open(owner: Owner, options: Sequence[Option]) -> Ambiguity:
 
 
 def _rule_for(path: str, finding: Finding) -> str:
-    return written(Kind(path, finding.kind, finding.flatten.channels if finding.flatten else None))
+    flatten, unflatten = (found.channels if found else None for found in (finding.flatten, finding.unflatten))
+    return written(Kind(path, finding.kind, flatten, unflatten=unflatten))
 
 
 def _without_clashes(moves: Sequence[Move]) -> tuple[list[Move], list[Ambiguity]]:

@@ -90,6 +90,7 @@ class Kind:
         pattern: Pattern of a module path in PyTorch, or of the name of a tensor that a class keeps itself.
         kind: A kind or the name of a class of ``torch.nn``.
         flatten: For a linear: how many channels were flattened before it; 1 for none.
+        unflatten: For a linear: how many channels its output becomes as an image; 1 for none.
         args: Constructor arguments by torch's names, such as ``{"num_heads": 8}``.
     """
 
@@ -97,6 +98,7 @@ class Kind:
     kind: str
     flatten: int | None = None
     args: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    unflatten: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,7 +217,46 @@ def test_rewrite_says_why_it_leaves_a_call(tmp_path):
     assert shown.stdout == ""
     assert "train.py:3: left as it is" in shown.stderr
     record = json.loads(run("rewrite", script, "--to", "nnx", "--json").stdout)
-    assert [entry["changed"] for entry in record] == [False]
+    (entry,) = record
+    assert entry["changed"] is False
+    assert entry["edits"] == []
+    assert [(note["line"], "an optimizer" in note["text"]) for note in entry["notes"]] == [(3, True)]
+
+
+def test_rewrite_sums_up_and_goes_on_where_a_file_cannot_be_written(tmp_path):
+    for name in ("a.py", "b.py", "c.py"):
+        (tmp_path / name).write_text(SCRIPT)
+    (tmp_path / "b.py").chmod(0o444)
+    (tmp_path / "d.py").write_text("print 'load_state_dict'\n")
+    shown = run("rewrite", tmp_path, "--to", "nnx", "--runtime", "import")
+    assert shown.returncode == 0
+    assert "3 calls to rewrite in 3 files; 1 place left as it is (--write changes the files)" in shown.stderr
+    shown = run("rewrite", tmp_path, "--to", "nnx", "--runtime", "import", "--write")
+    assert shown.returncode == 2
+    assert "b.py: the file is read-only; nothing was written" in shown.stderr
+    assert "2 calls rewritten in 2 files; 1 place left as it is; 1 file failed" in shown.stderr
+    assert (tmp_path / "b.py").read_text() == SCRIPT
+    assert "KeyMapper" in (tmp_path / "c.py").read_text()
+
+
+def test_a_named_file_that_is_no_python_exits_2(tmp_path):
+    (tmp_path / "d.py").write_text("x = 1\nprint 'load_state_dict'\n")
+    shown = run("rewrite", tmp_path / "d.py", "--to", "nnx")
+    assert shown.returncode == 2
+    assert "d.py:2: left as it is: this is no Python" in shown.stderr
+    (tmp_path / "d.py").write_text("x = 1\n")
+    shown = run("rewrite", tmp_path / "d.py", "--to", "nnx")
+    assert (shown.returncode, shown.stderr) == (0, "nothing to rewrite\n")
+
+
+def test_rewrite_without_torch_and_with_saving(tmp_path):
+    script = tmp_path / "infer.py"
+    script.write_text(SCRIPT + "torch.save(net.state_dict(), 'v.pt')\n")
+    run("rewrite", script, "--to", "mlx", "--runtime", "import", "--write", "--no-torch", "--save")
+    assert script.read_text().splitlines()[-2:] == [
+        "KeyMapper.load_into(net, KeyMapper.read('w.pt'))",
+        "torch.save(KeyMapper.to_torch(net), 'v.pt')",
+    ]
 
 
 def test_rewrite_of_an_absent_path_exits_2(tmp_path):

@@ -30,7 +30,7 @@ from ml_switcheroo.recipes import (
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, plain_attributes
 
-__all__ = ["CLASSES", "TARGET", "nodes"]
+__all__ = ["CLASSES", "TARGET", "check_built", "nodes", "variables_of"]
 
 _AFFINE = (part("weight", "gamma"), part("bias", "beta"))
 _BATCH_NORM = (
@@ -220,7 +220,8 @@ def _is_numbered(child: Any) -> bool:
     return re.fullmatch(rf"{re.escape(words)}(_\d+)?", child.name) is not None
 
 
-def _variables(model: Any) -> Mapping[str, Any]:
+def variables_of(model: Any) -> Mapping[str, Any]:
+    """Return the variables of a live model that are weights, by path."""
     import keras
 
     random = {id(state) for state in _random(model)}
@@ -234,7 +235,7 @@ def _variables(model: Any) -> Mapping[str, Any]:
 def _template(model: Any) -> Template:
     import keras
 
-    _check_built(model)
+    check_built(model)
     kinds, containers, attributes = {}, {}, {}
     for path, node in nodes(model):
         if isinstance(node, keras.Sequential):
@@ -243,7 +244,7 @@ def _template(model: Any) -> Template:
         if known:
             kinds[path] = known[0]
             attributes[path] = plain_attributes(node)
-    specs = {path: spec_of(variable) for path, variable in _variables(model).items()}
+    specs = {path: spec_of(variable) for path, variable in variables_of(model).items()}
     return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
 
 
@@ -251,7 +252,7 @@ def _is_layer(cls: type) -> bool:
     return cls.__module__.startswith("keras.") and cls.__name__ in CLASSES
 
 
-def _check_built(model: Any) -> None:
+def check_built(model: Any) -> None:
     """Raise unless every layer has its variables.
 
     Raises:
@@ -272,7 +273,7 @@ def _check_built(model: Any) -> None:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
-    for path, variable in _variables(model).items():
+    for path, variable in variables_of(model).items():
         if path in leaves:
             variable.assign(leaves[path])
     return model
@@ -281,7 +282,7 @@ def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
 def _read(model: Any) -> Mapping[str, Array]:
     import keras
 
-    return {path: keras.ops.convert_to_numpy(leaf.value) for path, leaf in _variables(model).items()}
+    return {path: keras.ops.convert_to_numpy(leaf.value) for path, leaf in variables_of(model).items()}
 
 
 _EPSILON = (Difference("eps", "epsilon"),)
