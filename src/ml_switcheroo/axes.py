@@ -18,7 +18,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -188,6 +188,9 @@ class Equation:
         Raises:
             AxesError: A size is unknown or does not fit; the text names the axis.
         """
+        return _bound(self, shape, tuple(sizes.items()), result)
+
+    def _bind(self, shape: tuple[int, ...], sizes: Mapping[str, int], result: tuple[int, ...] | None) -> View:
         left = self.source.dimensions(len(shape))
         known = dict(sizes)
         if self.source.padded:
@@ -254,6 +257,14 @@ class Equation:
             else:
                 right.append(tuple(axis for name in group for axis in spelled.get(name, [])))
         return tuple(right)
+
+
+@lru_cache(maxsize=4096)
+def _bound(
+    rule: Equation, shape: tuple[int, ...], sizes: tuple[tuple[str, int], ...], result: tuple[int, ...] | None
+) -> View:
+    """Bind an equation once for all tensors of a shape: a model has few shapes and many tensors."""
+    return rule._bind(shape, dict(sizes), result)
 
 
 @cache

@@ -6,8 +6,11 @@ from hypothesis import HealthCheck, given, settings
 import ml_switcheroo as ms
 from match.trees import networks
 
+EXAMPLES = 2000
 
-@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+
+# The same examples on every run: a failure is reproduced by running the test again.
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(networks())
 def test_a_leaf_is_right_or_something_is_said(network):
     source, leaves = network
@@ -18,5 +21,5 @@ def test_a_leaf_is_right_or_something_is_said(network):
     truth = {path: value for path, value in leaves.items() if not isinstance(value, tuple)}
     assert set(filled) <= set(truth), "filled with something that happens to fit"
     for path, value in filled.items():
-        assert np.array_equal(value, truth[path]), f"{path} is wrong without a word"
+        assert np.array_equal(value, truth[path]), f"{path} is wrong without a word\n{plan}"
     assert set(filled) | set(plan.missing) == set(leaves)

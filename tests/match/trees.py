@@ -103,6 +103,8 @@ class Choices:
     unsaved: bool
     extra: bool
     shuffled: bool
+    lost: str
+    twins: tuple[str, str] | None
 
 
 @st.composite
@@ -133,6 +135,8 @@ def choices(draw):
         unsaved=draw(st.booleans()),
         extra=draw(st.booleans()),
         shuffled=draw(st.booleans()),
+        lost=draw(st.sampled_from(["", "", *PARTS])),
+        twins=draw(st.sampled_from([None, None, ("left", "right"), ("right", "left"), ("zig", "zag")])),
     )
 
 
@@ -181,6 +185,9 @@ def networks(draw):
     leaves |= ported(
         c, [dict(leaf(c, *key, value) for key, value in joined(b, fused=c.fused[1]).items()) for b in blocks]
     )
+    if c.lost and c.stacked is None and not any(c.fused):
+        lose(c, source, leaves)
+    twin(c, source, leaves, array)
     for part in c.tables:
         value = array(shapes[part])
         source[f"{c.mine[part]}.weight"] = value
@@ -192,6 +199,24 @@ def networks(draw):
     if c.shuffled:
         source, leaves = dict(sorted(source.items(), reverse=True)), dict(sorted(leaves.items()))
     return source, leaves
+
+
+def lose(c, source, leaves):
+    """Take a part out of the checkpoint: the port still has its leaves, which nothing may fill."""
+    for i in range(c.blocks):
+        prefix = f"{c.mine['block'].format(i=i)}.{c.mine[c.lost]}."
+        gone = {name: source.pop(name) for name in list(source) if name.startswith(prefix)}
+        for path, value in leaves.items():
+            if any(value is array or np.shares_memory(value, array) for array in gone.values()):
+                leaves[path] = value.shape
+
+
+def twin(c, source, leaves, array):
+    """Add two of one shape under names that say nothing, or that can be taken for either."""
+    for mine, other in zip(("one", "two"), c.twins or (), strict=bool(c.twins)):
+        value = array((3, 5))
+        source[f"pair.{mine}.weight"] = value
+        leaves[f"pair/{other}/kernel"] = value.T
 
 
 def joined(block, *, fused):

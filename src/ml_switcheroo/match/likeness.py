@@ -121,7 +121,8 @@ def _numbers(source: Unit, target: Unit) -> float:
         mine, other = source.numbers[word], target.numbers[word]
         if mine.value == other.value:
             score += _SAME_NUMBER
-        elif (mine.rank, mine.count) == (other.rank, other.count):
+        elif (mine.rank, mine.count) == (other.rank, other.count) and mine.count > 1:
+            # The first of two is the first of two; of one alone the number says which it is.
             score += _SAME_RANK
         else:
             score += _OTHER_NUMBER

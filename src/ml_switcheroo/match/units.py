@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from ml_switcheroo.match.repeats import SLASH, Numeral, Place, Token, places
 from ml_switcheroo.match.vocabulary import LEAF_ROLES
@@ -91,11 +92,16 @@ class Unit:
     @property
     def tail(self) -> frozenset[str]:
         """The words of the last segment."""
-        segment = _cut(self.pattern)[1]
-        return frozenset(word for word in meaning(segment) if isinstance(word, str) and word != HASH)
+        return _last_words(self.pattern)
 
     def __str__(self) -> str:
         return "".join("." if token == SLASH else str(token) for token in self.pattern)
+
+
+@cache
+def _last_words(pattern: tuple[Token, ...]) -> frozenset[str]:
+    """Return the words of a pattern's last segment: every pair of units asks for them."""
+    return frozenset(word for word in meaning(_cut(pattern)[1]) if isinstance(word, str) and word != HASH)
 
 
 # Segments that some frameworks put around a bare tensor.
