@@ -122,6 +122,7 @@ KINDS: Mapping[str, Recipe] = {
         Form((part("weight", "negative_slope", "1 -> "),)),
         Form((part("weight", "negative_slope", "channel -> channel *1"),)),
     ),
+    "class_weights": (part("weight", "weight"), part("pos_weight", "pos_weight")),
     "parameter": (part("", ""),),
     "buffer": (part("", ""),),
 }

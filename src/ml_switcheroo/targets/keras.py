@@ -132,6 +132,7 @@ KINDS: Mapping[str, Recipe] = {
         Form((part("weight", "alpha", "1 -> *1"),)),
         Form((part("weight", "alpha", "channel -> *1 channel"),)),
     ),
+    "class_weights": (part("weight", "weight"), part("pos_weight", "pos_weight")),
     "parameter": (part("", ""),),
     "buffer": (part("", ""),),
 }

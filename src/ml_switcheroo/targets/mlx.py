@@ -111,6 +111,7 @@ KINDS: Mapping[str, Recipe] = {
     "gru_cell": _gru("", ""),
     "mha": _MHA,
     "prelu": (part("weight", "weight"),),
+    "class_weights": (part("weight", "weight"), part("pos_weight", "pos_weight")),
     "parameter": (part("", ""),),
     "buffer": (part("", ""),),
 }
