@@ -281,8 +281,8 @@ _ROWS = (
     Layer(
         "class_weights",
         (
-            *("BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "MultiLabelSoftMarginLoss"),
-            *("MultiMarginLoss", "NLLLoss", "NLLLoss2d"),
+            *("BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "LinearCrossEntropyLoss"),
+            *("MultiLabelSoftMarginLoss", "MultiMarginLoss", "NLLLoss", "NLLLoss2d"),
         ),
         {"weight": "*classes", "pos_weight": "*classes"},
         optional=frozenset({"weight", "pos_weight"}),
