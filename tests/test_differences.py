@@ -2,10 +2,14 @@
 
 import warnings
 
+import equinox
 import jax
+import keras
 import numpy as np
+import pytest
 import torch
 from flax import nnx
+from mlx import nn
 
 from ml_switcheroo.load import load_into
 from ml_switcheroo.planner import make_plan
@@ -104,3 +108,50 @@ def test_a_transposed_kernel_is_seen_on_the_live_model():
         load_into(model, holder.state_dict(), layers=holder)
         found = np.asarray(model.m(x.numpy().transpose(0, 2, 1))).transpose(0, 2, 1)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def of_mlx(torch_layer, module):
+    model = nn.Module()
+    model.m = module
+    return notes(torch_layer, model, to="mlx")
+
+
+def test_mlx_has_pytorchs_momentum_and_groups_otherwise_unless_told():
+    assert not of_mlx(torch.nn.BatchNorm1d(4, momentum=0.1), nn.BatchNorm(4))
+    (note,) = of_mlx(torch.nn.BatchNorm1d(4, momentum=0.2), nn.BatchNorm(4))
+    assert "momentum is 0.1 in the target, momentum is 0.2 in PyTorch" in note
+    (note,) = of_mlx(torch.nn.GroupNorm(2, 4), nn.GroupNorm(2, 4))
+    assert "pytorch_compatible is False in the target" in note
+    assert not of_mlx(torch.nn.GroupNorm(2, 4), nn.GroupNorm(2, 4, pytorch_compatible=True))
+
+
+def test_another_number_of_heads_is_said():
+    layer = torch.nn.MultiheadAttention(4, 4, bias=False)
+    (note,) = of_mlx(layer, nn.MultiHeadAttention(4, 2))
+    assert "num_heads is 2 in the target, num_heads is 4 in PyTorch" in note
+    x = keras.Input((3, 4))
+    attention = keras.layers.MultiHeadAttention(2, 2, use_bias=False, name="m")
+    model = keras.Model(x, attention(x, x))
+    assert not notes(torch.nn.MultiheadAttention(4, 2, bias=False), model, to="keras")
+
+
+def test_equinox_has_flaxs_momentum():
+    class Model(equinox.Module):
+        m: equinox.nn.BatchNorm
+
+    def of(momentum):
+        norm = equinox.nn.BatchNorm(4, "batch", momentum=momentum, mode="ema")
+        return notes(torch.nn.BatchNorm1d(4, momentum=0.1), Model(norm), to="equinox")
+
+    assert not of(0.9)
+    (note,) = of(0.99)
+    assert "momentum is 0.99 in the target, momentum is 0.1 in PyTorch (momentum 0.9 there)" in note
+
+
+def test_an_immutable_model_warns_of_what_differs():
+    class Model(equinox.Module):
+        m: equinox.nn.LayerNorm
+
+    holder = torch.nn.ModuleDict({"m": torch.nn.LayerNorm(4)})
+    with pytest.warns(UserWarning, match="note .*eps is 0.001 in the target, eps is 1e-05 in PyTorch"):
+        load_into(Model(equinox.nn.LayerNorm(4, eps=1e-3)), holder.state_dict(), layers=holder)

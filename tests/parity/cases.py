@@ -233,6 +233,12 @@ CASES = [
     ),
     _image("prelu", "prelu", lambda: nn.PReLU(), (2, 6, 5)),
     _image("prelu channels", "prelu", lambda: nn.PReLU(6), (2, 6, 5)),
+    _plain(
+        "class_weights",
+        "class_weights",
+        lambda: nn.BCEWithLogitsLoss(torch.ones(6), reduction="none", pos_weight=torch.ones(6)),
+        *((3, 6), (3, 6)),
+    ),
     _plain("parameter and buffer", "kept", lambda: Kept(), (3, 6)),
     _plain("parameter list", "listed", lambda: Listed(), (3, 6)),
 ]

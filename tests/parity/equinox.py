@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from equinox import nn
 
 from parity import Port
+from parity.nnx import weighted
 
 KEY = jax.random.key(0)
 
@@ -191,6 +192,16 @@ class Kept(eqx.Module):
         return x * self.scale + self.shift
 
 
+class Weighted(eqx.Module):
+    """Binary cross entropy of logits, each class with a weight, and with one for what is true of it."""
+
+    weight: jax.Array
+    pos_weight: jax.Array
+
+    def __call__(self, x, y):
+        return weighted(x, y, self.weight, self.pos_weight)
+
+
 class Listed(eqx.Module):
     """A class with a list and a dictionary of parameters."""
 
@@ -235,6 +246,7 @@ LAYERS = {
     "transformer_encoder_layer": lambda layer: port(EncoderLayer(layer)),
     "transformer_decoder_layer": lambda layer: port(DecoderLayer(layer)),
     "prelu": prelu,
+    "class_weights": lambda _: port(Weighted(ZERO, ZERO)),
     "kept": lambda _: port(Kept(ZERO, ZERO)),
     "listed": lambda _: port(Listed([ZERO, ZERO], {"left": ZERO, "right": ZERO})),
 }

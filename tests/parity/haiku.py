@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from parity import Port
+from parity.nnx import weighted
 
 KEY = jax.random.key(0)
 
@@ -251,6 +252,14 @@ class Kept(hk.Module):
         return x * scale + hk.get_state("shift", (6,), init=jnp.zeros)
 
 
+class Weighted(hk.Module):
+    """Binary cross entropy of logits, each class with a weight, and with one for what is true of it."""
+
+    def __call__(self, x, y):
+        names = ("weight", "pos_weight")
+        return weighted(x, y, *(hk.get_state(name, (6,), init=jnp.zeros) for name in names))
+
+
 class Listed(hk.Module):
     """A class with a list and a dictionary of parameters."""
 
@@ -285,6 +294,7 @@ LAYERS = {
     "mha": mha,
     "transformer_encoder_layer": encoder_layer,
     "transformer_decoder_layer": decoder_layer,
+    "class_weights": lambda _: port(lambda *xy: Weighted(name="m")(*xy), numbers(1, 6), numbers(1, 6)),
     "kept": lambda _: port(lambda x: Kept(name="m")(x), numbers(1, 6)),
     "listed": lambda _: port(lambda x: Listed(name="m")(x), numbers(1, 6)),
 }

@@ -195,6 +195,17 @@ class Kept(layers.Layer):
         return x * self.scale + self.shift
 
 
+class Weighted(layers.Layer):
+    """Binary cross entropy of logits, each class with a weight, and with one for what is true of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.pos_weight = (self.add_weight(shape=(6,), trainable=False) for _ in range(2))
+
+    def call(self, x, y):
+        return self.weight * ((1 + (self.pos_weight - 1) * y) * ops.softplus(-x) + (1 - y) * x)
+
+
 class Listed(layers.Layer):
     """A class with a list and a dictionary of parameters."""
 
@@ -237,6 +248,7 @@ LAYERS = {
         DecoderLayer(layer), *[(1, 2, layer.linear1.in_features)] * 2
     ),
     "prelu": prelu,
+    "class_weights": lambda _: port(Weighted(), (1, 6), (1, 6)),
     "kept": lambda _: port(Kept(), (1, 6)),
     "listed": lambda _: port(Listed(), (1, 6)),
 }

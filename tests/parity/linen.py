@@ -8,7 +8,7 @@ import numpy as np
 from flax import linen
 
 from parity import Port
-from parity.nnx import transposed_padding
+from parity.nnx import transposed_padding, weighted
 
 
 class Holder(linen.Module):
@@ -188,6 +188,15 @@ class Kept(linen.Module):
         return x * scale + shift.value
 
 
+class Weighted(linen.Module):
+    """Binary cross entropy of logits, each class with a weight, and with one for what is true of it."""
+
+    @linen.compact
+    def __call__(self, x, y):
+        names = ("weight", "pos_weight")
+        return weighted(x, y, *(self.variable("buffers", name, jnp.zeros, (6,)).value for name in names))
+
+
 class Shifts(linen.Module):
     """A dictionary of parameters."""
 
@@ -236,6 +245,7 @@ LAYERS = {
     "transformer_encoder_layer": transformer(EncoderLayer, (1, 4, 6)),
     "transformer_decoder_layer": transformer(DecoderLayer, (1, 4, 6), (1, 5, 6)),
     "prelu": lambda _: port(linen.PReLU(), (1, 2)),
+    "class_weights": lambda _: port(Weighted(), (1, 6), (1, 6)),
     "kept": lambda _: port(Kept(), (1, 6)),
     "listed": lambda _: port(Listed(), (1, 6)),
 }

@@ -176,6 +176,17 @@ class Kept(nn.Module):
         return x * self.scale + self.shift
 
 
+class Weighted(nn.Module):
+    """Binary cross entropy of logits, each class with a weight, and with one for what is true of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.pos_weight = mx.zeros(6), mx.zeros(6)
+
+    def __call__(self, x, y):
+        return self.weight * ((1 + (self.pos_weight - 1) * y) * nn.softplus(-x) + (1 - y) * x)
+
+
 class Listed(nn.Module):
     """A class with a list and a dictionary of parameters."""
 
@@ -222,6 +233,7 @@ LAYERS = {
     "transformer_encoder_layer": lambda layer: port(EncoderLayer(layer)),
     "transformer_decoder_layer": lambda layer: port(DecoderLayer(layer)),
     "prelu": lambda layer: port(nn.PReLU(layer.num_parameters)),
+    "class_weights": lambda _: port(Weighted()),
     "kept": lambda _: port(Kept()),
     "listed": lambda _: port(Listed()),
 }

@@ -221,6 +221,21 @@ class Kept(nnx.Module):
         return x * self.scale + self.shift
 
 
+class Weighted(nnx.Module):
+    """Binary cross entropy of logits, each class with a weight, and with one for what is true of it."""
+
+    def __init__(self):
+        self.weight, self.pos_weight = (nnx.Variable(jnp.zeros(6)) for _ in range(2))
+
+    def __call__(self, x, y):
+        return weighted(x, y, self.weight[...], self.pos_weight[...])
+
+
+def weighted(x, y, weight, pos_weight):
+    """Return the loss of each logit."""
+    return weight * ((1 + (pos_weight - 1) * y) * jax.nn.softplus(-x) + (1 - y) * x)
+
+
 class Listed(nnx.Module):
     """A class with a list and a dictionary of parameters."""
 
@@ -257,6 +272,7 @@ LAYERS = {
     "transformer_encoder_layer": lambda layer: port(lambda: EncoderLayer(layer)),
     "transformer_decoder_layer": lambda layer: port(lambda: DecoderLayer(layer)),
     "prelu": lambda _: port(nnx.PReLU),
+    "class_weights": lambda _: port(Weighted),
     "kept": lambda _: port(Kept),
     "listed": lambda _: port(Listed),
 }

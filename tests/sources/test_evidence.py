@@ -1,3 +1,6 @@
+import pytest
+import torch
+
 from ml_switcheroo.runtime.kinds import KeyKinds
 from ml_switcheroo.sources.evidence import read_names
 from ml_switcheroo.sources.findings import NO_FLATTEN
@@ -73,3 +76,27 @@ def test_evidence_says_what_the_runtime_says():
         said = [known.findings[path]] if path in known.findings else known.candidates[path]
         words = {KeyKinds.parse_kind(kind)[0] for kind, _ in readings}
         assert {finding.kind for finding in said} <= words
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda: torch.nn.LSTM(3, 4, 2, bidirectional=True), "lstm"),
+        (lambda: torch.nn.LSTM(4, 4, proj_size=2), "lstm"),
+        (lambda: torch.nn.GRU(4, 4), "gru"),
+        (lambda: torch.nn.RNN(12, 4), "rnn"),
+        (lambda: torch.nn.LSTMCell(4, 4), "lstm_cell"),
+        (lambda: torch.nn.GRUCell(3, 4, bias=False), "gru_cell"),
+        (lambda: torch.nn.RNNCell(3, 4), "rnn_cell"),
+        (lambda: torch.nn.MultiheadAttention(4, 2), "mha"),
+        (lambda: torch.nn.MultiheadAttention(4, 2, kdim=3, vdim=3), "mha"),
+    ],
+)
+def test_names_that_one_layer_of_torch_gives_prove_it(make, kind):
+    state = torch.nn.ModuleDict({"m": make()}).state_dict()
+    assert read({name: tuple(tensor.shape) for name, tensor in state.items()}).findings["m"].kind == kind
+
+
+def test_a_recurrent_weight_of_other_shapes_proves_nothing():
+    known = read({"m.weight_ih_l0": (20, 3), "m.weight_hh_l0": (20, 4)})
+    assert "m" not in known.findings

@@ -131,3 +131,13 @@ def test_a_path_in_both_trees_is_an_error():
     tree = {"net/a": {"w": jnp.ones(2)}}
     with pytest.raises(UsageError, match="both have net/a/w"):
         LIVE.template((tree, tree))
+
+
+def test_a_plain_recurrent_layer_of_which_nothing_is_stated_has_pytorchs_tanh():
+    state = torch.nn.ModuleDict({"m": torch.nn.RNN(3, 4)}).state_dict()
+    plan = ms.make_plan(state, to="haiku")
+    assert {left.why for left in plan.unexpected.values()} == {
+        "rnn at m: Haiku's VanillaRNN has relu, not tanh"
+    }
+    rules = [ms.Kind("m", "RNN", args={"nonlinearity": "relu"})]
+    assert not ms.make_plan(state, to="haiku", rules=rules).unexpected

@@ -278,6 +278,15 @@ _ROWS = (
         frozenset(),
         sizes={"channel": "num_parameters"},
     ),
+    Layer(
+        "class_weights",
+        (
+            *("BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "LinearCrossEntropyLoss"),
+            *("MultiLabelSoftMarginLoss", "MultiMarginLoss", "NLLLoss", "NLLLoss2d"),
+        ),
+        {"weight": "*classes", "pos_weight": "*classes"},
+        optional=frozenset({"weight", "pos_weight"}),
+    ),
     # What a class of the user's own keeps: moved as it lies, whatever its name.
     Layer("parameter", ("Parameter",), {"": "*shape"}),
     Layer("buffer", ("Buffer",), {"": "*shape"}),

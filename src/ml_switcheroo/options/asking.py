@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.match.sighting import plain_kind
 from ml_switcheroo.match.structure import Doubt, Question, solve
 from ml_switcheroo.moves import Move
+from ml_switcheroo.ops import Axes
 from ml_switcheroo.options.option import Option, option_for
 from ml_switcheroo.options.placing import Site, in_words, place_rest, sites
 from ml_switcheroo.options.request import Request
 from ml_switcheroo.plan import Left
-from ml_switcheroo.rules import Rename, renamed
+from ml_switcheroo.rules import Keep, Rename, match, renamed
 from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tree import Template
@@ -130,15 +131,37 @@ def placed_modules(
 
     def option_at(owner: Owner, site: Site | None) -> Option:
         naming = request.target.naming
+        if site is not None and site.is_leaf:
+            return _bare(owner, site.leaves[()], request, template)
         where = site.place(template.specs) if site else lambda leaf, _: (naming.path(owner.path, leaf), None)
         shown = template.attributes.get(site.path, {}) if site else {}
         return option_for(owner, owner.possible[0], request.specs, request.target, where, shown)
 
     found = place_rest(left, free, template.specs, request.specs, option_at)
     filled = taken | {path for option in found.values() for move in option.moves for path in move.leaves}
-    if len(found) == len(left) and filled >= template.specs.keys():
+    keeps = [rule for rule in request.rules if isinstance(rule, Keep)]
+    empty = [path for path in template.specs if path not in filled]
+    if len(found) == len(left) and all(
+        any(match(k.pattern, path) is not None for k in keeps) for path in empty
+    ):
         return list(found.values())
     return [option for path, option in found.items() if in_words(path, option)]
+
+
+def _bare(owner: Owner, path: str, request: Request, template: Template) -> Option:
+    """Make the move of a module's only tensor to a leaf that no layer of the framework holds.
+
+    Its sizes must differ: they show how it lies.
+    """
+    finding, names = owner.possible[0], tuple(owner.tensors.values())
+    have, want = request.specs[names[0]].shape, template.specs[path].shape
+    plain = finding.kind in ("linear", "embedding") and len(names) == 1 and len(set(have)) == len(have) == 2
+    turned = have != want
+    if not plain or want not in (have, have[::-1]) or (turned and finding.kind == "embedding"):
+        return Option(finding, (), {}, dict.fromkeys(names, f"{path} is {want}, {names[0]} is {have}"))
+    move = Move(names, (path,), (Axes("out in -> in out"),) if turned else ()).bind(request.specs)
+    told = replace(move, kind=finding.kind, origin="target", reason=finding.reason, where=finding.where)
+    return Option(finding, (told,))
 
 
 def _unlike_the_framework(request: Request, moves: Sequence[Move]) -> set[str]:

@@ -122,7 +122,9 @@ def _option(task: Task, form: Form) -> Option:
 
 
 def _lacks(entry: Unsupported, finding: Finding) -> bool:
-    return any(finding.args.get(arg, value) != value for arg, value in entry.needs.items())
+    """Tell whether a layer was not made as the target needs it; what is not stated has PyTorch's default."""
+    usual = LAYERS[finding.kind].defaults
+    return any(finding.args.get(arg, usual.get(arg, value)) != value for arg, value in entry.needs.items())
 
 
 def _add(task: Task, entry: Part, moves: list[Move], refused: dict[str, str]) -> None:

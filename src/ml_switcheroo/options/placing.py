@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.match.spelling import segments
-from ml_switcheroo.match.vocabulary import FILLERS
+from ml_switcheroo.match.vocabulary import FILLERS, LEAF_ROLES
 from ml_switcheroo.match.words import meaning, segment_tokens
 from ml_switcheroo.options.moving import Place
 from ml_switcheroo.options.option import Option
@@ -38,11 +38,16 @@ class Site:
     path: str
     leaves: Mapping[tuple[str, ...], str]
 
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it is a leaf by itself: what is a module in PyTorch may be a bare weight in the target."""
+        return () in self.leaves
+
     def place(self, specs: Mapping[str, TensorSpec]) -> Place:
         """Return the function that places the leaves of a module here."""
 
         def find(leaf: str, _: str) -> tuple[str, TensorSpec | None]:
-            path = self.leaves.get(segments(leaf))
+            path = self.leaves.get(segments(leaf) if leaf else ())
             if path is None:
                 raise UsageError(f"{self.path or 'the model'} has no leaf {leaf}")
             return path, specs[path]
@@ -51,7 +56,7 @@ class Site:
 
 
 def sites(template: Template, naming: Naming, taken: Collection[str]) -> list[Site]:
-    """Return every place whose leaves are all still free."""
+    """Return every place whose leaves are all still free; a leaf with a name of its own is one, too."""
     found: dict[tuple[str, ...], dict[tuple[str, ...], str]] = {}
     written: dict[tuple[str, ...], str] = {}
     full: set[tuple[str, ...]] = set()
@@ -66,7 +71,9 @@ def sites(template: Template, naming: Naming, taken: Collection[str]) -> list[Si
                 full.add(key[start:end])
             found.setdefault(key[start:end], {})[key[end:]] = path
             written.setdefault(key[start:end], naming.separator.join(parts[start:count]))
-    return [Site(written[key], leaves) for key, leaves in found.items() if key not in full]
+    modules = [Site(written[key], leaves) for key, leaves in found.items() if key not in full]
+    names = {path: path.split(naming.separator)[-1] for path in template.specs if path not in taken}
+    return modules + [Site(path, {(): path}) for path, name in names.items() if name not in LEAF_ROLES]
 
 
 def place_rest(

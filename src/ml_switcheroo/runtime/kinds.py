@@ -27,7 +27,7 @@ class KeyKinds:
         "embedding": ("embedding", (2,), ""),
         "bilinear": ("weight", (3,), ""),
         **dict.fromkeys(NORMS, ("scale", (), "")),
-        **dict.fromkeys(("parameter", "buffer"), ("weight", (), "")),
+        **dict.fromkeys(("class_weights", "parameter", "buffer"), ("weight", (), "")),
     }
     CHANNELS_LAST = True  # what a Flatten sees: (h w c) where PyTorch has (c h w)
     SLOTS = {"bias": "bias", "running_mean": "mean", "running_var": "var"}  # noqa: RUF012

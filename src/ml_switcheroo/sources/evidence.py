@@ -7,7 +7,7 @@ disagree on what a checkpoint shows.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,8 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
             findings[path] = possible[0]
         else:
             candidates[path] = tuple(possible)
+    for path, kind, reason in _by_slots(shapes):
+        findings[path] = Finding(kind, "evidence", reason)
     return Knowledge(findings, candidates, doubts=doubts)
 
 
@@ -92,6 +94,25 @@ def _place(value: Any) -> object:
         where = value.__array_interface__["data"][0]
         return (where, value.shape, value.strides, value.dtype) if value.size else None
     return None
+
+
+def _by_slots(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str, str]]:
+    """Yield the modules whose tensors have names that one layer of torch.nn alone gives, with its kind.
+
+    The recurrent weight of a layer is ``(gates hidden, state)``: four gates are an LSTM's, three a GRU's.
+    """
+    for name, shape in shapes.items():
+        path, dot, slot = name.rpartition(".")
+        if slot in ("in_proj_weight", "q_proj_weight") and f"{path}{dot}out_proj.weight" in shapes:
+            yield path, "mha", f"{slot} beside out_proj"
+        projection = shapes.get(f"{path}{dot}weight_hr_l0")
+        if slot in ("weight_hh_l0", "weight_hh") and len(shape) == 2:
+            hidden = projection[1] if projection is not None else shape[1]
+            gates, rest = divmod(shape[0], hidden or 1)
+            kind = {4: "lstm", 3: "gru", 1: "rnn"}.get(gates if not rest else 0)
+            if kind is not None and (projection is None or kind == "lstm"):
+                cell = "_cell" if slot == "weight_hh" else ""
+                yield path, kind + cell, f"{slot} has {gates} times {hidden} rows"
 
 
 def _slots() -> tuple[str, ...]:

@@ -15,7 +15,7 @@ __all__ = ["from_rules", "from_table", "kind_named", "module_paths"]
 
 def from_rules(rules: Iterable[Rule], names: Iterable[str]) -> Knowledge:
     """Turn Kind rules into findings for the modules and tensors that they match."""
-    kinds = [rule for rule in rules if isinstance(rule, Kind)]
+    kinds, names = [rule for rule in rules if isinstance(rule, Kind)], list(names)
     findings: dict[str, Finding] = {}
     for path in module_paths(names) if kinds else ():
         for rule in kinds:
@@ -25,9 +25,11 @@ def from_rules(rules: Iterable[Rule], names: Iterable[str]) -> Knowledge:
                     for channels in (rule.flatten, rule.unflatten)
                 )
                 kind = kind_named(rule.kind)
-                findings[path] = Finding(
-                    kind, "rules", repr(rule), args=rule.args, flatten=before, unflatten=behind
-                )
+                found = Finding(kind, "rules", repr(rule), args=rule.args, flatten=before, unflatten=behind)
+                # A module is no parameter: all that it keeps are.
+                own = [name for name in names if name.startswith(f"{path}.")]
+                alone = kind not in ("parameter", "buffer") or not own
+                findings.update(dict.fromkeys([path] if alone else own, found))
     return Knowledge(findings)
 
 

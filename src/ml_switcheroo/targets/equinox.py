@@ -122,6 +122,7 @@ KINDS: Mapping[str, Recipe] = {
         Form((part("weight", "negative_slope", "1 -> "),)),
         Form((part("weight", "negative_slope", "channel -> channel *1"),)),
     ),
+    "class_weights": (part("weight", "weight"), part("pos_weight", "pos_weight")),
     "parameter": (part("", ""),),
     "buffer": (part("", ""),),
 }
@@ -283,6 +284,11 @@ TARGET = Target(
     kinds=KINDS,
     naming=Naming(sequential="layers"),
     channels="first",
-    differences=dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "rms_norm"), _EPSILON),
+    differences={
+        "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
+        "group_norm": (*_EPSILON, Difference("num_groups", "groups")),
+        **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
+        "mha": (Difference("num_heads", "num_heads"),),
+    },
     live=Live(_owns, _template, _write, _read, immutable=True),
 )

@@ -93,6 +93,10 @@ KINDS: Mapping[str, Recipe] = {
         part("weight", "negative_slope", "1 -> "),
         Unsupported("Flax's PReLU has one slope for all channels", needs={"num_parameters": 1}),
     ),
+    "class_weights": (
+        part("weight", "weight", collection="buffers"),
+        part("pos_weight", "pos_weight", collection="buffers"),
+    ),
     "parameter": (part("", ""),),
     "buffer": (part("", "", collection="buffers"),),
 }

@@ -113,6 +113,10 @@ KINDS: Mapping[str, Recipe] = {
     "gru_cell": _NO_GRU,
     "mha": _MHA,
     "prelu": _no("PReLU"),
+    "class_weights": (
+        part("weight", "weight", collection="state"),
+        part("pos_weight", "pos_weight", collection="state"),
+    ),
     "parameter": (part("", ""),),
     "buffer": (part("", "", collection="state"),),
 }

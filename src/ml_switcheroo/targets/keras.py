@@ -132,6 +132,7 @@ KINDS: Mapping[str, Recipe] = {
         Form((part("weight", "alpha", "1 -> *1"),)),
         Form((part("weight", "alpha", "channel -> *1 channel"),)),
     ),
+    "class_weights": (part("weight", "weight"), part("pos_weight", "pos_weight")),
     "parameter": (part("", ""),),
     "buffer": (part("", ""),),
 }
@@ -296,7 +297,9 @@ TARGET = Target(
     aliases=("tensorflow",),
     differences={
         "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
-        **dict.fromkeys(("layer_norm", "group_norm", "rms_norm"), _EPSILON),
+        "group_norm": (*_EPSILON, Difference("num_groups", "groups")),
+        **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
+        "mha": (Difference("num_heads", "_num_heads"),),
     },
     live=Live(_owns, _template, _write, _read),
 )

@@ -111,6 +111,7 @@ KINDS: Mapping[str, Recipe] = {
     "gru_cell": _gru("", ""),
     "mha": _MHA,
     "prelu": (part("weight", "weight"),),
+    "class_weights": (part("weight", "weight"), part("pos_weight", "pos_weight")),
     "parameter": (part("", ""),),
     "buffer": (part("", ""),),
 }
@@ -205,6 +206,16 @@ TARGET = Target(
     kinds=KINDS,
     naming=Naming(sequential="layers"),
     channels="last",
-    differences=dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "rms_norm"), _EPSILON),
+    differences={
+        "batch_norm": (*_EPSILON, Difference("momentum", "momentum")),
+        # Without it MLX groups the channels in turns.
+        "group_norm": (
+            *_EPSILON,
+            Difference("num_groups", "num_groups"),
+            Difference("num_groups", "pytorch_compatible", lambda _: True),
+        ),
+        **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
+        "mha": (Difference("num_heads", "num_heads"),),
+    },
     live=Live(_owns, _template, _write, _read),
 )
