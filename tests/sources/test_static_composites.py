@@ -1,4 +1,4 @@
-"""Layers of torch.nn with several tensors or children of their own: recurrent ones, attention, transformers."""
+"""Layers of torch.nn with several tensors or children: recurrent ones, attention, transformers."""
 
 from __future__ import annotations
 

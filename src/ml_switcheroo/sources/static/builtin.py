@@ -87,6 +87,11 @@ def _unknown(machine: Machine, args: Arguments) -> Value:
     return UNKNOWN
 
 
+def _exec(machine: Machine, args: Arguments) -> Value:
+    machine.blind = machine.sites[-1].where if machine.sites else "exec"
+    return None
+
+
 def _property(machine: Machine, args: Arguments) -> Value:
     return Builtin("property", _unknown, args.positional[0] if args.positional else None)
 
@@ -94,6 +99,7 @@ def _property(machine: Machine, args: Arguments) -> Value:
 _OWN: dict[str, Callable[[Machine, Arguments], Value]] = {
     **ITERATION,
     **INTROSPECTION,
+    "exec": _exec,
     "print": _none,
     "property": _property,
 }
@@ -105,7 +111,7 @@ BUILTINS.update(
         "NotImplemented": UNKNOWN,
         **{
             name: Builtin(name, _unknown)
-            for name in ("id", "hash", "open", "input", "eval", "exec", "globals", "dir")
+            for name in ("id", "hash", "open", "input", "eval", "globals", "dir")
         },
         **{
             name: External(f"builtins.{name}")

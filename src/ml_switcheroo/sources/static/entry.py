@@ -6,13 +6,13 @@ import difflib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.static.files import Library, Source
-from ml_switcheroo.sources.static.fit import Fit, Names, fit
+from ml_switcheroo.sources.static.fit import Fit, Names, Owner, fit
 from ml_switcheroo.sources.static.frames import Frame
 from ml_switcheroo.sources.static.interpreter import new_machine
 from ml_switcheroo.sources.static.knowledge import knowledge_of
@@ -132,6 +132,7 @@ class Attempt:
     failure: str = ""
     target: Value = None
     steps: int = 0
+    doubts: Mapping[str, tuple[Owner, ...]] = field(default_factory=dict)
 
     @property
     def exact(self) -> bool:
@@ -155,7 +156,21 @@ def _best(entry: _Entry) -> Attempt:
         if now != opened:
             best = min(best, _solved(entry, opening, steps), key=_rank)
             opened = now
+    if (
+        best is first
+        and first.exact
+        and _opened(first.target, _flags_open) - _opened(first.target, _by_default)
+    ):
+        best.doubts = _doubts(_attempt(entry, _flags_open, {}, steps))
     return best
+
+
+def _doubts(attempt: Attempt) -> dict[str, tuple[Owner, ...]]:
+    """Return the tensors that are of another kind, and fit as well, where a switch is not as by default."""
+    if not attempt.exact:
+        return {}
+    owners = attempt.fit.owners.items()
+    return {name: found for name, found in owners if len({owner.kind for owner in found}) > 1}
 
 
 _FEW, _TIMES = 200_000, 3
@@ -191,6 +206,10 @@ Opening = Callable[[str, Value], Value]
 
 def _by_default(name: str, default: Value) -> Value:
     return Unknown(name) if default is ABSENT else default
+
+
+def _flags_open(name: str, default: Value) -> Value:
+    return Unknown(name) if isinstance(default, bool) else _by_default(name, default)
 
 
 def _numbers_open(name: str, default: Value) -> Value:
