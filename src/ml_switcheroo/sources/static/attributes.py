@@ -66,7 +66,7 @@ def _instance(machine: Machine, owner: Instance, name: str) -> Value:
     if cls is not None or owner.open:
         return UNKNOWN
     getter, where = find(owner.cls, "__getattr__")
-    if isinstance(where, Class):
+    if isinstance(where, Class) and not name.startswith("__"):
         return machine.call(getter, Arguments([owner, name]))
     raise Raised("AttributeError", name)
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.frames import Frame
+from ml_switcheroo.sources.static.machine import Budget
 from ml_switcheroo.sources.static.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
-    Bound,
     Builtin,
     Class,
     External,
@@ -262,17 +262,37 @@ def decorated(machine: Machine, decorators: list[ast.expr], made: Value, frame: 
     return made
 
 
+_A_LITTLE = 3000
+"""Expressions and statements that reading a decorator may take; longer ones are about documentation."""
+
+
 def _changed(machine: Machine, node: ast.expr, made: Function | Class, frame: Frame) -> Value:
     """Return what a decorator makes of a function or class: itself, where the decorator cannot be read."""
     try:
-        decorator = machine.evaluate(node, frame)
-        if not isinstance(decorator, Function | Bound | Instance | Class | Partial):
-            return made
-        result = machine.call(decorator, Arguments([made]))
-    except Raised:
+        with machine.at_most(_A_LITTLE):
+            decorator = machine.evaluate(node, frame)
+            if not isinstance(decorator, Function | Instance | Class | Partial):
+                return made
+            result = machine.call(decorator, Arguments([made]))
+    except (Raised, Budget):
         return made
-    callables = Function | Class | Bound | Partial | Instance | Builtin
-    return result if all(isinstance(one, callables) for one in options(result)) else made
+    return result if _replaces(result, made) else made
+
+
+def _replaces(result: Value, made: Function | Class) -> bool:
+    """Tell whether a decorator's result is something else, and not the same with something around it."""
+    if isinstance(result, Class):
+        return made not in result.mro
+    if not isinstance(result, Function):
+        return False
+    inside = list(ast.walk(result.node))
+    names = {node.id for node in inside if isinstance(node, ast.Name)}
+    frame, wraps = result.frame, False
+    while frame is not None and not wraps:
+        wraps = any(value is made and name in names for name, value in frame.names.items())
+        frame = frame.outer
+    targets = [target for node in inside if isinstance(node, ast.Assign) for target in node.targets]
+    return not wraps or any(isinstance(target, ast.Attribute) for target in targets)
 
 
 def _undecorated(machine: Machine, args: Arguments) -> Value:

@@ -64,9 +64,9 @@ def read_layers(spec: str, specs: Mapping[str, TensorSpec], *, root: Path | None
         raise SourceError(source.label, "defines no class", cure="Name a class or a function: file.py:Net")
     with deep_recursion():
         attempts = [_best(_Entry(library, source.path, one, specs)) for one in names]
-    if not name:
-        attempts = _fitting(attempts, source)
-    return knowledge_of(attempts[0], specs)
+        if not name:
+            attempts = _fitting(attempts, source)
+        return knowledge_of(attempts[0], specs)
 
 
 def _names_something(spec: str) -> bool:
@@ -237,7 +237,7 @@ def _attempt(entry: _Entry, opening: Opening, solved: Mapping[str, Value], steps
         value = _make(machine, source, target, lambda name, default: solved.get(name, opening(name, default)))
     except Raised as error:
         failure = str(error)
-    except Budget:
+    except (Budget, RecursionError):
         failure = "the code is too long to follow"
     modules = [one for one in options(value) if isinstance(one, Instance)]
     names = Names.of(entry.specs)
@@ -275,6 +275,9 @@ def _arguments(target: Value, opening: Opening) -> Arguments:
         {name: opening(name, default) for name, default, keyword in _parameters(target) if keyword},
     )
     made.open_keyword = _takes_any(target) and isinstance(opening("", None), Unknown)
+    function = _started(target)
+    if function is not None and function.node.args.vararg is not None and not made.positional:
+        made.open_positional = made.open_keyword = True  # it hands on whatever it is given
     return made
 
 

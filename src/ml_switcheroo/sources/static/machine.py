@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -146,6 +147,20 @@ class Machine:
         self.steps -= 1
         if self.steps < 0:
             raise Budget
+
+    @contextmanager
+    def at_most(self, steps: int) -> Iterator[None]:
+        """Read something that may take so many steps.
+
+        Raises:
+            Budget: It takes more.
+        """
+        rest = max(self.steps - steps, 0)
+        self.steps -= rest
+        try:
+            yield
+        finally:
+            self.steps += rest
 
     def call(self, function: Value, args: Arguments) -> Value:
         """Call a value; what comes back from an unknown one is unknown."""
