@@ -168,8 +168,9 @@ def reparametrized(made: Instance) -> dict[str, str]:
 def slot(made: Instance, name: str) -> Value:
     """Return a tensor of a torch layer, the same one each time; ABSENT where it has none such."""
     kind = KIND_OF_CLASS.get(made.torch)
-    slots = LAYERS[kind].slots if kind else {}
-    if name not in slots and not (kind is None and made.torch and name in ("weight", "bias")):
+    found = LAYERS[kind].slot(name) if kind else None
+    own = found is not None and found.whole
+    if not own and not (kind is None and made.torch and name in ("weight", "bias")):
         return ABSENT
     if name == "bias" and made.args.get("bias", True) in (False, None):
         return None
