@@ -91,7 +91,7 @@ def test_a_dotted_module_is_found_below_the_root(tmp_path: Path) -> None:
         "import torch.nn as nn\nfrom ..nets import Block\nclass Net(nn.Module):\n"
         "    def __init__(self):\n        super().__init__()\n        self.a = Block(3, 4)\n"
     )
-    specs = {"a.conv.weight": TensorSpec((4, 3, 3, 3), "float32")}
+    specs = {"a.conv.weight": TensorSpec((4, 3, 3, 3), "float32"), "a.conv.bias": TensorSpec((4,), "float32")}
     for spec in ("pkg.nets.net:Net", "pkg/nets/net.py:Net"):
         finding = read_layers(spec, specs, root=tmp_path).findings["a.conv"]
         assert (finding.kind, finding.where) == ("conv", "pkg/nets/parts.py:10")
@@ -159,7 +159,8 @@ def test_reading_needs_no_torch(tmp_path: Path) -> None:
         sys.modules["torch"] = None
         from ml_switcheroo.sources.static import read_layers
         from ml_switcheroo.tensors import TensorSpec
-        found = read_layers("model.py:Net", {"head.weight": TensorSpec((10, 8), "float32")})
+        specs = {"head.weight": TensorSpec((10, 8), "float32"), "head.bias": TensorSpec((10,), "float32")}
+        found = read_layers("model.py:Net", specs)
         print(found.findings["head"].kind)
     """
     result = subprocess.run(
@@ -186,5 +187,6 @@ def again(n):
         n = n + 1
 """
     (tmp_path / "model.py").write_text(HEAD + code)
-    knowledge = read_layers("model.py:Net", {"fc.weight": TensorSpec((2, 2), "float32")}, root=tmp_path)
+    specs = {"fc.weight": TensorSpec((2, 2), "float32"), "fc.bias": TensorSpec((2,), "float32")}
+    knowledge = read_layers("model.py:Net", specs, root=tmp_path)
     assert knowledge.findings["fc"].kind == "linear"

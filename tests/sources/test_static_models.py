@@ -15,9 +15,22 @@ import pytest
 
 REACH = 0.95
 FAST = {
-    "torchvision": ["alexnet", "googlenet", "mobilenet_v3_small", "regnet_y_400mf", "swin_t"],
-    "timm": ["resnet18", "vit_tiny_patch16_224", "efficientnet_b0", "convnext_atto"],
-    "transformers": ["bert", "gpt2", "llama", "t5"],
+    "torchvision": """
+        alexnet googlenet mobilenet_v3_small regnet_y_400mf swin_t densenet121 inception_v3
+        maxvit_t squeezenet1_0 shufflenet_v2_x0_5 mnasnet0_5 vit_b_32 convnext_tiny
+        efficientnet_v2_s lraspp_mobilenet_v3_large fasterrcnn_mobilenet_v3_large_fpn
+        retinanet_resnet50_fpn keypointrcnn_resnet50_fpn raft_small r3d_18 s3d
+    """.split(),
+    "timm": """
+        resnet18 vit_tiny_patch16_224 efficientnet_b0 convnext_atto regnety_002 mobilevit_xxs
+        sequencer2d_s swin_tiny_patch4_window7_224 mixer_s16_224 pit_ti_224 xcit_nano_12_p8_224
+        coat_lite_tiny nfnet_f0 repvgg_a0 ghostnet_050 hrnet_w18_small maxvit_rmlp_pico_rw_256
+        levit_128s poolformer_s12 pvt_v2_b0 tnt_s_legacy_patch16_224 volo_d1_224
+        crossvit_tiny_240 cait_xxs24_224 mobilenetv4_conv_small dla34 edgenext_xx_small
+    """.split(),
+    "transformers": """
+        bert gpt2 llama t5 vit whisper mixtral mamba swin clip deberta-v2 bart convnext falcon
+    """.split(),
 }
 
 

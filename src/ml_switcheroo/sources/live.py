@@ -152,6 +152,10 @@ def _shares(module: Any) -> bool:
 
 def _kind(module: Any) -> tuple[str, str]:
     """Return the torch class that a module is or derives from, and its kind; empty where none."""
+    scripted = _scripted(module)
+    if scripted:
+        name = scripted.rpartition(".")[2]
+        return name, kind_of(scripted) or ""
     for cls in type(module).__mro__:
         name = _name(cls)
         kind = kind_of(f"{cls.__module__}.{name}") if name else None
@@ -165,6 +169,15 @@ def _kind(module: Any) -> tuple[str, str]:
         ):
             return name, ""
     return "", ""
+
+
+def _scripted(module: Any) -> str:
+    """Return the class of torch.nn that a module was before torch.jit.script; empty for any other."""
+    if not any(_name(cls) == "RecursiveScriptModule" for cls in type(module).__mro__):
+        return ""
+    parts = module._c._type().qualified_name().split(".")
+    name = ".".join(part for part in parts[1:] if not part.startswith("___torch_mangle_"))
+    return name if name.startswith("torch.nn.") else ""
 
 
 def _rowless(module: Any) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ml_switcheroo.sources.static.classes import construct, find
 from ml_switcheroo.sources.static.containers import find_key
 from ml_switcheroo.sources.static.files import Source
 from ml_switcheroo.sources.static.frames import present
+from ml_switcheroo.sources.static.heap import plain
 from ml_switcheroo.sources.static.imports import external, member_of
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.methods import METHODS, pure_method
@@ -21,13 +23,16 @@ from ml_switcheroo.sources.static.values import (
     External,
     Function,
     Instance,
+    Maybe,
     Partial,
     Raised,
+    Repeat,
     Super,
     Tensor,
     Text,
     Value,
     join,
+    options,
 )
 
 __all__ = ["READERS", "WRITERS", "bound_to"]
@@ -61,7 +66,7 @@ def _instance(machine: Machine, owner: Instance, name: str) -> Value:
     if cls is not None or owner.open:
         return UNKNOWN
     getter, where = find(owner.cls, "__getattr__")
-    if isinstance(where, Class):
+    if isinstance(where, Class) and not name.startswith("__"):
         return machine.call(getter, Arguments([owner, name]))
     raise Raised("AttributeError", name)
 
@@ -179,11 +184,37 @@ def _write_instance(machine: Machine, owner: Instance, name: Value, value: Value
     setter = find(owner.cls, name)[0] if isinstance(name, str) else ABSENT
     if isinstance(setter, Builtin) and setter.name == "property":
         return
+    if owner.items is not None and _write_item(machine, owner.items, key, value):
+        return
+    if key == "__class__":
+        owner.torch, owner.open = "", True
+    if isinstance(find(owner.cls, "__setattr__")[1], Class) and _holds_tensors(value):
+        value = UNKNOWN  # what the class's own __setattr__ makes of it
     if isinstance(key, Text) and machine.heap.count:
         machine.counts[key] = machine.heap.count
     machine.heap.touch(owner.attrs)
     vague = isinstance(key, Text) and key in owner.attrs
     owner.attrs[key] = join([owner.attrs[key], value]) if vague else value
+
+
+def _write_item(machine: Machine, items: list[Value], key: str | Text, value: Value) -> bool:
+    """Set a child of a container by its number: ``setattr(layers, "0", layer)``; False where it is none."""
+    if isinstance(key, Text):
+        machine.heap.touch(items)
+        for place, item in enumerate(items):
+            bare = item.value if isinstance(item, Maybe | Repeat) else item
+            both = join([bare, value])
+            items[place] = replace(item, value=both) if isinstance(item, Maybe | Repeat) else both
+        return bool(items)
+    if not (key.isdigit() and plain(items) and int(key) < len(items)):
+        return False
+    machine.heap.touch(items)
+    items[int(key)] = value
+    return True
+
+
+def _holds_tensors(value: Value) -> bool:
+    return any(isinstance(one, Instance | Tensor) for one in options(value))
 
 
 def _write_attrs(machine: Machine, owner: Class | Function, name: Value, value: Value) -> None:
@@ -211,7 +242,24 @@ READERS: dict[type, Any] = {
     object: _native,
 }
 
+
+def _write_source(machine: Machine, owner: Source, name: Value, value: Value) -> None:
+    if isinstance(name, str):
+        machine.module_name(owner, name)
+        machine.heap.touch(owner.values)
+        before = owner.values.get(name, value)
+        owner.values[name] = join([before, value])  # who has looked before, and who looks later, is not known
+
+
+def _write_external(machine: Machine, owner: External, name: Value, value: Value) -> None:
+    if isinstance(name, str):
+        path = f"{owner.name}.{name}"
+        machine.patched[path] = join([external(machine, path), value])
+
+
 WRITERS: dict[type, Any] = {
+    Source: _write_source,
+    External: _write_external,
     Instance: _write_instance,
     Class: _write_attrs,
     Function: _write_attrs,

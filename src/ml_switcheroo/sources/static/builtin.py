@@ -87,25 +87,44 @@ def _unknown(machine: Machine, args: Arguments) -> Value:
     return UNKNOWN
 
 
-def _property(machine: Machine, args: Arguments) -> Value:
-    return Builtin("property", _unknown, args.positional[0] if args.positional else None)
+def _slice(machine: Machine, args: Arguments) -> Value:
+    if args.open_positional or not 1 <= len(args.positional) <= 3:
+        return UNKNOWN
+    return machine.spread(slice, *args.positional)
+
+
+def _exec(machine: Machine, args: Arguments) -> Value:
+    machine.blind = machine.sites[-1].where if machine.sites else "exec"
+    return None
+
+
+def _wrapper(name: str) -> Callable[[Machine, Arguments], Value]:
+    """Return what makes a descriptor of a function: ``area = property(_area)``."""
+    return lambda machine, args: Builtin(name, _unknown, args.positional[0] if args.positional else None)
 
 
 _OWN: dict[str, Callable[[Machine, Arguments], Value]] = {
     **ITERATION,
     **INTROSPECTION,
+    "exec": _exec,
+    "slice": _slice,
     "print": _none,
-    "property": _property,
+    **{name: _wrapper(name) for name in ("property", "staticmethod", "classmethod")},
 }
 BUILTINS: dict[str, Value] = {name: Builtin(name, _pure(name)) for name in _PURE}
 BUILTINS.update({name: Builtin(name, run) for name, run in _OWN.items()})
 BUILTINS.update(
     {
+        **{
+            name: External(f"builtins.{name}")
+            for name in vars(builtins)
+            if name not in BUILTINS and not name.startswith("_")
+        },
         "object": OBJECT,
         "NotImplemented": UNKNOWN,
         **{
             name: Builtin(name, _unknown)
-            for name in ("id", "hash", "open", "input", "eval", "exec", "globals", "dir")
+            for name in ("id", "hash", "open", "input", "eval", "globals", "dir")
         },
         **{
             name: External(f"builtins.{name}")

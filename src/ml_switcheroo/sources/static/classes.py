@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.frames import Frame
+from ml_switcheroo.sources.static.machine import Budget
 from ml_switcheroo.sources.static.values import (
     ABSENT,
     UNKNOWN,
@@ -18,6 +19,7 @@ from ml_switcheroo.sources.static.values import (
     Instance,
     OneOf,
     OpenDict,
+    Partial,
     Raised,
     Unknown,
     Value,
@@ -31,11 +33,17 @@ __all__ = ["decorated", "find", "instantiate", "is_subclass", "lineage", "make_c
 
 OBJECT = External("builtins.object")
 
+_MADE_OTHERWISE = Unknown("metaclass")
+"""Base of a class whose metaclass says how instances are made."""
+
 
 def make_class(machine: Machine, node: ast.ClassDef, frame: Frame) -> Class:
     """Run a class statement."""
     bases = tuple(machine.evaluate(base, frame) for base in node.bases if not isinstance(base, ast.Starred))
     bases = tuple(option for base in bases for option in options(base)[:1])
+    for word in node.keywords:
+        if word.arg == "metaclass":
+            bases = (*bases, *_made_by(machine.evaluate(word.value, frame)))
     names: dict[Any, Value] = machine.heap.new({})
     made = Class(node.name, node, frame.source, bases, names)
     inner = Frame(names, frame.source, frame if frame.names is not frame.source.values else None, body=True)
@@ -51,6 +59,16 @@ def make_class(machine: Machine, node: ast.ClassDef, frame: Frame) -> Class:
     if any(isinstance(base, External) and base.name.startswith("enum.") for base in made.mro):
         _make_members(machine, made)
     return made
+
+
+def _made_by(metaclass: Value) -> tuple[Value, ...]:
+    """Return the base that stands for what a metaclass of the user's own adds to its classes."""
+    if not isinstance(metaclass, Class):
+        return ()
+    if isinstance(find(metaclass, "__call__")[1], Class):
+        return (_MADE_OTHERWISE,)
+    own = any(isinstance(find(metaclass, name)[1], Class) for name in ("__new__", "__init__"))
+    return (UNKNOWN,) if own else ()
 
 
 def _make_members(machine: Machine, made: Class) -> None:
@@ -159,6 +177,8 @@ def new_instance(machine: Machine, cls: Value) -> Instance:
 
 def instantiate(machine: Machine, cls: Class, args: Arguments) -> Value:
     """Make an instance and run its constructor."""
+    if _MADE_OTHERWISE in cls.mro:
+        return UNKNOWN
     made = new_instance(machine, cls)
     maker, _ = find(cls, "__new__")
     if isinstance(maker, Function):
@@ -238,32 +258,41 @@ def decorated(machine: Machine, decorators: list[ast.expr], made: Value, frame: 
         elif isinstance(call, ast.Attribute) and name in ("setter", "getter", "deleter"):
             return frame.names.get(getattr(made, "name", ""), made)
         elif isinstance(made, Function | Class):
-            _register(machine, node, made, frame)
+            made = _changed(machine, node, made, frame)
     return made
 
 
-def _register(machine: Machine, node: ast.expr, made: Value, frame: Frame) -> None:
-    """Run a decorator of the user's own for what it does (filling a registry), not for its result."""
-    if not isinstance(node, ast.Call) or frame.body:
-        return
+_A_LITTLE = 3000
+"""Expressions and statements that reading a decorator may take; longer ones are about documentation."""
+
+
+def _changed(machine: Machine, node: ast.expr, made: Function | Class, frame: Frame) -> Value:
+    """Return what a decorator makes of a function or class: itself, where the decorator cannot be read."""
     try:
-        decorator = machine.evaluate(node, frame)
-        if isinstance(decorator, Function | Instance) and _registers(decorator):
-            machine.call(decorator, Arguments([made]))
-    except Raised:
-        return
+        with machine.at_most(_A_LITTLE):
+            decorator = machine.evaluate(node, frame)
+            if not isinstance(decorator, Function | Instance | Class | Partial):
+                return made
+            result = machine.call(decorator, Arguments([made]))
+    except (Raised, Budget):
+        return made
+    return result if _replaces(result, made) else made
 
 
-def _registers(decorator: Value) -> bool:
-    """Tell whether a decorator's own body stores something by key: ``REGISTRY[name] = cls``."""
-    body = decorator.node.body if isinstance(decorator, Function) else []
-    statements = body if isinstance(body, list) else []
-    return any(
-        isinstance(target, ast.Subscript)
-        for statement in statements
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
-    )
+def _replaces(result: Value, made: Function | Class) -> bool:
+    """Tell whether a decorator's result is something else, and not the same with something around it."""
+    if isinstance(result, Class):
+        return made not in result.mro
+    if not isinstance(result, Function):
+        return False
+    inside = list(ast.walk(result.node))
+    names = {node.id for node in inside if isinstance(node, ast.Name)}
+    frame, wraps = result.frame, False
+    while frame is not None and not wraps:
+        wraps = any(value is made and name in names for name, value in frame.names.items())
+        frame = frame.outer
+    targets = [target for node in inside if isinstance(node, ast.Assign) for target in node.targets]
+    return not wraps or any(isinstance(target, ast.Attribute) for target in targets)
 
 
 def _undecorated(machine: Machine, args: Arguments) -> Value:

@@ -6,13 +6,13 @@ import difflib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.static.files import Library, Source
-from ml_switcheroo.sources.static.fit import Fit, Names, fit
+from ml_switcheroo.sources.static.fit import Fit, Names, Owner, fit
 from ml_switcheroo.sources.static.frames import Frame
 from ml_switcheroo.sources.static.interpreter import new_machine
 from ml_switcheroo.sources.static.knowledge import knowledge_of
@@ -64,9 +64,9 @@ def read_layers(spec: str, specs: Mapping[str, TensorSpec], *, root: Path | None
         raise SourceError(source.label, "defines no class", cure="Name a class or a function: file.py:Net")
     with deep_recursion():
         attempts = [_best(_Entry(library, source.path, one, specs)) for one in names]
-    if not name:
-        attempts = _fitting(attempts, source)
-    return knowledge_of(attempts[0], specs)
+        if not name:
+            attempts = _fitting(attempts, source)
+        return knowledge_of(attempts[0], specs)
 
 
 def _names_something(spec: str) -> bool:
@@ -132,6 +132,7 @@ class Attempt:
     failure: str = ""
     target: Value = None
     steps: int = 0
+    doubts: Mapping[str, tuple[Owner, ...]] = field(default_factory=dict)
 
     @property
     def exact(self) -> bool:
@@ -155,7 +156,21 @@ def _best(entry: _Entry) -> Attempt:
         if now != opened:
             best = min(best, _solved(entry, opening, steps), key=_rank)
             opened = now
+    if (
+        best is first
+        and first.exact
+        and _opened(first.target, _flags_open) - _opened(first.target, _by_default)
+    ):
+        best.doubts = _doubts(_attempt(entry, _flags_open, {}, steps))
     return best
+
+
+def _doubts(attempt: Attempt) -> dict[str, tuple[Owner, ...]]:
+    """Return the tensors that are of another kind, and fit as well, where a switch is not as by default."""
+    if not attempt.exact:
+        return {}
+    owners = attempt.fit.owners.items()
+    return {name: found for name, found in owners if len({owner.kind for owner in found}) > 1}
 
 
 _FEW, _TIMES = 200_000, 3
@@ -193,6 +208,10 @@ def _by_default(name: str, default: Value) -> Value:
     return Unknown(name) if default is ABSENT else default
 
 
+def _flags_open(name: str, default: Value) -> Value:
+    return Unknown(name) if isinstance(default, bool) else _by_default(name, default)
+
+
 def _numbers_open(name: str, default: Value) -> Value:
     return default if isinstance(default, bool | str) else _plain_open(name, default)
 
@@ -218,7 +237,7 @@ def _attempt(entry: _Entry, opening: Opening, solved: Mapping[str, Value], steps
         value = _make(machine, source, target, lambda name, default: solved.get(name, opening(name, default)))
     except Raised as error:
         failure = str(error)
-    except Budget:
+    except (Budget, RecursionError):
         failure = "the code is too long to follow"
     modules = [one for one in options(value) if isinstance(one, Instance)]
     names = Names.of(entry.specs)
@@ -256,6 +275,9 @@ def _arguments(target: Value, opening: Opening) -> Arguments:
         {name: opening(name, default) for name, default, keyword in _parameters(target) if keyword},
     )
     made.open_keyword = _takes_any(target) and isinstance(opening("", None), Unknown)
+    function = _started(target)
+    if function is not None and function.node.args.vararg is not None and not made.positional:
+        made.open_positional = made.open_keyword = True  # it hands on whatever it is given
     return made
 
 

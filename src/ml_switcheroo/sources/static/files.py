@@ -32,6 +32,7 @@ class Source:
         stars: The modules of ``from x import *``, as ``(level, name)``.
         values: The names that have been worked out.
         ran: The module-level statements that have been read, by index.
+        calls: Those that call a function, and its name: ``register("conv", Conv)``, ``@register class Conv``.
     """
 
     path: Path
@@ -41,8 +42,11 @@ class Source:
     stars: list[ast.ImportFrom] = field(default_factory=list)
     values: dict[str, Value] = field(default_factory=dict)
     ran: set[int] = field(default_factory=set)
+    calls: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
+        called = ((index, _called(one)) for index, one in enumerate(self.tree.body))
+        self.calls = tuple((index, name) for index, name in called if name)
         for index, statement in enumerate(self.tree.body):
             for name in bound_names(statement):
                 places = self.bindings.setdefault(name, [])
@@ -165,6 +169,17 @@ def _parse(path: Path) -> ast.Module:
 def _parsed(path: Path, changed: int, size: int) -> ast.Module:
     """Parse a file; one that has not changed is parsed once."""
     return ast.parse(path.read_bytes(), filename=str(path))
+
+
+def _called(statement: ast.stmt) -> str:
+    """Return the name of the function that a statement calls for its effect; empty for any other."""
+    match statement:
+        case ast.Expr(value=ast.Call(func=ast.Name(id=name))):
+            return name
+        case ast.ClassDef(decorator_list=[first, *_]) | ast.FunctionDef(decorator_list=[first, *_]):
+            named = first.func if isinstance(first, ast.Call) else first
+            return named.id if isinstance(named, ast.Name) else ""
+    return ""
 
 
 def bound_names(statement: ast.stmt) -> Iterator[str]:

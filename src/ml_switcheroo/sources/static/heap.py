@@ -47,10 +47,15 @@ class _Journal:
 
 
 class Heap:
-    """Everything that can be changed, with the journals of the branches being read."""
+    """Everything that can be changed, with the journals of the branches being read.
+
+    Attributes:
+        raised: What was raised on paths that count as not taken, since another one came to an end.
+    """
 
     def __init__(self) -> None:
         self._journals: list[_Journal] = []
+        self.raised: list[Raised] = []
 
     def new(self, place: T) -> T:
         """Register a list, dict or set that has just been made."""
@@ -95,6 +100,7 @@ class Heap:
         if not journals:
             raise next(result for result in results if isinstance(result, Raised))
         self._merge(journals)
+        self.raised.extend(result for result in results if isinstance(result, Raised))
         return results
 
     @contextmanager

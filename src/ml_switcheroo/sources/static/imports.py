@@ -26,6 +26,8 @@ _LAYERS_ELSEWHERE: dict[tuple[tuple[str, ...], str], str] = {
 
 def external(machine: Machine, name: str) -> Value:
     """Return what is known under a dotted name of a package that is not read."""
+    if name in machine.patched:
+        return machine.patched[name]
     found = machine.tables.externals.get(name, ABSENT)
     return External(name) if found is ABSENT else found
 

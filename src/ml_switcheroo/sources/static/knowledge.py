@@ -27,12 +27,10 @@ _LONGEST = 100
 def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge:
     """Return what a reading says of the checkpoint."""
     found = attempt.fit
+    if attempt.machine.blind:
+        return Knowledge(notes=(f"{attempt.machine.blind} runs code made at run time: nothing is certain.",))
     resized = {name.rpartition(".")[0] for name in found.wrong}
-    keys: dict[str, dict[tuple[str, int], Owner]] = {}
-    for name, owners in found.owners.items():
-        for owner in owners:
-            if name not in found.misfits:
-                keys.setdefault(owner.key, {}).setdefault((owner.kind, id(owner.maker)), owner)
+    keys = _claims(attempt)
     used = uses(attempt, specs)
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
@@ -53,6 +51,25 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
         _tied(found),
         tuple(_notes(attempt, specs)),
     )
+
+
+def _claims(attempt: Attempt) -> dict[str, dict[tuple[str, int], Owner]]:
+    """Return by key what a module (or a tensor of the user's own) may be.
+
+    A layer of which the checkpoint lacks a tensor, or has one more, is not what the code says.
+    """
+    found = attempt.fit
+    keys: dict[str, dict[tuple[str, int], Owner]] = {}
+    for name, owners in found.owners.items():
+        for owner in owners:
+            if name not in found.misfits:
+                keys.setdefault(owner.key, {}).setdefault((owner.kind, id(owner.maker)), owner)
+    for name in (*found.missing, *found.extra):
+        keys.pop(name.rpartition(".")[0], None)
+    for owners in attempt.doubts.values():
+        for owner in owners:
+            keys.setdefault(owner.key, {}).setdefault((owner.kind, id(owner.maker)), owner)
+    return keys
 
 
 def _split_conflicts(

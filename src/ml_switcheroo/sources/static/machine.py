@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -25,6 +26,7 @@ from ml_switcheroo.sources.static.values import (
     Value,
     join,
     options,
+    stores,
 )
 
 __all__ = ["STEPS", "Budget", "Ending", "Machine", "Outcome", "Tables"]
@@ -95,6 +97,9 @@ class Machine:
         library: Where source files come from.
         tables: What the constructs of Python mean.
         steps: How many expressions and statements to read at most.
+
+    Attributes:
+        blind: Where the program runs code that it makes at run time; after that nothing is certain.
     """
 
     def __init__(self, library: Library, tables: Tables, steps: int) -> None:
@@ -110,8 +115,10 @@ class Machine:
         self.guarded = 0
         self.depth = 0
         self.running: dict[ast.AST, list[int]] = {}
+        self.patched: dict[str, Value] = {}
         self.steps = steps
         self.notes: dict[str, None] = {}
+        self.blind = ""
         self.flow = False
         self.seen: dict[int, Any] = {}
 
@@ -140,6 +147,20 @@ class Machine:
         self.steps -= 1
         if self.steps < 0:
             raise Budget
+
+    @contextmanager
+    def at_most(self, steps: int) -> Iterator[None]:
+        """Read something that may take so many steps.
+
+        Raises:
+            Budget: It takes more.
+        """
+        rest = max(self.steps - steps, 0)
+        self.steps -= rest
+        try:
+            yield
+        finally:
+            self.steps += rest
 
     def call(self, function: Value, args: Arguments) -> Value:
         """Call a value; what comes back from an unknown one is unknown."""
@@ -247,6 +268,8 @@ class Machine:
 
     def module_name(self, source: Source, name: str) -> Value:
         """Return a module-level name of a file, running only the statements that bind it."""
+        if source.calls:
+            self._run_calls(source)
         if name in source.values and not self._pending(source, name):
             return source.values[name]
         frame = module_frame(source)
@@ -266,6 +289,14 @@ class Machine:
                 source.values[name] = value
                 return value
         return {"__name__": source.label, "__file__": source.label, "__all__": UNKNOWN}.get(name, ABSENT)
+
+    def _run_calls(self, source: Source) -> None:
+        """Run the calls at module level of functions that store something: registrations, patches."""
+        calls, source.calls = source.calls, ()
+        for index, name in calls:
+            if index not in source.ran and stores(self.module_name(source, name)):
+                source.ran.add(index)
+                self._run_at_module_level(source.tree.body[index], module_frame(source))
 
     def _run_at_module_level(self, statement: ast.stmt, frame: Frame) -> None:
         assumed, self.assumed = self.assumed, {}

@@ -50,6 +50,11 @@ def _add_module(machine: Machine, args: Arguments) -> Value:
     return None
 
 
+def _set_attribute(machine: Machine, args: Arguments) -> Value:
+    machine.write(*args.positional[:3])
+    return None
+
+
 def _register_buffer(machine: Machine, args: Arguments) -> Value:
     owner, name, value = args.get(0, "self"), args.get(1, "name"), args.get(2, "tensor")
     persistent = args.get(3, "persistent", True)
@@ -211,6 +216,7 @@ _CHAINED = """apply to to_empty cuda cpu half float double bfloat16 eval train r
 METHODS: dict[str, Callable[[Machine, Arguments], Value]] = {
     "add_module": _add_module,
     "register_module": _add_module,
+    "__setattr__": _set_attribute,
     "register_buffer": _register_buffer,
     "register_parameter": _register_parameter,
     "named_children": _named_children,

@@ -263,6 +263,7 @@ def _with(machine: Machine, node: ast.With, frame: Frame) -> Outcome:
 def _try(machine: Machine, node: ast.Try, frame: Frame) -> Outcome:
     guards = any(_catches(one, "ImportError") for one in node.handlers)
     machine.guarded += guards
+    before = len(machine.heap.raised)
     try:
         outcome = machine.run(node.body, frame)
     except Raised as error:
@@ -270,6 +271,7 @@ def _try(machine: Machine, node: ast.Try, frame: Frame) -> Outcome:
         guards = False
         outcome = _caught(machine, node, error, frame)
     else:
+        _perhaps_caught(machine, node, machine.heap.raised[before:], frame)
         if outcome.ending is Ending.NEXT:
             outcome = machine.run(node.orelse, frame)
     finally:
@@ -286,6 +288,20 @@ def _caught(machine: Machine, node: ast.Try, error: Raised, frame: Frame) -> Out
             return machine.run(one.body, frame)
     machine.run(node.finalbody, frame)
     raise error
+
+
+def _perhaps_caught(machine: Machine, node: ast.Try, errors: Sequence[Raised], frame: Frame) -> None:
+    """Read what a guard does about an error that the body may have raised, and may not."""
+    error = next((e for e in errors if any(_catches(one, e.kind) for one in node.handlers)), None)
+    if error is None:
+        return
+
+    def read() -> None:
+        outcome = _caught(machine, node, error, frame)
+        if outcome.ending is Ending.RETURN:
+            frame.returned.append(outcome.value)
+
+    machine.heap.branch([lambda: None, read])
 
 
 def _catches(one: ast.ExceptHandler, kind: str) -> bool:

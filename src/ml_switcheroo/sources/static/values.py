@@ -47,6 +47,7 @@ __all__ = [
     "known",
     "options",
     "same",
+    "stores",
 ]
 
 Value = Any
@@ -280,6 +281,23 @@ class Builtin:
 def options(value: Value) -> tuple[Value, ...]:
     """Return the alternatives of a value: itself, unless it is a :class:`OneOf`."""
     return value.choices if isinstance(value, OneOf) else (value,)
+
+
+_SHORT = 12
+
+
+def stores(value: Value) -> bool:
+    """Tell whether calling something is done for what it stores elsewhere: a registration, a patch."""
+    if isinstance(value, Builtin):
+        return value.name in ("setattr", "exec")
+    node = value.node if isinstance(value, Function) else None
+    if not isinstance(node, ast.FunctionDef) or len(node.body) > _SHORT:
+        return False
+    inside = [inner for statement in node.body for inner in ast.walk(statement)]
+    targets = [t for inner in inside if isinstance(inner, ast.Assign) for t in inner.targets]
+    return any(isinstance(inner, ast.Global) for inner in inside) or any(
+        isinstance(target, ast.Subscript | ast.Attribute) for target in targets
+    )
 
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), Absent)
