@@ -17,7 +17,8 @@ from ml_switcheroo.options.places import Places
 from ml_switcheroo.options.request import Request
 from ml_switcheroo.options.ties import groups_of, joined, shared
 from ml_switcheroo.plan import Ambiguity, Left, Plan
-from ml_switcheroo.rules import Drop, Keep, Rule, match
+from ml_switcheroo.rule_lines import expanded, written
+from ml_switcheroo.rules import Drop, Keep, Kind, Rule, match
 from ml_switcheroo.sources.classify import Owner, classify
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tensors import DTYPES, TensorSpec
@@ -142,7 +143,12 @@ def _given(request: Request) -> list[Move]:
     Raises:
         UsageError: A tensor or a leaf of one is not there, or is of another shape.
     """
-    moves = [rule.bind(request.specs) for rule in request.rules if isinstance(rule, Move)]
+    moves = [
+        move.bind(request.specs)
+        for rule in request.rules
+        if isinstance(rule, Move)
+        for move in expanded(rule, request.specs)
+    ]
     if request.template is None:
         return moves
     leaves = request.template.specs
@@ -196,8 +202,8 @@ def _open(owner: Owner, options: Sequence[Option]) -> Ambiguity:
 
 
 def _rule_for(path: str, finding: Finding) -> str:
-    flatten = f", flatten={finding.flatten.channels}" if finding.flatten else ""
-    return f'Kind("{path}", "{finding.kind}"{flatten})'
+    flatten, unflatten = (found.channels if found else None for found in (finding.flatten, finding.unflatten))
+    return written(Kind(path, finding.kind, flatten, unflatten=unflatten))
 
 
 def _without_clashes(moves: Sequence[Move]) -> tuple[list[Move], list[Ambiguity]]:
@@ -212,7 +218,10 @@ def _without_clashes(moves: Sequence[Move]) -> tuple[list[Move], list[Ambiguity]
         Ambiguity(
             tuple(name for move in found for name in move.sources),
             tuple(f"{', '.join(move.sources)} -> {path}" for move in found),
-            tuple(f'Rename("{move.sources[0]}", "another path than {path}")' for move in found),
+            tuple(
+                written(Drop(name) for other in found if other is not move for name in other.sources)
+                for move in found
+            ),
         )
         for path, found in clashing.items()
     ]

@@ -25,11 +25,11 @@ def run(*arguments, cwd=None):
 def test_help_lists_the_verbs_and_the_exit_codes():
     shown = run("--help")
     assert shown.returncode == 0
-    for word in ("inspect", "plan", "convert", "rewrite", "Exit codes"):
+    for word in ("inspect", "plan", "convert", "rewrite", "verify", "export", "Exit codes"):
         assert word in shown.stdout
 
 
-@pytest.mark.parametrize("verb", ["inspect", "plan", "convert", "rewrite"])
+@pytest.mark.parametrize("verb", ["inspect", "plan", "convert", "rewrite", "verify", "export"])
 def test_every_verb_has_help_and_json(verb):
     shown = run(verb, "--help")
     assert shown.returncode == 0
@@ -286,6 +286,51 @@ def test_export_goes_back_to_pytorch_bit_for_bit(tmp_path):
     failed = run("export", WEIGHTS, back, "--like", WEIGHTS)
     assert failed.returncode == 2
     assert "has no stamp" in failed.stderr
+
+
+PORT = f"""
+import sys
+sys.path.insert(0, {str(DIGITS)!r})
+import numpy as np
+from flax import nnx
+from port import Net
+
+def make():
+    return Net(rngs=nnx.Rngs(0))
+
+def wrong():
+    model = make()
+    model.features.layers[0].layers[1].epsilon = 1e-2
+    return model
+
+def batch():
+    return np.random.default_rng(0).normal(size=(2, 1, 8, 8)).astype("f4")
+"""
+
+
+def test_verify_runs_both_models_and_names_the_first_layer_that_differs(tmp_path):
+    (tmp_path / "ports.py").write_text(PORT)
+    there = ("--source", LAYERS, "--checkpoint", WEIGHTS, "--inputs", f"{tmp_path}/ports.py:batch")
+    good = run("verify", *there, "--target-model", f"{tmp_path}/ports.py:make", "--load")
+    assert good.returncode == 0, good.stderr
+    assert "the outputs agree" in good.stdout
+    bad = run("verify", *there, "--target-model", f"{tmp_path}/ports.py:wrong", "--load", "--json")
+    assert bad.returncode == 1, bad.stderr
+    assert json.loads(bad.stdout)["first"]["layer"]["source"] == "features.0.1"
+    make = f"{tmp_path}/ports.py:make"
+    plan = run("plan", WEIGHTS, "--to", "nnx", "--like", make, "-o", tmp_path / "p.json")
+    assert plan.returncode == 1
+    target = ("--target-model", make)
+    out = tmp_path / "settled.json"
+    settled = run("verify", *there, *target, "--plan", tmp_path / "p.json", "--settle", "-o", out)
+    assert settled.returncode == 0, settled.stderr
+    assert "settled: fc1.weight" in settled.stderr
+    assert "the next best" in settled.stderr
+    moves = json.loads(out.read_text())["moves"]
+    assert "settled" in {move["origin"] for move in moves}
+    unknown = run("verify", *there, "--target-model", f"{tmp_path}/ports.py:nothing")
+    assert unknown.returncode == 2
+    assert "--target-model" in unknown.stderr
 
 
 def test_a_plan_as_a_page_and_against_a_saved_one(tmp_path):

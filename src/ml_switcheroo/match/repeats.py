@@ -179,12 +179,15 @@ def _repeated(numbers: dict[int, list[_Entry]]) -> bool:
 
 
 def _outline(entries: Sequence[_Entry]) -> tuple[frozenset[tuple[str, ...]], int]:
-    """Return the paths below a number, all deeper numbers hidden, and the number of modules."""
+    """Return the paths below a number without any deeper numbers, and the number of modules.
+
+    Some frameworks count the modules of a whole model: ``layer_1/moe_block_1`` beside ``layer_0/moe_block``.
+    """
     outline: set[tuple[str, ...]] = set()
     modules: set[tuple[object, ...]] = set()
     for entry in entries:
         rest = entry.rest[1:]
-        outline.add(tuple(HASH if isinstance(token, int) else token for token in rest))
+        outline.add(tuple(token for token in rest if not isinstance(token, int)))
         last = max((i for i, token in enumerate(rest) if token == SLASH), default=0)
         modules.add((entry.index, rest[:last]))
     return frozenset(outline), len(modules) // max(1, len({entry.index for entry in entries}))

@@ -48,12 +48,12 @@ def may_ask(owner: Owner, request: Request) -> bool:
 
 
 def _permuted(owner: Owner, finding: Finding, request: Request) -> bool:
-    """Tell whether a Flatten before a module changes the order of its inputs in the target."""
-    flatten = finding.flatten
-    if flatten is None or flatten.channels == 1 or request.target.channels == "first":
-        return False
+    """Tell whether a Flatten before a module, or an Unflatten behind it, changes an order in the target."""
     shape = request.specs[owner.tensors["weight"]].shape if "weight" in owner.tensors else ()
-    return flatten.channels not in shape
+    return request.target.channels == "last" and any(
+        change is not None and change.channels != 1 and change.channels not in shape
+        for change in (finding.flatten, finding.unflatten)
+    )
 
 
 @dataclass(frozen=True)

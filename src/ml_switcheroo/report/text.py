@@ -126,5 +126,6 @@ def by_pattern(rule: str) -> str:
     >>> by_pattern('Kind("h.{0..3}.fc", "linear")')
     'Kind("h.{i}.fc", "linear")'
     """
-    letters = dict(zip(dict.fromkeys(_RANGE.findall(rule)), "ijkn", strict=False))
+    free = [letter for letter in "ijkn" if f"{{{letter}}}" not in rule]
+    letters = dict(zip(dict.fromkeys(_RANGE.findall(rule)), free, strict=False))
     return _RANGE.sub(lambda found: f"{{{letters.get(found[0], found[0])}}}", rule)

@@ -59,7 +59,10 @@ class KeyMapper(KeyKinds):
             by_name = cls._kind_by_name(path) if array.ndim == 2 else ""
             kind = by_name or {2: "linear", 3: "conv", 4: "conv", 5: "conv"}.get(array.ndim, "parameter")
         word, channels = cls.parse_kind(kind or "parameter")
-        if channels and cls.CHANNELS_LAST and (weight or word != "linear"):
+        if channels and cls.CHANNELS_LAST and word == "linear_to_image":
+            # (c h w) -> (h w c) on the first axis, of the weight and the bias: a linear's ``out``.
+            array = array.reshape(channels, -1, *array.shape[1:]).swapaxes(0, 1).reshape(array.shape)
+        elif channels and cls.CHANNELS_LAST and (weight or word != "linear"):
             # (c h w) -> (h w c) on the last axis: a linear's ``in``, a norm's ``channel``.
             split = array.reshape(*array.shape[:-1], channels, -1)
             array = split.swapaxes(-1, -2).reshape(array.shape)

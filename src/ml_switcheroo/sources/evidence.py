@@ -101,8 +101,11 @@ def _slots() -> tuple[str, ...]:
 def _finding(text: str, reason: str, readings: list[tuple[str, str]]) -> Finding:
     """Turn ``linear(c=64)`` into a finding of kind linear behind a Flatten of 64 channels."""
     kind, channels = KeyKinds.parse_kind(text)
+    doubted = {KeyKinds.parse_kind(other)[0] for other, _ in readings if KeyKinds.parse_kind(other)[1]}
+    before, behind = (NO_FLATTEN if word in doubted else None for word in ("linear", "linear_to_image"))
+    if kind == "linear_to_image":
+        return Finding("linear", "evidence", reason, flatten=before, unflatten=Flatten(channels))
     if kind != "linear":
         return Finding(kind, "evidence", reason)
-    doubted = any(KeyKinds.parse_kind(other)[1] for other, _ in readings)
-    flatten = Flatten(channels) if channels else NO_FLATTEN if doubted else None
-    return Finding(kind, "evidence", reason, flatten=flatten)
+    before = Flatten(channels) if channels else before
+    return Finding(kind, "evidence", reason, flatten=before, unflatten=behind)

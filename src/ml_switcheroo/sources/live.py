@@ -7,13 +7,13 @@ as any: nothing is read but classes, attributes and names.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS, kind_of
 from ml_switcheroo.sources.findings import Finding, Knowledge
+from ml_switcheroo.sources.static.flatten import used_as
 from ml_switcheroo.sources.static.mirror import follow_live
 from ml_switcheroo.tensors import TensorSpec
 
@@ -82,8 +82,8 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
             finding = Finding(
                 kind, "live", _reason(module, cls), args=MappingProxyType(_arguments(module, kind))
             )
-            use = uses.get(id(module)) if kind == "linear" else None
-            findings[path] = replace(finding, flatten=use.flatten, split=use.split) if use else finding
+            use = uses.get(id(module))
+            findings[path] = used_as(finding, use) if use else finding
             owned.update(_join(path, slot.rpartition(".")[0]) for slot in slots if "." in slot)
         for slot, _, own_kind in _tensors(module):
             name = _join(path, slot)

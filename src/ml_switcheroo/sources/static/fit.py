@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, STATELESS
+from ml_switcheroo.sources.static.composites import MADE_OF
 from ml_switcheroo.sources.static.containers import fits
 from ml_switcheroo.sources.static.nn import CONTAINERS, reparametrized, slot
 from ml_switcheroo.sources.static.shapes import contradicts, expected, mentions
@@ -23,7 +24,6 @@ from ml_switcheroo.sources.static.values import (
     Text,
     Unknown,
     Value,
-    known,
     options,
 )
 from ml_switcheroo.tensors import TensorSpec
@@ -225,6 +225,7 @@ def _opaque(made: Instance) -> bool:
         bool(made.torch)
         and made.torch not in CONTAINERS
         and made.torch not in STATELESS
+        and made.torch not in MADE_OF
         and (made.torch not in KIND_OF_CLASS or bool(reparametrized(made)))
     )
 
@@ -234,7 +235,7 @@ def _fit_layer(made: Instance, names: Names, path: str, result: Fit, taken: set[
     if kind is None:
         return
     moved = reparametrized(made)
-    for name in _slots_of(made, kind, names):
+    for name in _slots(made, kind, names):
         if name in made.attrs and not isinstance(made.attrs[name], Tensor):
             continue
         taken.add(name.split(".")[0])
@@ -244,18 +245,22 @@ def _fit_layer(made: Instance, names: Names, path: str, result: Fit, taken: set[
             _fit_slot(made, kind, name, names, path, result)
 
 
-def _slots_of(made: Instance, kind: str, names: Names) -> list[str]:
-    """Return the slots of a layer; where its layers and ways are not known, those the checkpoint has."""
+def _slots(made: Instance, kind: str, names: Names) -> Iterator[str]:
+    """Yield the slots that a layer has by its arguments, and those it may have that the checkpoint shows."""
     layer = LAYERS[kind]
-    plain = [name for name in layer.slots if "{" not in name]
-    if len(plain) == len(layer.slots):
-        return plain
-    stated: dict[str, Value] = {}
-    stated.update((name, made.args[name]) for name in ("num_layers", "bidirectional") if name in made.args)
-    if not made.marks.get("open") and known(list(stated.values())):
-        return list(layer.names(stated))
-    there = [part for part in names.below if (found := layer.slot(part)) is not None and found.whole]
-    return list(dict.fromkeys([*plain, *there]))
+    if not any("{" in pattern for pattern in layer.slots):
+        yield from layer.slots
+        return
+    counted = {name: value for name, value in made.args.items() if isinstance(value, int)}
+    sure = not made.marks.get("open") and all(
+        name in counted for name in ("num_layers", "bidirectional") if name in made.args
+    )
+    named = tuple(layer.names(counted)) if sure else ()
+    yield from named
+    for name in names.below:
+        slot = layer.slot(name)
+        if not sure and slot is not None and slot.whole:
+            yield name
 
 
 def _fit_slot(made: Instance, kind: str, name: str, names: Names, path: str, result: Fit) -> None:
@@ -263,9 +268,6 @@ def _fit_slot(made: Instance, kind: str, name: str, names: Names, path: str, res
     for part in name.split("."):
         node = node.below.get(part, Names())
     full, wanted = joined(path, name), mentions(made, kind, name)
-    tensor = made.attrs[name] if isinstance(made.attrs.get(name), Tensor) else slot(made, name)
-    if isinstance(tensor, Tensor) and wanted is not False:
-        result.makers[full] = (id(tensor), "")
     if node.spec is None:
         if wanted is True:
             result.missing.append(full)
@@ -277,6 +279,9 @@ def _fit_slot(made: Instance, kind: str, name: str, names: Names, path: str, res
     _check(full, shape, node.spec.shape, result)
     _solve(shape, node.spec.shape, result)
     result.owners[full] = (Owner(path, kind, made),)
+    tensor = made.attrs[name] if isinstance(made.attrs.get(name), Tensor) else slot(made, name)
+    if isinstance(tensor, Tensor):
+        result.makers[full] = (id(tensor), "")
 
 
 def _check(name: str, wanted: tuple[Value, ...] | None, found: tuple[int, ...], result: Fit) -> None:

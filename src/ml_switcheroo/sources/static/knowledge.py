@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.fit import Fit, Owner
-from ml_switcheroo.sources.static.flatten import Use, uses
+from ml_switcheroo.sources.static.flatten import Use, used_as, uses
 from ml_switcheroo.sources.static.nn import reparametrized
 from ml_switcheroo.sources.static.values import Instance, Site, Tensor, Value, known
 from ml_switcheroo.tensors import TensorSpec
@@ -78,8 +78,9 @@ def _agreed(said: list[Finding]) -> Finding:
         if all(name in other.args and other.args[name] == value for other in said)
     }
     flatten = first.flatten if all(other.flatten == first.flatten for other in said) else None
+    unflatten = first.unflatten if all(other.unflatten == first.unflatten for other in said) else None
     split = first.split if all(other.split == first.split for other in said) else None
-    return replace(first, args=MappingProxyType(shared), flatten=flatten, split=split)
+    return replace(first, args=MappingProxyType(shared), flatten=flatten, unflatten=unflatten, split=split)
 
 
 def _finding(owner: Owner, use: Use, resized: bool) -> Finding:
@@ -96,7 +97,7 @@ def _finding(owner: Owner, use: Use, resized: bool) -> Finding:
     if isinstance(maker, Instance) and (moved := reparametrized(maker)):
         stated["reparametrized"] = tuple(moved.values())
     found = Finding(owner.kind, "static", reason, where, MappingProxyType(stated))
-    return replace(found, flatten=use.flatten, split=use.split) if owner.kind == "linear" else found
+    return used_as(found, use)
 
 
 def _plain(value: Value) -> Value:

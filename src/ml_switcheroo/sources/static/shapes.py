@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ml_switcheroo.axes import parse
 from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.sources.static.values import Instance, Maybe, Repeat, Value
+from ml_switcheroo.sources.static.values import UNKNOWN, Instance, Maybe, Repeat, Value
 
 __all__ = ["contradicts", "expected", "mentions"]
 
@@ -24,6 +24,8 @@ _SIZES: Mapping[tuple[str, str], str] = MappingProxyType(
     }
 )
 """The constructor argument that is the size of an axis, as it stands."""
+
+_AXES = re.compile(r"\([^)]*\)|\S+")
 
 _SWITCHES: Mapping[str, str] = MappingProxyType(
     {
@@ -52,17 +54,20 @@ def mentions(made: Instance, kind: str, slot: str) -> bool | None:
     """Tell whether the constructor switches a slot on or off; None where nobody knows."""
     layer = LAYERS[kind]
     found = layer.slot(slot)
-    if found is None or found.pattern not in layer.optional:
+    pattern = found.pattern if found is not None and found.whole else slot
+    if pattern not in layer.optional:
         return True
-    if slot.startswith("weight_hr"):
-        size = made.args.get("proj_size", 0)
-        return size > 0 if isinstance(size, int) else None
     unsure = bool(made.marks.get("open"))
+    if kind == "mha" and "out_proj" not in slot:
+        return _attends(made, slot)
+    if pattern.startswith("weight_hr"):
+        size = made.args.get("proj_size", None if unsure else 0)
+        return bool(size) if isinstance(size, int) else None
     switches = [
         _SWITCHES.get(slot),
         *(name for name in ("affine", "elementwise_affine") if slot in ("weight", "bias")),
     ]
-    if slot == "bias" or slot.startswith(("bias_ih", "bias_hh")):
+    if slot in ("bias", "out_proj.bias") or pattern.startswith(("bias_ih", "bias_hh")):
         switches.append("bias")
     for name in switches:
         if name is None or name not in layer.args:
@@ -75,29 +80,50 @@ def mentions(made: Instance, kind: str, slot: str) -> bool | None:
     return None if unsure or slot.startswith("running") else True
 
 
+def _attends(made: Instance, slot: str) -> bool | None:
+    """Tell whether a MultiheadAttention has a slot: one projection or three, and what it may add."""
+    args, unsure = made.args, bool(made.marks.get("open"))
+    if slot in ("bias_k", "bias_v", "in_proj_bias"):
+        name, default = ("bias", True) if slot == "in_proj_bias" else ("add_bias_kv", False)
+        value = args.get(name, None if unsure else default)
+        return value if isinstance(value, bool) else None
+    whole = args.get("embed_dim")
+    sizes = [args.get(name, UNKNOWN if unsure else None) for name in ("kdim", "vdim")]
+    if all(size is None for size in sizes):
+        return slot == "in_proj_weight"
+    plain = isinstance(whole, int) and all(size is None or _counted(size) for size in sizes)
+    return (all(size in (None, whole) for size in sizes) == (slot == "in_proj_weight")) if plain else None
+
+
 def expected(made: Instance, kind: str, slot: str) -> tuple[Value, ...] | None:
     """Return the shape of a slot, None for sizes that are unknown; None where the rank is unknown."""
     found = LAYERS[kind].slot(slot)
+    axes = _AXES.findall(found.axes if found is not None else LAYERS[kind].slots[slot])
     shape: list[Value] = []
-    for group in parse(found.axes if found is not None else "").groups:
-        axis = group[0] if len(group) == 1 else ""
-        if len(group) != 1:
-            shape.append(_product(made, kind, group))
-        elif axis.startswith("*"):
+    for axis in axes:
+        if axis.startswith("*"):
             space = _space(made, kind)
             if space is None:
                 return None
             shape.extend(space)
+        elif axis.startswith("("):
+            shape.append(_product(made, kind, axis[1:-1].split()))
         else:
-            shape.append(_size(made, kind, axis))
+            shape.append(1 if axis == "1" else _size(made, kind, axis))
     return tuple(shape)
 
 
-def _product(made: Instance, kind: str, group: tuple[str, ...]) -> Value:
+def _product(made: Instance, kind: str, axes: list[str]) -> Value:
     """Return the size of an axis that several make up, such as ``(gate hidden)``."""
-    sizes = [LAYERS[kind].size(axis, made.args) for axis in group]
-    known = [size for size in sizes if size is not None]
-    return math.prod(known) if len(known) == len(sizes) and not made.marks.get("open") else None
+    if kind == "mha":
+        size, times = made.args.get("embed_dim"), 3 if "qkv" in axes else 1
+        return size * times if isinstance(size, int) and _counted(size) else None
+    sizes = [LAYERS[kind].size(axis, made.args) for axis in axes]
+    return None if None in sizes else math.prod(size for size in sizes if size is not None)
+
+
+def _counted(size: Value) -> bool:
+    return isinstance(size, int) and not isinstance(size, bool)
 
 
 def _size(made: Instance, kind: str, axis: str) -> Value:
