@@ -10,8 +10,17 @@ BOUND = {
     "made on a device": ("net = Net().to(d)\n@", "net"),
     "moved": ("net = Net()\nnet = net.to(d)\n@", "net"),
     "parameter that is returned": ("def f(net):\n    @\n    return net", "net"),
+    "parameter that is returned on a device": ("def f(net):\n    @\n    return net.eval(), 3", "net"),
+    "parameter that is made anew": ("def f(net=None):\n    net = Net()\n    @", "net"),
+    "printed": ("net = Net()\nprint(net)\n@", "net"),
+    "attribute wrapped": (
+        "class T:\n    def __init__(self):\n        self.model = DDP(self.model)\n"
+        "        self.opt = Adam(self.model.parameters())\n    def f(self):\n        @",
+        "self.model",
+    ),
     "attribute": ("class T:\n    def f(self):\n        @", "self.model"),
     "global": ("def f():\n    global net\n    @", "net"),
+    "made with another": ("net, diffusion = create(args)\n@", "net"),
     "used before": ("net = Net()\nn = count(net.parameters())\n@", "net"),
 }
 
@@ -22,6 +31,20 @@ LEFT = {
     "unwrapped": ("net = wrapped.to(d)\n@", "net", "keeps the old model"),
     "held": ("net = Net()\nrunner = Runner(net)\n@", "net", "line 3 keeps the old model"),
     "two names": ("net = model = Net()\n@", "net", "keeps the old model"),
+    "taken from a list": ("def f(models):\n    net = models.pop()\n    @", "net", "keeps the old model"),
+    "parameter, moved": ("def f(net):\n    net = net.to(d)\n    @", "net", "the caller's"),
+    "parameter of what is returned": ("def f(net):\n    @\n    return score(net)", "net", "the caller's"),
+    "appended": ("net = Net()\nnets.append(net)\n@", "net", "line 3 keeps the old model"),
+    "set": ("net = Net()\nsetattr(trainer, 'net', net)\n@", "net", "line 3 keeps the old model"),
+    "attribute given away": (
+        "class T:\n    def __init__(self):\n        self.runner = Runner(self.model)\n"
+        "    def f(self):\n        @",
+        "self.model",
+        "line 4 gives self.model to another object",
+    ),
+    "looked up": ("net = getattr(trainer, 'net')\n@", "net", "keeps the old model"),
+    "one of two": ("net, n = self.net, 3\n@", "net", "keeps the old model"),
+    "unpacked": ("net, ema = trainer.nets\n@", "net", "keeps the old model"),
     "loop": ("for net in nets:\n    @", "net", "keeps the old model"),
     "result used": ("r = @", "net", "result of this call is used"),
     "part": ("@", "net.encoder", "a part of one"),
@@ -42,6 +65,17 @@ def test_the_name_is_bound_anew(name, to):
     code = f"import torch\n{code}\n"
     before = code.replace("@", f"{receiver}.load_state_dict(sd)")
     check_rewritten(before, code.replace("@", f"{receiver} = KeyMapper.load_into({receiver}, sd)"), to)
+
+
+def test_who_gave_the_model_to_the_object_keeps_the_old_one():
+    before = (
+        "class T:\n    def __init__(self, model):\n        self.model = model\n"
+        "    def f(self, sd):\n        self.model.load_state_dict(sd)\n"
+    )
+    after = before.replace(
+        "self.model.load_state_dict(sd)", "self.model = KeyMapper.load_into(self.model, sd)"
+    )
+    check_rewritten(before, f"#KEYMAPPER{after}", "linen", notes=["5: keeps the old one: line 3"])
 
 
 @pytest.mark.parametrize("name", LEFT)

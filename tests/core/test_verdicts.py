@@ -131,6 +131,7 @@ MODULES = {
         "    def load(self):\n        self.x.load_state_dict(sd)"
     ),
     "by another name": "Old = Net\nx = Old()\nx.load_state_dict(sd)",
+    "wrapped again and again": "x = Net()\n" + "x = nn.DataParallel(x)\n" * 12 + "x.load_state_dict(sd)",
     "children": "for child in net.children():\n    child.load_state_dict(sd)",
     "named children": "for name, child in net.named_children():\n    child.load_state_dict(sd[name])",
     "item": "x = {}\nx['a'] = Net()\nx['a'].load_state_dict(sd)",

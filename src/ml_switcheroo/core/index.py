@@ -100,6 +100,7 @@ class Index:
     def __init__(self) -> None:
         self._files: dict[Path, File | None] = {}
         self._modules: dict[Path, File | None] = {}
+        self._found: dict[tuple[Path, int, str], tuple[File | None, str]] = {}
 
     def read(self, path: Path) -> File | None:
         """Return the parsed file; None where it is not there or no Python."""
@@ -116,6 +117,12 @@ class Index:
 
         ``(None, "")`` where it is in no file of the repository.
         """
+        asked = (file.path, level, dotted)
+        if asked not in self._found:
+            self._found[asked] = self._find(file, level, dotted)
+        return self._found[asked]
+
+    def _find(self, file: File, level: int, dotted: str) -> tuple[File | None, str]:
         parts = dotted.split(".") if dotted else []
         folder = file.path.parent
         if level:

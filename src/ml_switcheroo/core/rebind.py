@@ -7,8 +7,11 @@ import ast
 from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS
 from ml_switcheroo.core.sites import Site, scope_of, walk_scope
 
-__all__ = ["why_no_rebind"]
+__all__ = ["who_keeps_the_old", "why_no_rebind"]
 
+# What these return was somebody's before.
+_TAKING = frozenset("pop popitem popleft get setdefault getattr next get_model unwrap_model".split())
+_STORING = frozenset("append add insert extend register add_module register_module setattr".split())
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -26,7 +29,10 @@ def why_no_rebind(site: Site) -> str:
         plain = (
             isinstance(receiver.value, ast.Name) and receiver.value.id == "self" and receiver.attr != "module"
         )
-        return "" if plain else "the models of this target never change, and this is a part of one"
+        if not plain:
+            return "the models of this target never change, and this is a part of one"
+        holder = _held_in_class(receiver, site)
+        return f"line {holder} gives {ast.unparse(receiver)} to another object, too" if holder else ""
     if not isinstance(receiver, ast.Name):
         return "the models of this target never change, and this expression cannot be assigned to"
     return _why_not_local(receiver.id, scope, site)
@@ -34,20 +40,69 @@ def why_no_rebind(site: Site) -> str:
 
 def _why_not_local(name: str, scope: ast.AST, site: Site) -> str:
     nodes = list(walk_scope(scope))
-    if isinstance(scope, _FUNCTIONS) and name not in _bound(nodes) and not _declared(name, nodes):
+    if isinstance(scope, _FUNCTIONS) and not _declared(name, nodes):
         arguments = {argument.arg for argument in ast.walk(scope.args) if isinstance(argument, ast.arg)}
-        if name not in arguments:
-            return f"{name} belongs to the code around this function; binding it here would make another"
-        returned = any(
-            isinstance(node, ast.Return) and node.value is not None and _mentions(node.value, name)
-            for node in nodes
-        )
         if name == "self":
             return "the models of this target never change, and self is one"
-        if not returned:
+        if name not in arguments and name not in _bound(nodes):
+            return f"{name} belongs to the code around this function; binding it here would make another"
+        made = [one for one in _values(name, nodes, site.call.lineno) if not _mentions(one, name)]
+        if name in arguments and not made and not any(_is_returned(name, node) for node in nodes):
             return f"{name} is the caller's, who would keep the old model: return it and bind it there"
     holder = _held(name, nodes, site.call.lineno)
     return f"line {holder} keeps the old model, or gives it another name" if holder else ""
+
+
+def who_keeps_the_old(site: Site) -> str:
+    """Return a note where the attribute that is bound anew came from outside; empty where it did not."""
+    owner = next((node for node in reversed(site.definitions) if isinstance(node, ast.ClassDef)), None)
+    written = ast.unparse(site.receiver)
+    for method in owner.body if owner and isinstance(site.receiver, ast.Attribute) else ():
+        if isinstance(method, _FUNCTIONS):
+            arguments = {part.arg for part in ast.walk(method.args) if isinstance(part, ast.arg)}
+            for node in walk_scope(method):
+                if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+                    given = node.value.id in arguments
+                    if given and written in {ast.unparse(target) for target in node.targets}:
+                        return f"who gave {written} to this object keeps the old one: line {node.lineno}"
+    return ""
+
+
+def _values(name: str, nodes: list[ast.AST], before: int) -> list[ast.expr]:
+    """Return what a variable is set to before a line."""
+    return [
+        one
+        for node in nodes
+        if isinstance(node, ast.Assign) and node.lineno < before
+        for target in node.targets
+        for one in _given(target, node.value, name)
+    ]
+
+
+def _is_returned(name: str, node: ast.AST) -> bool:
+    """Tell ``return net``, by itself, in a tuple or on a device; what ``f(net)`` returns may be anything."""
+    if not isinstance(node, ast.Return | ast.Yield) or node.value is None:
+        return False
+    parts = list(node.value.elts) if isinstance(node.value, ast.Tuple | ast.List) else [node.value]
+    for part in parts:
+        while isinstance(part, ast.Call) and getattr(part.func, "attr", "") in PASSING_METHODS:
+            part = getattr(part.func, "value", part)
+        if isinstance(part, ast.Name) and part.id == name:
+            return True
+    return False
+
+
+def _held_in_class(receiver: ast.Attribute, site: Site) -> int:
+    """Return a line of the class that hands the attribute to another of its attributes; 0 for none."""
+    owner = next((node for node in reversed(site.definitions) if isinstance(node, ast.ClassDef)), None)
+    written = ast.unparse(receiver)
+    for node in ast.walk(owner) if owner else ():
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            passed = [*node.value.args, *(word.value for word in node.value.keywords)]
+            given = any(isinstance(one, ast.Attribute) and ast.unparse(one) == written for one in passed)
+            if given and written not in {ast.unparse(target) for target in node.targets}:
+                return node.lineno
+    return 0
 
 
 def _held(name: str, nodes: list[ast.AST], before: int) -> int:
@@ -56,15 +111,37 @@ def _held(name: str, nodes: list[ast.AST], before: int) -> int:
         if isinstance(node, ast.For | ast.AsyncFor) and _mentions(node.target, name):
             return node.lineno
         value = getattr(node, "value", None)
+        if isinstance(node, ast.Expr) and node.lineno < before and _stores(node.value, name):
+            return node.lineno
         if not isinstance(node, ast.Assign | ast.AnnAssign) or value is None or node.lineno >= before:
             continue
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        bound = any(isinstance(target, ast.Name) and target.id == name for target in targets)
-        if bound and (len(targets) > 1 or _is_alias(value, name)):
+        given = [one for target in targets for one in _given(target, value, name)]
+        if given and (len(targets) > 1 or any(_is_alias(one, name) for one in given)):
             return node.lineno
-        if not bound and _escapes(value, name):
+        if not given and _escapes(value, name):
             return node.lineno
     return 0
+
+
+def _stores(call: ast.expr, name: str) -> bool:
+    """Tell ``nets.append(net)``, ``setattr(trainer, "net", net)``."""
+    if not isinstance(call, ast.Call):
+        return False
+    called = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    return called in _STORING and any(_escapes(one, name) for one in call.args)
+
+
+def _given(target: ast.expr, value: ast.expr, name: str) -> list[ast.expr]:
+    """Return what an assignment gives to a variable, of a tuple the part that it gets."""
+    if isinstance(target, ast.Name):
+        return [value] if target.id == name else []
+    if not isinstance(target, ast.Tuple | ast.List):
+        return []
+    parts = getattr(value, "elts", None)
+    if parts is None or len(parts) != len(target.elts):
+        return [value] if _mentions(target, name) else []
+    return [one for at, part in zip(target.elts, parts, strict=True) for one in _given(at, part, name)]
 
 
 def _is_alias(value: ast.expr, name: str) -> bool:
@@ -73,6 +150,8 @@ def _is_alias(value: ast.expr, name: str) -> bool:
         called = value.func
         if isinstance(called, ast.Attribute) and called.attr in PASSING_METHODS:
             return _is_alias(called.value, name)
+        if getattr(called, "attr", getattr(called, "id", "")) in _TAKING:
+            return True
         passes = PASSING_CALLS.search(ast.unparse(called)) and value.args
         return bool(passes) and "copy" not in ast.unparse(called) and _is_alias(value.args[0], name)
     if isinstance(value, ast.Attribute | ast.Subscript):

@@ -42,6 +42,7 @@ class Receivers:
 
     def __init__(self, index: Index) -> None:
         self._index = index
+        self._asked: set[tuple[File, tuple[ast.AST, ...], str]] = set()
         self._bound: dict[ast.AST, dict[str, list[ast.expr]]] = {}
 
     def _assigned(self, scope: ast.AST, name: str) -> Sequence[ast.expr]:
@@ -77,6 +78,17 @@ class Receivers:
     # ---- names ---------------------------------------------------------------------------------
 
     def _of_name(self, name: str, place: Place, depth: int) -> set[str]:
+        """Return what a variable is; one that is set to what it makes of itself adds nothing."""
+        asked = (place.file, place.scopes[-1:], name)
+        if asked in self._asked:
+            return set()
+        self._asked.add(asked)
+        try:
+            return self._of_variable(name, place, depth)
+        finally:
+            self._asked.discard(asked)
+
+    def _of_variable(self, name: str, place: Place, depth: int) -> set[str]:
         if name == "self" and place.owner is not None:
             return self.of_class(place.owner, place.file, depth + 1)
         for i in range(len(place.scopes) - 1, -1, -1):

@@ -10,7 +10,7 @@ from ml_switcheroo.core.arguments import copied_from, is_copy, is_strict, why_fo
 from ml_switcheroo.core.known import OTHER_WORDS
 from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.operations import COPIES, FLAT_TARGETS, IMMUTABLE_TARGETS
-from ml_switcheroo.core.rebind import why_no_rebind
+from ml_switcheroo.core.rebind import who_keeps_the_old, why_no_rebind
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.sites import Site
 from ml_switcheroo.core.surroundings import is_sharded, tested_classes
@@ -79,7 +79,7 @@ def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdic
         return Verdict("call" if target in IMMUTABLE_TARGETS else "mend", why, kind)
     if target in IMMUTABLE_TARGETS:
         reason = _why_not_anew(site, place, receivers) if kind == "module" else _UNKNOWN
-        return Verdict("leave", reason, kind) if reason else Verdict("rebind", receiver=kind)
+        return Verdict("leave", reason, kind) if reason else Verdict("rebind", who_keeps_the_old(site), kind)
     return Verdict("call", _OVERRIDDEN if "overriding" in kinds else "", kind)
 
 
@@ -151,7 +151,9 @@ def _judge_copy(site: Site, place: Place, receivers: Receivers, target: str, kin
         return Verdict("leave", reason, kind) if reason else Verdict("copy", _LOOSE, kind)
     if target in IMMUTABLE_TARGETS:
         reason = _why_not_anew(site, place, receivers)
-        return Verdict("leave", reason, kind) if reason else Verdict("copy", receiver=kind)
+        if reason:
+            return Verdict("leave", reason, kind)
+        return Verdict("copy", who_keeps_the_old(site), kind)
     return Verdict("copy", receiver=kind)
 
 
