@@ -268,6 +268,12 @@ def _fit_slot(made: Instance, kind: str, name: str, names: Names, path: str, res
     for part in name.split("."):
         node = node.below.get(part, Names())
     full, wanted = joined(path, name), mentions(made, kind, name)
+    tensor = made.attrs[name] if isinstance(made.attrs.get(name), Tensor) else slot(made, name)
+    if isinstance(tensor, Tensor) and wanted is not False:
+        result.makers[full] = (
+            id(tensor),
+            "",
+        )  # also where the checkpoint lacks it: a tied name is stored once
     if node.spec is None:
         if wanted is True:
             result.missing.append(full)
@@ -279,9 +285,6 @@ def _fit_slot(made: Instance, kind: str, name: str, names: Names, path: str, res
     _check(full, shape, node.spec.shape, result)
     _solve(shape, node.spec.shape, result)
     result.owners[full] = (Owner(path, kind, made),)
-    tensor = made.attrs[name] if isinstance(made.attrs.get(name), Tensor) else slot(made, name)
-    if isinstance(tensor, Tensor):
-        result.makers[full] = (id(tensor), "")
 
 
 def _check(name: str, wanted: tuple[Value, ...] | None, found: tuple[int, ...], result: Fit) -> None:
