@@ -51,3 +51,15 @@ def test_two_prefixes_that_fit_equally_are_an_error_that_names_both():
     plan.check()
     assert set(plan.dropped) == {"teacher.net.fc.weight", "teacher.tok.weight"}
     assert set(plan.outputs) == {"net.fc.kernel", "tok.embedding"}
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model."])
+def test_a_file_alone_is_enough_under_a_prefix(prefix, tmp_path):
+    code = (
+        "from torch import nn\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    )
+    (tmp_path / "net.py").write_text(code + "        self.tok = nn.Embedding(4, 2)\n")
+    state = {f"{prefix}tok.weight": STATE["tok.weight"]}
+    plan = make_plan(state, to="nnx", layers=str(tmp_path / "net.py"))
+    plan.check()
+    assert list(plan.apply(state)) == ["tok.embedding"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.draw import Request, draw_plan, dropped_by
-from ml_switcheroo.errors import RuleError, UsageError
+from ml_switcheroo.errors import RuleError, SourceError, UsageError
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.match.kinds import from_template
 from ml_switcheroo.moves import Move
@@ -110,7 +110,7 @@ def prepare(
     told = layers is not None
     peeled = peel(
         {name: spec for name, spec in specs.items() if name not in dropped},
-        (lambda inner: _count_known(_from_layers(layers, inner), inner)) if told else None,
+        (lambda inner: _count_known(layers, inner)) if told else None,
     )
     known = [from_rules(rules, peeled.specs), *([_from_layers(layers, peeled.specs)] if told else [])]
     if template is not None:
@@ -154,10 +154,13 @@ def _from_layers(layers: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
     return live.read_module(layers, specs)
 
 
-def _count_known(knowledge: Knowledge, specs: Mapping[str, TensorSpec]) -> int:
-    """Count the tensors that a source has found."""
-    owners = classify(specs, [knowledge])
-    return sum(len(owner.tensors) for owner in owners if owner.possible)
+def _count_known(layers: Any, specs: Mapping[str, TensorSpec]) -> int:
+    """Count the tensors that a source has found; none where no class of a file fits these names."""
+    try:
+        knowledge = _from_layers(layers, specs)
+    except SourceError:
+        return 0  # said when the source is read for good
+    return sum(len(owner.tensors) for owner in classify(specs, [knowledge]) if owner.possible)
 
 
 def _all_used(rules: Sequence[Rule], names: Sequence[str], plan: Plan) -> None:

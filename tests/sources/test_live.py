@@ -138,3 +138,11 @@ class Net(nn.Module):
 def test_anything_else_is_refused() -> None:
     with pytest.raises(UsageError, match=r"expected a torch\.nn\.Module, found dict"):
         read_module({}, {})
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_scripted_layer_is_what_it_was() -> None:
+    model = torch.jit.script(torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Embedding(3, 3)))
+    specs = {name: TensorSpec(tuple(tensor.shape), "float32") for name, tensor in model.state_dict().items()}
+    found = read_module(model, specs).findings
+    assert {key: one.kind for key, one in found.items()} == {"0": "linear", "1": "embedding"}
