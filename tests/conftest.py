@@ -7,3 +7,6 @@ os.environ.setdefault(
     "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
 os.environ.setdefault("KERAS_BACKEND", "jax")
+
+# Scripts that made the samples, with libraries that no test needs.
+collect_ignore = ["formats/samples"]
