@@ -60,6 +60,7 @@ def draw_plan(request: Request) -> Plan:
     unexpected: dict[str, Left] = {}
     ambiguous: list[Ambiguity] = []
     pending: list[tuple[Owner, list[Option]]] = []
+    rivals: list[Owner] = []
     for owner in owners:
         if request.template is not None and not place.knows(owner.path) and _may_ask(owner, request):
             pending.append((owner, []))
@@ -69,13 +70,16 @@ def draw_plan(request: Request) -> Plan:
             pending.append((owner, options))
         elif not options:
             ambiguous.append(_unknown(owner))
+            rivals.append(owner)
         elif len(options) > 1:
             ambiguous.append(_open(owner, options))
+            rivals.append(owner)
         else:
             moves += options[0].moves
             dropped.update({n: Left(request.specs[n], why) for n, why in options[0].dropped.items()})
             unexpected.update({n: Left(request.specs[n], why) for n, why in options[0].refused.items()})
-    found = _matched(request, pending, moves, lambda owner: _options(owner, request, place))
+            rivals += [owner] if options[0].refused else []
+    found = _matched(request, pending, moves, rivals, lambda owner: _options(owner, request, place))
     moves += found.moves
     ambiguous += [Ambiguity(doubt.names, doubt.candidates, doubt.rules) for doubt in found.doubts]
     unexpected.update(found.unexpected)
@@ -156,12 +160,20 @@ def _matched(
     request: Request,
     pending: Sequence[tuple[Owner, list[Option]]],
     filled: Sequence[Move],
+    rivals: Sequence[Owner],
     options_of: Callable[[Owner], list[Option]],
 ) -> _Matched:
     """Ask the structure of the target where the tensors go that nothing else has placed."""
     if request.template is None or not pending:
         return _Matched([], (), {}, {})
-    found = solve(_question(request, pending, filled))
+    found = solve(_question(request, pending, filled, rivals))
+    asked = {name for owner, _ in pending for name in owner.tensors.values()}
+    # What is in doubt elsewhere competes for its leaf, so that nothing else gets it.
+    found = replace(
+        found,
+        moves=tuple(move for move in found.moves if asked.issuperset(move.sources)),
+        doubts=tuple(doubt for doubt in found.doubts if asked.issuperset(doubt.names)),
+    )
     placed = {name for move in found.moves for name in move.sources}
     placed |= {name for doubt in found.doubts for name in doubt.names}
     moves = list(found.moves)
@@ -183,11 +195,15 @@ def _matched(
 
 
 def _question(
-    request: Request, pending: Sequence[tuple[Owner, list[Option]]], filled: Sequence[Move]
+    request: Request,
+    pending: Sequence[tuple[Owner, list[Option]]],
+    filled: Sequence[Move],
+    rivals: Sequence[Owner],
 ) -> Question:
     template = request.template or Template({})
     rules = [rule for rule in request.rules if isinstance(rule, Rename)]
-    names = {name: owner for owner, _ in pending for name in owner.tensors.values()}
+    owners = [*(owner for owner, _ in pending), *rivals]
+    names = {name: owner for owner in owners for name in owner.tensors.values()}
     taken = {path for move in filled for path in move.leaves}
     return Question(
         specs={name: request.specs[name] for name in request.specs if name in names},

@@ -190,21 +190,33 @@ def _shaped(source: Unit, found: Link) -> float:
 
 
 def _nameless(choice: Choice, field: Field, scores: Mapping[Pair, float]) -> bool:
-    """Tell whether only being norms speaks for a pair of which one is in no block, and others are norms too."""
+    """Tell whether nothing but being norms speaks for a pair outside of blocks that has rivals."""
     source, target = field.sources[choice.source], field.targets[choice.target]
     if source.role != NORM or target.role != NORM or choice.source in field.forced:
         return False
     if (source.inside and target.inside) or agree(source, target) or source.pattern == target.pattern:
         return False
-    if {str(word) for word in source.words} & {str(word) for word in target.words} - FILLERS - {HASH, NORM}:
+    common = _common(source, target)
+    if common - _WHERE:
         return False
     enough = scores[choice.source, choice.target] - _MARGIN_OF_NAMELESS
     return any(
-        score > enough and (i == choice.source) != (j == choice.target) for (i, j), score in scores.items()
+        score > enough
+        and (i == choice.source) != (j == choice.target)
+        and common <= _common(field.sources[i], field.targets[j])
+        for (i, j), score in scores.items()
     )
 
 
+def _common(source: Unit, target: Unit) -> set[str]:
+    return {str(word) for word in source.words} & {str(word) for word in target.words} - FILLERS - {
+        HASH,
+        NORM,
+    }
+
+
 _MARGIN_OF_NAMELESS = 1.0
+_WHERE = frozenset({"encoder", "decoder"})
 
 
 def _rivalry(choice: Choice, field: Field, scores: Mapping[Pair, float]) -> Rivalry:
