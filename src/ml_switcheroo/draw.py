@@ -169,14 +169,10 @@ def _matched(
     found = solve(_question(request, pending, filled, rivals))
     asked = {name for owner, _ in pending for name in owner.tensors.values()}
     # What is in doubt elsewhere competes for its leaf, so that nothing else gets it.
-    found = replace(
-        found,
-        moves=tuple(move for move in found.moves if asked.issuperset(move.sources)),
-        doubts=tuple(doubt for doubt in found.doubts if asked.issuperset(doubt.names)),
-    )
-    placed = {name for move in found.moves for name in move.sources}
-    placed |= {name for doubt in found.doubts for name in doubt.names}
-    moves = list(found.moves)
+    moves = [move for move in found.moves if asked.issuperset(move.sources)]
+    doubts = tuple(doubt for doubt in found.doubts if asked.issuperset(doubt.names))
+    placed = {name for move in moves for name in move.sources}
+    placed |= {name for doubt in doubts for name in doubt.names}
     unexpected: dict[str, Left] = {}
     dropped: dict[str, Left] = {}
     for owner, options in pending:
@@ -191,7 +187,7 @@ def _matched(
             if name not in placed and name not in dropped:
                 why = only.refused.get(name) if only is not None else None
                 unexpected[name] = Left(request.specs[name], why or "nothing in the target answers to it")
-    return _Matched(moves, found.doubts, unexpected, dropped)
+    return _Matched(moves, doubts, unexpected, dropped)
 
 
 def _question(
