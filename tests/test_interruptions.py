@@ -1,7 +1,6 @@
 """What may happen to a run, made to happen to a real one: each leaves the old file, or none."""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -152,15 +151,10 @@ def test_a_file_that_may_not_grow(source: Path, name: str) -> None:
     out = source.with_name(name)
     out.write_bytes(b"old")
     limit = 4 * SIDE * SIDE * 10
-    command = [sys.executable, "-c", CONVERT, str(source), str(out), "0", "{}"]
-    done = subprocess.run(
-        command,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        text=True,
-        capture_output=True,
-        timeout=120,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
+    code = f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n{CONVERT}"
+    command = [sys.executable, "-c", code, str(source), str(out), "0", "{}"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=env, text=True, capture_output=True, timeout=120)
     assert done.returncode == 2, done.stdout + done.stderr
     assert f"CheckpointError: {out}: cannot be written: File too large" in done.stdout
     assert out.read_bytes() == b"old"

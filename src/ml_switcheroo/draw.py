@@ -61,6 +61,7 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
     unexpected: dict[str, Left] = {}
     ambiguous: list[Ambiguity] = []
     pending: list[tuple[Owner, list[Option]]] = []
+    rivals: list[Owner] = []
     for owner in owners:
         if request.template is not None and not place.knows(owner.path) and may_ask(owner, request):
             pending.append((owner, []))
@@ -70,13 +71,16 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
             pending.append((owner, options))
         elif not options:
             ambiguous.append(_unknown(owner))
+            rivals.append(owner)
         elif len(options) > 1:
             ambiguous.append(_open(owner, options))
+            rivals.append(owner)
         else:
             moves += options[0].moves
             dropped.update({n: Left(request.specs[n], why) for n, why in options[0].dropped.items()})
             unexpected.update({n: Left(request.specs[n], why) for n, why in options[0].refused.items()})
-    found = matched(request, pending, moves, lambda owner: _options(owner, request, place))
+            rivals += [owner] if options[0].refused else []
+    found = matched(request, pending, moves, rivals, lambda owner: _options(owner, request, place))
     moves += found.moves
     doubts = {doubt.names: doubt for doubt in found.doubts}
     refused = {name for owner in owners for name in owner.tensors.values() if name in unexpected}

@@ -63,6 +63,8 @@ def link(source: Unit, target: Unit, order: str) -> Link | None:
         return None
     if NORM in (source.role, target.role) and agree(source, target) is False:
         return None
+    if any(_contradict(source, target, words) for words in _EXCLUSIVE):
+        return None
     slots = _slots(source, target)
     if slots is None:
         return None
@@ -74,6 +76,15 @@ def link(source: Unit, target: Unit, order: str) -> Link | None:
             if all(options.values()):
                 return Link(kind, joins, sizes, slots, options)
     return None
+
+
+# Whoever says one of these words does not mean another one of them.
+_EXCLUSIVE = (frozenset({"tok", "pos", "seg"}), frozenset({"encoder", "decoder"}))
+
+
+def _contradict(source: Unit, target: Unit, words: frozenset[str]) -> bool:
+    mine, other = words.intersection(map(str, source.words)), words.intersection(map(str, target.words))
+    return bool(mine and other) and mine.isdisjoint(other)
 
 
 def _readings(source: Unit, target: Unit) -> Sequence[str]:

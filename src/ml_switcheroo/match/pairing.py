@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from ml_switcheroo.match.assignment import Choice, Pair, assign
 from ml_switcheroo.match.likeness import ENOUGH, Lexicon, likeness
 from ml_switcheroo.match.links import Link, link
+from ml_switcheroo.match.norms import agree
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.units import Unit
+from ml_switcheroo.match.vocabulary import FILLERS
+from ml_switcheroo.match.words import HASH
 
 __all__ = ["Field", "Match", "Rivalry", "lay_out", "pair"]
 
@@ -118,7 +121,7 @@ def pair(field: Field) -> tuple[list[Match], list[Rivalry]]:
     open_sources, open_targets = set(range(len(field.sources))), set(range(len(field.targets)))
     for choice in assign(likely):
         source, target = field.sources[choice.source], field.targets[choice.target]
-        if choice.margin < _needed(source, target):
+        if choice.margin < _needed(source, target) or _nameless(choice, field, scores):
             doubts.append(_rivalry(choice, field, likely))
             open_targets -= {field.targets.index(rival) for rival in doubts[-1].targets}
         else:
@@ -184,6 +187,36 @@ def _shaped(source: Unit, found: Link) -> float:
     if found.kind == "linear" and weight.rank == 2 and all(rows != columns for rows, columns in shapes):
         return 0.2
     return math.inf
+
+
+def _nameless(choice: Choice, field: Field, scores: Mapping[Pair, float]) -> bool:
+    """Tell whether nothing but being norms speaks for a pair outside of blocks that has rivals."""
+    source, target = field.sources[choice.source], field.targets[choice.target]
+    if source.role != NORM or target.role != NORM or choice.source in field.forced:
+        return False
+    if (source.inside and target.inside) or agree(source, target) or source.pattern == target.pattern:
+        return False
+    common = _common(source, target)
+    if common - _WHERE:
+        return False
+    enough = scores[choice.source, choice.target] - _MARGIN_OF_NAMELESS
+    return any(
+        score > enough
+        and (i == choice.source) != (j == choice.target)
+        and common <= _common(field.sources[i], field.targets[j])
+        for (i, j), score in scores.items()
+    )
+
+
+def _common(source: Unit, target: Unit) -> set[str]:
+    return {str(word) for word in source.words} & {str(word) for word in target.words} - FILLERS - {
+        HASH,
+        NORM,
+    }
+
+
+_MARGIN_OF_NAMELESS = 1.0
+_WHERE = frozenset({"encoder", "decoder"})
 
 
 def _rivalry(choice: Choice, field: Field, scores: Mapping[Pair, float]) -> Rivalry:

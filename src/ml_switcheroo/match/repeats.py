@@ -128,8 +128,9 @@ def _numbered(
             entry.inside = len(branch.prefix)
         return [branch.below(counted)]
     ranks = {number: rank for rank, number in enumerate(sorted(numbers))}
-    # What counts blocks stands behind a name: block0_1 is not block 1 of block 0.
-    if branch.prefix[-1:] == (HASH,) or not _repeated(numbers):
+    # What counts blocks stands behind a name, or ends one: block0_1_conv is not in block 1 of block 0.
+    nested = branch.prefix[-1:] == (HASH,) and any(entry.rest[1:2] != (SLASH,) for entry in counted)
+    if nested or not _repeated(numbers):
         return [
             branch.below(entries, Numeral(number, ranks[number], len(numbers)))
             for number, entries in numbers.items()

@@ -198,7 +198,8 @@ def _words(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], dict[str, Num
                 around = [plain[i] for i in (position - 1, position + 1) if 0 <= i < len(plain)]
                 around += reversed(words)
                 for near in [w for w in around if isinstance(w, str) and w != HASH][:1]:
-                    numbers[near] = word
+                    # The second number of a word is another one: blocks.0.1 is not blocks.1.1.
+                    numbers[near + "'" * sum(name.rstrip("'") == near for name in numbers)] = word
             else:
                 words.append(word)
         segment = []

@@ -47,8 +47,21 @@ def segment_tokens(segment: str) -> tuple[Token, ...]:
 
 
 def tokens(path: str) -> tuple[tuple[Token, ...], ...]:
-    """Split a path into segments of words and numbers."""
-    return tuple(segment_tokens(segment) for segment in _SEPARATORS.split(path) if segment)
+    """Split a path into segments of words and numbers.
+
+    Some authors repeat the name of a module in those of its children; it is said once here.
+
+    >>> tokens("stem/stem_conv/kernel"), tokens("text_model/text_model/embed")
+    ((('stem',), ('conv',), ('kernel',)), (('text', 'model'), ('embed',)))
+    """
+    found: list[tuple[Token, ...]] = []
+    above: tuple[Token, ...] = ()
+    for segment in map(segment_tokens, filter(None, _SEPARATORS.split(path))):
+        known = len(above) if above and segment[: len(above)] == above else 0
+        if segment[known:] or not known:
+            found.append(segment[known:])
+        above = segment
+    return tuple(found)
 
 
 def meaning(segment: Sequence[Any]) -> tuple[Any, ...]:

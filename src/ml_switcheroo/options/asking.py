@@ -71,15 +71,19 @@ def matched(
     request: Request,
     pending: Sequence[tuple[Owner, list[Option]]],
     filled: Sequence[Move],
+    rivals: Sequence[Owner],
     options_of: Callable[[Owner], list[Option]],
 ) -> Matched:
     """Ask the structure of the target where the tensors go that nothing else has placed."""
     if request.template is None or not pending:
         return Matched([], (), {}, {})
-    found = solve(_question(request, pending, filled))
-    placed = {name for move in found.moves for name in move.sources}
-    placed |= {name for doubt in found.doubts for name in doubt.names}
-    moves = list(found.moves)
+    found = solve(_question(request, pending, filled, rivals))
+    asked = {name for owner, _ in pending for name in owner.tensors.values()}
+    # What is in doubt elsewhere competes for its leaf, so that nothing else gets it.
+    moves = [move for move in found.moves if asked.issuperset(move.sources)]
+    doubts = tuple(doubt for doubt in found.doubts if asked.issuperset(doubt.names))
+    placed = {name for move in moves for name in move.sources}
+    placed |= {name for doubt in doubts for name in doubt.names}
     unexpected: dict[str, Left] = {}
     dropped: dict[str, Left] = {}
     for owner, options in pending:
@@ -94,7 +98,7 @@ def matched(
             if name not in placed and name not in dropped:
                 why = only.refused.get(name) if only is not None else None
                 unexpected[name] = Left(request.specs[name], why or "nothing in the target answers to it")
-    return Matched(moves, found.doubts, unexpected, dropped)
+    return Matched(moves, doubts, unexpected, dropped)
 
 
 def placed_modules(
@@ -189,11 +193,15 @@ def _unlike_the_framework(request: Request, moves: Sequence[Move]) -> set[str]:
 
 
 def _question(
-    request: Request, pending: Sequence[tuple[Owner, list[Option]]], filled: Sequence[Move]
+    request: Request,
+    pending: Sequence[tuple[Owner, list[Option]]],
+    filled: Sequence[Move],
+    rivals: Sequence[Owner],
 ) -> Question:
     template = request.template or Template({})
     rules = [rule for rule in request.rules if isinstance(rule, Rename)]
-    names = {name: owner for owner, _ in pending for name in owner.tensors.values()}
+    owners = [*(owner for owner, _ in pending), *rivals]
+    names = {name: owner for owner in owners for name in owner.tensors.values()}
     taken = {path for move in filled for path in move.leaves}
     return Question(
         specs={name: request.specs[name] for name in request.specs if name in names},
