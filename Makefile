@@ -33,9 +33,11 @@ test: setup  ## run the tests
 test-slow: setup  ## run the long suites too
 	$(BIN)/pytest -n 2
 
-bench: setup  ## measure: reading and writing against cp, reading source code, matching, rewriting
+bench: setup  ## measure: reading and writing against cp, hostile files, reading source code, matching
 	$(BIN)/python benchmarks/io.py --gigabytes 0.5
 	$(BIN)/python benchmarks/hostile.py
+	$(BIN)/python benchmarks/static.py torchvision
+	$(BIN)/python benchmarks/matching_growth.py --leaves 1000 10000
 
 docs: setup  ## write the tables in README.md and docs/ anew
 	$(BIN)/python docs/support_matrix.py
