@@ -75,13 +75,14 @@ def option_for(
     possible = [form for form in forms if form is not None and _agrees(form, shown)]
     if None in forms:
         possible = [Form(tuple(entry for entry in recipe if not isinstance(entry, Form)))]
-    options = []
+    task = Task(owner, finding, specs, target, place, gathered)
+    first: Option | None = None
     for form in possible:
-        task = Task(owner, finding, specs, target, place, gathered)
-        options.append(_with_note(_option(task, form), form))
-    if not options:
-        return _refusal(owner, finding, f"target {target.name} has no form for {dict(shown)}")
-    return next((option for option in options if not option.refused), options[0])
+        option = _with_note(_option(task, form), form)
+        if not option.refused:
+            return option
+        first = first or option
+    return first or _refusal(owner, finding, f"target {target.name} has no form for {dict(shown)}")
 
 
 def _agrees(form: Form, shown: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -115,14 +116,18 @@ def _by_slots(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str,
                 yield path, kind + cell, f"{slot} has {gates} times {hidden} rows"
 
 
+# The same few texts come with every module of a large checkpoint.
+_parsed = cache(KeyKinds.parse_kind)
+
+
 def _slots() -> tuple[str, ...]:
     return ("weight", *KeyKinds.SLOTS, KeyKinds.DROPPED)
 
 
 def _finding(text: str, reason: str, readings: list[tuple[str, str]]) -> Finding:
     """Turn ``linear(c=64)`` into a finding of kind linear behind a Flatten of 64 channels."""
-    kind, channels = KeyKinds.parse_kind(text)
-    doubted = {KeyKinds.parse_kind(other)[0] for other, _ in readings if KeyKinds.parse_kind(other)[1]}
+    kind, channels = _parsed(text)
+    doubted = {word for word, size in (_parsed(other) for other, _ in readings) if size}
     before, behind = (NO_FLATTEN if word in doubted else None for word in ("linear", "linear_to_image"))
     if kind == "linear_to_image":
         return Finding("linear", "evidence", reason, flatten=before, unflatten=Flatten(channels))
