@@ -11,11 +11,13 @@ STAMP = $(VENV)/.installed
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-# torch first and by itself: the pinned version resolves to the CPU build.
+# torch first and by itself: the pinned version resolves to the CPU build. torchvision and timm without what they
+# ask for: they are read and built, and bring CUDA builds otherwise.
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps torchvision==0.28.0 timm
 	@touch $@
 
 setup: $(STAMP)  ## make .venv with everything the tests need

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -190,22 +191,17 @@ def in_process(side: str, source: Path, out: Path, threads: int = stream.THREADS
     return dict(json.loads(result.stdout))
 
 
-def rounds(work: list[tuple[str, str, Path]], out: Path, count: int) -> list[tuple[str, str, float, float]]:
-    """Run all sides in turn; return for each the median seconds and the largest memory."""
-    readings: dict[tuple[str, str], list[dict[str, float]]] = {}
+Readings = dict[tuple[str, str], list[dict[str, float]]]
+
+
+def rounds(work: list[tuple[str, str, Path]], out: Path, count: int) -> Readings:
+    """Run all sides in turn, some rounds; return the readings of each, in the order of the rounds."""
+    readings: Readings = {}
     for _ in range(count):
         for label, side, source in work:
-            source.read_bytes() if source.stat().st_size < 2**20 else _warm(source)
+            _warm(source)
             readings.setdefault((label, side), []).append(in_process(side, source, out))
-    return [
-        (
-            label,
-            side,
-            statistics.median(one["seconds"] for one in found),
-            max(one["megabytes"] for one in found),
-        )
-        for (label, side), found in readings.items()
-    ]
+    return readings
 
 
 def _warm(path: Path) -> None:
@@ -214,21 +210,52 @@ def _warm(path: Path) -> None:
             pass
 
 
-def table(found: list[tuple[str, str, float, float]], sizes: Mapping[str, float]) -> None:
-    """Print seconds, GB/s, the ratio to cp of the same file, and memory."""
+def ratios(readings: Readings, one: tuple[str, str], other: tuple[str, str]) -> list[float]:
+    """Return the seconds of one side over those of another, round by round: they saw the same noise."""
+    pairs = zip(readings[one], readings[other], strict=True)
+    return [mine["seconds"] / yours["seconds"] for mine, yours in pairs]
+
+
+def spread(values: list[float]) -> str:
+    """Write the median, and the least and the largest."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def table(readings: Readings, sizes: Mapping[str, float]) -> None:
+    """Print seconds, GB/s, the ratios to cp of the same file, and memory."""
     print("| work | side | seconds | GB/s | x cp | x cp + sync | MB |\n|---|---|---|---|---|---|---|")
-    base = {(label, side): seconds for label, side, seconds, _ in found}
-    for label, side, seconds, megabytes in found:
-        speed = sizes[label] / seconds
-        ratios = [f"{seconds / base[label, other]:.2f}" for other in ("cp", "cp_sync")]
-        print(
-            f"| {label} | {side} | {seconds:.2f} | {speed:.2f} | {' | '.join(ratios)} | {megabytes:.0f} |",
-            flush=True,
-        )
+    for (label, side), found in readings.items():
+        seconds = [one["seconds"] for one in found]
+        speed = sizes[label] / statistics.median(seconds)
+        times = [spread(ratios(readings, (label, side), (label, other))) for other in ("cp", "cp_sync")]
+        most = max(one["megabytes"] for one in found)
+        print(f"| {label} | {side} | {spread(seconds)} | {speed:.2f} | {' | '.join(times)} | {most:.0f} |")
 
 
-def headers(folder: Path) -> None:
-    """Print how long it takes to open and to plan a file of 4 GB, most of it a hole, and to start."""
+def goals(readings: Readings) -> None:
+    """Print what is to be reached, and what is."""
+    rows = []
+    for label in ("safetensors", ".pt"):
+        mine = (label, "ours")
+        for base, words in (("cp", "under 2 x cp"), ("cp_sync", "(cp + sync)")):
+            rows.append((f"{label}, transposed / {base}", ratios(readings, mine, (label, base)), words))
+        usual = ratios(readings, (label, "torch_and_numpy"), mine)
+        rows.append((f"{label}: torch.load + NumPy + save_file / ours", usual, "at least 7"))
+    for label, side, words in [
+        ("safetensors", "ours_as_it_is", "under 1.4 x cp"),
+        ("f32", "ours_cast", "under 3 x cp"),
+    ]:
+        for base, goal in (("cp", words), ("cp_sync", "(cp + sync)")):
+            rows.append((f"{label}, {side} / {base}", ratios(readings, (label, side), (label, base)), goal))
+    small = ratios(readings, ("5000 tensors", "ours"), ("safetensors", "ours"))
+    rows.append(("5,000 tensors / one file of the same bytes", small, "under 2"))
+    print("\n| work | median (least to largest) | reach |\n|---|---|---|")
+    for label, values, words in rows:
+        print(f"| {label} | {spread(values)} | {words} |")
+
+
+def headers(folder: Path, count: int) -> None:
+    """Print how long it takes to start, and to inspect and plan a file of 4 GB, most of it a hole."""
     specs = llama(4, "bfloat16")
     from ml_switcheroo.formats.safetensors_writer import layout_safetensors
 
@@ -236,23 +263,38 @@ def headers(folder: Path) -> None:
     with (folder / "hole.safetensors").open("wb") as file:
         file.write(head)
         file.truncate(size)
-    begin = time.perf_counter()
-    with ms.open_checkpoint(folder / "hole.safetensors") as checkpoint:
-        opened = time.perf_counter()
-        ms.make_plan(checkpoint, to="jax", layers=kinds(folder / "hole.safetensors"))
-    planned = time.perf_counter()
-    times = f"open {1e3 * (opened - begin):.0f} ms, plan {1e3 * (planned - opened):.0f} ms"
-    print(f"\n4 GB, {len(specs)} tensors: {times}")
-    for label, command in {
+    path = str(folder / "hole.safetensors")
+    rules = folder / "rules.toml"
+    rules.write_text(
+        "\n".join(
+            f'[[kind]]\npattern = "*{name}"\nkind = "{kind}"'
+            for name, kind in [("embed", "embedding"), ("head", "linear"), ("norm", "rms_norm")]
+            + [(name, "linear") for name in BLOCK]
+        )
+    )
+    cli = ["-m", "ml_switcheroo"]
+    commands = {
+        "bare python": ["-c", "pass"],
         "import ml_switcheroo": ["-c", "import ml_switcheroo"],
-        "--help": ["-m", "ml_switcheroo", "--help"],
-    }.items():
-        times = []
-        for _ in range(5):
-            begin = time.perf_counter()
-            subprocess.run([sys.executable, *command], check=True, capture_output=True)
-            times.append(time.perf_counter() - begin)
-        print(f"{label}: {1e3 * statistics.median(times):.0f} ms")
+        "--help": [*cli, "--help"],
+        f"inspect, {size / 1e9:.1f} GB, {len(specs)} tensors": [*cli, "inspect", path],
+        "plan of the same": [*cli, "plan", path, "--to", "jax", "--rules", str(rules)],
+    }
+    times: dict[str, list[float]] = {label: [] for label in commands}
+    work: dict[str, list[float]] = {label: [] for label in commands}
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    for command in commands.values():  # as installed: compiled
+        subprocess.run([sys.executable, *command], check=True, capture_output=True, env=env)
+    for _ in range(count):
+        for label, command in commands.items():
+            begin, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([sys.executable, *command], check=True, capture_output=True, env=env)
+            times[label].append(time.perf_counter() - begin)
+            now = resource.getrusage(resource.RUSAGE_CHILDREN)
+            work[label].append(now.ru_utime - used.ru_utime + now.ru_stime - used.ru_stime)
+    print("\n| command, as a process of its own | seconds | CPU seconds |\n|---|---|---|")
+    for label, seconds in times.items():
+        print(f"| {label} | {spread(seconds)} | {spread(work[label])} |")
 
 
 def curves(folder: Path, count: int) -> None:
@@ -294,11 +336,10 @@ def compare(folder: Path, gigabytes: float, count: int) -> None:
         "5000 tensors": ("cp", "cp_sync", "ours"),
     }
     work = [(label, side, files[label]) for label, some in sides.items() for side in some]
-    table(
-        rounds(work, folder / "out.safetensors", count),
-        {label: file.stat().st_size / 1e9 for label, file in files.items()},
-    )
-    headers(folder)
+    readings = rounds(work, folder / "out.safetensors", count)
+    table(readings, {label: file.stat().st_size / 1e9 for label, file in files.items()})
+    goals(readings)
+    headers(folder, count)
 
 
 def main() -> None:
@@ -309,6 +350,7 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--curves", action="store_true")
+    parser.add_argument("--start", action="store_true", help="only what takes no large file")
     parser.add_argument("--folder", type=Path, help="where the files are made; a temporary folder by default")
     parser.add_argument("--threads", type=int, default=stream.THREADS, help=argparse.SUPPRESS)
     parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
@@ -321,7 +363,9 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(dir=options.folder, prefix="io-"))
     try:
         print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}\n")
-        if options.curves:
+        if options.start:
+            headers(folder, options.rounds)
+        elif options.curves:
             curves(folder, options.rounds)
         else:
             compare(folder, options.gigabytes, options.rounds)

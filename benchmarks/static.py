@@ -8,6 +8,11 @@ right, known and wrong, unknown, or of a class of torch that the layer table has
     python benchmarks/static.py torchvision         # one library
     python benchmarks/static.py timm --every 20     # each 20th model
     python benchmarks/static.py timm --only resnet50 --verbose
+    python benchmarks/static.py timm --keep timm.jsonl   # go on where an earlier run ended
+
+Any code can be measured; it is imported for that, so name only code that you would run:
+
+    python benchmarks/static.py --root ../nanoGPT --source "model.py:GPT(GPTConfig(n_layer=2))"
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import argparse
 import importlib
 import json
 import logging
+import sys
 import time
 import warnings
 from collections import Counter
@@ -50,6 +56,7 @@ class Case:
     name: str
     spec: str
     build: Callable[[], torch.nn.Module]
+    root: Path | None = None
 
 
 @dataclass
@@ -171,6 +178,24 @@ def _small(name: str, cls: Any) -> torch.nn.Module:
     return cls(default)
 
 
+def source_cases(root: Path, sources: Iterable[str]) -> Iterator[Case]:
+    """Yield the models that ``path/model.py:Net(width=8)`` makes, below a root; the call is evaluated."""
+    sys.path.insert(0, str(root.resolve()))
+    import_torchvision()
+    for source in sources:
+        place, _, call = source.partition(":")
+        spec = f"{place}:{call.partition('(')[0]}"
+        yield Case(source, spec, lambda place=place, call=call: _called(root, place, call), root)
+
+
+def _called(root: Path, place: str, call: str) -> torch.nn.Module:
+    module = importlib.import_module(place.removesuffix(".py").replace("/", "."))
+    made = eval(call if "(" in call else f"{call}()", vars(module))
+    if not isinstance(made, torch.nn.Module):
+        raise TypeError(f"{call} of {root / place} makes a {type(made).__name__}")
+    return made
+
+
 SUITES: dict[str, Callable[[], Iterator[Case]]] = {
     "torchvision": torchvision_cases,
     "timm": timm_cases,
@@ -228,7 +253,7 @@ def measure(case: Case) -> Score:
     specs = specs_of(model)
     truth = read_module(model, specs)
     start = time.perf_counter()
-    found = read_layers(case.spec, specs)
+    found = read_layers(case.spec, specs, root=case.root)
     score.seconds = time.perf_counter() - start
     score.notes = found.notes
     score.flattens = sum(
@@ -291,23 +316,41 @@ def show(suite: str, scores: list[Score]) -> None:
         print(f"    not built: {count} x {reason[:150]}")
 
 
+def kept_scores(path: Path | None) -> dict[str, Score]:
+    """Return the scores an earlier run has kept, by model."""
+    if path is None or not path.is_file():
+        return {}
+    scores = (Score(**json.loads(line)) for line in path.read_text().splitlines())
+    return {score.name: score for score in scores}
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("suites", nargs="*", default=list(SUITES), help=", ".join(SUITES))
+    parser.add_argument("suites", nargs="*", help=f"{', '.join(SUITES)}; all where nothing is named")
+    parser.add_argument("--source", action="append", default=[], help="path/model.py:Net or ...:Net(width=8)")
+    parser.add_argument("--root", type=Path, default=Path(), help="where --source and its imports begin")
     parser.add_argument("--every", type=int, default=1, help="take each n-th model")
     parser.add_argument("--start", type=int, default=0, help="begin with this one")
     parser.add_argument("--per-file", type=int, default=0, help="at most so many models of one source file")
     parser.add_argument("--only", action="append", help="models by name")
     parser.add_argument("--verbose", action="store_true", help="show what is not known, and why")
     parser.add_argument("--json", type=Path, help="write the scores there")
+    parser.add_argument("--keep", type=Path, help="keep each score there at once, and skip those it has")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     results: dict[str, list[Mapping[str, Any]]] = {}
-    for suite in options.suites:
+    suites = {name: SUITES[name] for name in options.suites or (() if options.source else SUITES)}
+    if options.source:
+        suites["source"] = lambda: source_cases(options.root, options.source)
+    kept = kept_scores(options.keep)
+    for suite, cases in suites.items():
         scores = []
-        for case in chosen(SUITES[suite](), options):
-            scores.append(measure(case))
+        for case in chosen(cases(), options):
+            scores.append(kept.get(case.name) or measure(case))
+            if options.keep and case.name not in kept:
+                with options.keep.open("a") as file:
+                    file.write(json.dumps(vars(scores[-1])) + "\n")
             if options.verbose:
                 show_one(scores[-1], verbose=True)
         show(suite, scores)

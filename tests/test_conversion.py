@@ -6,7 +6,7 @@ import torch
 from click.testing import CliRunner
 
 import ml_switcheroo as ms
-from ml_switcheroo import conversion
+from ml_switcheroo import outputs
 from ml_switcheroo.cli.convert import convert
 from ml_switcheroo.formats.leaves import LeafCheck
 from ml_switcheroo.formats.safetensors_writer import write_safetensors
@@ -36,7 +36,7 @@ def test_an_interrupted_run_is_resumed(source: Path, monkeypatch: pytest.MonkeyP
         write_safetensors(path, specs, some(), *rest, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(conversion, "write_safetensors", cut_off)
+        patched.setattr(outputs, "write_safetensors", cut_off)
         with pytest.raises(KeyboardInterrupt):
             ms.convert(source, out, to="jax", layers=LAYERS, resume=True)
     assert not out.exists()
@@ -86,7 +86,7 @@ def test_shards(source: Path) -> None:
         ("out.npz", {"resume": True}, "only a run into a .safetensors file"),
         ("out", {"resume": True, "max_shard_bytes": 10}, "cannot be resumed"),
         ("out.safetensors", {"max_shard_bytes": 10}, "go into a folder"),
-        ("out", {}, "the suffix is none of"),
+        ("out.bin", {}, "the suffix is none of"),
     ],
 )
 def test_what_does_not_go_together(source: Path, out: str, options: dict, problem: str) -> None:
@@ -105,3 +105,16 @@ def test_the_verb_writes_shards_and_resumes(source: Path) -> None:
     wrong = runner.invoke(convert, [*arguments[:-1], "much"])
     assert wrong.exit_code == 2
     assert "'much' is no size such as 5GB" in wrong.output
+
+
+def test_the_source_is_not_overwritten(source: Path) -> None:
+    before = source.read_bytes()
+    (source.parent / "link.safetensors").symlink_to(source)
+    for out, options in [
+        (source, {}),
+        (source.with_name("link.safetensors"), {}),
+        (source.parent, {"max_shard_bytes": 10**6}),
+    ]:
+        with pytest.raises(ms.errors.UsageError, match="is where the source is"):
+            ms.convert(source, out, to="jax", layers=LAYERS, **options)
+    assert source.read_bytes() == before

@@ -4,7 +4,6 @@ import warnings
 
 import jax
 import numpy as np
-import pytest
 import torch
 from flax import nnx
 
@@ -55,7 +54,8 @@ def test_another_nonlinearity_and_number_of_groups_are_said():
 
 
 def test_keras_has_another_epsilon_for_batch_norms():
-    keras = pytest.importorskip("keras")
+    import keras
+
     norm = keras.layers.BatchNormalization(name="m")
     model = keras.Sequential([keras.Input((4,)), norm])
     found = notes(torch.nn.BatchNorm1d(4, momentum=0.1), model, to="keras")
@@ -64,7 +64,7 @@ def test_keras_has_another_epsilon_for_batch_norms():
 
 
 def test_equinox_agrees_with_pytorch_by_default():
-    equinox = pytest.importorskip("equinox")
+    import equinox
 
     class Model(equinox.Module):
         m: equinox.nn.LayerNorm

@@ -19,7 +19,7 @@ DOCS = Path(ml_switcheroo.__file__).parents[2] / "docs"
 CELLS = runpy.run_path(str(DOCS / "layers.py"))["read"]((DOCS / "layers.md").read_text(encoding="utf-8"))
 
 # Kinds that KeyMapper, one pasted file, does not have.
-NOT_IN_KEY_MAPPER = {"linear_in_out", "linear_in_out square", "layer_norm of images"}
+NOT_IN_KEY_MAPPER = {"layer_norm of images"}
 
 by_name = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

@@ -15,7 +15,9 @@ PUBLIC = {
         "make_plan",
         "open_checkpoint",
         "rewrite",
+        "settle",
         "to_torch",
+        "verify",
     ),
 }
 

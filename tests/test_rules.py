@@ -2,7 +2,8 @@ import pytest
 
 from ml_switcheroo.errors import RuleError
 from ml_switcheroo.moves import Move
-from ml_switcheroo.rules import Drop, Keep, Kind, Rename, load_rules, match, renamed
+from ml_switcheroo.rule_lines import load_rules
+from ml_switcheroo.rules import Drop, Keep, Kind, Rename, match, renamed
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from ml_switcheroo.moves import Move as Move
     from ml_switcheroo.plan import Plan as Plan
     from ml_switcheroo.planner import make_plan as make_plan
+    from ml_switcheroo.rule_lines import load_rules as load_rules
     from ml_switcheroo.rules import Drop as Drop
     from ml_switcheroo.rules import Keep as Keep
     from ml_switcheroo.rules import Kind as Kind
     from ml_switcheroo.rules import Rename as Rename
-    from ml_switcheroo.rules import load_rules as load_rules
     from ml_switcheroo.sharded import load_sharded as load_sharded
     from ml_switcheroo.tensors import TensorSpec as TensorSpec
+    from ml_switcheroo.verification import settle as settle
+    from ml_switcheroo.verification import verify as verify
 
 _HOME = {
     "Drop": "rules",
@@ -35,12 +37,14 @@ _HOME = {
     "TensorSpec": "tensors",
     "convert": "conversion",
     "load_into": "load",
-    "load_rules": "rules",
+    "load_rules": "rule_lines",
     "make_plan": "planner",
     "load_sharded": "sharded",
     "open_checkpoint": "formats",
     "to_torch": "export",
     "rewrite": "core.rewriter",
+    "settle": "verification",
+    "verify": "verification",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,16 @@ import numpy as np
 from ml_switcheroo import __version__
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.export import to_torch
-from ml_switcheroo.formats import open_checkpoint, write_npz, write_safetensors, write_shards
+from ml_switcheroo.formats import open_checkpoint, write_npz, write_safetensors
 from ml_switcheroo.ops import Array
+from ml_switcheroo.outputs import choose_output
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planner import make_plan
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.stamp import stamp, stamped_target
 from ml_switcheroo.tensors import TensorSpec, as_numpy, spec_of
 
-__all__ = ["WRITERS", "convert", "export", "is_up_to_date"]
-
-WRITERS = {".safetensors": write_safetensors, ".npz": write_npz}
+__all__ = ["convert", "export", "is_up_to_date"]
 
 
 def convert(
@@ -39,14 +38,16 @@ def convert(
     allow_unexpected: bool = False,
     resume: bool = False,
     max_shard_bytes: int | None = None,
+    format: str | None = None,  # noqa: A002 (the word users know)
     say: Callable[[str], object] = str,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Plan:
     """Convert a checkpoint file; the output appears whole or not at all.
 
     Args:
         checkpoint: The PyTorch checkpoint.
-        out: The file to write; its suffix decides the format (``.safetensors`` or ``.npz``). With
-            ``max_shard_bytes``, the folder.
+        out: The file to write; its suffix decides the format (``.safetensors``, ``.npz``, ``.weights.h5``). A
+            name without a suffix is a folder: of safetensors with ``max_shard_bytes``, else of Orbax.
         to: Name of the target.
         layers: What the PyTorch side is, as in :func:`make_plan`.
         like: What the target side is, as in :func:`make_plan`.
@@ -59,30 +60,54 @@ def convert(
         resume: Keep what is done if the run is interrupted, and go on with what an interrupted run of the
             same plan, source and version left.
         max_shard_bytes: Write safetensors files of at most that many bytes, and their index.
-        say: Called with a sentence when a run goes on or starts anew.
+        format: ``safetensors``, ``npz``, ``keras`` or ``orbax``, where the suffix does not decide.
+        say: Called with a sentence when a run goes on or starts anew, or a person should know something.
+        progress: Called with the bytes of leaves that are written and those of all leaves.
 
     Returns:
         The plan that was carried out.
 
     Raises:
         PlanError: Something is missing, unexpected or ambiguous; nothing was written.
-        UsageError: The suffix of ``out`` names no format.
+        CheckpointError: The source cannot be read, or changed; or ``out`` cannot be written.
+        UsageError: Nothing decides the format, or the options do not go together.
     """
     out = Path(out)
-    _check_out(out, resume=resume, sharded=max_shard_bytes is not None)
+    _check_apart(Path(checkpoint), out)
+    output = choose_output(out, format, to, resume=resume, max_shard_bytes=max_shard_bytes)
     with open_checkpoint(checkpoint, select=select) as opened:
         plan = plan or make_plan(opened, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
+        if plan.target != output.target:
+            raise UsageError(f"the plan is one to {plan.target}, not to {output.target}")
+        if not allow_unexpected:
+            plan.check_names(opened)
         plan.check(allow_missing=allow_missing, allow_unexpected=allow_unexpected)
         leaves = plan.apply(opened, partial=True)
-        content = (plan.outputs, leaves.stream(), stamp(plan))
-        if max_shard_bytes is not None:
-            write_shards(out, *content, max_bytes=max_shard_bytes)
-        elif resume:
-            key = f"{__version__} {plan.digest} {opened.fingerprint}"
-            write_safetensors(out, *content, resume=key, say=say)
-        else:
-            WRITERS[out.suffix](out, *content)
+        key = f"{__version__} {plan.digest} {opened.fingerprint}"
+        write = output.writer(plan, like, key, say)
+        stream = _counted(leaves.stream(), sum(spec.nbytes for spec in plan.outputs.values()), progress)
+        write(out, plan.outputs, stream, stamp(plan, opened.digest))
     return plan
+
+
+def _check_apart(source: Path, out: Path) -> None:
+    """Raise :class:`UsageError` if the output would take the place of the source."""
+    if source.exists() and out.exists():
+        same = [source, *source.parents[:1]] if out.is_dir() else [source]
+        if any(out.samefile(place) for place in same):
+            raise UsageError(f"{out} is where the source is, which would be lost; give another name")
+
+
+def _counted(
+    leaves: Iterable[tuple[str, Any]], total: int, progress: Callable[[int, int], object] | None
+) -> Iterator[tuple[str, Any]]:
+    """Report the bytes of each leaf when the next one is asked for: it is written but for some strips."""
+    done = 0
+    for path, leaf in leaves:
+        yield path, leaf
+        done += leaf.nbytes
+        if progress is not None:
+            progress(done, total)
 
 
 def export(
@@ -112,7 +137,8 @@ def export(
         UsageError: Nothing says what it was converted to.
     """
     out = Path(out)
-    _check_out(out, resume=False, sharded=False)
+    if out.suffix not in (".safetensors", ".npz"):
+        raise UsageError(f"{out}: a PyTorch state dict is written as .safetensors or .npz")
     with open_checkpoint(converted) as leaves, open_checkpoint(like) as state:
         target = to or stamped_target(leaves)
         if target is None:
@@ -121,22 +147,9 @@ def export(
         back = to_torch(arrays, like=state, to=target, layers=layers, rules=rules)
         made = {name: as_numpy(value) for name, value in back.items()}
         specs = {name: spec_of(array) for name, array in made.items()}
-        WRITERS[out.suffix](out, specs, iter(made.items()), {})
+        writer = write_npz if out.suffix == ".npz" else write_safetensors
+        writer(out, specs, iter(made.items()), {})
     return specs
-
-
-def _check_out(out: Path, *, resume: bool, sharded: bool) -> None:
-    if sharded:
-        if resume:
-            raise UsageError(
-                "a run into several files cannot be resumed: leave out resume or the largest size"
-            )
-        if out.suffix in WRITERS or out.is_file():
-            raise UsageError(f"{out}: several files go into a folder; give its name")
-    elif out.suffix not in WRITERS:
-        raise UsageError(f"{out}: the suffix is none of {', '.join(WRITERS)}")
-    elif resume and out.suffix != ".safetensors":
-        raise UsageError(f"{out}: only a run into a .safetensors file can be resumed")
 
 
 def is_up_to_date(

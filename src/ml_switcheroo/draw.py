@@ -2,71 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from ml_switcheroo.differences import differences
-from ml_switcheroo.errors import RuleError, UsageError
+from ml_switcheroo.errors import RuleError
 from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.match.sighting import plain_kind
-from ml_switcheroo.match.spelling import Spelling, segments
-from ml_switcheroo.match.structure import Doubt, Question, solve
+from ml_switcheroo.match.spelling import segments
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Cast
 from ml_switcheroo.options import Option, option_for
+from ml_switcheroo.options.asking import is_open, matched, may_ask, placed_modules
+from ml_switcheroo.options.places import Places
+from ml_switcheroo.options.request import Request
+from ml_switcheroo.options.ties import groups_of, joined, shared
 from ml_switcheroo.plan import Ambiguity, Left, Plan
-from ml_switcheroo.recipes import Target
-from ml_switcheroo.rules import Drop, Keep, Rename, Rule, match, renamed
+from ml_switcheroo.rule_lines import expanded, written
+from ml_switcheroo.rules import Drop, Keep, Kind, Rule, match
 from ml_switcheroo.sources.classify import Owner, classify
-from ml_switcheroo.sources.findings import Finding, Knowledge
+from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tensors import DTYPES, TensorSpec
-from ml_switcheroo.tree import Template
 
 __all__ = ["Request", "draw_plan", "dropped_by"]
 
 
-@dataclass(frozen=True)
-class Request:
-    """Everything a plan is made from.
-
-    Attributes:
-        specs: Specs of the source tensors, in order.
-        target: The target.
-        knowledge: What the sources say, the most believed first.
-        template: The target's tree, where there is one.
-        rules: The user's rules.
-        dtype: The dtype that floating-point leaves get, where one was asked for.
-        source: Where the tensors come from.
-    """
-
-    specs: Mapping[str, TensorSpec]
-    target: Target
-    knowledge: Sequence[Knowledge]
-    template: Template | None = None
-    rules: tuple[Rule, ...] = ()
-    dtype: str | None = None
-    source: str = ""
-
-
 def draw_plan(request: Request) -> Plan:
     """Make the plan of a request; what cannot be settled stands in it as missing or ambiguous."""
+    tied = groups_of(knowledge.tied for knowledge in request.knowledge)
+    absent = _absent(request, tied)
+    if not absent:
+        return _drawn(request, tied)
+    stored = {name: request.specs[other] for name, other in absent.items()}
+    plan = _drawn(replace(request, specs={**request.specs, **stored}), tied)
+    left = {name: entry for name, entry in plan.unexpected.items() if name not in absent}
+    open_ones = tuple(entry for entry in plan.ambiguous if not set(entry.names) <= set(absent))
+    return replace(plan, moves=tuple(shared(plan.moves, absent)), unexpected=left, ambiguous=open_ones)
+
+
+def _absent(request: Request, tied: Sequence[tuple[str, ...]]) -> dict[str, str]:
+    """Return the tied names that the checkpoint lacks but the target may want, with the one it has."""
+    if request.template is None:
+        return {}
+    return {
+        name: next(other for other in group if other in request.specs)
+        for group in tied
+        for name in group
+        if name not in request.specs
+    }
+
+
+def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
     dropped = dropped_by(request.rules, request.specs)
     moves = _given(request)
     given = {name for move in moves for name in move.sources}
     names = [name for name in request.specs if name not in dropped and name not in given]
     owners = classify(names, request.knowledge)
-    place = _Places(request)
+    place = Places(request.target, request.template, request.rules, request.knowledge)
     unexpected: dict[str, Left] = {}
     ambiguous: list[Ambiguity] = []
     pending: list[tuple[Owner, list[Option]]] = []
     rivals: list[Owner] = []
     for owner in owners:
-        if request.template is not None and not place.knows(owner.path) and _may_ask(owner, request):
+        if request.template is not None and not place.knows(owner.path) and may_ask(owner, request):
             pending.append((owner, []))
             continue
         options = _options(owner, request, place)
-        if request.template is not None and _is_open(owner, options, request):
+        if request.template is not None and is_open(owner, options, request):
             pending.append((owner, options))
         elif not options:
             ambiguous.append(_unknown(owner))
@@ -79,15 +80,31 @@ def draw_plan(request: Request) -> Plan:
             dropped.update({n: Left(request.specs[n], why) for n, why in options[0].dropped.items()})
             unexpected.update({n: Left(request.specs[n], why) for n, why in options[0].refused.items()})
             rivals += [owner] if options[0].refused else []
-    found = _matched(request, pending, moves, rivals, lambda owner: _options(owner, request, place))
+    found = matched(request, pending, moves, rivals, lambda owner: _options(owner, request, place))
     moves += found.moves
-    ambiguous += [Ambiguity(doubt.names, doubt.candidates, doubt.rules) for doubt in found.doubts]
+    doubts = {doubt.names: doubt for doubt in found.doubts}
+    refused = {name for owner in owners for name in owner.tensors.values() if name in unexpected}
+    again = [*(owner for owner, _ in pending), *(o for o in owners if refused & set(o.tensors.values()))]
+    for option in placed_modules(request, again, moves, found.doubts, tied):
+        moves += option.moves
+        dropped.update({n: Left(request.specs[n], why) for n, why in option.dropped.items()})
+        own = {*option.dropped, *(name for move in option.moves for name in move.sources)}
+        for left in (unexpected, found.unexpected):
+            [left.pop(name) for name in own & left.keys()]
+    everywhere = {name for move in moves for name in move.sources} | dropped.keys()
+    doubts = {names: doubt for names, doubt in doubts.items() if not set(names) <= everywhere}
+    ambiguous += [Ambiguity(doubt.names, doubt.candidates, doubt.rules) for doubt in doubts.values()]
     unexpected.update(found.unexpected)
     dropped.update(found.dropped)
+    if request.template is not None:
+        moves = joined(moves, unexpected, tied, request.specs)
+        unexpected = {n: left for n, left in unexpected.items() if all(n not in m.sources for m in moves)}
     moves, clashes = _without_clashes(moves)
     moves = [_cast(move, request) for move in moves]
     kept, missing = _unfilled(request, moves, unexpected)
     notes = [note for knowledge in request.knowledge for note in knowledge.notes]
+    evident = {owner.path for owner in owners if {f.origin for f in owner.possible} <= {"evidence"}}
+    notes += [note for known in request.knowledge for path, note in known.doubts.items() if path in evident]
     if request.template is not None:
         known = {n: o.possible[0] for o in owners if len(o.possible) == 1 for n in o.tensors.values()}
         notes += differences(request.target, request.template, moves, known)
@@ -104,163 +121,13 @@ def draw_plan(request: Request) -> Plan:
     )
 
 
-def _options(owner: Owner, request: Request, place: _Places) -> list[Option]:
+def _options(owner: Owner, request: Request, place: Places) -> list[Option]:
     """Try every finding of a module."""
     where, shown = place.of(owner.path), place.shown(owner.path)
     tried = (
         option_for(owner, finding, request.specs, request.target, where, shown) for finding in owner.possible
     )
     return _fitting(owner, _distinct(tried), request)
-
-
-def _is_open(owner: Owner, options: Sequence[Option], request: Request) -> bool:
-    """Tell whether the structure of the target is to be asked where a module's tensors go.
-
-    Everything that is not settled by kind and spelling is asked for; and every square matrix, because its
-    layout can only be seen on others like it. A recipe of several tensors, or one behind a Flatten, is not
-    for the structure to decide.
-    """
-    if not _may_ask(owner, request):
-        return False
-    if len(options) != 1 or options[0].refused:
-        return True
-    plain = [finding for finding in owner.possible if plain_kind(finding.kind) is not None]
-    shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == "weight"]
-    matrix = plain_kind(plain[0].kind) in ("linear", "conv")
-    return matrix and any(len(set(shape)) < len(shape) for shape in shapes)
-
-
-def _may_ask(owner: Owner, request: Request) -> bool:
-    """Tell whether a module is of a kind that the structure of the target can decide."""
-    plain = [finding for finding in owner.possible if plain_kind(finding.kind) is not None]
-    certain = [finding for finding in owner.possible if finding.origin != "evidence"]
-    if (owner.possible and not plain) or any(finding not in plain for finding in certain):
-        return False
-    return not any(_permuted(owner, finding, request) for finding in owner.possible)
-
-
-def _permuted(owner: Owner, finding: Finding, request: Request) -> bool:
-    """Tell whether a Flatten before a module changes the order of its inputs in the target."""
-    flatten = finding.flatten
-    if flatten is None or flatten.channels == 1 or request.target.channels == "first":
-        return False
-    shape = request.specs[owner.tensors["weight"]].shape if "weight" in owner.tensors else ()
-    return flatten.channels not in shape
-
-
-@dataclass(frozen=True)
-class _Matched:
-    moves: list[Move]
-    doubts: tuple[Doubt, ...]
-    unexpected: dict[str, Left]
-    dropped: dict[str, Left]
-
-
-def _matched(
-    request: Request,
-    pending: Sequence[tuple[Owner, list[Option]]],
-    filled: Sequence[Move],
-    rivals: Sequence[Owner],
-    options_of: Callable[[Owner], list[Option]],
-) -> _Matched:
-    """Ask the structure of the target where the tensors go that nothing else has placed."""
-    if request.template is None or not pending:
-        return _Matched([], (), {}, {})
-    found = solve(_question(request, pending, filled, rivals))
-    asked = {name for owner, _ in pending for name in owner.tensors.values()}
-    # What is in doubt elsewhere competes for its leaf, so that nothing else gets it.
-    moves = [move for move in found.moves if asked.issuperset(move.sources)]
-    doubts = tuple(doubt for doubt in found.doubts if asked.issuperset(doubt.names))
-    placed = {name for move in moves for name in move.sources}
-    placed |= {name for doubt in doubts for name in doubt.names}
-    unexpected: dict[str, Left] = {}
-    dropped: dict[str, Left] = {}
-    for owner, options in pending:
-        if not options and not placed.issuperset(owner.tensors.values()):
-            options = options_of(owner)
-        only = options[0] if len(options) == 1 else None
-        if only is not None:
-            moves += [move for move in only.moves if placed.isdisjoint(move.sources)]
-            dropped.update({n: Left(request.specs[n], why) for n, why in only.dropped.items()})
-            placed.update(name for move in only.moves for name in move.sources)
-        for name in owner.tensors.values():
-            if name not in placed and name not in dropped:
-                why = only.refused.get(name) if only is not None else None
-                unexpected[name] = Left(request.specs[name], why or "nothing in the target answers to it")
-    return _Matched(moves, doubts, unexpected, dropped)
-
-
-def _question(
-    request: Request,
-    pending: Sequence[tuple[Owner, list[Option]]],
-    filled: Sequence[Move],
-    rivals: Sequence[Owner],
-) -> Question:
-    template = request.template or Template({})
-    rules = [rule for rule in request.rules if isinstance(rule, Rename)]
-    owners = [*(owner for owner, _ in pending), *rivals]
-    names = {name: owner for owner in owners for name in owner.tensors.values()}
-    taken = {path for move in filled for path in move.leaves}
-    return Question(
-        specs={name: request.specs[name] for name in request.specs if name in names},
-        leaves={path: spec for path, spec in template.specs.items() if path not in taken},
-        target=request.target,
-        findings={name: owner.possible for name, owner in names.items()},
-        classes={
-            name: known.classes[path]
-            for known in reversed(request.knowledge)
-            for name in names
-            if (path := name.rpartition(".")[0]) in known.classes
-        },
-        renamed={name: new for name in names if (new := renamed(name, rules)) != name},
-        all_names=tuple(request.specs),
-        all_leaves=tuple(template.specs),
-        kinds=template.kinds,
-        filled=filled,
-    )
-
-
-class _Places:
-    """Where the leaves of a module go: by the target's naming, or to the leaf of the template."""
-
-    def __init__(self, request: Request) -> None:
-        self._naming = request.target.naming
-        self._rules = [rule for rule in request.rules if isinstance(rule, Rename)]
-        self._template = request.template
-        self._spelling = Spelling(request.template, self._naming) if request.template else None
-        live = request.template.attributes if request.template else {}
-        containers = request.template.containers if request.template else {}
-        self._shown = {
-            segments(path, self._naming.sequential, containers): found for path, found in live.items()
-        }
-        self._containers: dict[str, str] = {}
-        for knowledge in reversed(request.knowledge):
-            self._containers.update(knowledge.containers)
-
-    def knows(self, module: str) -> bool:
-        """Tell whether the template has anything spelled like a module."""
-        new = renamed(module, self._rules)
-        return self._spelling is None or self._spelling.knows(new, self._containers if new == module else {})
-
-    def shown(self, module: str) -> Mapping[str, Any]:
-        """Return the attributes of the live module that is spelled like one of PyTorch."""
-        return self._shown.get(segments(renamed(module, self._rules)), {})
-
-    def of(self, module: str) -> Any:
-        """Return the function that places the leaves of one module."""
-        new = renamed(module, self._rules)
-        containers = self._containers if new == module else {}
-
-        def place(leaf: str, collection: str) -> tuple[str, TensorSpec | None]:
-            written = self._naming.path(new, leaf, collection=collection, containers=containers)
-            if self._spelling is None or self._template is None:
-                return written, None
-            found = self._spelling.find(new, leaf, collection, containers)
-            if found is None:
-                raise UsageError(f"the target has no leaf {written}")
-            return found, self._template.specs[found]
-
-        return place
 
 
 def dropped_by(rules: Iterable[Rule], specs: Mapping[str, TensorSpec]) -> dict[str, Left]:
@@ -280,7 +147,12 @@ def _given(request: Request) -> list[Move]:
     Raises:
         UsageError: A tensor or a leaf of one is not there, or is of another shape.
     """
-    moves = [rule.bind(request.specs) for rule in request.rules if isinstance(rule, Move)]
+    moves = [
+        move.bind(request.specs)
+        for rule in request.rules
+        if isinstance(rule, Move)
+        for move in expanded(rule, request.specs)
+    ]
     if request.template is None:
         return moves
     leaves = request.template.specs
@@ -334,8 +206,8 @@ def _open(owner: Owner, options: Sequence[Option]) -> Ambiguity:
 
 
 def _rule_for(path: str, finding: Finding) -> str:
-    flatten = f", flatten={finding.flatten.channels}" if finding.flatten else ""
-    return f'Kind("{path}", "{finding.kind}"{flatten})'
+    flatten, unflatten = (found.channels if found else None for found in (finding.flatten, finding.unflatten))
+    return written(Kind(path, finding.kind, flatten, unflatten=unflatten))
 
 
 def _without_clashes(moves: Sequence[Move]) -> tuple[list[Move], list[Ambiguity]]:
@@ -350,7 +222,10 @@ def _without_clashes(moves: Sequence[Move]) -> tuple[list[Move], list[Ambiguity]
         Ambiguity(
             tuple(name for move in found for name in move.sources),
             tuple(f"{', '.join(move.sources)} -> {path}" for move in found),
-            tuple(f'Rename("{move.sources[0]}", "another path than {path}")' for move in found),
+            tuple(
+                written(Drop(name) for other in found if other is not move for name in other.sources)
+                for move in found
+            ),
         )
         for path, found in clashing.items()
     ]

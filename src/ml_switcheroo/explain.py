@@ -62,6 +62,10 @@ def _row(verb: str, path: str, finding: Finding) -> tuple[str, ...]:
     flatten = finding.flatten
     if flatten is not None and flatten.channels > 1:
         where += f" behind a Flatten of {flatten.channels} channels {flatten.where}".rstrip()
+    if finding.unflatten is not None and finding.unflatten.channels > 1:
+        where += (
+            f" before an image of {finding.unflatten.channels} channels {finding.unflatten.where}".rstrip()
+        )
     kind = f"{path or 'the model'} {verb} {finding.kind}"
     return (f"{PRIORITY.index(finding.origin) + 1}. {finding.origin}", kind, finding.reason, where)
 

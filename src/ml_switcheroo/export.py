@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ml_switcheroo.errors import LoadError, UsageError
 from ml_switcheroo.formats import open_checkpoint
@@ -16,7 +13,7 @@ from ml_switcheroo.planner import make_plan
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.targets import TARGETS, find_target, owner_of
-from ml_switcheroo.tensors import as_numpy, dtype_of
+from ml_switcheroo.tensors import as_numpy, to_tensor
 from ml_switcheroo.tree import flatten
 
 __all__ = ["to_torch"]
@@ -89,10 +86,4 @@ def _as_in(example: Any, value: Any) -> Any:
     """Return an array, or a torch tensor where the example is one."""
     if value is example or not hasattr(example, "detach"):
         return value.read() if hasattr(value, "read") else value
-    torch = sys.modules["torch"]
-    array = np.ascontiguousarray(value)
-    if array.dtype.isbuiltin == 1:
-        return torch.from_numpy(array.copy()).reshape(array.shape)
-    # NumPy hands no bf16 or fp8 to torch; the same bytes go through as integers.
-    integers = torch.from_numpy(array.view(f"int{8 * array.dtype.itemsize}").copy())
-    return integers.view(getattr(torch, dtype_of(array))).reshape(array.shape)
+    return to_tensor(value)

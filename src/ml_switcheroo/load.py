@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,8 +62,9 @@ def load_into(
         strict: Raise where leaves are missing or tensors unexpected; otherwise load the others.
 
     Returns:
-        ``(missing_keys, unexpected_keys)`` in torch's names. Where models are immutable (Equinox, Haiku) the
-        new model instead, and a warning that names what is missing or unexpected.
+        ``(missing_keys, unexpected_keys)`` in torch's names. Where models are immutable (Equinox,
+        the trees of Linen and Haiku) the new model instead, and a warning that names what is missing or
+        unexpected, and what else a person should know.
 
     Raises:
         LoadError: Leaves are missing, unexpected or of another shape; nothing was written.
@@ -90,8 +91,8 @@ def load_into(
         cure = "Add Rename, Drop or Keep rules, or load what fits with strict=False."
         text = _strict_text(model, _problems(plan, loaded), cure)
         raise LoadError(text, problems=(*plan.missing, *plan.unexpected))
-    if target.live.immutable and any(loaded):
-        _warn(model, _problems(plan, loaded))
+    if target.live.immutable:
+        _warn(model, _problems(plan, loaded), plan.notes)
     new = target.live.write(model, plan.apply(state, partial=True))
     return new if target.live.immutable else loaded
 
@@ -129,9 +130,12 @@ def _strict_text(model: Any, problems: Iterable[str], cure: str = "") -> str:
     return "\n".join([head, *problems, *([cure] if cure else [])])
 
 
-def _warn(model: Any, problems: Iterable[str]) -> None:
-    """Say what a new model did not get: it is returned in place of the report."""
-    warnings.warn("\n".join([f"{type(model).__name__} was loaded in part", *problems]), stacklevel=3)
+def _warn(model: Any, problems: Sequence[str], notes: Sequence[str] = ()) -> None:
+    """Say what a new model did not get, and the notes: it is returned in place of the report."""
+    head = f"{type(model).__name__} was loaded{' in part' if problems else ''}"
+    if problems or notes:
+        lines = [head, *problems, *(f"  note        {note}" for note in notes)]
+        warnings.warn("\n".join(lines), stacklevel=3)
 
 
 def _load_converted(model: Any, live: Live, state: Mapping[str, Any], *, strict: bool) -> Loaded | Any:
@@ -147,7 +151,7 @@ def _load_converted(model: Any, live: Live, state: Mapping[str, Any], *, strict:
     if problems or (strict and left):
         problems = sorted(problems + (left if strict else []))
         raise LoadError(_strict_text(model, problems), problems=problems)
-    if live.immutable and left:
+    if live.immutable:
         _warn(model, left)
     new = live.write(model, _Read(state, expected))
     return new if live.immutable else Loaded(missing, unexpected)

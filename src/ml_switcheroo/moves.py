@@ -18,8 +18,9 @@ class Move:
     """Some source tensors, the leaves they become, and how.
 
     Every source and every leaf stands in one move of a plan only, so that the inverse of a plan is
-    made of the inverses of its moves. A user writes one as a rule; single names and an axis equation
-    may then be plain strings, and the specs come from the checkpoint:
+    made of the inverses of its moves. A user writes one as a rule; single names and an axis equation may
+    then be plain strings, operations the mappings that a saved plan has, and the specs come from the
+    checkpoint. Names can have the braces of a pattern; the move then stands for each tensor it means.
 
     >>> Move("tok.weight", "embed.table", "vocab dim -> dim vocab").ops
     (Axes(equation='vocab dim -> dim vocab', sizes=()),)
@@ -31,7 +32,7 @@ class Move:
         inputs: Specs of the sources.
         outputs: Specs of the leaves.
         kind: Kind of the layer.
-        origin: Who decided the kind: rules, live, static, target or evidence.
+        origin: Who decided the kind: rules, live, static, target or evidence; settled where values did.
         reason: What decided it, for a person.
         where: ``file:line`` of it, where there is one.
     """
@@ -54,7 +55,8 @@ class Move:
         ops: Any = self.ops
         if isinstance(ops, str):
             ops = (Axes(ops),) if ops else ()
-        object.__setattr__(self, "ops", tuple(ops))
+        made = (op_from_json(op) if isinstance(op, Mapping) else op for op in ops)
+        object.__setattr__(self, "ops", tuple(made))
 
     def bind(self, specs: Mapping[str, TensorSpec]) -> Move:
         """Return the move with the specs of a checkpoint.

@@ -13,7 +13,7 @@ from typing import Any
 from ml_switcheroo.apply import Leaves
 from ml_switcheroo.errors import PlanError, UsageError
 from ml_switcheroo.moves import Move, spec_from_json, spec_to_json
-from ml_switcheroo.report import plan_text, problems_text
+from ml_switcheroo.report import changes_text, plan_html, plan_text, problems_text
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["Ambiguity", "Left", "Plan"]
@@ -114,14 +114,40 @@ class Plan:
 
         Args:
             state: The tensors the plan was made for, or others with the same names and specs.
-            partial: Give the leaves that are certain, although others are missing or ambiguous.
+            partial: Give the leaves that are certain, although others are missing or ambiguous, or
+                tensors of the state are not accounted for.
 
         Raises:
             PlanError: Something is missing or ambiguous, or the state is not what was planned for.
         """
         if not partial:
             self.check(allow_unexpected=True)
+            self.check_names(state)
         return Leaves(self.moves, state)
+
+    def check_names(self, state: Mapping[str, Any]) -> None:
+        """Raise if the plan says nothing of a tensor: it was made for another checkpoint, or edited.
+
+        Raises:
+            PlanError: Some tensors are not accounted for; all of them are named.
+        """
+        doubted = [name for entry in self.ambiguous for name in entry.names]
+        known = {*self.inputs, *self.dropped, *self.unexpected, *doubted}
+        strange = sorted(set(state) - known)
+        if strange:
+            raise PlanError(
+                f"the plan says nothing of {len(strange)} of {len(state)} tensors: {', '.join(strange)}\n"
+                'Make the plan anew, or write a move of them, or list them under "dropped" with the reason.',
+                unexpected=strange,
+            )
+
+    def changes(self, new: Plan) -> str:
+        """Write what becomes of which tensor in this plan and in a new one; empty where all is the same."""
+        return changes_text(self, new)
+
+    def to_html(self) -> str:
+        """Write the plan as one HTML page that needs nothing else."""
+        return plan_html(self)
 
     def __invert__(self) -> Plan:
         """Return the plan back to PyTorch's names and layouts.
@@ -174,11 +200,11 @@ class Plan:
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:
-        """Read a plan, and verify each move and that no tensor or leaf is in two of them.
+        """Read a plan, which somebody may have edited, and verify it.
 
         Raises:
-            UsageError: The file is no plan of a format that this version reads.
-            AxesError: A move does not give what it promises (the file was edited wrongly).
+            UsageError: The file is no plan of a format that this version reads; or a move does not give
+                what it promises, or a tensor or leaf stands in two places. All of that is listed.
         """
         try:
             record = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -187,9 +213,10 @@ class Plan:
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise UsageError(f"{path}: expected a plan of format {FORMAT}")
         try:
+            moves, problems = _moves_from_json(record["moves"])
             plan = cls(
                 target=record["target"],
-                moves=tuple(map(Move.from_json, record["moves"])),
+                moves=tuple(moves),
                 **{name: _left_from_json(record[name]) for name in _LEFT},
                 ambiguous=tuple(
                     Ambiguity(tuple(a["names"]), tuple(a["candidates"]), tuple(a["rules"]))
@@ -200,20 +227,21 @@ class Plan:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{path}: not a plan: {error!r}") from error
-        plan.verify()
+        problems += [f"{name}: in two places of the plan" for name in plan.twice]
+        if problems:
+            listed = "\n".join(f"  {line}" for line in problems)
+            raise UsageError(f"{path}: {len(problems)} of its entries cannot be meant\n{listed}")
         return plan
 
-    def verify(self) -> None:
-        """Raise unless each source and each leaf stands in one move at most.
-
-        Raises:
-            PlanError: Some stand in two; all of them are named.
-        """
-        sources = Counter(name for move in self.moves for name in move.sources)
-        leaves = Counter(path for move in self.moves for path in move.leaves)
-        twice = sorted(name for counted in (sources, leaves) for name, count in counted.items() if count > 1)
-        if twice:
-            raise PlanError(f"in more than one move of the plan: {', '.join(twice)}", ambiguous=twice)
+    @property
+    def twice(self) -> tuple[str, ...]:
+        """Tensors, then leaves, that the plan accounts for in two places; there must be none."""
+        doubted = [name for entry in self.ambiguous for name in entry.names]
+        moved = [name for move in self.moves for name in move.sources]
+        filled = [path for move in self.moves for path in move.leaves]
+        sources = Counter([*moved, *self.dropped, *self.unexpected, *doubted])
+        leaves = Counter([*filled, *self.kept, *self.missing])
+        return tuple(name for counted in (sources, leaves) for name in sorted(counted) if counted[name] > 1)
 
 
 _LEFT = ("dropped", "kept", "unexpected", "missing")
@@ -225,3 +253,14 @@ def _left_to_json(left: Mapping[str, Left]) -> dict[str, Any]:
 
 def _left_from_json(record: Mapping[str, Any]) -> Mapping[str, Left]:
     return {name: Left(spec_from_json(entry["spec"]), entry["why"]) for name, entry in record.items()}
+
+
+def _moves_from_json(records: list[Mapping[str, Any]]) -> tuple[list[Move], list[str]]:
+    """Make the moves, and say of each that cannot be made why."""
+    moves, problems = [], []
+    for place, record in enumerate(records):
+        try:
+            moves.append(Move.from_json(record))
+        except UsageError as error:
+            problems.append(f"moves[{place}], {', '.join(record['sources'])}: {error}")
+    return moves, problems

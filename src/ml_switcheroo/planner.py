@@ -14,7 +14,8 @@ from ml_switcheroo.match.kinds import from_template
 from ml_switcheroo.moves import Move
 from ml_switcheroo.peel import Peeled, peel, restored
 from ml_switcheroo.plan import Left, Plan
-from ml_switcheroo.rules import Keep, Rename, Rule, load_rules, match
+from ml_switcheroo.rule_lines import expanded, load_rules
+from ml_switcheroo.rules import Keep, Rename, Rule, match
 from ml_switcheroo.sources import evidence, live, static
 from ml_switcheroo.sources.classify import classify
 from ml_switcheroo.sources.findings import Knowledge
@@ -114,7 +115,9 @@ def prepare(
     known = [from_rules(rules, peeled.specs), *([_from_layers(layers, peeled.specs)] if told else [])]
     if template is not None:
         known.append(from_template(template, peeled.specs, target.naming, rules))
-    known.append(evidence.read_names(peeled.specs))
+    inner = {peeled.names[name]: name for name in peeled.specs}
+    tied = [tuple(inner[name] for name in names if name in inner) for names in evidence.tied_in(state)]
+    known.append(replace(evidence.read_names(peeled.specs), tied=tuple(tied)))
     request = Request(
         specs=peeled.specs,
         target=target,
@@ -171,6 +174,7 @@ def _matches(rule: Rule, modules: Sequence[str], leaves: Sequence[str]) -> bool:
     if isinstance(rule, Rename):
         return any(rule.apply(path) is not None for path in modules)
     if isinstance(rule, Move):
-        return all(name in modules for name in rule.sources)
+        found = list(expanded(rule, modules))
+        return bool(found) and all(name in modules for move in found for name in move.sources)
     names = leaves if isinstance(rule, Keep) else modules
     return any(match(rule.pattern, name) is not None for name in names)

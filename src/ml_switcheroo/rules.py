@@ -7,18 +7,16 @@ any text without a dot, ``*`` for anything. There are no regular expressions to 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from ml_switcheroo.errors import RuleError
 from ml_switcheroo.moves import Move
 
-__all__ = ["Drop", "Keep", "Kind", "Rename", "Rule", "load_rules", "match"]
+__all__ = ["RULES", "Drop", "Keep", "Kind", "Rename", "Rule", "match", "renamed"]
 
 _DIGITS = frozenset("ijkn")
 _WORD = re.compile(r"\{(\w+)\}|(\*)")
@@ -92,6 +90,7 @@ class Kind:
         pattern: Pattern of a module path in PyTorch, or of the name of a tensor that a class keeps itself.
         kind: A kind or the name of a class of ``torch.nn``.
         flatten: For a linear: how many channels were flattened before it; 1 for none.
+        unflatten: For a linear: how many channels its output becomes as an image; 1 for none.
         args: Constructor arguments by torch's names, such as ``{"num_heads": 8}``.
     """
 
@@ -99,6 +98,7 @@ class Kind:
     kind: str
     flatten: int | None = None
     args: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    unflatten: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,42 +129,8 @@ class Keep:
 
 Rule = Rename | Kind | Drop | Keep | Move
 
-_TABLES: Mapping[str, type[Any]] = {rule.__name__.lower(): rule for rule in (Rename, Kind, Drop, Keep, Move)}
-
-
-def load_rules(path: str | Path) -> tuple[Rule, ...]:
-    """Read rules from a TOML file: one table array for each rule, with the fields as keys.
-
-    .. code-block:: toml
-
-        [[rename]]
-        source = "model.layers.{i}.self_attn.{p}_proj"
-        target = "layers.{i}.attn.{p}"
-
-        [[kind]]
-        pattern = "*.tok"
-        kind = "embedding"
-
-    Raises:
-        RuleError: The file is no TOML, or holds something that is no rule.
-    """
-    try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RuleError(f"{path}: {error}") from error
-    rules: list[Rule] = []
-    for name, records in tables.items():
-        rule = _TABLES.get(name)
-        if rule is None or not isinstance(records, list):
-            known = ", ".join(f"[[{known}]]" for known in _TABLES)
-            raise RuleError(f"{path}: [{name}] is no rule; known: {known}")
-        for record in records:
-            try:
-                rules.append(rule(**record))
-            except TypeError as error:
-                keys = ", ".join(entry.name for entry in fields(rule))
-                raise RuleError(f"{path}: [[{name}]] {record}: its keys are {keys}") from error
-    return tuple(rules)
+RULES: Mapping[str, type[Any]] = {rule.__name__.lower(): rule for rule in (Rename, Kind, Drop, Keep, Move)}
+"""The rules by their names in a file."""
 
 
 def renamed(name: str, rules: Iterable[Rule]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ml_switcheroo import __version__
@@ -14,16 +15,18 @@ __all__ = ["refuse_converted", "stamp", "stamped_target"]
 _PREFIX = "ml_switcheroo"
 
 
-def stamp(plan: Plan) -> dict[str, str]:
+def stamp(plan: Plan, source_hash: str) -> dict[str, str]:
     """Return the metadata of a checkpoint that a plan has made.
 
-    Keys: ``ml_switcheroo.version``, ``.target``, ``.plan`` (SHA-256 of the plan), ``.source``.
+    Keys: ``ml_switcheroo.version``, ``.target``, ``.plan`` (SHA-256 of the plan), ``.source`` (its name),
+    ``.source_hash`` (:attr:`Checkpoint.digest <ml_switcheroo.formats.checkpoint.Checkpoint.digest>`).
     """
     return {
         f"{_PREFIX}.version": __version__,
         f"{_PREFIX}.target": plan.target,
         f"{_PREFIX}.plan": plan.digest,
-        f"{_PREFIX}.source": plan.source,
+        f"{_PREFIX}.source": Path(plan.source).name,
+        f"{_PREFIX}.source_hash": source_hash,
     }
 
 

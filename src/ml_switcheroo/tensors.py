@@ -13,7 +13,7 @@ import numpy as np
 
 from ml_switcheroo.errors import UsageError
 
-__all__ = ["DTYPES", "DType", "TensorSpec", "as_numpy", "dtype_of", "spec_of"]
+__all__ = ["DTYPES", "DType", "TensorSpec", "as_numpy", "dtype_of", "spec_of", "to_tensor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +140,14 @@ def as_numpy(value: Any) -> np.ndarray[Any, Any]:
     # torch hands no bf16 or fp8 to NumPy; the same bytes go through as integers.
     integer = getattr(sys.modules["torch"], f"int{8 * dtype.itemsize}")
     return np.asarray(tensor.contiguous().view(integer).numpy()).view(dtype)
+
+
+def to_tensor(array: np.ndarray[Any, Any]) -> Any:
+    """Return an array as a torch tensor, bit for bit; whoever wants one has torch imported."""
+    torch = sys.modules["torch"]
+    whole = np.ascontiguousarray(array)
+    if whole.dtype.isbuiltin == 1:
+        return torch.from_numpy(whole.copy()).reshape(array.shape)
+    # NumPy hands no bf16 or fp8 to torch; the same bytes go through as integers.
+    integers = torch.from_numpy(whole.view(f"int{8 * whole.dtype.itemsize}").copy())
+    return integers.view(getattr(torch, dtype_of(whole))).reshape(array.shape)

@@ -25,11 +25,11 @@ def run(*arguments, cwd=None):
 def test_help_lists_the_verbs_and_the_exit_codes():
     shown = run("--help")
     assert shown.returncode == 0
-    for word in ("inspect", "plan", "convert", "rewrite", "Exit codes"):
+    for word in ("inspect", "plan", "convert", "rewrite", "verify", "export", "Exit codes"):
         assert word in shown.stdout
 
 
-@pytest.mark.parametrize("verb", ["inspect", "plan", "convert", "rewrite"])
+@pytest.mark.parametrize("verb", ["inspect", "plan", "convert", "rewrite", "verify", "export"])
 def test_every_verb_has_help_and_json(verb):
     shown = run(verb, "--help")
     assert shown.returncode == 0
@@ -217,7 +217,46 @@ def test_rewrite_says_why_it_leaves_a_call(tmp_path):
     assert shown.stdout == ""
     assert "train.py:3: left as it is" in shown.stderr
     record = json.loads(run("rewrite", script, "--to", "nnx", "--json").stdout)
-    assert [entry["changed"] for entry in record] == [False]
+    (entry,) = record
+    assert entry["changed"] is False
+    assert entry["edits"] == []
+    assert [(note["line"], "an optimizer" in note["text"]) for note in entry["notes"]] == [(3, True)]
+
+
+def test_rewrite_sums_up_and_goes_on_where_a_file_cannot_be_written(tmp_path):
+    for name in ("a.py", "b.py", "c.py"):
+        (tmp_path / name).write_text(SCRIPT)
+    (tmp_path / "b.py").chmod(0o444)
+    (tmp_path / "d.py").write_text("print 'load_state_dict'\n")
+    shown = run("rewrite", tmp_path, "--to", "nnx", "--runtime", "import")
+    assert shown.returncode == 0
+    assert "3 calls to rewrite in 3 files; 1 place left as it is (--write changes the files)" in shown.stderr
+    shown = run("rewrite", tmp_path, "--to", "nnx", "--runtime", "import", "--write")
+    assert shown.returncode == 2
+    assert "b.py: the file is read-only; nothing was written" in shown.stderr
+    assert "2 calls rewritten in 2 files; 1 place left as it is; 1 file failed" in shown.stderr
+    assert (tmp_path / "b.py").read_text() == SCRIPT
+    assert "KeyMapper" in (tmp_path / "c.py").read_text()
+
+
+def test_a_named_file_that_is_no_python_exits_2(tmp_path):
+    (tmp_path / "d.py").write_text("x = 1\nprint 'load_state_dict'\n")
+    shown = run("rewrite", tmp_path / "d.py", "--to", "nnx")
+    assert shown.returncode == 2
+    assert "d.py:2: left as it is: this is no Python" in shown.stderr
+    (tmp_path / "d.py").write_text("x = 1\n")
+    shown = run("rewrite", tmp_path / "d.py", "--to", "nnx")
+    assert (shown.returncode, shown.stderr) == (0, "nothing to rewrite\n")
+
+
+def test_rewrite_without_torch_and_with_saving(tmp_path):
+    script = tmp_path / "infer.py"
+    script.write_text(SCRIPT + "torch.save(net.state_dict(), 'v.pt')\n")
+    run("rewrite", script, "--to", "mlx", "--runtime", "import", "--write", "--no-torch", "--save")
+    assert script.read_text().splitlines()[-2:] == [
+        "KeyMapper.load_into(net, KeyMapper.read('w.pt'))",
+        "torch.save(KeyMapper.to_torch(net), 'v.pt')",
+    ]
 
 
 def test_rewrite_of_an_absent_path_exits_2(tmp_path):
@@ -247,3 +286,60 @@ def test_export_goes_back_to_pytorch_bit_for_bit(tmp_path):
     failed = run("export", WEIGHTS, back, "--like", WEIGHTS)
     assert failed.returncode == 2
     assert "has no stamp" in failed.stderr
+
+
+PORT = f"""
+import sys
+sys.path.insert(0, {str(DIGITS)!r})
+import numpy as np
+from flax import nnx
+from port import Net
+
+def make():
+    return Net(rngs=nnx.Rngs(0))
+
+def wrong():
+    model = make()
+    model.features.layers[0].layers[1].epsilon = 1e-2
+    return model
+
+def batch():
+    return np.random.default_rng(0).normal(size=(2, 1, 8, 8)).astype("f4")
+"""
+
+
+def test_verify_runs_both_models_and_names_the_first_layer_that_differs(tmp_path):
+    (tmp_path / "ports.py").write_text(PORT)
+    there = ("--source", LAYERS, "--checkpoint", WEIGHTS, "--inputs", f"{tmp_path}/ports.py:batch")
+    good = run("verify", *there, "--target-model", f"{tmp_path}/ports.py:make", "--load")
+    assert good.returncode == 0, good.stderr
+    assert "the outputs agree" in good.stdout
+    bad = run("verify", *there, "--target-model", f"{tmp_path}/ports.py:wrong", "--load", "--json")
+    assert bad.returncode == 1, bad.stderr
+    assert json.loads(bad.stdout)["first"]["layer"]["source"] == "features.0.1"
+    make = f"{tmp_path}/ports.py:make"
+    plan = run("plan", WEIGHTS, "--to", "nnx", "--like", make, "-o", tmp_path / "p.json")
+    assert plan.returncode == 1
+    target = ("--target-model", make)
+    out = tmp_path / "settled.json"
+    settled = run("verify", *there, *target, "--plan", tmp_path / "p.json", "--settle", "-o", out)
+    assert settled.returncode == 0, settled.stderr
+    assert "settled: fc1.weight" in settled.stderr
+    assert "the next best" in settled.stderr
+    moves = json.loads(out.read_text())["moves"]
+    assert "settled" in {move["origin"] for move in moves}
+    unknown = run("verify", *there, "--target-model", f"{tmp_path}/ports.py:nothing")
+    assert unknown.returncode == 2
+    assert "--target-model" in unknown.stderr
+
+
+def test_a_plan_as_a_page_and_against_a_saved_one(tmp_path):
+    plan = ("plan", WEIGHTS, "--to", "nnx")
+    first = run(*plan, "--layers", LAYERS, "-o", tmp_path / "plan.json", "--html", tmp_path / "plan.html")
+    assert first.returncode == 0, first.stderr
+    assert "<table>" in (tmp_path / "plan.html").read_text(encoding="utf-8")
+    same = run(*plan, "--layers", LAYERS, "--diff", tmp_path / "plan.json")
+    assert (same.returncode, same.stdout) == (0, "")
+    other = run(*plan, "--diff", tmp_path / "plan.json")
+    assert other.returncode == 1
+    assert "fc1.weight\n  -  moved: linear" in other.stdout

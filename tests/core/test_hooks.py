@@ -2,13 +2,15 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from ml_switcheroo.core import hooks
+from ml_switcheroo.core import hooks, operations
 from ml_switcheroo.core.hooks import HookContext, find_hook, register_hook
+from ml_switcheroo.core.rewriter import rewrite
 from ml_switcheroo.errors import UsageError
 
 
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch):
+    find_hook("checkpoint_loader")  # the hooks that come along are imported once
     monkeypatch.setattr(hooks, "_HOOKS", dict(hooks._HOOKS))
 
 
@@ -49,6 +51,50 @@ def test_another_package_offers_a_hook(monkeypatch):
 def test_a_hook_that_cannot_be_imported_is_an_error_that_names_it(monkeypatch, value):
     offered(monkeypatch, value)
     with pytest.raises(UsageError, match=f"hook 'other' cannot be loaded from {value}: .*no_such"):
+        find_hook("other")
+
+
+PACKAGE = """
+import libcst as cst
+from ml_switcheroo.core.hooks import HookContext
+
+def tell(node, ctx):
+    ctx.inject_import("from other_port import load")
+    ctx.note(f"{ctx.target}, {ctx.receiver}, {ctx.scope}, {ctx.settings['runtime']}")
+    return node.with_changes(func=cst.Name("load"))
+"""
+
+
+def install(folder, value):
+    """Install a package in a folder, as pip does: the code, and what it offers."""
+    (folder / "other_hooks.py").write_text(PACKAGE)
+    info = folder / "other_hooks-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-hooks\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[ml_switcheroo.hooks]\nother = {value}\n")
+
+
+def test_an_installed_package_rewrites_calls(monkeypatch, tmp_path):
+    install(tmp_path, "other_hooks:tell")
+    monkeypatch.syspath_prepend(tmp_path)
+    row = operations.Operation("load_state_dict", "torch.nn.Module", "live", requires_plugin="other")
+    monkeypatch.setattr(operations, "OPERATIONS", (row,))
+    code = "import torch\ndef f(net):\n    net.load_state_dict(a)\n    net.load_state_dict(b)\n"
+    result = rewrite(code)
+    assert result.code == (
+        "import torch\nfrom other_port import load\ndef f(net):\n    load(a)\n    load(b)\n"
+    )
+    assert [str(note) for note in result.notes] == [
+        "<source>:3: nnx, module, f, inject",
+        "<source>:4: nnx, module, f, inject",
+    ]
+
+
+@pytest.mark.parametrize("value", ["other_hooks:absent", "absent_hooks:tell"])
+def test_an_installed_package_that_fails_to_import_is_named(monkeypatch, tmp_path, value):
+    install(tmp_path, value)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=f"hook 'other' cannot be loaded from {value}: .*absent"):
         find_hook("other")
 
 

@@ -1,7 +1,9 @@
+import os
+
 import pytest
 
 from ml_switcheroo.core.repository import find_files, rewrite_paths
-from ml_switcheroo.errors import RewriteError
+from ml_switcheroo.errors import RewriteError, UnknownTarget
 
 
 @pytest.fixture
@@ -99,6 +101,7 @@ def test_what_cannot_be_read_is_a_note(folder, content, why):
     folder("a.py", content)
     done = run(folder)["a.py"]
     assert not done.changed
+    assert done.unreadable
     assert why in str(done.rewrite.notes[0])
 
 
@@ -136,3 +139,36 @@ def test_a_link_stays_a_link(folder):
     done.write()
     assert link.is_symlink()
     assert "KeyMapper" in path.read_text()
+
+
+def test_a_read_only_file_is_not_written(folder):
+    path = folder("a.py", "net.load_state_dict(sd)\n")
+    path.chmod(0o444)
+    with pytest.raises(RewriteError, match="read-only"):
+        run(folder)["a.py"].write()
+    assert path.read_text() == "net.load_state_dict(sd)\n"
+
+
+def test_links_and_pipes_in_a_folder_are_left_out(folder, tmp_path_factory):
+    path = folder("a.py", "net.load_state_dict(sd)\n")
+    elsewhere = tmp_path_factory.mktemp("other") / "b.py"
+    elsewhere.write_text("net.load_state_dict(sd)\n")
+    (folder.root / "c.py").symlink_to(elsewhere)
+    (folder.root / "d.py").symlink_to(path)
+    (folder.root / "e.py").symlink_to("nowhere")
+    (folder.root / "loop").symlink_to(folder.root)
+    os.mkfifo(folder.root / "f.py")
+    assert list(find_files([folder.root])) == [path]
+
+
+def test_a_file_that_is_named_twice_is_rewritten_once(folder):
+    path = folder("a/b.py", "net.load_state_dict(sd)\n")
+    assert list(find_files([path, folder.root, folder.root / "a", path.parent / ".." / "a" / "b.py"])) == [
+        path
+    ]
+
+
+def test_a_wrong_target_is_said_before_anything_is_read(folder):
+    folder("a.py", "(\n# load_state_dict")
+    with pytest.raises(UnknownTarget):
+        run(folder, "caffe")

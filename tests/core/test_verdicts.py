@@ -47,19 +47,48 @@ LEFT = {
     "nothing": ("net.load_state_dict()", "does not show what is loaded"),
     "copy of unknown": ("a.load_state_dict(b.state_dict())", "nothing shows to be models"),
     "copy of optimizers": ("optimizer.load_state_dict(o.state_dict())", "is an optimizer"),
+    "foreign argument": ("net.load_state_dict(sd, strict=True, cfg=c)", "cfg= is no argument of PyTorch's"),
+    "four arguments": ("net.load_state_dict(sd, True, False, c)", "no more than three arguments"),
+    "gathered": (
+        "with FSDP.state_dict_type(net, kind):\n    net.load_state_dict(sd)",
+        "net is sharded over processes",
+    ),
+    "distributed": (
+        "def f(net, full):\n    sd = {}\n    for k in full:\n        sd[k] = distribute_tensor(full[k], m)\n"
+        "    net.load_state_dict(sd, assign=True)",
+        "net is sharded over processes",
+    ),
+    "sharded by annotation": (
+        "def f(x: FSDPModule):\n    x.load_state_dict(sd)",
+        "is sharded over processes",
+    ),
+    "tested optimizer": (
+        "if isinstance(x, torch.optim.Optimizer):\n    x.load_state_dict(sd)",
+        "x is an optimizer",
+    ),
+    "tested and more": (
+        "if ok and isinstance(x, optim.SGD):\n    x.load_state_dict(sd)",
+        "x is an optimizer",
+    ),
+    "iterator": ("epoch_itr.load_state_dict(sd)", "epoch_itr is a loader"),
+    "copy with a comment": (
+        "net.load_state_dict(\n    model.state_dict(),  # all of it\n)",
+        "a comment stands inside",
+    ),
     "copy with report": ("m = net.load_state_dict(model.state_dict())", "report is used"),
 }
 
 
+@pytest.mark.parametrize("to", ["nnx", "mlx", "equinox"])
 @pytest.mark.parametrize("name", LEFT)
-def test_what_is_left_says_why(name):
+def test_what_is_left_says_why(name, to):
     code, why = LEFT[name]
     code = IMPORTS + NET + code + "\n"
-    line = code[: code.rindex("load_state_dict(")].count("\n") + 1
+    line = code[: code.rindex(".load_state_dict(")].count("\n") + 1
     others = [
         f"{n}: overrides" for n, text in enumerate(code.splitlines(), 1) if "def load_state_dict" in text
     ]
-    check_unchanged(code, notes=[f"{line}: {why}", *others])
+    check_unchanged(code, to, notes=[f"{line}: {why}", *others])
 
 
 def test_an_override_is_left_and_so_is_what_it_does_inside():
@@ -81,7 +110,8 @@ def test_an_override_is_left_and_so_is_what_it_does_inside():
         ("torch.save(net.state_dict(), p)", "1: the state dict is saved by PyTorch"),
         ("torch.save({'model': net.state_dict(), 'epoch': 3}, p)", "1: the state dict is saved by PyTorch"),
         ("own = net.state_dict()\nown_state[name].copy_(load_state_dict)", "2: tensor by tensor"),
-        ("net = torch.load(p)\nnet.eval()", "2: net is a whole pickled model"),
+        ("net = torch.load(p)\nnet.eval()", "1: net is a whole pickled model"),
+        ("torch.save(net, p)", "1: net is saved whole"),
     ],
 )
 def test_what_no_rewrite_touches_has_a_note(code, note):
@@ -100,6 +130,16 @@ MODULES = {
         "class T:\n    def __init__(self):\n        self.x = Net()\n"
         "    def load(self):\n        self.x.load_state_dict(sd)"
     ),
+    "by another name": "Old = Net\nx = Old()\nx.load_state_dict(sd)",
+    "children": "for child in net.children():\n    child.load_state_dict(sd)",
+    "named children": "for name, child in net.named_children():\n    child.load_state_dict(sd[name])",
+    "item": "x = {}\nx['a'] = Net()\nx['a'].load_state_dict(sd)",
+    "items": "x = [Net(), Net()]\nfor i in range(2):\n    x[i].load_state_dict(sd)",
+    "part in a loop": "for i in range(2):\n    model.blocks[i].ff.load_state_dict(sd)",
+    "tested": "for x in things:\n    if isinstance(x, nn.Module):\n        x.load_state_dict(sd)",
+    "otherwise": "if isinstance(x, optim.SGD):\n    pass\nelse:\n    x.load_state_dict(sd)",
+    "class of a library": "class A(lib.Base):\n    def forward(self, x): ...\n    def f(self):\n"
+    "        self.load_state_dict(sd)",
     "loop": "for model in models:\n    model.load_state_dict(sd)",
 }
 
@@ -110,6 +150,25 @@ def test_modules_are_rewritten(name):
     receiver = code.split("\n")[-2].split(".load_state_dict")[0].strip()
     after = code.replace(f"{receiver}.load_state_dict(", f"KeyMapper.load_into({receiver}, ")
     check_rewritten(code, after)
+
+
+@pytest.mark.parametrize(
+    ("to", "after"),
+    [
+        ("nnx", "nnx.update(target, nnx.state(model))"),
+        ("mlx", "target.update(model.parameters())"),
+        ("keras", "a copy that may leave tensors out"),
+        ("equinox", "a copy that may leave tensors out"),
+    ],
+)
+@pytest.mark.parametrize("strict", ["strict=False", "False", "strict=flag", "**more"])
+def test_a_copy_that_may_leave_tensors_out(to, after, strict):
+    code = f"import torch\ntarget = Net()\ntarget.load_state_dict(model.state_dict(), {strict})\n"
+    if "(" not in after:
+        check_unchanged(code, to, notes=[f"3: {after}"])
+        return
+    head = "import torch\nfrom flax import nnx\n" if to == "nnx" else "import torch\n"
+    check_rewritten(code, f"{head}target = Net()\n{after}\n", to, notes=["3: may leave tensors out"])
 
 
 def test_a_module_that_overrides_is_rewritten_with_a_note():

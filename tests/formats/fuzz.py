@@ -1,7 +1,7 @@
 """Damage good files at random and open them: each must open, or be refused with a CheckpointError.
 
-Run ``python tests/formats/fuzz.py 100000`` from the root of the repository for a long run; the tests make
-a short one. A run is repeated exactly by its seed.
+Run ``PYTHONPATH=tests python -m formats.fuzz 100000`` from the root of the repository for a long run; the
+tests make a short one. A run is repeated exactly by its seed.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ import pickle
 import random
 import struct
 import sys
+import tarfile
 import tempfile
 import time
 import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from formats.early_torch import archive
 from ml_switcheroo.errors import CheckpointError, UsageError
 from ml_switcheroo.formats import open_checkpoint, write_npz, write_safetensors
 from ml_switcheroo.tensors import spec_of
@@ -46,8 +49,24 @@ _WORDS = (
 )
 
 
-def seeds(folder: Path) -> dict[str, bytes]:
-    """Return a good file of each kind."""
+SAMPLES = Path(__file__).parent / "samples"
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A good checkpoint.
+
+    Attributes:
+        files: Its files by name; the one called ``""`` is the checkpoint itself, the others make a folder.
+        parts: Whether a part of it can be selected.
+    """
+
+    files: dict[str, bytes]
+    parts: bool = False
+
+
+def seeds(folder: Path) -> dict[str, Seed]:
+    """Return a good checkpoint of each kind; what is damaged of those in folders is any of their files."""
     state = {
         "a.weight": torch.arange(6.0).view(2, 3).t(),
         "b": torch.ones(2).bfloat16(),
@@ -55,26 +74,49 @@ def seeds(folder: Path) -> dict[str, bytes]:
     }
     arrays = {"w": np.arange(6.0).reshape(2, 3), "b": np.ones(2, np.int8)}
     specs = {name: spec_of(array) for name, array in arrays.items()}
-    found: dict[str, bytes] = {}
-    for name, content in {"zip": state, "nested": {"model": state, "epoch": 1, "lr": [0.1]}}.items():
+
+    def saved(content: object, **options: bool) -> bytes:
         buffer = io.BytesIO()
-        torch.save(content, buffer)
-        found[name] = buffer.getvalue()
-    buffer = io.BytesIO()
-    torch.save(state, buffer, _use_new_zipfile_serialization=False)
-    found["legacy"] = buffer.getvalue()
-    found["pickle"] = pickle.dumps(state)
-    found["arrays"] = pickle.dumps(arrays)
-    write_safetensors(folder / "seed", specs, arrays.items(), {"format": "pt"})
-    found["safetensors"] = (folder / "seed").read_bytes()
-    write_npz(folder / "seed", specs, arrays.items(), {"a": "b"})
-    found["npz"] = (folder / "seed").read_bytes()
-    np.savez_compressed(folder / "seed.npz", **arrays)
-    found["npz-compressed"] = (folder / "seed.npz").read_bytes()
-    np.save(folder / "seed.npy", arrays["w"])
-    found["npy"] = (folder / "seed.npy").read_bytes()
-    found["index.json"] = json.dumps({"weight_map": {"w": "seed.npz"}}).encode()
+        torch.save(content, buffer, **options)
+        return buffer.getvalue()
+
+    def written(name: str, write: Callable[[Path], object]) -> bytes:
+        write(folder / name)
+        return (folder / name).read_bytes()
+
+    packed = written(
+        "seed.safetensors", lambda path: write_safetensors(path, specs, arrays.items(), {"a": "b"})
+    )
+    index = json.dumps({"metadata": {}, "weight_map": dict.fromkeys(arrays, "one.safetensors")}).encode()
+    parts = SAMPLES / "fsdp" / "parts"
+    found = {
+        "zip": Seed({"": saved(state)}, parts=True),
+        "nested": Seed({"": saved({"model": state, "epoch": 1, "lr": [0.1]})}, parts=True),
+        "legacy": Seed({"": saved(state, _use_new_zipfile_serialization=False)}, parts=True),
+        "tar": Seed({"": written("seed.tar", archive)}, parts=True),
+        "pickle": Seed({"": pickle.dumps(state)}, parts=True),
+        "arrays": Seed({"": pickle.dumps(arrays)}, parts=True),
+        "safetensors": Seed({"": packed}),
+        "npz": Seed({"": written("a.npz", lambda path: write_npz(path, specs, arrays.items(), {"a": "b"}))}),
+        "npz-compressed": Seed({"": written("b.npz", lambda path: np.savez_compressed(path, **arrays))}),
+        "npy": Seed({"": written("c.npy", lambda path: np.save(path, arrays["w"]))}),
+        "index": Seed({"model.safetensors.index.json": index, "one.safetensors": packed}),
+        "distributed": Seed({file.name: file.read_bytes() for file in parts.iterdir()}, parts=True),
+    }
+    for kind, seed in found.items():
+        with open_checkpoint(put(folder, kind, seed)) as opened:
+            assert len(opened) > 0
     return found
+
+
+def put(folder: Path, kind: str, seed: Seed, **changes: bytes) -> Path:
+    """Write a checkpoint, with other bytes for some of its files; return its path."""
+    path = folder / f"damaged-{kind}"
+    for name, content in {**seed.files, **changes}.items():
+        place = path / name if name else path
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(content)
+    return path
 
 
 def damage(content: bytes, chance: random.Random) -> bytes:
@@ -105,6 +147,8 @@ def damage(content: bytes, chance: random.Random) -> bytes:
 
 def within_archive(content: bytes, chance: random.Random) -> bytes:
     """Damage a member and pack the archive again, so that what reads the member sees the damage."""
+    if not content.startswith(b"PK"):
+        return within_tar(content, chance)
     with zipfile.ZipFile(io.BytesIO(content)) as old:
         members = {name: old.read(name) for name in old.namelist()}
     name = chance.choice([name for name in members if name.endswith((".pkl", ".npy", "byteorder"))])
@@ -113,6 +157,21 @@ def within_archive(content: bytes, chance: random.Random) -> bytes:
     with zipfile.ZipFile(buffer, "w") as new:
         for name, part in members.items():
             new.writestr(name, part)
+    return buffer.getvalue()
+
+
+def within_tar(content: bytes, chance: random.Random) -> bytes:
+    """Damage a member of a tar archive."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as old:
+        members = {info.name: old.extractfile(info).read() for info in old}  # type: ignore[union-attr]
+    name = chance.choice(list(members))
+    members[name] = damage(members[name], chance)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:") as new:
+        for member, part in members.items():
+            info = tarfile.TarInfo(member)
+            info.size = len(part)
+            new.addfile(info, io.BytesIO(part))
     return buffer.getvalue()
 
 
@@ -128,15 +187,15 @@ def run(count: int, seed: int, folder: Path, say: Callable[[str], object] = str)
     for number in range(count):
         chance = random.Random(seed * 10**9 + number)
         kind = chance.choice(list(good))
-        is_zip = good[kind].startswith(b"PK")
-        change = within_archive if is_zip and chance.random() < 0.7 else damage
-        path = folder / f"damaged.{kind}"
-        path.write_bytes(change(good[kind], chance))
+        seed_of = good[kind]
+        name = chance.choice(sorted(seed_of.files))
+        is_archive = kind == "tar" or seed_of.files[name].startswith(b"PK")
+        change = within_archive if is_archive and chance.random() < 0.7 else damage
+        path = put(folder, kind, seed_of, **{name: change(seed_of.files[name], chance)})
         begin = time.perf_counter()
         try:
-            with open_checkpoint(
-                path, select=chance.choice((None, None, ".")) if kind in _PARTS else None
-            ) as opened:
+            select = chance.choice((None, None, ".")) if seed_of.parts else None
+            with open_checkpoint(path, select=select) as opened:
                 for tensor in opened.values():
                     if tensor.nbytes < MOST_BYTES:
                         tensor.read().tobytes()
@@ -154,8 +213,6 @@ def run(count: int, seed: int, folder: Path, say: Callable[[str], object] = str)
             say(f"{number + 1} inputs, the slowest took {slowest:.2f} s")
     return outcomes
 
-
-_PARTS = ("zip", "nested", "legacy", "pickle", "arrays")
 
 if __name__ == "__main__":
     warnings.simplefilter("error")

@@ -93,6 +93,7 @@ def test_missing_and_short_files_are_named(tmp_path: Path) -> None:
     ("old", "new", "problem"),
     [
         (b"__0_0.distcp", b"../../passwd", "points outside of the folder"),
+        (b"__0_0.distcp", b"__0_0.dis\0cp", "no name of a file"),
         (b"Metadata", b"Metadate", "a Metadate where a Metadata should be"),
         (b"\x8c\x05torch\x94\x8c\x07float32", b"\x8c\x02os\x94\x8c\x06system", "system, which such metadata"),
         (b"K\x04K\x03\x86", b"K\x05K\x03\x86", "its chunks have|lies nowhere|is described"),

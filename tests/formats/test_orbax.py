@@ -4,12 +4,11 @@ from pathlib import Path
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from ml_switcheroo.errors import CheckpointError
 from ml_switcheroo.formats import open_checkpoint
-
-ocp = pytest.importorskip("orbax.checkpoint")
 
 TREE = {
     "layers": [{"kernel": jnp.ones((4, 3), jnp.bfloat16)}, {"kernel": jnp.arange(6.0).reshape(2, 3)}],

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations
@@ -241,7 +240,9 @@ CASES = [
 
 def conv1d_of_transformers(out, into):
     """Make the linear layer of GPT-2 in Hugging Face's transformers: its weight is (in, out)."""
-    return pytest.importorskip("transformers.pytorch_utils").Conv1D(out, into)
+    from transformers.pytorch_utils import Conv1D
+
+    return Conv1D(out, into)
 
 
 class Kept(nn.Module):

@@ -240,3 +240,51 @@ def test_where_models_change_a_torch_module_reports(target):
     net, other = nn.Linear(2, 2), nn.Linear(2, 2)
     assert tuple(target.KeyMapper.load_into(net, other.state_dict())) == ([], [])
     assert torch.equal(net.weight, other.weight)
+
+
+def same(state, back):
+    kept = {name: value for name, value in state.items() if "num_batches" not in name}
+    assert back.keys() == kept.keys()
+    assert all(torch.equal(back[name], kept[name]) for name in kept)
+
+
+def test_every_live_target_goes_back_to_the_same_tensors(pair):
+    state, x, i, _ = pair
+    norm = "bn.weight" in state
+    port = Mlx(norm)
+    into_mlx.KeyMapper.load_into(port, state)
+    same(state, into_mlx.KeyMapper.to_torch(port))
+    Torch(norm).load_state_dict(into_mlx.KeyMapper.to_torch(port))
+    blocks = {name.replace("layers.", "blocks."): value for name, value in state.items()}
+    port = Keras(norm)
+    port((last(x), i))
+    into_keras.KeyMapper.load_into(port, blocks)
+    same(blocks, into_keras.KeyMapper.to_torch(port))
+    if not norm:
+        same(state, into_equinox.KeyMapper.to_torch(into_equinox.KeyMapper.load_into(Equinox(), state)))
+
+
+def test_mlx_goes_back_in_bfloat16_bit_for_bit():
+    port = mnn.Linear(3, 2)
+    port.set_dtype(mx.bfloat16)
+    back = into_mlx.KeyMapper.to_torch(port)
+    assert back["weight"].dtype == torch.bfloat16
+    assert np.array_equal(back["weight"].float().numpy(), np.array(port.weight.astype(mx.float32)))
+
+
+def test_quantized_weights_have_no_name_in_pytorch():
+    port = mnn.QuantizedLinear(64, 32)
+    with pytest.raises(RuntimeError, match="weight: uint32 values are quantized"):
+        into_mlx.KeyMapper.to_torch(port)
+
+
+@pytest.mark.parametrize("target", [into_linen, into_haiku])
+def test_a_tree_does_not_show_pytorchs_names(target):
+    with pytest.raises(TypeError, match=r"ml_switcheroo\.to_torch"):
+        target.KeyMapper.to_torch({"params": {"fc": {"kernel": np.ones((2, 3))}}})
+
+
+@pytest.mark.parametrize("target", [into_equinox, into_keras, into_linen, into_mlx])
+def test_of_a_torch_module_it_is_its_own_state_dict(target):
+    net = nn.Linear(2, 2)
+    same(net.state_dict(), target.KeyMapper.to_torch(net))

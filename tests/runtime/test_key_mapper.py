@@ -1,5 +1,8 @@
 """From a PyTorch state dict to arrays, and into live Flax NNX models."""
 
+import ast
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +11,7 @@ import torch
 from flax import nnx
 
 from ml_switcheroo.planner import make_plan
+from ml_switcheroo.plugins.checkpoint_keys import KEY_MAPPER_SOURCE, source_for
 from ml_switcheroo.rules import Kind
 from ml_switcheroo.runtime import KeyMapper
 
@@ -143,6 +147,50 @@ def test_a_tied_tensor_under_a_second_name_is_not_unexpected(state):
         KeyMapper.load_into(Port(), state)
 
 
+def test_the_way_back_gives_the_same_tensors(state):
+    port = Port()
+    KeyMapper.load_into(port, state)
+    back = KeyMapper.to_torch(port)
+    kept = {name: value for name, value in state.items() if "num_batches" not in name}
+    assert back.keys() == kept.keys()
+    assert all(torch.equal(back[name], kept[name]) for name in kept)
+    assert Torch().load_state_dict(back).unexpected_keys == []
+    net = Torch()
+    assert KeyMapper.to_torch(net).keys() == net.state_dict().keys()
+
+
+def test_the_way_back_gives_arrays_where_torch_is_not_imported(state, monkeypatch):
+    port = Port()
+    KeyMapper.load_into(port, state)
+    arrays = {name: value.numpy() for name, value in state.items()}
+    monkeypatch.delitem(sys.modules, "torch")
+    back = KeyMapper.to_torch(port)
+    assert all(isinstance(value, np.ndarray) for value in back.values())
+    assert all(np.array_equal(value, arrays[name]) for name, value in back.items())
+
+
+def test_the_way_back_guesses_no_layer():
+    class Own(nnx.Module):
+        def __init__(self):
+            self.gate = nnx.Module()
+            self.gate.kernel = nnx.Param(jnp.arange(6.0).reshape(2, 3))
+
+    with pytest.raises(RuntimeError, match=r"gate\.kernel: nothing shows what kernel is to PyTorch"):
+        KeyMapper.to_torch(Own())
+    back = KeyMapper.to_torch(Own(), kinds={"gate": "linear"})
+    assert torch.equal(back["gate.weight"], torch.arange(6.0).reshape(2, 3).T)
+    back = KeyMapper.to_torch(Own(), kinds={"gate.kernel": "parameter"})
+    assert torch.equal(back["gate.kernel"], torch.arange(6.0).reshape(2, 3))
+
+
+def test_a_model_without_memory_takes_the_tensors_themselves(state):
+    with torch.device("meta"):
+        net = Torch()
+    KeyMapper.load_into(net, state)
+    assert not net.pos.is_meta
+    assert torch.equal(net.pos, state["pos"])
+
+
 class Flat(nnx.Module):
     def __init__(self):
         self.conv = nnx.Conv(1, 4, (3, 3), padding=1, rngs=nnx.Rngs(0))
@@ -161,6 +209,10 @@ def test_a_flatten_is_asked_for_and_then_honoured():
     x = torch.randn(2, 1, 3, 3)
     with torch.no_grad():
         expected = net["fc"](net["conv"](x).flatten(1)).numpy()
+    with pytest.raises(RuntimeError, match=r'"fc": "linear".*"linear\(c=4\)"'):
+        KeyMapper.to_torch(port)
+    back = KeyMapper.to_torch(port, kinds={"fc": "linear(c=4)"})
+    assert all(torch.equal(back[name], state[name]) for name in state)
     assert np.allclose(port(jnp.asarray(x.permute(0, 2, 3, 1).numpy())), expected, atol=1e-5)
 
 
@@ -219,3 +271,23 @@ def test_from_torch_agrees_with_the_plan_for_the_flat_target(name):
     for key, value in found.items():
         assert value.dtype == leaves[key].dtype
         assert np.array_equal(value, leaves[key])
+    namespace = {}
+    exec(KEY_MAPPER_SOURCE, namespace)
+    pasted = namespace["KeyMapper"].from_torch(state, strict=True, kinds={"net.0": kind})
+    assert pasted.keys() == found.keys()
+    assert all(np.array_equal(pasted[key], found[key]) for key in found)
+
+
+@pytest.mark.parametrize("to", ["nnx", "mlx", "keras", "equinox", "linen", "haiku"])
+def test_what_is_pasted_imports_numpy_and_inside_functions_what_it_loads_into(to):
+    tree = ast.parse(source_for(to))
+    top = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert set(top) <= {"import math", "import re", "import numpy as np"}
+    inner = {
+        (getattr(node, "module", None) or node.names[0].name).partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    frameworks = {"nnx": {"flax", "jax"}, "mlx": {"mlx"}, "keras": {"keras"}}.get(to, {"equinox", "jax"})
+    base = {"re", "math", "numpy", "flax", "jax", "ml_dtypes", "warnings", "sys", "ml_switcheroo"}
+    assert inner <= base | frameworks

@@ -48,7 +48,7 @@ def truth(model: Any) -> dict[str, str]:
             for slot in tensors:
                 name = f"{path}.{slot}" if path else slot
                 if name in saved:
-                    kinds[name] = kind if kind and slot in LAYERS[kind].slots else role
+                    kinds[name] = kind if kind and LAYERS[kind].slot(slot) else role
     return kinds
 
 

@@ -56,7 +56,7 @@ def test_a_norm_behind_a_possible_flatten_has_a_note():
             "fc.bias": (5,),
         }
     )
-    assert any(note.startswith("norm:") for note in known.notes)
+    assert known.doubts["norm"].startswith("norm: where a Flatten")
 
 
 def test_evidence_says_what_the_runtime_says():

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sources.reading import read_and_compare
+from ml_switcheroo.sources.static import read_layers
+from ml_switcheroo.tensors import TensorSpec
+from sources.reading import read_and_compare, run, specs_of
 
 CASES = {
     "aliases": """
@@ -215,6 +217,42 @@ class Net(nn.Module):
     knowledge = read_and_compare(tmp_path, code, "Net(4, True)", unknown={"a.weight"})
     assert {one.kind for one in knowledge.candidates["a"]} == {"linear", "embedding"}
     assert "a" not in knowledge.findings
+
+
+RECURRENT = """
+class Net(nn.Module):
+    def __init__(self, layers=2, both=True):
+        super().__init__()
+        self.lstm = nn.LSTM(3, 4, layers, bidirectional=both)
+        self.projected = nn.LSTM(3, 4, proj_size=2)
+        self.gru = nn.GRU(3, hidden_size=4, num_layers=layers, bias=False)
+        self.rnn = nn.RNN(3, 4)
+        self.cell = nn.LSTMCell(3, 4)
+        for name, weight in self.lstm.named_parameters():
+            nn.init.zeros_(weight)
+        nn.init.orthogonal_(self.gru.weight_hh_l0)
+"""
+
+
+@pytest.mark.parametrize("make", ["Net()", "Net(3, False)"])
+def test_recurrent_layers_have_tensors_of_each_layer_and_way(tmp_path: Path, make: str) -> None:
+    knowledge = read_and_compare(tmp_path, RECURRENT, make)
+    assert knowledge.findings["gru"].args["bias"] is False
+    assert knowledge.notes == () or make != "Net()"
+
+
+def test_the_tensors_of_another_recurrent_layer_are_none_of_this_one(tmp_path: Path) -> None:
+    code = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(3, 4, 1)
+"""
+    module = run(tmp_path, code)
+    wider = {**specs_of(module.Net()), "lstm.weight_ih_l1": TensorSpec((16, 4), "float32")}
+    narrow = {name: TensorSpec((8, *spec.shape[1:]), "float32") for name, spec in wider.items()}
+    assert any("weight_ih_l1" in note for note in read_layers("model.py:Net", wider, root=tmp_path).notes)
+    assert any("another shape" in note for note in read_layers("model.py:Net", narrow, root=tmp_path).notes)
 
 
 def test_tied_weights_are_seen(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from ml_switcheroo.cli.export import export
 from ml_switcheroo.cli.inspect import inspect
 from ml_switcheroo.cli.plan import plan
 from ml_switcheroo.cli.rewrite import rewrite
+from ml_switcheroo.cli.verify import verify
 from ml_switcheroo.errors import SwitcherooError
 
 __all__ = ["cli", "main"]
@@ -29,13 +30,14 @@ def cli() -> None:
       ml-switcheroo plan    weights.pt --to nnx --layers model.py:Net
       ml-switcheroo convert weights.pt weights.nnx.safetensors --to nnx --layers model.py:Net
       ml-switcheroo rewrite infer.py --to nnx --diff
+      ml-switcheroo verify  --source model.py:Net --target-model port.py:make --inputs port.py:batch
 
     Exit codes: 0 done; 1 something is missing, ambiguous or differs; 2 wrong usage or unreadable input.
     Results go to stdout, everything else to stderr.
     """
 
 
-for verb in (inspect, plan, convert, rewrite, export):
+for verb in (inspect, plan, convert, rewrite, verify, export):
     cli.add_command(verb)
 
 

@@ -27,6 +27,17 @@ __all__ = ["convert"]
 @click.option(
     "--max-shard-size", metavar="SIZE", help="Write files of at most SIZE (5GB, 500MB) into the folder OUT."
 )
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["safetensors", "npz", "keras", "orbax"]),
+    help="What OUT is, where its suffix does not decide.",
+)
+@click.option(
+    "--progress/--no-progress",
+    default=None,
+    help="Show how far it is on stderr; by default on a terminal, for large outputs.",
+)
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if OUT is not what would be written.")
 @as_json
 def convert(
@@ -44,11 +55,18 @@ def convert(
     allow_unexpected: bool,
     resume: bool,
     max_shard_size: str | None,
+    form: str | None,
+    progress: bool | None,
     check: bool,
     as_json: bool,
 ) -> None:
-    """Convert CHECKPOINT to OUT (.safetensors or .npz), leaf by leaf; OUT appears whole or not at all."""
+    """Convert CHECKPOINT to OUT, leaf by leaf; OUT appears whole or not at all.
+
+    OUT is a .safetensors or .npz file, a .weights.h5 file of Keras (needs --like), or a folder: of
+    safetensors with --max-shard-size, else of Orbax.
+    """
     from ml_switcheroo import conversion
+    from ml_switcheroo.cli.progress import Progress
     from ml_switcheroo.plan import Plan
     from ml_switcheroo.report import summary
 
@@ -73,6 +91,8 @@ def convert(
         **arguments,
         resume=resume,
         max_shard_bytes=_bytes(max_shard_size) if max_shard_size else None,
+        format=form,
+        progress=Progress(False if as_json and progress is None else progress),
         say=lambda sentence: click.echo(sentence, err=True),
     )
     nbytes = sum(spec.nbytes for spec in made.outputs.values())

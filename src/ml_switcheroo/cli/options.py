@@ -17,7 +17,10 @@ FILE = click.Path(path_type=Path)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 target = click.option(
-    "--to", required=True, metavar="TARGET", help="Target: nnx (or flax), linen, jax (flat), numpy."
+    "--to",
+    required=True,
+    metavar="TARGET",
+    help="Target: nnx (or flax), linen, equinox, haiku, keras (or tensorflow), mlx, jax (flat), numpy.",
 )
 
 

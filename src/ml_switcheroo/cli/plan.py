@@ -17,6 +17,10 @@ __all__ = ["plan"]
 @click.argument("checkpoint", type=FILE)
 @planning
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the plan as JSON.")
+@click.option("--html", type=FILE, metavar="FILE", help="Save the plan as a page for a browser.")
+@click.option(
+    "--diff", "old", type=FILE, metavar="PLAN", help="Print only what is not as in a saved plan; exit 1 then."
+)
 @click.option("--explain", metavar="NAME", help="Print everything that is known about one tensor.")
 @as_json
 def plan(
@@ -28,6 +32,8 @@ def plan(
     select: str | None,
     dtype: str | None,
     output: Path | None,
+    html: Path | None,
+    old: Path | None,
     explain: str | None,
     *,
     as_json: bool,
@@ -41,6 +47,7 @@ def plan(
     from ml_switcheroo.errors import PlanError
     from ml_switcheroo.explain import explain_tensor
     from ml_switcheroo.formats import open_checkpoint
+    from ml_switcheroo.plan import Plan
     from ml_switcheroo.planner import make_plan
 
     options: dict[str, Any] = {
@@ -57,6 +64,12 @@ def plan(
         made = make_plan(opened, **options)
     if output is not None:
         made.save(output)
+    if html is not None:
+        html.write_text(made.to_html(), encoding="utf-8")
+    if old is not None:
+        changes = Plan.load(old).changes(made)
+        click.echo(changes or f"as in {old}", err=not changes)
+        raise click.exceptions.Exit(1 if changes else 0)
     if as_json:
         show_json(made.to_json())
     else:

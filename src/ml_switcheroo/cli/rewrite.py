@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ml_switcheroo.cli.options import FILE, as_json, show_json, target
+from ml_switcheroo.errors import RewriteError
 
 if TYPE_CHECKING:
     from ml_switcheroo.core.repository import Rewritten
@@ -33,6 +35,9 @@ __all__ = ["rewrite"]
     "--layers", metavar="FILE:CLASS", help="The model's source, read and never executed: model.py:Net."
 )
 @click.option("--no-torch", is_flag=True, help="Also replace a torch.load that only feeds a rewritten call.")
+@click.option(
+    "--save", is_flag=True, help="Also replace a state_dict() that goes into torch.save by one of the port."
+)
 @as_json
 def rewrite(
     paths: tuple[Path, ...],
@@ -43,6 +48,7 @@ def rewrite(
     layers: str | None,
     *,
     no_torch: bool,
+    save: bool,
     as_json: bool,
 ) -> None:
     """Rewrite the calls of load_state_dict in PATHS: Python files, stubs, notebooks, or folders of them.
@@ -56,24 +62,71 @@ def rewrite(
     if (checkpoint is None) != (layers is None):
         raise click.UsageError("--checkpoint and --layers go together: a checkpoint and its model's source")
     kinds = {} if checkpoint is None else kinds_of(checkpoint, layers)
-    records: list[dict[str, object]] = []
-    for done in rewrite_paths(paths, to, runtime=runtime, kinds=kinds, no_torch=no_torch):
-        if mode == "write" and done.changed:
-            done.write()
-        notes = [str(note) for note in done.rewrite.notes]
-        record = {"path": str(done.path), "changed": done.changed, "edits": len(done.rewrite.edits)}
-        records.append({**record, "notes": notes})
+    tally, records = Tally(), list[dict[str, object]]()
+    for done in rewrite_paths(paths, to, runtime=runtime, kinds=kinds, no_torch=no_torch, save=save):
+        problem = _write(done) if mode == "write" and done.changed else ""
+        tally.add(done, problem, named=done.path in paths)
+        records.append(_record(done, problem))
         if not as_json:
-            _show(done, mode)
+            _show(done, mode, problem)
     if as_json:
         show_json(records)
-    changed = any(record["changed"] for record in records)
-    raise click.exceptions.Exit(1 if mode == "check" and changed else 0)
+    else:
+        click.echo(tally.text(mode), err=True)
+    raise click.exceptions.Exit(2 if tally.failed else 1 if mode == "check" and tally.changed else 0)
 
 
-def _show(done: Rewritten, mode: str) -> None:
-    if mode == "diff":
-        for line in done.diff().splitlines():
+@dataclass
+class Tally:
+    """What became of all files together."""
+
+    calls: int = 0
+    changed: int = 0
+    left: int = 0
+    failed: int = 0
+
+    def add(self, done: Rewritten, problem: str, *, named: bool) -> None:
+        """Count a file; one that was named and cannot be read, or cannot be written, has failed."""
+        self.failed += bool(problem) or (done.unreadable and named)
+        self.changed += done.changed and not problem
+        self.calls += 0 if problem else sum(bool(edit.before) for edit in done.rewrite.edits)
+        self.left += sum(note.text.startswith("left as it is") for note in done.rewrite.notes)
+
+    def text(self, mode: str) -> str:
+        """Return one line for a person."""
+        if not (self.calls or self.left or self.failed):
+            return "nothing to rewrite"
+        done = "rewritten" if mode == "write" else "to rewrite"
+        text = f"{_count(self.calls, 'call')} {done} in {_count(self.changed, 'file')}"
+        text += f"; {_count(self.left, 'place')} left as {'it is' if self.left == 1 else 'they are'}"
+        text += f"; {_count(self.failed, 'file')} failed" if self.failed else ""
+        return text + (" (--write changes the files)" if mode == "diff" and self.changed else "")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _write(done: Rewritten) -> str:
+    try:
+        done.write()
+    except RewriteError as error:
+        return error.reason
+    return ""
+
+
+def _record(done: Rewritten, problem: str) -> dict[str, object]:
+    edits = [{"line": e.line, "before": e.before, "after": e.after} for e in done.rewrite.edits if e.before]
+    notes = [{"line": note.line, "text": note.text} for note in done.rewrite.notes]
+    record = {"path": str(done.path), "changed": done.changed, "edits": edits, "notes": notes}
+    return {**record, "error": problem} if problem else record
+
+
+def _show(done: Rewritten, mode: str, problem: str) -> None:
+    if problem:
+        click.echo(f"{done.path}: {problem}", err=True)
+    elif mode == "diff":
+        for line in done.diff().split("\n")[:-1]:
             click.secho(line, fg={"+": "green", "-": "red", "@": "cyan"}.get(line[:1]))
     elif done.changed:
         click.echo(f"{'would change' if mode == 'check' else 'changed'} {done.path}")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 __all__ = ["File", "Index"]
 
+_SHARED = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
+
 
 @dataclass(eq=False)
 class File:
@@ -28,8 +30,24 @@ class File:
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
-        """Every node of the tree."""
-        return list(ast.walk(self.tree))
+        """Every node of the tree, outer ones first."""
+        return [self.tree, *self.around]
+
+    @cached_property
+    def around(self) -> dict[ast.AST, ast.AST]:
+        """The node around each node but the first, in the order of ``nodes``."""
+        # Not recursive: a sum of a thousand terms is a thousand deep.
+        around: dict[ast.AST, ast.AST] = {}
+        todo: list[ast.AST] = [self.tree]
+        for node in todo:
+            for name in node._fields:
+                value = getattr(node, name, None)
+                for child in value if isinstance(value, list) else (value,):
+                    # ``load`` and ``+`` are one object wherever they stand: no nodes of their own.
+                    if isinstance(child, ast.AST) and not isinstance(child, _SHARED):
+                        around[child] = node
+                        todo.append(child)
+        return around
 
     @cached_property
     def imports(self) -> dict[str, tuple[int, str]]:
@@ -55,6 +73,16 @@ class File:
                 found[node.name] = node
             elif isinstance(node, ast.Assign):
                 found.update({target.id: node for target in node.targets if isinstance(target, ast.Name)})
+        return found
+
+    def definition(self, name: str) -> ast.stmt:
+        """Return what a name of ``definitions`` stands for, through ``Net = OldNet``."""
+        found, seen = self.definitions[name], {name}
+        while isinstance(found, ast.Assign) and isinstance(found.value, ast.Name):
+            if found.value.id in seen or found.value.id not in self.definitions:
+                break
+            seen.add(found.value.id)
+            found = self.definitions[found.value.id]
         return found
 
 

@@ -5,20 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-__all__ = ["MODULE_WORDS", "OTHER_WORDS", "PASSING_CALLS", "PASSING_METHODS", "kind_of_class", "kind_of_name"]
+__all__ = [
+    "CHILDREN_METHODS",
+    "MODULE_ENDINGS",
+    "MODULE_WORDS",
+    "OTHER_WORDS",
+    "PASSING_CALLS",
+    "PASSING_METHODS",
+    "kind_of_class",
+    "kind_of_name",
+]
 
 # The first pattern that is found in the dotted name of a class (or of a function that makes one) counts.
 _CLASSES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern))
     for kind, pattern in (
-        ("sharded", r"\bFullyShardedDataParallel$|\bFSDP$|\bfully_shard$|\bDeepSpeedEngine$|^deepspeed\."),
+        (
+            "sharded",
+            r"\bFullyShardedDataParallel$|\bFSDP(Module)?$|\bfully_shard$|\bDeepSpeedEngine$|^deepspeed\.",
+        ),
         ("scaler", r"[Ss]caler$|\bamp$"),
         ("scheduler", r"lr_scheduler\.\w+$|[Ss]cheduler$|(?<=[a-z])LR$|^transformers\.get_\w+_schedule"),
         (
             "optimizer",
             r"^torch\.optim\.\w+$|[Oo]ptimi[sz]er$|\b(Adam|AdamW|SGD|RMSprop|Lion|LARS|LAMB|Adafactor)$",
         ),
-        ("sampler", r"[Ss]ampler$"),
+        ("sampler", r"(?<![Uu]p)(?<!own)[Ss]ampler$"),
         ("loader", r"[Dd]ata_?[Ll]oader$|[Dd]ataset$"),
         ("callback", r"[Cc]allback$"),
         ("module", r"^torch\.nn\.(?!functional|init|utils|parallel)(\w+\.)*[A-Z]\w*$"),
@@ -32,19 +44,26 @@ OTHER_WORDS: Mapping[str, frozenset[str]] = {
     "scheduler": frozenset("sched scheduler schedulers schedule".split()),
     "scaler": frozenset("scaler scalers gradscaler amp".split()),
     "sampler": frozenset("sampler samplers".split()),
-    "loader": frozenset("loader loaders dataloader dataset datasets".split()),
+    "loader": frozenset("loader loaders dataloader dataset datasets itr iterator".split()),
     "callback": frozenset("callback callbacks".split()),
 }
 """Words in the names of objects that have a ``load_state_dict`` and hold no weights."""
 
 MODULE_WORDS: frozenset[str] = frozenset(
     """
-    model models module modules net nets network networks backbone encoder decoder generator discriminator
-    classifier actor critic policy agent teacher student vae unet gan resnet vgg bert gpt vit clip transformer
-    head layer layers block blocks embedding projection lora gen disc autoencoder
+    model models module modules network networks backbone generator discriminator classifier
+    actor critic policy agent teacher student vae gan vgg bert gpt vit clip
+    head heads layer layers block blocks embed embedding embeddings embedder projection proj lora gen disc
+    attn attention attentions conv norm linear mlp resnets upsamplers downsamplers
     """.split()
 )
 """Words in the names of models."""
+
+MODULE_ENDINGS = ("net", "nets", "coder", "former")
+"""Ends of such words: ``controlnet``, ``autoencoder``."""
+
+CHILDREN_METHODS = frozenset({"children", "modules", "named_children", "named_modules"})
+"""Methods of a module that yield modules."""
 
 PASSING_METHODS: frozenset[str] = frozenset(
     """
@@ -77,4 +96,5 @@ def kind_of_name(name: str) -> str:
     """
     words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
     found = next((kind for kind, known in OTHER_WORDS.items() if words & known), "")
-    return found or ("module" if words & MODULE_WORDS else "")
+    is_module = words & MODULE_WORDS or any(word.endswith(MODULE_ENDINGS) for word in words)
+    return found or ("module" if is_module else "")

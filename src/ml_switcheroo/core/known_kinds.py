@@ -55,8 +55,14 @@ def _text(finding: Finding) -> str:
     """Write a finding as ``KeyMapper`` reads it; nothing where it has no word for it."""
     if finding.kind not in KeyKinds.TABLE:
         return ""
-    if finding.kind == "linear" and finding.flatten is not None and finding.flatten.channels > 1:
-        return f"linear(c={finding.flatten.channels})"
+    before, behind = (
+        change.channels if change is not None and finding.kind == "linear" else 1
+        for change in (finding.flatten, finding.unflatten)
+    )
+    if before > 1 and behind > 1:
+        return ""
+    if before > 1 or behind > 1:
+        return f"linear(c={before})" if before > 1 else f"linear_to_image(c={behind})"
     return finding.kind
 
 

@@ -6,17 +6,19 @@ import ast
 from collections.abc import Iterator
 
 from ml_switcheroo.core.index import File
+from ml_switcheroo.core.naming import named_kind
+from ml_switcheroo.core.saving import find_saves, whole_model
 
 __all__ = ["find_leftovers"]
 
-_NOTED = frozenset({"save", "copy_", "eval", "train"})
+_NOTED = frozenset({"save", "copy_"})
+_OF_MODELS = frozenset({"eval", "train", "parameters", "named_parameters"})
 _OVERRIDES = ("load_state_dict", "_load_from_state_dict")
 
 
 def find_leftovers(file: File) -> list[tuple[int, str]]:
     """Return line and note of what stays as it is, beside the calls that were judged."""
     called = {id(node.func) for node in file.nodes if isinstance(node, ast.Call)}
-    pickled = _pickled(file)
     found: list[tuple[int, str]] = []
     for node in file.nodes:
         match node:
@@ -24,41 +26,30 @@ def find_leftovers(file: File) -> list[tuple[int, str]]:
                 found += [
                     (
                         item.lineno,
-                        f"{node.name} overrides {item.name}: what it does with names and values stays yours",
+                        f"left as it is: {node.name} overrides {item.name}: what it does stays yours",
                     )
                     for item in body
                     if isinstance(item, ast.FunctionDef) and item.name in _OVERRIDES
                 ]
             case ast.Attribute(attr="load_state_dict") if id(node) not in called:
-                found.append(
-                    (node.lineno, f"{ast.unparse(node)} is passed on as a method: its calls stay as they are")
-                )
+                found.append((node.lineno, f"left as it is: {ast.unparse(node)} is passed on as a method"))
             case ast.Call():
-                found += [(node.lineno, why) for why in _of_call(node, pickled)]
-    return sorted(set(found))
+                found += [(node.lineno, why) for why in _of_call(node)]
+    return sorted({*found, *_pickled(file)})
 
 
-def _of_call(node: ast.Call, pickled: set[str]) -> Iterator[str]:
+def _of_call(node: ast.Call) -> Iterator[str]:
     name = getattr(node.func, "attr", "")
     if not (name in _NOTED or name.endswith("hook")):
         return
-    written = ast.unparse(node.func)
     if "register_" in name and "state_dict" in name and name.endswith("hook"):
-        yield "a hook on the state dict: what it does with names and values stays yours"
-    if written == "torch.save" and any(_is_state(part) for part in node.args[:1]):
-        yield "the state dict is saved by PyTorch: once the model is ported, save it from its target"
+        yield "left as it is: a hook on the state dict: what it does with names and values stays yours"
     if name == "copy_" and isinstance(node.func, ast.Attribute) and _is_loader(node.func.value):
-        yield "weights are written tensor by tensor: this stays as it is"
-    owner = written.rpartition(".")[0]
-    if name in ("eval", "train") and owner in pickled:
-        yield f"{owner} is a whole pickled model: save its state_dict() with PyTorch first"
-
-
-def _is_state(node: ast.expr) -> bool:
-    return any(
-        isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute) and part.func.attr == "state_dict"
-        for part in ast.walk(node)
-    )
+        yield "left as it is: weights are written tensor by tensor"
+    if name == "save" and find_saves([node]):
+        model = whole_model(node)
+        if model is not None and named_kind(model) == "module":
+            yield f"left as it is: {ast.unparse(model)} is saved whole, by pickle: save its state dict"
 
 
 def _is_loader(node: ast.expr) -> bool:
@@ -68,13 +59,19 @@ def _is_loader(node: ast.expr) -> bool:
     return isinstance(node, ast.Attribute) and node.attr == "data" and "weight" in ast.unparse(node.value)
 
 
-def _pickled(file: File) -> set[str]:
-    """Return the names that hold what ``torch.load`` returns, as it is."""
-    return {
-        ast.unparse(target)
+def _pickled(file: File) -> Iterator[tuple[int, str]]:
+    """Yield each ``model = torch.load(...)`` of a variable that is used as a model."""
+    loads = {
+        ast.unparse(target): node.lineno
         for node in file.nodes
         if isinstance(node, ast.Assign)
         and isinstance(node.value, ast.Call)
         and ast.unparse(node.value.func) == "torch.load"
         for target in node.targets
     }
+    for node in file.nodes if loads else ():
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in _OF_MODELS:
+            name = ast.unparse(node.func).rpartition(".")[0]
+            if name in loads:
+                cure = "save its state_dict() with PyTorch first"
+                yield loads[name], f"left as it is: {name} is a whole pickled model: {cure}"

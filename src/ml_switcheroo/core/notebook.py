@@ -23,6 +23,10 @@ _MAGIC = re.compile(r"^[ \t]*(?:[%!].*|\?.*|[\w.]+\?{1,2}[ \t]*)$", re.MULTILINE
 
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+# The keys that matter, brackets, and every other string: a bracket inside one is none.
+_TOKEN = re.compile(r'"cell_type"|"source"|[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"')
+_FIELDS = ('"cell_type"', '"source"')
+_VALUE = re.compile(r"\s*:\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,29 +91,26 @@ def _code_cells(source: str, file: str) -> Iterator[tuple[str, int, int]]:
 def _places(source: str) -> list[tuple[str, int, int]]:
     """Find each ``"source"`` that stands in a cell of type ``code``, by scanning strings and brackets."""
     found: list[tuple[str, int, int]] = []
-    depth, at = 0, 0
+    depth, behind = 0, 0
     kind, place = "", (0, 0)
-    while at < len(source):
-        character = source[at]
-        if character == '"':
-            match = _STRING.match(source, at)
-            if match is None:
-                return []
-            word, at = match[0], match.end()
-            value = source[at:].lstrip()[:1] == ":" and depth == _CELL
-            if value and word in ('"cell_type"', '"source"'):
-                at = source.index(":", at) + 1
-                at += len(source[at:]) - len(source[at:].lstrip())
-                _, end = json.JSONDecoder().raw_decode(source, at)
-                kind, place = (source[at:end], place) if word == '"cell_type"' else (kind, (at, end))
-                at = end
+    for token in _TOKEN.finditer(source):
+        if token.start() < behind:
             continue
-        depth += (character in "[{") - (character in "]}")
-        if character == "}" and depth == _CELL - 1:
-            if kind == '"code"':
-                found.append(("".join(json.loads(source[slice(*place)])), *place))
-            kind, place = "", (0, 0)
-        at += 1
+        word = token[0]
+        if word in ("[", "{"):
+            depth += 1
+        elif word in ("]", "}"):
+            depth -= 1
+            if word == "}" and depth == _CELL - 1:
+                if kind == '"code"':
+                    found.append(("".join(json.loads(source[slice(*place)])), *place))
+                kind, place = "", (0, 0)
+        elif depth == _CELL and word in _FIELDS and (value := _VALUE.match(source, token.end())):
+            _, behind = json.JSONDecoder().raw_decode(source, value.end())
+            if word == '"cell_type"':
+                kind = source[value.end() : behind]
+            else:
+                place = (value.end(), behind)
     return found
 
 

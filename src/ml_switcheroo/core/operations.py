@@ -23,17 +23,20 @@ class Operation:
         owner: The class of torch that has it.
         targets: ``flat`` for targets without live models, ``live`` for the others.
         requires_plugin: The hook that rewrites the call (see ``hooks.find_hook``).
+        on_request: The setting that asks for it; empty where it is always done.
     """
 
     method: str
     owner: str
     targets: str
     requires_plugin: str
+    on_request: str = ""
 
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation("load_state_dict", "torch.nn.Module", "flat", requires_plugin="checkpoint_mapper"),
     Operation("load_state_dict", "torch.nn.Module", "live", requires_plugin="checkpoint_loader"),
+    Operation("state_dict", "torch.nn.Module", "live", requires_plugin="checkpoint_saver", on_request="save"),
 )
 
 
@@ -44,18 +47,22 @@ class Copy:
     Attributes:
         code: The expression; ``{to}`` and ``{of}`` are the two models.
         imports: An import that it needs.
+        why_not_loose: Why it cannot copy what both models have and leave the rest; empty where it can.
     """
 
     code: str
     imports: str = ""
+    why_not_loose: str = ""
 
+
+_ALL = "a copy that may leave tensors out, and the target's own takes every one"
 
 COPIES: Mapping[str, Copy] = {
     "nnx": Copy("nnx.update({to}, nnx.state({of}))", "from flax import nnx"),
-    "keras": Copy("{to}.set_weights({of}.get_weights())"),
+    "keras": Copy("{to}.set_weights({of}.get_weights())", why_not_loose=_ALL),
     "mlx": Copy("{to}.update({of}.parameters())"),
     # What never changes is shared.
-    **dict.fromkeys(sorted(IMMUTABLE_TARGETS), Copy("{to} = {of}")),
+    **dict.fromkeys(sorted(IMMUTABLE_TARGETS), Copy("{to} = {of}", why_not_loose=_ALL)),
 }
 
 

@@ -48,7 +48,18 @@ def defined_names(tree: ast.Module) -> set[str]:
 
 def _is_there(block: str, there: set[str], text: Text) -> bool:
     names = _names(block)
-    return names <= there if names else block.strip().replace("\n", text.newline) in text.code
+    if not names:
+        return block.strip().replace("\n", text.newline) in text.code
+    return names <= there or bool(names & _imported_from_here(text.tree))
+
+
+def _imported_from_here(tree: ast.Module) -> set[str]:
+    return {
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ml_switcheroo")
+        for alias in node.names
+    }
 
 
 @cache

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 
 from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS
-from ml_switcheroo.core.sites import Site, walk_scope
+from ml_switcheroo.core.sites import Site, scope_of, walk_scope
 
 __all__ = ["why_no_rebind"]
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.Lambda)
 
 
 def why_no_rebind(site: Site) -> str:
@@ -22,7 +21,7 @@ def why_no_rebind(site: Site) -> str:
     if not site.is_statement:
         return "the models of this target never change, and the result of this call is used"
     receiver = site.receiver
-    scope = next((node for node in reversed(site.definitions) if isinstance(node, _SCOPES)), site.parents[0])
+    scope = scope_of(site)
     if isinstance(receiver, ast.Attribute):
         plain = (
             isinstance(receiver.value, ast.Name) and receiver.value.id == "self" and receiver.attr != "module"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ml_switcheroo.core.index import File, Index
-from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS, kind_of_class
+from ml_switcheroo.core.known import CHILDREN_METHODS, PASSING_CALLS, PASSING_METHODS, kind_of_class
 from ml_switcheroo.core.sites import walk_scope
 
 __all__ = ["Place", "Receivers"]
@@ -58,6 +58,8 @@ class Receivers:
                 return self._of_name(name, place, depth)
             case ast.Attribute():
                 return self._of_attribute(node, place, depth)
+            case ast.Subscript():
+                return self._of_subscript(node, place, depth)
             case ast.Call():
                 return self._of_call(node, place, depth)
             case ast.IfExp(body=one, orelse=other):
@@ -67,6 +69,10 @@ class Receivers:
             case ast.NamedExpr(value=value) | ast.Await(value=value) | ast.Starred(value=value):
                 return self.kinds(value, place, depth + 1)
         return set()
+
+    def instances(self, classes: ast.expr, place: Place) -> set[str]:
+        """Return what the instances of a class are, or of several, as ``isinstance`` takes them."""
+        return self._of_annotation(classes, place, 0)
 
     # ---- names ---------------------------------------------------------------------------------
 
@@ -133,6 +139,19 @@ class Receivers:
                 found |= self._of_values(values, Place(file, (owner_class, method)), depth)
         return found
 
+    def _of_subscript(self, node: ast.Subscript, place: Place, depth: int) -> set[str]:
+        """Return what an item is: what was put there, or what all of the container are."""
+        for scope in (*reversed(place.scopes), place.file.tree):
+            found = self._of_values(self._assigned(scope, ast.unparse(node)), place, depth)
+            if found:
+                return found
+            for container in self._assigned(scope, ast.unparse(node.value)):
+                items = getattr(container, "values" if isinstance(container, ast.Dict) else "elts", [])
+                found |= self._of_values(items, place, depth)
+            if found:
+                return found
+        return {"module"} & self.kinds(node.value, place, depth + 1)
+
     def _class_of(self, node: ast.expr, place: Place, depth: int) -> tuple[ast.ClassDef, File] | None:
         """Return the class of the repository that an expression is an instance of."""
         if isinstance(node, ast.Name) and node.id == "self" and place.owner is not None:
@@ -150,6 +169,8 @@ class Receivers:
         dotted = self.dotted(node.func, place)
         if kind_of_class(dotted) == "sharded":
             return {"sharded"}
+        if dotted.rpartition(".")[2] in CHILDREN_METHODS and isinstance(node.func, ast.Attribute):
+            return {"module"}  # each of what it yields
         if isinstance(node.func, ast.Attribute) and node.func.attr in PASSING_METHODS:
             return self.kinds(node.func.value, place, depth + 1)
         if PASSING_CALLS.search(dotted) and node.args:
@@ -184,10 +205,13 @@ class Receivers:
         overrides = bool(own & {"load_state_dict", "_load_from_state_dict"})
         bases: set[str] = set()
         for base in node.bases if depth <= _DEPTH else ():
-            bases |= self._instances(base, Place(file), depth + 1)
+            bases |= self._instances(base, Place(file), depth)
         if "overriding" in bases or ("module" in bases and overrides):
             return {"overriding"}
-        return bases or ({"object"} if overrides else set())
+        if bases or overrides:
+            return bases or {"object"}
+        # A class of a library that is not here: what can be run forward is a module.
+        return {"module"} if node.bases and "forward" in own else set()
 
     # ---- definitions ---------------------------------------------------------------------------
 
@@ -197,7 +221,7 @@ class Receivers:
         """Find the class or function that an expression names, here or in an imported file."""
         name, _, rest = _written(node).partition(".")
         if not rest and name in place.file.definitions:
-            found = place.file.definitions[name]
+            found = place.file.definition(name)
             return (found, place.file) if isinstance(found, wanted) else None
         if name not in place.file.imports:
             return None
@@ -207,7 +231,7 @@ class Receivers:
             if file is None:
                 return None
             if inner in file.definitions:
-                found = file.definitions[inner]
+                found = file.definition(inner)
                 return (found, file) if isinstance(found, wanted) else None
             if inner not in file.imports:
                 return None
@@ -246,13 +270,31 @@ def _bindings(scope: ast.AST) -> dict[str, list[ast.expr]]:
         elif isinstance(node, ast.AnnAssign | ast.NamedExpr):
             targets = [node.target]
         value = getattr(node, "value", None)
+        if isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+            targets, value = _looped(node.target, node.iter)
         for target in targets if isinstance(value, ast.expr) else ():
             pairs: list[tuple[ast.expr, Any]] = [(target, value)]
             if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
                 pairs = list(zip(target.elts, value.elts, strict=False))
             for one, item in pairs:
-                found.setdefault(_written(one), []).append(item)
+                name = ast.unparse(one) if isinstance(one, ast.Subscript) else _written(one)
+                found.setdefault(name, []).append(item)
     return found
+
+
+def _looped(target: ast.expr, values: ast.expr) -> tuple[list[ast.expr], ast.expr | None]:
+    """Return the variable that takes the modules in turn, and the call that yields them.
+
+    ``for child in net.children()``, ``for name, child in net.named_children()``.
+    """
+    method = (
+        values.func.attr if isinstance(values, ast.Call) and isinstance(values.func, ast.Attribute) else ""
+    )
+    if method not in CHILDREN_METHODS:
+        return [], None
+    if isinstance(target, ast.Tuple) and method.startswith("named_") and len(target.elts) > 1:
+        return [target.elts[1]], values
+    return [target], values
 
 
 def _parameters(scope: ast.AST) -> set[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import os
+import shutil
+import stat
 import tempfile
 import tokenize
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,9 @@ from ml_switcheroo.core.hooks import Note
 from ml_switcheroo.core.index import Index
 from ml_switcheroo.core.notebook import rewrite_notebook
 from ml_switcheroo.core.rewriter import MENTIONS, Rewrite, rewrite
+from ml_switcheroo.core.unified import unified_diff
 from ml_switcheroo.errors import RewriteError
+from ml_switcheroo.targets import find_target
 
 __all__ = ["Rewritten", "find_files", "rewrite_paths"]
 
@@ -33,12 +36,14 @@ class Rewritten:
         before: Its text.
         rewrite: What became of the text.
         encoding: How the text is stored.
+        unreadable: Whether the file is none that can be read as Python; a note says why.
     """
 
     path: Path
     before: str
     rewrite: Rewrite
     encoding: str = "utf-8"
+    unreadable: bool = False
 
     @property
     def changed(self) -> bool:
@@ -47,12 +52,7 @@ class Rewritten:
 
     def diff(self) -> str:
         """Return the change as a unified diff; empty where there is none."""
-        name = self.path.as_posix().lstrip("/")
-        before, after = (io.StringIO(code).readlines() for code in (self.before, self.rewrite.code))
-        lines = difflib.unified_diff(before, after, f"a/{name}", f"b/{name}")
-        return "".join(
-            line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
-        )
+        return unified_diff(self.before, self.rewrite.code, self.path.as_posix().lstrip("/"))
 
     def write(self) -> None:
         """Write the new text in one piece: after a crash there is the old file or the new one.
@@ -61,6 +61,8 @@ class Rewritten:
             RewriteError: The file cannot be written, or is another than when it was read.
         """
         try:
+            if not self.path.stat().st_mode & 0o222:
+                raise RewriteError(str(self.path), "the file is read-only; nothing was written")
             if self.path.read_bytes() != self.before.encode(self.encoding):
                 raise RewriteError(str(self.path), "the file changed since it was read; nothing was written")
             _replace(self.path.resolve(), self.rewrite.code.encode(self.encoding))
@@ -78,6 +80,7 @@ def rewrite_paths(paths: Iterable[str | Path], to: str, **settings: Any) -> Iter
         to: The target's name.
         settings: As for :func:`ml_switcheroo.core.rewriter.rewrite`.
     """
+    find_target(to)  # wrong usage is said before anything is read
     index = Index()
     for path in find_files(paths):
         done = _rewrite_file(path, to, {**settings, "index": index})
@@ -86,19 +89,34 @@ def rewrite_paths(paths: Iterable[str | Path], to: str, **settings: Any) -> Iter
 
 
 def find_files(paths: Iterable[str | Path]) -> Iterator[Path]:
-    """Yield the Python files, stubs and notebooks of some paths, sorted; hidden folders are left out.
+    """Yield the Python files, stubs and notebooks of some paths, sorted and each once.
+
+    Hidden folders are left out, and so are links in a folder: what they lead to is found where it is, or
+    belongs to somebody else.
 
     Raises:
         RewriteError: A path does not exist.
     """
+    seen: set[str] = set()
     for path in map(Path, paths):
-        if path.is_file():
-            yield path
-        elif not path.is_dir():
+        if not path.exists():
             raise RewriteError(str(path), "there is no such file or folder")
-        for folder, folders, names in os.walk(path):
-            folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("."))
-            yield from (Path(folder, name) for name in sorted(names) if name.endswith(SUFFIXES))
+        for file, real in _below(path) if path.is_dir() else [(path, str(path.resolve()))]:
+            if real not in seen:
+                seen.add(real)
+                yield file
+
+
+def _below(path: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files of a folder, each with the place where it really lies."""
+    real, start = str(path.resolve()), len(str(path))
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("."))
+        for name in sorted(names):
+            if name.endswith(SUFFIXES):
+                file = os.path.join(folder, name)  # noqa: PTH118
+                if stat.S_ISREG(os.lstat(file).st_mode):
+                    yield Path(file), os.path.join(real, file[start:].lstrip(os.sep))  # noqa: PTH118
 
 
 def _rewrite_file(path: Path, to: str, settings: dict[str, Any]) -> Rewritten | None:
@@ -117,7 +135,8 @@ def _rewrite_file(path: Path, to: str, settings: dict[str, Any]) -> Rewritten | 
         reason = error.reason
     except (OSError, UnicodeDecodeError, SyntaxError, LookupError) as error:
         line, reason = 1, f"cannot be read: {error}"
-    return Rewritten(path, "", Rewrite("", notes=(Note(str(path), line, f"left as it is: {reason}"),)))
+    note = Note(str(path), line, f"left as it is: {reason}")
+    return Rewritten(path, "", Rewrite("", notes=(note,)), unreadable=True)
 
 
 def _encoding(raw: bytes) -> str:
@@ -133,7 +152,8 @@ def _replace(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(name, path.stat().st_mode & 0o7777)  # noqa: PTH101
+        shutil.copystat(path, name)
+        os.utime(name)
         os.replace(name, path)  # noqa: PTH105
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
-from collections.abc import Mapping
+import tokenize
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import libcst as cst
 
+from ml_switcheroo.core.arguments import copied_from
+from ml_switcheroo.core.clashes import find_clash
 from ml_switcheroo.core.hooks import HookContext, Note, find_hook
 from ml_switcheroo.core.index import File, Index
+from ml_switcheroo.core.known import OTHER_WORDS
 from ml_switcheroo.core.leftovers import find_leftovers
 from ml_switcheroo.core.operations import COPIES, find_operation
 from ml_switcheroo.core.preamble import place_preamble
-from ml_switcheroo.core.reading import find_reads
+from ml_switcheroo.core.reading import Read, find_reads, is_load
 from ml_switcheroo.core.receivers import Place, Receivers
+from ml_switcheroo.core.saving import find_saved
 from ml_switcheroo.core.sites import Site, find_sites
 from ml_switcheroo.core.text import Edit, Text, apply_edits, changes_only
-from ml_switcheroo.core.verdicts import Verdict, copied_from, judge
+from ml_switcheroo.core.verdicts import Verdict, judge, judge_save
 from ml_switcheroo.errors import RewriteError
 from ml_switcheroo.targets import find_target
 
 __all__ = ["MENTIONS", "Rewrite", "rewrite"]
 
 _CLOSED = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.Constant, ast.JoinedStr)
+_SAVED = "left as it is: the state dict is saved by PyTorch; --save takes it from the ported model"
+_LEFT = "left as it is"
+_HIDDEN = {
+    "load_state_dict": "the call does not show what is loaded",
+    "state_dict": "the arguments of this state_dict() have no match in the target",
+}
 MENTIONS = ("load_state_dict", "torch.save", "torch.load")
 """A file without any of these has nothing to rewrite and nothing to note."""
 
@@ -53,6 +65,7 @@ def rewrite(
     runtime: str = "inject",
     kinds: Mapping[str, str] | None = None,
     no_torch: bool = False,
+    save: bool = False,
     index: Index | None = None,
 ) -> Rewrite:
     """Rewrite the calls of ``load_state_dict`` in ``source`` for a target.
@@ -65,6 +78,7 @@ def rewrite(
         kinds: Kinds of the model's layers, for ``KeyMapper.KINDS``.
         no_torch: Whether a ``torch.load`` that only feeds a rewritten call becomes ``KeyMapper.read``, which
             needs ``ml_switcheroo`` and not torch.
+        save: Whether a ``state_dict()`` that goes into ``torch.save`` becomes ``KeyMapper.to_torch``.
         index: Files that were parsed before.
 
     Raises:
@@ -78,37 +92,75 @@ def rewrite(
         text = Text(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
-        raise RewriteError(f"{file}:{line}", f"this is no Python that can be parsed: {error}") from error
-    settings = {"runtime": runtime, "kinds": dict(kinds or {})}
+        reason = getattr(error, "msg", None) or str(error) or type(error).__name__
+        raise RewriteError(f"{file}:{line}", f"this is no Python that can be parsed: {reason}") from error
+    settings = {"runtime": runtime, "kinds": dict(kinds or {}), "no_torch": no_torch, "save": save}
     shared = HookContext(target=target, file=str(file), settings=settings)
     parsed = File(Path(file), text.tree, deep=True)
     receivers = Receivers(index or Index())
     judged = [
-        (site, judge(site, Place(parsed, site.definitions), receivers, target))
-        for site in find_sites(text.tree)
+        (site, judge(site, Place(parsed, site.definitions), receivers, target)) for site in find_sites(parsed)
     ]
+    saved = list(_judge_saves(parsed, receivers, target)) if "torch.save" in source else []
+    if save:
+        judged += dict.fromkeys((site, verdict) for site, verdict, _ in saved)
+    else:
+        shared.notes.extend(Note(str(file), line, _SAVED) for line in _save_lines(saved))
     taken = [site for site, verdict in judged if verdict.action not in ("leave", "copy")]
-    edits = [_read(text, *read) for read in find_reads(taken)] if no_torch else []
+    edits = _reads(text, parsed, taken, shared) if no_torch else []
     for site, verdict in judged:
         ctx = replace(shared, line=site.call.lineno, scope=".".join(site.scope))
         edit = _edit(text, site, verdict, edits, ctx)
         if edit:
             edits = [*(other for other in edits if not edit.start <= other.start < edit.end), edit]
     shared.notes.extend(Note(str(file), line, why) for line, why in find_leftovers(parsed))
-    return _finish(text, edits, shared)
+    return _finish(text, parsed, edits, shared)
 
 
-def _finish(text: Text, edits: list[Edit], shared: HookContext) -> Rewrite:
+def _judge_saves(file: File, receivers: Receivers, target: str) -> Iterator[tuple[Site, Verdict, ast.Call]]:
+    for site, call in find_saved(file):
+        yield site, judge_save(site, Place(file, site.definitions), receivers, target), call
+
+
+def _save_lines(saved: Sequence[tuple[Site, Verdict, ast.Call]]) -> set[int]:
+    """Return the lines of the saves that a request would rewrite, or a person must."""
+    return {call.lineno for _, verdict, call in saved if verdict.receiver not in OTHER_WORDS}
+
+
+def _finish(text: Text, parsed: File, edits: list[Edit], shared: HookContext) -> Rewrite:
     """Put the preamble in, and give up the whole file if anything but the edits moved."""
+    clash = find_clash(parsed, [*shared.imports, *shared.preambles]) if edits else ""
+    if clash:
+        cure = "" if shared.settings["runtime"] == "import" else "; try --runtime import"
+        return _given_up(text, edits, shared, clash + cure)
     if edits:
         imports, blocks = list(shared.imports), list(shared.preambles)
         preamble = place_preamble(text, imports, blocks, min(edits).start)
         edits = sorted([*edits, preamble] if preamble else edits)
     code = apply_edits(text.code, edits)
-    if edits and not changes_only(text, code, edits):
-        shared.notes.append(Note(shared.file, 1, "left as it is: the edits would have changed other code"))
-        code, edits = text.code, []
+    brief = [_brief(edit, shared.preambles, text.newline) for edit in edits]
+    if edits and not changes_only(text, apply_edits(text.code, brief), brief):
+        return _given_up(text, edits, shared, "the edits would have changed other code")
     return Rewrite(code, tuple(edits), tuple(sorted(set(shared.notes))))
+
+
+def _brief(edit: Edit, blocks: Iterable[str], newline: str) -> Edit:
+    """Put a word in place of each injected block, which is known to parse by itself.
+
+    It is many times as long as most files, and at the top level one statement stands like another.
+    """
+    after = edit.after
+    for block in blocks if edit.start == edit.end else ():
+        after = after.replace(block.strip().replace("\n", newline), "pass")
+    return replace(edit, after=after)
+
+
+def _given_up(text: Text, edits: list[Edit], shared: HookContext, why: str) -> Rewrite:
+    """Leave the whole file, and say so at every place that would have been rewritten."""
+    lines = {edit.line for edit in edits if edit.before}
+    notes = {note for note in shared.notes if note.line not in lines or note.text.startswith(_LEFT)}
+    notes |= {Note(shared.file, line, f"{_LEFT}: {why}") for line in lines}
+    return Rewrite(text.code, notes=tuple(sorted(notes)))
 
 
 def _edit(text: Text, site: Site, verdict: Verdict, done: list[Edit], ctx: HookContext) -> Edit | None:
@@ -131,7 +183,7 @@ def _edit(text: Text, site: Site, verdict: Verdict, done: list[Edit], ctx: HookC
         return _copy(text, site, inner, ctx)
     after = _call_hook(apply_edits(before, inner), site, verdict, ctx)
     if after is None:
-        return _left("the call does not show what is loaded", ctx)
+        return _left(_HIDDEN[site.method], ctx)
     if verdict.action == "rebind":
         return text.edit(start, end, f"{_segment(text, site.receiver)} = {after}")
     if verdict.action == "mend":
@@ -139,13 +191,27 @@ def _edit(text: Text, site: Site, verdict: Verdict, done: list[Edit], ctx: HookC
     return text.edit(start, end, after)
 
 
-def _read(text: Text, node: ast.expr, path: ast.expr, part: str) -> Edit:
-    arguments = _segment(text, path) + (f", {json.dumps(part)}" if part else "")
-    return text.edit(*text.span(node), f"KeyMapper.read({arguments})")
+def _reads(text: Text, parsed: File, taken: Sequence[Site], shared: HookContext) -> list[Edit]:
+    """Return the edits of what is read without torch; each other ``torch.load`` gets a note."""
+    reads = list(find_reads(taken))
+    replaced = {id(node) for read in reads for node in ast.walk(read.node)}
+    for node in parsed.nodes:
+        if isinstance(node, ast.Call) and id(node) not in replaced and is_load(node):
+            ctx = replace(shared, line=node.lineno)
+            _left("what torch.load reads here goes elsewhere than into a rewritten call", ctx)
+    return [_read(text, read, shared) for read in reads]
+
+
+def _read(text: Text, read: Read, shared: HookContext) -> Edit:
+    ctx = replace(shared, line=read.node.lineno)
+    for name in read.dropped:
+        ctx.note(f"{name}= is dropped: every tensor is read into memory")
+    arguments = _segment(text, read.path) + (f", {json.dumps(read.part)}" if read.part else "")
+    return text.edit(*text.span(read.node), f"KeyMapper.read({arguments})")
 
 
 def _left(why: str, ctx: HookContext) -> Edit | None:
-    ctx.note(f"left as it is: {why}")
+    ctx.note(f"{_LEFT}: {why}")
     return None
 
 
@@ -168,11 +234,18 @@ def _copy(text: Text, site: Site, inner: list[Edit], ctx: HookContext) -> Edit |
     """Return the target's own copy from one live model into another."""
     if inner:
         return _left("a copy in memory with another call inside", ctx)
+    if _has_comment(text.code[slice(*text.span(site.call))]):
+        return _left("a comment stands inside this copy in memory, and would be lost", ctx)
     idiom = COPIES[ctx.target]
     if idiom.imports:
         ctx.inject_import(idiom.imports)
     models = {"to": _segment(text, site.receiver), "of": _segment(text, copied_from(site.call))}
     return text.edit(*text.span(site.call), idiom.code.format_map(models))
+
+
+def _has_comment(code: str) -> bool:
+    tokens = tokenize.generate_tokens(io.StringIO(f"({code}\n)").readline)
+    return any(token.type == tokenize.COMMENT for token in tokens)
 
 
 def _segment(text: Text, node: ast.expr) -> str:

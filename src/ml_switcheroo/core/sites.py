@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ml_switcheroo.core.index import File
 from ml_switcheroo.core.operations import OPERATIONS
 
-__all__ = ["Site", "find_sites", "walk_scope"]
+__all__ = ["Site", "find_sites", "scope_of", "walk_scope"]
 
 _NAMED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_NAMED, ast.Lambda)
-_METHODS = frozenset(row.method for row in OPERATIONS)
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_METHODS = tuple(dict.fromkeys(row.method for row in OPERATIONS if not row.on_request))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +55,25 @@ class Site:
         return self.call.func.attr
 
 
-def find_sites(tree: ast.Module) -> list[Site]:
-    """Return every call of a method of the API table, inner ones before those around them."""
-    return sorted(_walk(tree), key=lambda site: -len(site.parents))
+def find_sites(file: File, *methods: str) -> list[Site]:
+    """Return every call of some methods, inner ones before those around them.
+
+    Without a name they are those of the API table that are rewritten unasked.
+    """
+    return sorted(_found(file, methods or _METHODS), key=lambda site: -len(site.parents))
 
 
-def _walk(tree: ast.Module) -> Iterator[Site]:
-    # Not recursive: a sum of a thousand terms is a thousand deep.
-    around: dict[ast.AST, ast.AST] = {}
-    todo: list[ast.AST] = [tree]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS:
-            parents = tuple(_parents(node, around))[::-1]
+def scope_of(site: Site) -> ast.AST:
+    """Return the function or class that a call stands in, or the file."""
+    return next((node for node in reversed(site.definitions) if isinstance(node, _SCOPES)), site.parents[0])
+
+
+def _found(file: File, methods: Sequence[str]) -> Iterator[Site]:
+    for node in file.nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in methods:
+            parents = tuple(_parents(node, file.around))[::-1]
             scope = tuple(parent.name for parent in parents if isinstance(parent, _NAMED))
             yield Site(node, node.func.value, scope, parents)
-        for child in ast.iter_child_nodes(node):
-            around[child] = node
-            todo.append(child)
 
 
 def _parents(node: ast.AST, around: dict[ast.AST, ast.AST]) -> Iterator[ast.AST]:
@@ -83,7 +86,11 @@ def walk_scope(scope: ast.AST) -> Iterator[ast.AST]:
     """Yield the nodes of a scope without those inside the definitions in it."""
     todo = [scope]
     while todo:
-        for child in ast.iter_child_nodes(todo.pop()):
-            yield child
-            if not isinstance(child, _DEFINITIONS):
-                todo.append(child)
+        node = todo.pop()
+        for name in node._fields:
+            value = getattr(node, name, None)
+            for child in value if isinstance(value, list) else (value,):
+                if isinstance(child, ast.AST):
+                    yield child
+                    if not isinstance(child, _DEFINITIONS):
+                        todo.append(child)

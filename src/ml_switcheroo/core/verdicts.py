@@ -6,13 +6,16 @@ import ast
 from dataclasses import dataclass
 from typing import Literal
 
-from ml_switcheroo.core.known import OTHER_WORDS, kind_of_name
+from ml_switcheroo.core.arguments import copied_from, is_copy, is_strict, why_foreign
+from ml_switcheroo.core.known import OTHER_WORDS
+from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.operations import COPIES, FLAT_TARGETS, IMMUTABLE_TARGETS
 from ml_switcheroo.core.rebind import why_no_rebind
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.sites import Site
+from ml_switcheroo.core.surroundings import is_sharded, tested_classes
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Verdict", "judge", "judge_save"]
 
 Action = Literal["call", "copy", "mend", "rebind", "leave"]
 
@@ -20,14 +23,18 @@ _OWN = {
     "super": "super() speaks to a load_state_dict of this class's own",
     "file": "{receiver} is imported, and its load_state_dict may be any function",
     "class": "the method is called on the class {receiver}; the model is an argument",
-    "sharded": "{receiver} is sharded over processes, and its own method gathers the shards",
+    "sharded": "{receiver} is sharded over processes, and its own method loads the shards",
     "object": "the class of {receiver} is no torch.nn.Module and has a load_state_dict of its own",
 }
 _OVERRIDDEN = (
     "the class of the model changes names or values when it loads: what it does must be done to the state"
     " dict first, once the model is ported"
 )
+_LOOSE = (
+    "a copy that may leave tensors out: the target's own is an error where the source has more than the model"
+)
 _UNKNOWN = "nothing shows that this is a model, and the models of this target never change"
+_NO_NAMES = FLAT_TARGETS | {"linen", "haiku"}
 _METHOD_NAMES = ("load_state_dict", "_load_from_state_dict")
 
 
@@ -57,9 +64,9 @@ def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdic
         receivers: What expressions are.
         target: The target's name.
     """
-    kinds = receivers.kinds(site.receiver, place)
-    named = kind_of_name(name_of(site.receiver))
-    kind = _one(kinds) or ("" if kinds else named)
+    tested = [receivers.instances(classes, place) for classes in tested_classes(site)]
+    kinds = set().union(*tested) or receivers.kinds(site.receiver, place)
+    kind = _one(kinds) or ("" if kinds else named_kind(site.receiver))
     reason = _why_left(site, kinds, kind, target)
     if reason:
         return Verdict("leave", reason, kind)
@@ -76,8 +83,29 @@ def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdic
     return Verdict("call", _OVERRIDDEN if "overriding" in kinds else "", kind)
 
 
+def judge_save(site: Site, place: Place, receivers: Receivers, target: str) -> Verdict:
+    """Return the verdict on a ``state_dict()`` that is saved."""
+    kinds = receivers.kinds(site.receiver, place)
+    kind = _one(kinds) or ("" if kinds else named_kind(site.receiver))
+    receiver = ast.unparse(site.receiver)
+    if kind in OTHER_WORDS:
+        return Verdict("leave", f"{receiver} is {_a(kind)}, which holds no weights", kind)
+    for word in ("super", "file", "class", "sharded", "object"):
+        if word in kinds:
+            return Verdict("leave", f"its state dict is not PyTorch's own ({receiver}: {word})", kind)
+    if target in _NO_NAMES:
+        why = f"what holds the weights in {target} does not show PyTorch's names: use ml_switcheroo.to_torch"
+        return Verdict("leave", why, kind)
+    return Verdict("call", receiver=kind)
+
+
 def _why_left(site: Site, kinds: set[str], kind: str, target: str) -> str:
     receiver = ast.unparse(site.receiver)
+    return _why_no_model(receiver, kinds, kind, target) or _why_not_here(receiver, site, kind)
+
+
+def _why_no_model(receiver: str, kinds: set[str], kind: str, target: str) -> str:
+    """Return why what the receiver is forbids a rewrite."""
     for word, text in _OWN.items():
         if word in kinds:
             return text.format(receiver=receiver)
@@ -90,19 +118,26 @@ def _why_left(site: Site, kinds: set[str], kind: str, target: str) -> str:
         return f"{receiver} is {_a(kind)}, which holds no weights"
     if receiver == "self" and kind != "module":
         return "nothing shows that the class of self is a model"
+    return ""
+
+
+def _why_not_here(receiver: str, site: Site, kind: str) -> str:
+    """Return why the call, or the place where it stands, forbids a rewrite."""
+    if is_sharded(site):
+        return _OWN["sharded"].format(receiver=receiver)
     if set(site.scope[-1:]) & set(_METHOD_NAMES):
         return "this is the inside of a load_state_dict: its callers are rewritten"
     if kind != "module" and _is_loop_variable(site):
         return f"{receiver} runs over objects that nothing shows to be models"
     if isinstance(site.parents[-1], ast.Await):
         return "the result is awaited: this is no method of a model"
-    return ""
+    return why_foreign(site.call)
 
 
 def _judge_copy(site: Site, place: Place, receivers: Receivers, target: str, kind: str) -> Verdict:
     """Judge ``target.load_state_dict(online.state_dict())``."""
     source = copied_from(site.call)
-    from_module = "module" in (_one(receivers.kinds(source, place)), kind_of_name(name_of(source)))
+    from_module = "module" in (_one(receivers.kinds(source, place)), named_kind(source))
     if target not in COPIES:
         return Verdict("leave", f"a copy in memory, for which {target} needs no state dict", kind)
     if kind != "module" and not (from_module and not kind):
@@ -111,6 +146,9 @@ def _judge_copy(site: Site, place: Place, receivers: Receivers, target: str, kin
         return Verdict(
             "leave", "a copy in memory whose report is used, and the target's own copy gives none", kind
         )
+    if not is_strict(site.call):
+        reason = COPIES[target].why_not_loose
+        return Verdict("leave", reason, kind) if reason else Verdict("copy", _LOOSE, kind)
     if target in IMMUTABLE_TARGETS:
         reason = _why_not_anew(site, place, receivers)
         return Verdict("leave", reason, kind) if reason else Verdict("copy", receiver=kind)
@@ -122,43 +160,6 @@ def _why_not_anew(site: Site, place: Place, receivers: Receivers) -> str:
     if isinstance(site.receiver, ast.Attribute) and self_kinds & {"module", "overriding"}:
         return "the models of this target never change, and self is one"
     return why_no_rebind(site)
-
-
-def is_copy(call: ast.Call) -> bool:
-    """Tell whether all that is loaded is the state of another live object."""
-    states = [*call.args[:1], *(word.value for word in call.keywords if word.arg == "state_dict")]
-    state = states[0] if states else None
-    return (
-        isinstance(state, ast.Call)
-        and isinstance(state.func, ast.Attribute)
-        and state.func.attr == "state_dict"
-        and not state.args
-        and not state.keywords
-    )
-
-
-def copied_from(call: ast.Call) -> ast.expr:
-    """Return the object whose state is loaded (see ``is_copy``)."""
-    state = [*call.args[:1], *(word.value for word in call.keywords if word.arg == "state_dict")][0]
-    assert isinstance(state, ast.Call)
-    assert isinstance(state.func, ast.Attribute)
-    return state.func.value
-
-
-def name_of(node: ast.expr) -> str:
-    """Return the word that says what an expression is: ``optimizer`` for ``self.optimizers[0].module``."""
-    match node:
-        case ast.Name(id=name):
-            return name
-        case ast.Attribute(value=value, attr="module" | "_orig_mod"):
-            return name_of(value)
-        case ast.Attribute(attr=name):
-            return name
-        case ast.Subscript(value=value, slice=ast.Constant(value=str(key))):
-            return key if kind_of_name(key) else name_of(value)
-        case ast.Subscript(value=value) | ast.Call(func=value) | ast.Await(value=value):
-            return name_of(value)
-    return ""
 
 
 def _one(kinds: set[str]) -> str:

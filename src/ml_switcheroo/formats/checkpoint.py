@@ -259,13 +259,21 @@ class Checkpoint(Mapping[str, LazyTensor]):
         return f"<Checkpoint {self.path} ({self.format}): {len(self)} tensors, {self.nbytes} bytes>"
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of what the headers say: format, selected part, names, shapes, dtypes.
+
+        The bytes of the tensors are not read, so two trainings of one model have the same digest.
+        """
+        facts = [self.format, self.selected, sorted(f"{name} {spec!r}" for name, spec in self.specs.items())]
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+    @property
     def fingerprint(self) -> str:
-        """A digest of the names, specs, sizes and times of change: another one for another source.
+        """The digest, with the sizes and times of change of the files: another one for another source.
 
         The bytes of the tensors are not read; a file that was copied has another fingerprint.
         """
-        facts = [self.format, self.selected, sorted(f"{name} {spec!r}" for name, spec in self.specs.items())]
-        return hashlib.sha256(repr((facts, self.stamp)).encode()).hexdigest()
+        return hashlib.sha256(repr((self.digest, self.stamp)).encode()).hexdigest()
 
     @property
     def stamp(self) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ml_switcheroo.formats.pages import check_source, drop_pages
 from ml_switcheroo.formats.tiles import Array, copy_reordered
 
 __all__ = ["Box", "Deferred", "Part", "Patch", "plain_bounds"]
@@ -146,7 +147,14 @@ class Deferred:
         return array if dtype is None else array.astype(dtype, copy=False)
 
     def make(self) -> Array:
-        """Make the array, in memory of its own."""
+        """Make the array, in memory of its own.
+
+        Raises:
+            CheckpointError: The file behind it has changed or was closed.
+        """
+        for part in self.parts:
+            for patch in part.patches:
+                check_source(patch.array)
         array = np.empty(self.size, self.dtype)
         start = 0
         for part in self.parts:
@@ -154,6 +162,12 @@ class Deferred:
             part.fill(array[start:stop].reshape(part.shape), tuple((0, size) for size in part.shape))
             start = stop
         return array.reshape(self.shape)
+
+    def drop(self) -> None:
+        """Let go of the mapped pages that the array is made from; they come back when they are read again."""
+        for part in self.parts:
+            for patch in part.patches:
+                drop_pages(patch.array)
 
     def _part(self) -> Part:
         """Return one part of this array's own shape."""

@@ -52,6 +52,8 @@ class SourceFile:
             )
         except OSError as error:
             raise CheckpointError(path, error.strerror or str(error)) from error
+        except ValueError as error:
+            raise CheckpointError(repr(str(path)), f"no name of a file: {error}") from error
         state = os.fstat(self._fd)
         if not stat.S_ISREG(state.st_mode):
             self.close()

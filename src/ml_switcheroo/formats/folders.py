@@ -41,6 +41,11 @@ def open_folder(path: Path, select: str | None, open_file: Callable[..., Checkpo
         return open_distributed(path, select=select)
     if (path / ORBAX_METADATA).is_file():
         return open_orbax(path)
+    if next(path.glob("*.distcp"), None):
+        reason = (
+            f"the folder has chunks of a distributed checkpoint, but no {METADATA} that says what they are"
+        )
+        raise CheckpointError(path, reason, cure="Copy that file too: its name begins with a dot.")
     if any(next(path.glob(pattern), None) for pattern in _DEEPSPEED):
         cure = "Make it one file with the zero_to_fp32.py that lies beside it, then open that file."
         raise CheckpointError(path, "a DeepSpeed checkpoint, which is not read", cure=cure)

@@ -7,6 +7,7 @@ structure; unlike our own readers it is not made for hostile files.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.errors import CheckpointError
@@ -14,9 +15,12 @@ from ml_switcheroo.formats.checkpoint import Array, Checkpoint, LazyTensor, Stri
 from ml_switcheroo.formats.files import MappedBytes, SourceFile
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 
-__all__ = ["HDF5_MAGIC", "open_hdf5"]
+__all__ = ["HDF5_MAGIC", "LEAF", "import_h5py", "open_hdf5"]
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+
+LEAF = "ml_switcheroo.leaf"
+"""The attribute of a converted dataset that says which leaf it is."""
 
 
 class _Stored(LazyTensor):
@@ -39,29 +43,59 @@ class _Stored(LazyTensor):
         return array.view(self.dtype) if array.dtype.kind == "V" else array.astype(self.dtype, copy=False)
 
 
-def open_hdf5(file: SourceFile) -> Checkpoint:
-    """Open an HDF5 file; names are the paths of its datasets, joined by dots.
+def import_h5py(path: Path, doing: str) -> Any:
+    """Import the library.
 
     Raises:
-        CheckpointError: ``h5py`` is not there, the file is damaged, or a dataset is no plain tensor.
+        CheckpointError: It is not installed.
     """
     try:
         import h5py
     except ImportError as error:
-        raise CheckpointError(file.path, "an HDF5 file, which needs h5py", cure="pip install h5py") from error
+        cure = "pip install 'ml-switcheroo[keras]'"
+        reason = f"an HDF5 file, {doing} through h5py; it is not installed"
+        raise CheckpointError(path, reason, cure=cure) from error
+    return h5py
+
+
+def open_hdf5(file: SourceFile) -> Checkpoint:
+    """Open an HDF5 file; names are the paths of its datasets, joined by dots.
+
+    A converted file has the paths that its leaves have in the model; what Keras keeps beside them (states of
+    random generators) is among the extras.
+
+    Raises:
+        CheckpointError: ``h5py`` is not there, the file is damaged, or a dataset is no plain tensor.
+    """
+    h5py = import_h5py(file.path, "which is read")
     try:
         store = h5py.File(file.path, "r")
         datasets: dict[str, Any] = {}
         # Links to other files are not followed.
         store.visititems(lambda name, item: datasets.update({name: item}) if hasattr(item, "dtype") else None)
-        tensors = {name.replace("/", "."): _tensor(file, name, item) for name, item in datasets.items()}
+        metadata = {key: value for key, value in store.attrs.items() if isinstance(value, str)}
+        tensors, extras = _named(file, datasets)
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise CheckpointError(file.path, f"a damaged HDF5 file: {str(error)[:200]}", offset=0) from error
-    if len(tensors) != len(datasets):
-        raise CheckpointError(file.path, "two datasets have one name when dots replace the slashes")
+    if len(tensors) + len(extras) != len(datasets):
+        raise CheckpointError(file.path, "two datasets have one name")
     if not tensors:
         raise CheckpointError(file.path, "the file holds no dataset")
-    return Checkpoint(file.path, "hdf5", tensors, files=[file, _Store(store)])
+    files = [file, _Store(store)]
+    return Checkpoint(file.path, "hdf5", tensors, metadata=metadata, extras=extras, files=files)
+
+
+def _named(file: SourceFile, datasets: dict[str, Any]) -> tuple[dict[str, LazyTensor], dict[str, Any]]:
+    leaves = {name: item.attrs[LEAF] for name, item in datasets.items() if LEAF in item.attrs}
+    tensors: dict[str, LazyTensor] = {}
+    extras: dict[str, Any] = {}
+    for name, item in datasets.items():
+        tensor = _tensor(file, name, item)
+        if leaves and name not in leaves:
+            extras[name.replace("/", ".")] = tensor.spec
+        else:
+            tensors[str(leaves.get(name, name.replace("/", ".")))] = tensor
+    return tensors, extras
 
 
 class _Store:

@@ -17,9 +17,13 @@ from ml_switcheroo.formats.checkpoint import Array, Checkpoint, LazyTensor
 from ml_switcheroo.formats.files import SourceFile
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 
-__all__ = ["ORBAX_METADATA", "open_orbax"]
+__all__ = ["ORBAX_CHECKPOINT", "ORBAX_METADATA", "SEPARATOR", "import_tensorstore", "open_orbax"]
 
 ORBAX_METADATA = "_METADATA"
+ORBAX_CHECKPOINT = "_CHECKPOINT_METADATA"
+
+SEPARATOR = "ml_switcheroo.separator"
+"""What a converted tree's keys are joined by in its paths; the rest is joined by dots."""
 
 _MAX_METADATA = 2**26
 
@@ -42,18 +46,36 @@ class _Stored(LazyTensor):
         return np.asarray(self._array[index].read().result())
 
 
-def open_orbax(folder: Path) -> Checkpoint:
-    """Open a folder of Orbax; names are the keys of the tree, joined by dots.
+def import_tensorstore(folder: Path, doing: str) -> Any:
+    """Import the library.
 
     Raises:
-        CheckpointError: ``tensorstore`` is not there, or the folder is damaged.
+        CheckpointError: It is not installed.
     """
     try:
         import tensorstore
     except ImportError as error:
-        cure = "pip install tensorstore"
-        raise CheckpointError(folder, "an Orbax folder, which needs tensorstore", cure=cure) from error
-    names, driver, ocdbt = _read_metadata(folder / ORBAX_METADATA)
+        cure = "pip install 'ml-switcheroo[orbax]'"
+        reason = f"an Orbax folder, {doing} through tensorstore; it is not installed"
+        raise CheckpointError(folder, reason, cure=cure) from error
+    return tensorstore
+
+
+def open_orbax(folder: Path) -> Checkpoint:
+    """Open a folder of Orbax; names are the keys of the tree, joined by dots.
+
+    A converted one has the paths that were written, such as ``params/fc/kernel``.
+
+    Raises:
+        CheckpointError: ``tensorstore`` is not there, or the folder is damaged.
+    """
+    tensorstore = import_tensorstore(folder, "which is read")
+    keys, table = _read_metadata(folder / ORBAX_METADATA)
+    driver = "zarr3" if table.get("use_zarr3") else "zarr"
+    ocdbt = bool(table.get("use_ocdbt", True))
+    metadata = _texts(table.get("custom_metadata"))
+    separator = metadata.pop(SEPARATOR, ".")
+    names = [".".join(parts) for parts in keys]
     base = {"driver": "file", "path": f"{folder.resolve()}/"}
     specs: dict[str, dict[str, Any]] = {}
     for name in names:
@@ -62,7 +84,7 @@ def open_orbax(folder: Path) -> Checkpoint:
         specs[name] = {"driver": driver, "kvstore": store}
     opening = {name: tensorstore.open(spec, open=True, read=True) for name, spec in specs.items()}
     tensors: dict[str, LazyTensor] = {}
-    for name, future in opening.items():
+    for parts, (name, future) in zip(keys, opening.items(), strict=True):
         try:
             array = future.result()
         except (ValueError, OSError) as error:
@@ -70,11 +92,17 @@ def open_orbax(folder: Path) -> Checkpoint:
         dtype = array.dtype.name
         if dtype not in DTYPES:
             raise CheckpointError(folder, f"an array of dtype {dtype}, no plain numbers", member=name)
-        tensors[name] = _Stored(TensorSpec(tuple(map(int, array.shape)), dtype), array)
-    return Checkpoint(folder, "orbax", tensors)
+        spec = TensorSpec(tuple(map(int, array.shape)), dtype)
+        tensors[separator.join(parts)] = _Stored(spec, array)
+    return Checkpoint(folder, "orbax", tensors, metadata=metadata)
 
 
-def _read_metadata(path: Path) -> tuple[list[str], str, bool]:
+def _texts(table: Any) -> dict[str, str]:
+    pairs = table.items() if isinstance(table, dict) else ()
+    return {key: value for key, value in pairs if isinstance(value, str)}
+
+
+def _read_metadata(path: Path) -> tuple[list[list[str]], dict[str, Any]]:
     with SourceFile(path) as file:
         if file.size > _MAX_METADATA:
             raise CheckpointError(path, f"{file.size} bytes; at most {_MAX_METADATA} are read")
@@ -88,4 +116,4 @@ def _read_metadata(path: Path) -> tuple[list[str], str, bool]:
     bad = [name for name in names if "/" in name or ".." in name.split("/") or not name]
     if bad or len(set(names)) != len(names) or not names:
         raise CheckpointError(path, f"names that are none, or are there twice: {', '.join(bad[:5])}")
-    return names, "zarr3" if metadata.get("use_zarr3") else "zarr", bool(metadata.get("use_ocdbt", True))
+    return keys, metadata

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -109,6 +110,18 @@ class AtomicFile:
             self._discard(keep=self._keep)
             raise self._fault(error) from error
 
+    def reserve(self, size: int) -> None:
+        """Reserve that many bytes now.
+
+        Raises:
+            CheckpointError: There is no space.
+        """
+        self._size = size
+        try:
+            self._reserve()
+        except OSError as error:
+            raise self._fault(error) from error
+
     def _reserve(self) -> None:
         if not self._size:
             return
@@ -141,7 +154,9 @@ class AtomicFile:
             os.close(self._fd)
             self._fd = -1
         if not keep:
-            self.temporary.unlink(missing_ok=True)
+            # Where it could not even be made, as on a read-only file system, that is the error to tell.
+            with suppress(OSError):
+                self.temporary.unlink()
 
     def _fault(self, error: OSError) -> CheckpointError:
         if isinstance(error, BlockingIOError):

@@ -8,6 +8,7 @@ beside it.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,8 +39,12 @@ def open_index(path: Path, open_shard: Callable[[Path], Checkpoint]) -> Checkpoi
     shards: dict[str, Checkpoint] = {}
     with ExitStack() as stack:
         for name in sorted(set(places.values())):
-            if not (path.parent / name).exists():
-                absent = sorted(file for file in set(places.values()) if not (path.parent / file).exists())
+            if not os.path.exists(path.parent / name):  # noqa: PTH110 (Path.exists raises for long names)
+                absent = sorted(
+                    file[:200]
+                    for file in set(places.values())
+                    if not os.path.exists(path.parent / file)  # noqa: PTH110
+                )
                 reason = f"{len(absent)} of {len(set(places.values()))} shards are missing: {_few(absent)}"
                 raise CheckpointError(path, reason, cure="Download them too.")
             shards[name] = stack.enter_context(open_shard(path.parent / name))

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from ml_switcheroo.formats.deferred import Deferred
-from ml_switcheroo.formats.pages import drop_pages
 from ml_switcheroo.formats.strips import Strip, cut
 from ml_switcheroo.formats.tiles import Array
 
@@ -85,7 +84,7 @@ def copy_leaves(
                 if leaf.nbytes <= _SMALL:
                     gather.add(name, leaf, sink, offset)
                     if leaf.nbytes >= _PAGES:
-                        _drop(leaf)
+                        leaf.drop()
                 else:
                     tasks.add(name, leaf, sink, offset)
             gather.flush()
@@ -133,14 +132,8 @@ class _Tasks:
         self._left[name] -= 1
         if not self._left[name]:
             del self._left[name]
-            _drop(leaf)
+            leaf.drop()
             self._finished(name)
-
-
-def _drop(leaf: Deferred) -> None:
-    for part in leaf.parts:
-        for patch in part.patches:
-            drop_pages(patch.array)
 
 
 def strips(array: Leaf) -> Iterator[memoryview]:

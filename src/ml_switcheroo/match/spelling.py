@@ -45,9 +45,15 @@ class Spelling:
         self._paths: dict[tuple[str, ...], set[str]] = {}
         for path in template.specs:
             for key in {segments(path), segments(path, naming.sequential, template.containers)}:
-                self._paths.setdefault(key, set()).add(path)
-
+                for end in {key, self._below_root(key, template)}:
+                    self._paths.setdefault(end, set()).add(path)
         self._above = {key[:count] for key in self._paths for count in range(len(key) + 1)}
+
+    def _below_root(self, key: tuple[str, ...], template: Template) -> tuple[str, ...]:
+        """Leave out the one module that everything lies in: Haiku writes the name of the model's class."""
+        first = next(iter(template.specs), "").split(self._naming.separator)[0]
+        alone = all(path.startswith(first + self._naming.separator) for path in template.specs)
+        return key[len(segments(first)) :] if alone and not self._naming.collections else key
 
     def knows(self, module: str, containers: Mapping[str, str]) -> bool:
         """Tell whether some leaf is spelled as if it lay in a module, or were it."""

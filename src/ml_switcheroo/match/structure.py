@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as default
+from typing import Any
 
 from ml_switcheroo.match.choosing import Chosen, choose, conventions, narrowed
 from ml_switcheroo.match.fused import cut
@@ -22,6 +23,8 @@ from ml_switcheroo.match.units import Index, Piece, Unit, units
 from ml_switcheroo.match.vocabulary import LEAF_ROLES
 from ml_switcheroo.moves import Move
 from ml_switcheroo.recipes import Target
+from ml_switcheroo.rule_lines import expanded, written
+from ml_switcheroo.rules import Rename
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tensors import TensorSpec
 
@@ -108,7 +111,7 @@ def solve(question: Question) -> Found:
         for role, choice in layouts.items():
             piece = match.source.piece or match.target.piece
             if choice.layout is None:
-                doubts.append(_open(match, role, choice))
+                doubts.append(_open(question, match, role, choice))
             elif piece is None:
                 moves += moves_of(match, role, choice, question.specs, question.findings)
             else:
@@ -205,17 +208,11 @@ def _shown(question: Question) -> dict[tuple[str, str], dict[tuple[Token, ...], 
 
 def _mixed(made: Sequence[Move], parts: int) -> Doubt:
     """Ask how the parts of a fused tensor lie, where its name is used for both."""
-    first = made[0]
     return Doubt(
         tuple(dict.fromkeys(name for move in made for name in move.sources)),
         ("its parts lie one after another", "its parts take turns, head by head or row by row"),
-        (_rule(first), _rule(mixed(first, parts))),
+        (_rules(made), _rules([mixed(move, parts) for move in made])),
     )
-
-
-def _rule(move: Move) -> str:
-    ops = ", ".join(map(repr, move.ops))
-    return f"Move({move.sources!r}, {move.leaves!r}, ({ops},))"
 
 
 def _rivals(rivalry: Rivalry) -> Doubt:
@@ -227,18 +224,41 @@ def _rivals(rivalry: Rivalry) -> Doubt:
     )
 
 
-def _open(match: Match, role: str, choice: Chosen) -> Doubt:
-    names = tuple(match.source.slots[match.link.slots[role]].paths.values())
+def _open(question: Question, match: Match, role: str, choice: Chosen) -> Doubt:
     options = match.link.options[role]
-    first = names[0], next(iter(match.target.slots[role].paths.values()))
+    made = [
+        list(moves_of(match, role, Chosen(layout), question.specs, question.findings)) for layout in options
+    ]
     return Doubt(
-        names,
+        tuple(match.source.slots[match.link.slots[role]].paths.values()),
         tuple(f"{layout}: {choice.why}" for layout in options),
-        tuple(
-            f'Move("{first[0]}", "{first[1]}", {next(iter(ways.values())).ops!r})'
-            for ways in options.values()
-        ),
+        tuple(map(_rules, made)),
     )
+
+
+def _rules(moves: Sequence[Move]) -> str:
+    """Write the rule that makes some moves: one with braces where they differ in their numbers only."""
+    plain = [Move(move.sources, move.leaves, move.ops) for move in moves]
+    pattern = _as_pattern(moves)
+    return written([pattern] if pattern is not None else plain)
+
+
+def _as_pattern(moves: Sequence[Move]) -> Move | None:
+    first = moves[0]
+    if len(moves) < 2 or any(move.ops != first.ops for move in moves):
+        return None
+    columns = list(zip(*((*move.sources, *move.leaves) for move in moves), strict=False))
+    if any(len({len(_NUMBER.findall(path)) for path in column}) > 1 for column in columns):
+        return None
+    lettered = [_lettered(dict(enumerate(column))) for column in columns]
+    count = len(first.sources)
+    pattern = Move(tuple(lettered[:count]), tuple(lettered[count:]), first.ops)
+    try:
+        meant = list(expanded(pattern, [move.sources[0] for move in moves]))
+    except KeyError:
+        return None
+    wanted = [(move.sources, move.leaves) for move in moves]
+    return pattern if [(move.sources, move.leaves) for move in meant] == wanted else None
 
 
 _NUMBER = re.compile(r"(?<![A-Za-z0-9])\d+|(?<=[A-Za-z_])\d+(?=[._/]|$)")
@@ -253,7 +273,7 @@ def _rename(source: Unit, target: Unit) -> str:
         varying = [_counted(mine, index) for index in range(len(source.containers))]
         if varying == [_counted(other, index) for index in range(len(target.containers))]:
             here, there = _lettered(mine), _lettered(other)
-    return f'Rename("{here}", "{there}")'
+    return written(Rename(here, there))
 
 
 def _modules(unit: Unit) -> dict[Index, str]:
@@ -275,7 +295,7 @@ def _counted(paths: Mapping[Index, str], place: int) -> list[str]:
     return []
 
 
-def _lettered(paths: Mapping[Index, str]) -> str:
+def _lettered(paths: Mapping[Any, str]) -> str:
     columns = {tuple(_NUMBER.findall(path)) for path in paths.values()}
     varying = [len({row[i] for row in columns}) > 1 for i in range(min(map(len, columns)))]
     letters = iter(_LETTERS)

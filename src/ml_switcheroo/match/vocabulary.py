@@ -92,6 +92,7 @@ LEAF_ROLES: Mapping[str, tuple[str, frozenset[str]]] = {
     "scale": ("weight", frozenset({"norm"})),
     "gamma": ("weight", frozenset({"norm"})),
     "beta": ("bias", frozenset({"norm"})),
+    "offset": ("bias", frozenset({"norm"})),
     "embedding": ("weight", frozenset({"embedding"})),
     "embeddings": ("weight", frozenset({"embedding"})),
     "weight": ("weight", frozenset()),

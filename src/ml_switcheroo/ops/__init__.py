@@ -8,7 +8,7 @@ An operation takes a tuple of arrays and gives a tuple of arrays. Those of :mod:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
@@ -25,13 +25,14 @@ from ml_switcheroo.ops.arithmetic import (
 )
 from ml_switcheroo.ops.layout import Axes, Flip, Gates
 from ml_switcheroo.ops.op import Array, Arrays, Op, Specs, run, trace
-from ml_switcheroo.ops.pieces import Concat, Copy, Discarded, Filled, Skip, Split, Stack, Tie, Unstack
+from ml_switcheroo.ops.pieces import Branch, Concat, Copy, Discarded, Filled, Skip, Split, Stack, Tie, Unstack
 
 __all__ = [
     "OPS",
     "Array",
     "Arrays",
     "Axes",
+    "Branch",
     "Cast",
     "Concat",
     "Copy",
@@ -63,7 +64,7 @@ __all__ = [
 OPS: Mapping[str, type[Op]] = {
     op.__name__.lower(): op
     for op in (
-        *(Axes, Flip, Gates, Split, Concat, Stack, Unstack, Tie, Copy, Filled, Discarded, Skip),
+        *(Axes, Flip, Gates, Split, Concat, Stack, Unstack, Tie, Copy, Branch, Filled, Discarded, Skip),
         *(Shift, Sum, SumParted, GateSum, GateSumParted, WeightNorm, WeightNormSplit, SpectralNorm, Cast),
     )
 }
@@ -75,7 +76,14 @@ def op_to_json(op: Op) -> dict[str, Any]:
     >>> op_to_json(Split(0, (4, 8)))
     {'op': 'split', 'axis': 0, 'sizes': (4, 8)}
     """
-    return {"op": type(op).__name__.lower(), **asdict(op)}
+    own = {entry.name: _plain(getattr(op, entry.name)) for entry in fields(op)}
+    return {"op": type(op).__name__.lower(), **own}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return op_to_json(value) if isinstance(value, Op) else value
 
 
 def op_from_json(record: Mapping[str, Any]) -> Op:
@@ -84,12 +92,14 @@ def op_from_json(record: Mapping[str, Any]) -> Op:
     Raises:
         UsageError: No such operation, or other fields than it has.
     """
-    fields = {key: _frozen(value) for key, value in record.items() if key != "op"}
+    own = {key: _frozen(value) for key, value in record.items() if key != "op"}
     try:
-        return OPS[record["op"]](**fields)
+        return OPS[record["op"]](**own)
     except (KeyError, TypeError) as error:
         raise UsageError(f"no operation is written as {dict(record)}; known: {', '.join(OPS)}") from error
 
 
 def _frozen(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return op_from_json(value)
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from ml_switcheroo.errors import AxesError
-from ml_switcheroo.ops.op import Arrays, Op, Specs
+from ml_switcheroo.ops.op import Arrays, Op, Specs, run, trace
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 
-__all__ = ["Concat", "Copy", "Discarded", "Filled", "Split", "Stack", "Tie", "Unstack"]
+__all__ = ["Branch", "Concat", "Copy", "Discarded", "Filled", "Split", "Stack", "Tie", "Unstack"]
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,43 @@ class Copy(Op):
 
     def __str__(self) -> str:
         return f"to {self.count} places"
+
+
+@dataclass(frozen=True)
+class Branch(Op):
+    """Do something else to each of several tensors: the leaves of a tied weight are not laid out alike.
+
+    Attributes:
+        branches: For each tensor what is done to it, in order.
+    """
+
+    branches: tuple[tuple[Op, ...], ...]
+
+    @property
+    def exact(self) -> bool:  # type: ignore[override]
+        """Whether every branch brings back the same bits."""
+        return all(op.exact for ops in self.branches for op in ops)
+
+    def specs(self, specs: Specs) -> Specs:
+        if len(specs) != len(self.branches):
+            raise AxesError(f"{len(self.branches)} tensors expected, found {len(specs)}")
+        return tuple(trace(ops, (spec,))[-1][0] for ops, spec in zip(self.branches, specs, strict=True))
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        return tuple(run(ops, (array,))[0] for ops, array in zip(self.branches, arrays, strict=True))
+
+    def inverse(self, specs: Specs) -> Op | None:
+        back = []
+        for ops, spec in zip(self.branches, specs, strict=True):
+            stations = trace(ops, (spec,))
+            steps = [op.inverse(at) for op, at in zip(ops, stations, strict=False)]
+            if None in steps:
+                return None
+            back.append(tuple(step for step in reversed(steps) if step is not None))
+        return Branch(tuple(back))
+
+    def __str__(self) -> str:
+        return "; ".join(", ".join(map(str, ops)) or "as it is" for ops in self.branches)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ml_switcheroo.recipes import Target
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["behind_flatten", "over_several"]
+__all__ = ["before_unflatten", "behind_flatten", "over_several"]
 
 # The axis of each kind that a Flatten before it makes.
 _AXIS: Mapping[str, str] = {
@@ -52,6 +52,37 @@ def behind_flatten(
     )
     sizes["c"] = flatten.channels
     return _replaced(sides[0], axis, "(c *space)"), _replaced(sides[1], axis, "(*space c)")
+
+
+def before_unflatten(
+    finding: Finding, target: Target, sides: Sides, spec: TensorSpec, sizes: dict[str, int], notes: list[str]
+) -> Sides:
+    """Permute the output axis of a Linear that becomes an image: ``(c h w)`` in PyTorch is ``(h w c)``.
+
+    Raises:
+        AxesError: The axis is no multiple of the channels.
+    """
+    unflatten, groups = finding.unflatten, parse(sides[0]).groups
+    if unflatten is None or unflatten.channels == 1 or target.channels == "first" or ("out",) not in groups:
+        return sides
+    size = spec.shape[groups.index(("out",))]
+    if size == unflatten.channels:
+        return sides
+    if size % unflatten.channels:
+        raise AxesError(
+            f"the output axis is {size}, no multiple of the {unflatten.channels} channels of the image that"
+            f" it becomes ({unflatten.of} {unflatten.where})"
+        )
+    if len(groups) > 1:
+        origin = " ".join(
+            word for word in (f"for {unflatten.of}" if unflatten.of else "", unflatten.where) if word
+        )
+        notes.append(
+            f"the output of this Linear becomes an image ({origin}): its output axis (c h w) becomes (h w c),"
+            f" c={unflatten.channels}, because {target.name} is channels-last"
+        )
+    sizes["channel"] = unflatten.channels
+    return _replaced(sides[0], "out", "(channel place)"), _replaced(sides[1], "out", "(place channel)")
 
 
 def over_several(

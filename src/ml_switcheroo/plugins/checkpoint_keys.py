@@ -12,7 +12,13 @@ import libcst as cst
 
 from ml_switcheroo.core.hooks import HookContext, register_hook
 
-__all__ = ["KEY_MAPPER_SOURCE", "source_for", "transform_checkpoint_keys", "transform_checkpoint_load"]
+__all__ = [
+    "KEY_MAPPER_SOURCE",
+    "source_for",
+    "transform_checkpoint_keys",
+    "transform_checkpoint_load",
+    "transform_checkpoint_save",
+]
 
 _PARTS = ("kinds.py", "key_mapper.py")
 _MORE_PARTS: Mapping[str, tuple[str, ...]] = {
@@ -20,6 +26,12 @@ _MORE_PARTS: Mapping[str, tuple[str, ...]] = {
     "haiku": ("into_linen.py", "into_haiku.py"),
 }
 """What a target's live models need beside ``KeyMapper`` itself."""
+
+_ASSIGN = 2  # the place of ``assign`` among the positional arguments
+_DROPPED: Mapping[str, str] = {
+    "assign": "the values are written into the variables that the model has",
+    "mmap": "nothing is read from a file here",
+}
 
 
 def _join_parts(names: Sequence[str]) -> str:
@@ -76,19 +88,42 @@ def transform_checkpoint_keys(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
 def transform_checkpoint_load(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
     """Return ``KeyMapper.load_into(model, state, strict=...)`` for ``model.load_state_dict(...)``.
 
-    Every argument stays as it is written, but ``assign=``: the leaves of a live model are always written
+    Every argument stays as it is written, but ``assign``: the leaves of a live model are always written
     into the variables it has.
     """
-    if not isinstance(node.func, cst.Attribute) or not node.args:
+    if not isinstance(node.func, cst.Attribute) or not (_state(node.args) or _is_starred(node.args)):
         return node
-    kept = [arg for arg in node.args if arg.keyword is None or arg.keyword.value != "assign"]
-    if len(kept) < len(node.args):
-        ctx.note("assign= is dropped: the values are written into the variables that the model has")
-        kept[-1] = kept[-1].with_changes(comma=node.args[-1].comma)
+    kept = _without_dropped(node.args, ctx)
     _bring_along(ctx)
     space = cst.SimpleWhitespace(" ")
     model = cst.Arg(node.func.value, comma=cst.Comma(whitespace_after=space))
     return node.with_changes(func=_member("load_into"), args=[model, *kept])
+
+
+@register_hook("checkpoint_saver")
+def transform_checkpoint_save(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
+    """Return ``KeyMapper.to_torch(model)`` for ``model.state_dict()``; a call with arguments as it is."""
+    if not isinstance(node.func, cst.Attribute) or node.args:
+        return node
+    _bring_along(ctx)
+    return node.with_changes(func=_member("to_torch"), args=[cst.Arg(node.func.value)])
+
+
+def _without_dropped(args: Sequence[cst.Arg], ctx: HookContext) -> list[cst.Arg]:
+    """Return the arguments that are carried over, spaced as they were; each other one gets a note."""
+    kept: list[cst.Arg] = []
+    for place, arg in enumerate(args):
+        name = arg.keyword.value if arg.keyword else ""
+        if not arg.star and not name and place == _ASSIGN and not _is_starred(args[:place]):
+            name = "assign"
+        if name in _DROPPED:
+            ctx.note(f"{name}= is dropped: {_DROPPED[name]}")
+        else:
+            kept.append(arg)
+    if kept and kept[-1] is not args[-1]:
+        last = args[-1]
+        kept[-1] = kept[-1].with_changes(comma=last.comma, whitespace_after_arg=last.whitespace_after_arg)
+    return kept
 
 
 def _state(args: Sequence[cst.Arg]) -> cst.Arg | None:
@@ -96,6 +131,10 @@ def _state(args: Sequence[cst.Arg]) -> cst.Arg | None:
         return args[0]
     named = [arg for arg in args if arg.keyword is not None and arg.keyword.value == "state_dict"]
     return named[0] if named else None
+
+
+def _is_starred(args: Sequence[cst.Arg]) -> bool:
+    return any(arg.star for arg in args)
 
 
 def _member(name: str) -> cst.Attribute:

@@ -68,6 +68,11 @@ class KeyMapper(BaseMapper):
             model = getattr(model, name) if name is not None else holder[0][place]
         return owners, words
 
+    @staticmethod
+    def _value(leaf: object) -> np.ndarray:
+        pair: list = [leaf]
+        return np.asarray(pair[0][1])
+
     @classmethod
     def _write(cls, model: object, leaves: dict, moves: dict, state_dict: dict) -> tuple:
         import jax

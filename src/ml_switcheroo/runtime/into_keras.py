@@ -1,5 +1,7 @@
 """Load PyTorch state dicts into live Keras 3 models."""
 
+import numpy as np
+
 from ml_switcheroo.runtime.key_mapper import KeyMapper as BaseMapper
 
 
@@ -81,6 +83,12 @@ class KeyMapper(BaseMapper):
         if isinstance(value, dict):
             return [([name, str(key)], child) for key, child in value.items()]
         return [([name], value)]
+
+    @staticmethod
+    def _value(leaf: object) -> np.ndarray:
+        import keras
+
+        return np.asarray(keras.ops.convert_to_numpy(getattr(leaf, "value")))  # noqa: B009
 
     @classmethod
     def _write(cls, model: object, leaves: dict, moves: dict, state_dict: dict) -> tuple | None:

@@ -24,6 +24,14 @@ class KeyMapper(BaseMapper):
         return unchanged[0]
 
     @classmethod
+    def to_torch(cls, model: object, kinds: dict | None = None) -> dict:
+        """Refuse what a tree of dictionaries cannot show: PyTorch's names. Other objects are asked."""
+        if cls._owns(model):
+            cure = "use ml_switcheroo.to_torch(tree, like=a PyTorch state dict, to=...)"
+            raise TypeError(f"a tree of dictionaries does not show PyTorch's names and kinds: {cure}")
+        return super().to_torch(model, kinds)
+
+    @classmethod
     def _leaves(cls, model: object) -> tuple:
         leaves = {}
         for path, value in cls._walk(model):

@@ -48,8 +48,20 @@ class KeyMapper(BaseMapper):
         }
         leaves = {}
         for path, value in utils.tree_flatten(getattr(model, "parameters", dict)()):
-            leaves[cls._join(parts(path))] = (".".join(parts(path)), tuple(value.shape), (path, value.dtype))
+            leaves[cls._join(parts(path))] = (".".join(parts(path)), tuple(value.shape), (path, value))
         return leaves, layers
+
+    @staticmethod
+    def _value(leaf: object) -> np.ndarray:
+        import mlx.core as mx
+
+        pair: list = [leaf]
+        value = pair[0][1]
+        if value.dtype != mx.bfloat16:
+            return np.array(value)
+        import ml_dtypes
+
+        return np.array(value.view(mx.uint16)).view(ml_dtypes.bfloat16)
 
     @classmethod
     def _write(cls, model: object, leaves: dict, moves: dict, state_dict: dict) -> tuple | None:
@@ -58,11 +70,11 @@ class KeyMapper(BaseMapper):
 
         values = []
         for key, (name, kind) in moves.items():
-            path, dtype = leaves[key][-1]
+            path, old = leaves[key][-1]
             array = np.ascontiguousarray(cls.map_value(name, state_dict[name], kind))
             if array.dtype.name == "bfloat16":  # MLX takes its bits, not its type
-                values.append((path, mx.array(array.view(np.uint16)).view(mx.bfloat16).astype(dtype)))
+                values.append((path, mx.array(array.view(np.uint16)).view(mx.bfloat16).astype(old.dtype)))
             else:
-                values.append((path, mx.array(array).astype(dtype)))
+                values.append((path, mx.array(array).astype(old.dtype)))
         getattr(model, "update", dict)(utils.tree_unflatten(values))
         return None

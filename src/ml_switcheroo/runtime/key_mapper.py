@@ -59,7 +59,10 @@ class KeyMapper(KeyKinds):
             by_name = cls._kind_by_name(path) if array.ndim == 2 else ""
             kind = by_name or {2: "linear", 3: "conv", 4: "conv", 5: "conv"}.get(array.ndim, "parameter")
         word, channels = cls.parse_kind(kind or "parameter")
-        if channels and cls.CHANNELS_LAST and (weight or word != "linear"):
+        if channels and cls.CHANNELS_LAST and word == "linear_to_image":
+            # (c h w) -> (h w c) on the first axis, of the weight and the bias: a linear's ``out``.
+            array = array.reshape(channels, -1, *array.shape[1:]).swapaxes(0, 1).reshape(array.shape)
+        elif channels and cls.CHANNELS_LAST and (weight or word != "linear"):
             # (c h w) -> (h w c) on the last axis: a linear's ``in``, a norm's ``channel``.
             split = array.reshape(*array.shape[:-1], channels, -1)
             array = split.swapaxes(-1, -2).reshape(array.shape)
@@ -113,6 +116,47 @@ class KeyMapper(KeyKinds):
         made = cls._write(model, leaves, moves, state_dict)
         return cls.Report((absent, surplus)) if made is None else made
 
+    @classmethod
+    def to_torch(cls, model: object, kinds: dict | None = None) -> dict:
+        """Return the weights of a live model as a PyTorch state dict: the way back of ``load_into``.
+
+        Torch tensors where torch is imported, arrays where it is not. Of an object that is no converted
+        model it is that object's own ``state_dict()``.
+
+        Raises:
+            RuntimeError: Nothing shows what a tensor is to PyTorch. Everything is listed.
+        """
+        if not cls._owns(model):
+            own: dict = getattr(model, "state_dict")()  # noqa: B009
+            return own
+        leaves, layers = cls._leaves(model)
+        arrays: dict[str, np.ndarray] = {}
+        live, problems, table = {}, [], {**cls.KINDS, **(kinds or {})}
+        for key, (name, shape, leaf) in leaves.items():
+            path, _, slot = name.rpartition(".")
+            owner = cls._join(path.split("."))
+            live.update({path: layers[owner]} if owner in layers else {})
+            shown = layers[owner][0][0] if owner in layers else ""
+            word = table.get(name) or table.get(path) or shown
+            if not word and slot != "weight" and slot in {row[0] for row in cls.TABLE.values()}:
+                problems.append(
+                    f"{key}: nothing shows what {slot} is to PyTorch; say kinds={{{path!r}: ...}}"
+                )
+            elif word and slot == cls._leaf(cls.parse_kind(word)[0], "weight"):
+                name, slot = f"{path}.weight".lstrip("."), "weight"
+            arrays[name] = cls._back(cls._value(leaf).reshape(shape), word, slot == "weight")
+            if slot == "weight" and arrays[name].dtype.kind not in "fcV":
+                problems.append(f"{key}: {arrays[name].dtype} values are quantized, PyTorch's are not")
+        readings = cls.possible_kinds(cls._shapes(arrays), kinds, live)
+        problems += cls._say_open(readings, strict=True)
+        if problems:
+            lines = "\n\t".join(problems)
+            raise RuntimeError(f"cannot name the tensors of {type(model).__name__} for PyTorch:\n\t{lines}")
+        for name, array in arrays.items():
+            kind = (readings.get(name) or readings[name.rpartition(".")[0]])[0][0]
+            arrays[name] = cls._unflattened(array, kind, name.endswith("weight"))
+        return {name: cls._as_tensor(array) for name, array in arrays.items()}
+
     @staticmethod
     def read(path: str, part: str | None = None) -> dict:
         """Return the state dict in a checkpoint file as arrays; no torch is needed, and no code of it runs.
@@ -121,7 +165,8 @@ class KeyMapper(KeyKinds):
         """
         from ml_switcheroo import open_checkpoint
 
-        with open_checkpoint(path, select=part) as checkpoint:
+        file = getattr(path, "name", path) if hasattr(path, "read") else path  # an open file
+        with open_checkpoint(file, select=part) as checkpoint:
             return {name: np.array(tensor.read()) for name, tensor in checkpoint.items()}
 
     # ---- small steps ---------------------------------------------------------------------------
@@ -165,6 +210,37 @@ class KeyMapper(KeyKinds):
         new = [one for axis in after.split() for one in (space if axis == "*space" else [axis])]
         return tuple(old.index(axis) for axis in new) if after else tuple(range(rank))
 
+    @classmethod
+    def _back(cls, array: np.ndarray, kind: str, weight: bool) -> np.ndarray:
+        """Undo what ``map_value`` does to the axes of a weight."""
+        row = cls.TABLE[cls.parse_kind(kind or "parameter")[0]]
+        if not weight or not row[2]:
+            return array
+        array = array.transpose(np.argsort(cls._axes(cls.parse_kind(kind)[0], array.ndim)))
+        return np.flip(array, tuple(range(2, array.ndim))) if "mirrored" in row[2] else array
+
+    @classmethod
+    def _unflattened(cls, array: np.ndarray, kind: str, weight: bool) -> np.ndarray:
+        """Undo what ``map_value`` does behind a Flatten: (h w c) -> (c h w) on the last axis."""
+        word, channels = cls.parse_kind(kind)
+        if channels and cls.CHANNELS_LAST and (weight or word != "linear"):
+            split = array.reshape(*array.shape[:-1], -1, channels)
+            array = split.swapaxes(-1, -2).reshape(array.shape)
+        return np.array(array, order="C")
+
+    @staticmethod
+    def _as_tensor(array: np.ndarray) -> object:
+        """Return a torch tensor where torch is imported; small floats bit for bit."""
+        import sys
+
+        torch = sys.modules.get("torch")
+        if torch is None:
+            return array
+        if array.dtype.isbuiltin == 1:
+            return torch.from_numpy(array)
+        integers = torch.from_numpy(array.view(f"int{8 * array.dtype.itemsize}"))
+        return integers.view(getattr(torch, array.dtype.name))
+
     @staticmethod
     def _shapes(state_dict: dict) -> dict:
         """Return the shape of each tensor; a checkpoint around the state dict is refused."""
@@ -206,7 +282,11 @@ class KeyMapper(KeyKinds):
         own = getattr(model, "load_state_dict", None)
         if own is None:
             raise TypeError(f"cannot load into {type(model).__qualname__}: it is no model of this target")
-        answer: tuple = own(state_dict) if strict is True else own(state_dict, strict=strict)
+        words: dict = {} if strict is True else {"strict": strict}
+        parameters = getattr(model, "parameters", tuple)
+        if hasattr(model, "named_modules") and any(p.is_meta for p in parameters()):
+            words["assign"] = True  # nothing can be copied into what has no memory yet
+        answer: tuple = own(state_dict, **words)
         return answer
 
     @classmethod
@@ -236,6 +316,11 @@ class KeyMapper(KeyKinds):
             if isinstance(node, nnx.Variable) and not isinstance(node, other):
                 leaves[cls._join(parts)] = (cls._torch_name(parts, layers), node.get_value().shape, node)
         return leaves, layers
+
+    @staticmethod
+    def _value(leaf: object) -> np.ndarray:
+        """Return the value of a leaf, as ``_leaves`` lists it."""
+        return np.asarray(getattr(leaf, "get_value")())  # noqa: B009
 
     @classmethod
     def _write(cls, model: object, leaves: dict, moves: dict, state_dict: dict) -> tuple | None:

@@ -7,9 +7,10 @@ class KeyKinds:
     """Read kinds: what a table gives, what a live model shows, what shapes and siblings prove.
 
     A kind is a word (``linear``), with an argument where it needs one: ``linear(c=64)`` is a Linear behind
-    the Flatten of 64 channels, whose input axis ``(c h w)`` becomes ``(h w c)``. In a table of kinds a key
-    is a module (``encoder.fc1``), a tensor that a class keeps by itself (``pos_embed``), or a pattern where
-    ``*`` stands for any characters; a pattern settles only what is open.
+    the Flatten of 64 channels, whose input axis ``(c h w)`` becomes ``(h w c)``; ``linear_to_image(c=64)`` is
+    one whose output becomes an image of 64 channels, with its output axis permuted likewise. In a table of
+    kinds a key is a module (``encoder.fc1``), a tensor that a class keeps by itself (``pos_embed``), or a
+    pattern where ``*`` stands for any characters; a pattern settles only what is open.
     """
 
     KINDS: dict[str, str] = {}  # noqa: RUF012 - the kinds of this file's own model; ``kinds=`` goes before
@@ -21,6 +22,7 @@ class KeyKinds:
         "linear": ("kernel", (2,), "out in -> in out"),
         "conv": ("kernel", (3, 4, 5), "out in *space -> *space in out"),
         "conv_transpose": ("kernel", (3, 4, 5), "in out *space -> *space in out, mirrored"),
+        "linear_to_image": ("kernel", (2,), "out in -> in out"),
         "linear_in_out": ("kernel", (2,), ""),  # such as the Conv1D of Hugging Face
         "embedding": ("embedding", (2,), ""),
         "bilinear": ("weight", (3,), ""),
@@ -67,6 +69,7 @@ class KeyKinds:
         cls._settle(found, table)
         if cls.CHANNELS_LAST:
             cls._doubt_flattens(shapes, modules, found, table)
+            cls._doubt_images(modules, found, table)
         cls._settle(found, table)
         return found
 
@@ -152,6 +155,33 @@ class KeyKinds:
                     ]
 
     @classmethod
+    def _doubt_images(cls, modules: dict, found: dict, table: dict) -> None:
+        """Add ``linear_to_image(c=...)`` where a convolution may take the output of a Linear as an image.
+
+        Suspected is the last Linear before a convolution, whose output no later Linear takes, where that is
+        four times the channels or more: an image of one row and two columns is none.
+        """
+        rows = list(modules.items())
+        linear, size, start = "", 0, 0
+        for place, (path, slots) in enumerate(rows):
+            words, weight = [cls.parse_kind(kind)[0] for kind, _ in found[path]], slots.get("weight", ())
+            if words[0] == "linear":
+                linear, size, start = path, weight[0], place
+            elif {"conv", "conv_transpose"} & set(words) and linear:
+                sizes = [weight[1]] if "conv" in words and weight[1] > 1 else []
+                sizes += [weight[0]] if "conv_transpose" in words else []
+                later = [other.get("weight", ()) for _, other in rows[start + 1 :]]
+                taken = any(len(other) == 2 and other[1] == size for other in later)
+                found[linear] = found[linear] + [
+                    (f"linear_to_image(c={c})", f"{path} may take its output as an image of {c} channels")
+                    for c in dict.fromkeys(sizes)
+                    if 1 < c <= size // 4 and size % c == 0 and linear not in table and not taken
+                ]
+                linear = ""
+            elif words[0] not in cls.NORMS:
+                linear = ""
+
+    @classmethod
     def _outputs(cls, shapes: dict, modules: dict, found: dict) -> tuple:
         """Tell the channels each convolution may put out, and which modules put out a given size."""
         channels: dict[str, list] = {}
@@ -177,14 +207,15 @@ class KeyKinds:
         for key, kind in table.items():
             word, channels = cls.parse_kind(kind)
             weight = modules.get(key, {}).get("weight", ())
-            if word not in cls.TABLE or (channels and word not in ("linear", *cls.NORMS)):
+            if word not in cls.TABLE or (channels and word not in ("linear", "linear_to_image", *cls.NORMS)):
                 problems.append(f"{key}: {kind!r} is none of: {', '.join(cls.TABLE)}, linear(c=64)")
             elif "*" not in key and key in asked and key not in found:
                 problems.append(f"{key}: no such module in the state dict (a path without its slot)")
             elif not cls._has_rank(kind, weight):
                 problems.append(f"{key}: a weight {weight} is no {word}'s")
-            elif weight and channels and weight[-1] % channels:
-                problems.append(f"{key}: {weight[-1]} is no multiple of {channels} channels")
+            elif weight and channels and weight[-1 if word != "linear_to_image" else 0] % channels:
+                size = weight[-1 if word != "linear_to_image" else 0]
+                problems.append(f"{key}: {size} is no multiple of {channels} channels")
         if problems:
             raise ValueError("kinds that cannot be:\n  " + "\n  ".join(sorted(problems)))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.sources.findings import Finding, Flatten, Knowledge
+from ml_switcheroo.sources.findings import Finding, Knowledge
 
 __all__ = ["Owner", "classify"]
 
@@ -41,7 +41,7 @@ def classify(names: Iterable[str], sources: Sequence[Knowledge]) -> tuple[Owner,
         tensors.setdefault(path, {})[slot] = name
         possible.setdefault(path, findings)
     return tuple(
-        Owner(path, _with_flatten(path, possible[path], sources), slots) for path, slots in tensors.items()
+        Owner(path, _with_flattens(path, possible[path], sources), slots) for path, slots in tensors.items()
     )
 
 
@@ -66,19 +66,23 @@ def _splits(name: str) -> Iterator[tuple[str, str]]:
         yield ".".join(segments[:count]), ".".join(segments[count:])
 
 
-def _with_flatten(
+def _with_flattens(
     path: str, findings: tuple[Finding, ...], sources: Sequence[Knowledge]
 ) -> tuple[Finding, ...]:
-    """Ask the other sources about the Flatten where the believed one could not tell."""
-    if len(findings) != 1 or findings[0].kind != "linear" or findings[0].flatten is not None:
-        return findings
+    """Ask the other sources about the Flatten and the Unflatten where the believed one could not tell."""
+    for what in ("flatten", "unflatten"):
+        findings = tuple(one for finding in findings for one in _told(path, finding, what, sources))
+    return findings
+
+
+def _told(path: str, finding: Finding, what: str, sources: Sequence[Knowledge]) -> tuple[Finding, ...]:
+    if finding.kind != "linear" or getattr(finding, what) is not None:
+        return (finding,)
     for knowledge in sources:
         said = [knowledge.findings[path]] if path in knowledge.findings else []
         said += knowledge.candidates.get(path, ())
-        flattens: list[Flatten] = []
-        for finding in said:
-            if finding.kind == "linear" and finding.flatten and finding.flatten not in flattens:
-                flattens.append(finding.flatten)
-        if flattens:
-            return tuple(replace(findings[0], flatten=flatten) for flatten in flattens)
-    return findings
+        told = [getattr(other, what) for other in said if other.kind == "linear"]
+        told = list(dict.fromkeys(one for one in told if one is not None))
+        if told:
+            return tuple(replace(finding, **{what: one}) for one in told)
+    return (finding,)

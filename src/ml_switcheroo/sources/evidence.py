@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.runtime.kinds import KeyKinds
 from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Knowledge
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["read_names"]
+__all__ = ["read_names", "tied_in"]
 
 # Slots that belong to layers of torch.nn: no tensors that a class of the user's own keeps.
 _OF_LAYERS = re.compile(
@@ -37,11 +40,11 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
     shapes = {name: spec.shape for name, spec in specs.items()}
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
-    notes: list[str] = []
+    doubts: dict[str, str] = {}
     for path, readings in KeyKinds.possible_kinds(shapes).items():
         behind = [text for text, _ in readings if "(" in text and not text.startswith("linear")]
         if behind:
-            notes.append(
+            doubts[path] = (
                 f"{path}: where a Flatten comes before this norm, its channels are to be permuted too"
             )
             readings = [reading for reading in readings if reading[0] not in behind]
@@ -58,7 +61,37 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
             findings[path] = possible[0]
         else:
             candidates[path] = tuple(possible)
-    return Knowledge(findings, candidates, notes=tuple(notes))
+    return Knowledge(findings, candidates, doubts=doubts)
+
+
+def tied_in(state: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """Return the names of a checkpoint or state dict that are the very same view of the same bytes.
+
+    >>> import numpy as np
+    >>> table = np.zeros((2, 3))
+    >>> tied_in({"embed.weight": table, "head.weight": table, "other.weight": table.copy()})
+    (('embed.weight', 'head.weight'),)
+    """
+    known = getattr(state, "tied", None)
+    if known is not None:
+        return tuple(map(tuple, known))
+    places: dict[object, list[str]] = {}
+    for name, value in state.items():
+        place = _place(value)
+        if place is not None:
+            places.setdefault(place, []).append(name)
+    return tuple(tuple(names) for names in places.values() if len(names) > 1)
+
+
+def _place(value: Any) -> object:
+    """Return where the bytes of a tensor or array lie, and how they are read; None where that is unknown."""
+    if callable(getattr(value, "data_ptr", None)):  # a torch tensor; one on the meta device has no bytes
+        pointer = 0 if getattr(value, "is_meta", False) else value.data_ptr()
+        return (pointer, tuple(value.shape), tuple(value.stride()), value.dtype) if pointer else None
+    if isinstance(value, np.ndarray):
+        where = value.__array_interface__["data"][0]
+        return (where, value.shape, value.strides, value.dtype) if value.size else None
+    return None
 
 
 def _slots() -> tuple[str, ...]:
@@ -68,8 +101,11 @@ def _slots() -> tuple[str, ...]:
 def _finding(text: str, reason: str, readings: list[tuple[str, str]]) -> Finding:
     """Turn ``linear(c=64)`` into a finding of kind linear behind a Flatten of 64 channels."""
     kind, channels = KeyKinds.parse_kind(text)
+    doubted = {KeyKinds.parse_kind(other)[0] for other, _ in readings if KeyKinds.parse_kind(other)[1]}
+    before, behind = (NO_FLATTEN if word in doubted else None for word in ("linear", "linear_to_image"))
+    if kind == "linear_to_image":
+        return Finding("linear", "evidence", reason, flatten=before, unflatten=Flatten(channels))
     if kind != "linear":
         return Finding(kind, "evidence", reason)
-    doubted = any(KeyKinds.parse_kind(other)[1] for other, _ in readings)
-    flatten = Flatten(channels) if channels else NO_FLATTEN if doubted else None
-    return Finding(kind, "evidence", reason, flatten=flatten)
+    before = Flatten(channels) if channels else before
+    return Finding(kind, "evidence", reason, flatten=before, unflatten=behind)

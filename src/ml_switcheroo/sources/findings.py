@@ -66,7 +66,9 @@ class Finding:
         where: ``file:line``, where there is one.
         args: Constructor arguments that the source states, by torch's names, as plain values
             (int, float, bool, str, tuple); an argument it cannot tell is left out.
-        flatten: For a linear: what flattening comes before it; None where nobody knows.
+        flatten: For a linear or a norm: what flattening comes before it; None where nobody knows.
+        unflatten: For a linear: that its output becomes an image, whose channels these are: its output axis
+            is ``(c *space)`` in PyTorch; None where nobody knows.
         split: For a linear: how its output is divided; None where it is not, or nobody knows.
     """
 
@@ -76,6 +78,7 @@ class Finding:
     where: str = ""
     args: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     flatten: Flatten | None = None
+    unflatten: Flatten | None = None
     split: Split | None = None
 
 
@@ -90,6 +93,7 @@ class Knowledge:
         containers: By module path: ``sequential``, ``list`` or ``dict``.
         tied: Groups of tensor names that are one tensor, the first being the owner.
         notes: What a person should know, one sentence each.
+        doubts: What a person should know of a module as long as only this source speaks of it, by path.
         classes: By module path the name of its class, where that is no class of ``torch.nn``.
     """
 
@@ -99,3 +103,4 @@ class Knowledge:
     tied: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
     classes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    doubts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -7,13 +7,13 @@ as any: nothing is read but classes, attributes and names.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS, kind_of
 from ml_switcheroo.sources.findings import Finding, Knowledge
+from ml_switcheroo.sources.static.flatten import used_as
 from ml_switcheroo.sources.static.mirror import follow_live
 from ml_switcheroo.tensors import TensorSpec
 
@@ -70,7 +70,6 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
     uses = follow_live(_unwrapped(model))
     findings: dict[str, Finding] = {}
     containers: dict[str, str] = {}
-    tensors: dict[int, list[str]] = {}
     owned: set[str] = set()
     for path, module in _walk(model, ("",)):
         if path not in paths:
@@ -83,25 +82,39 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
             finding = Finding(
                 kind, "live", _reason(module, cls), args=MappingProxyType(_arguments(module, kind))
             )
-            use = uses.get(id(module)) if kind == "linear" else None
-            findings[path] = replace(finding, flatten=use.flatten, split=use.split) if use else finding
+            use = uses.get(id(module))
+            findings[path] = used_as(finding, use) if use else finding
             owned.update(_join(path, slot.rpartition(".")[0]) for slot in slots if "." in slot)
-        for slot, tensor, own_kind in _tensors(module):
+        for slot, _, own_kind in _tensors(module):
             name = _join(path, slot)
             if name not in specs:
                 continue
-            tensors.setdefault(id(tensor), []).append(name)
             in_layer = kind and LAYERS[kind].slot(slot) is not None
             own = not (in_layer or _rowless(module) or _reparametrizes(path))
             if path not in owned and own:
                 findings[name] = Finding(own_kind, "live", f"a {own_kind} of {type(module).__qualname__}")
-    tied = tuple(tuple(names) for names in tensors.values() if len(names) > 1)
     return Knowledge(
         MappingProxyType(findings),
         containers=MappingProxyType(containers),
-        tied=tied,
+        tied=_tied(model, specs),
         notes=_notes(findings, specs),
     )
+
+
+def _tied(model: Any, specs: Mapping[str, TensorSpec]) -> tuple[tuple[str, ...], ...]:
+    """Return the names that are one tensor, of which the checkpoint has one at least.
+
+    Inside of wrappers a module has several paths; only names that the checkpoint has count there.
+    """
+    wrapped = any(_inside(module) for module in model.modules())
+    tensors: dict[int, list[str]] = {}
+    for path, module in _walk(model, ("",)):
+        for slot, tensor, _ in _tensors(module):
+            name = _join(path, slot)
+            if name in specs or not wrapped:
+                tensors.setdefault(id(tensor), []).append(name)
+    groups = (tuple(dict.fromkeys(names)) for names in tensors.values())
+    return tuple(names for names in groups if len(names) > 1 and not specs.keys().isdisjoint(names))
 
 
 def _name(cls: type) -> str:

@@ -20,9 +20,13 @@ def from_rules(rules: Iterable[Rule], names: Iterable[str]) -> Knowledge:
     for path in module_paths(names) if kinds else ():
         for rule in kinds:
             if match(rule.pattern, path) is not None:
-                flatten = None if rule.flatten is None else Flatten(rule.flatten)
+                before, behind = (
+                    None if channels is None else Flatten(channels)
+                    for channels in (rule.flatten, rule.unflatten)
+                )
+                kind = kind_named(rule.kind)
                 findings[path] = Finding(
-                    kind_named(rule.kind), "rules", repr(rule), args=rule.args, flatten=flatten
+                    kind, "rules", repr(rule), args=rule.args, flatten=before, unflatten=behind
                 )
     return Knowledge(findings)
 

@@ -32,7 +32,7 @@ from ml_switcheroo.recipes import (
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, plain_attributes
 
-__all__ = ["CLASSES", "TARGET"]
+__all__ = ["CLASSES", "TARGET", "nodes", "path_of"]
 
 _AFFINE = (part("weight", "weight"), part("bias", "bias"))
 _BATCH_NORM = (
@@ -95,7 +95,7 @@ KINDS: Mapping[str, Recipe] = {
             "(groups in) out *space -> (groups out) in *space",
             Flip("in out *space"),
         ),
-        part("bias", "bias", "(groups out) -> (groups out) *1"),
+        part("bias", "bias", "out *1"),
     ),
     "batch_norm": _BATCH_NORM,
     # GroupNorm(groups=channels) is Equinox's InstanceNorm.
@@ -193,7 +193,8 @@ def _word(key: Any) -> str:
     return str(next((getattr(key, name) for name in ("name", "idx", "key") if hasattr(key, name)), key))
 
 
-def _path(keys: Any) -> str:
+def path_of(keys: Any) -> str:
+    """Write the path of a node of a pytree; the statistics of a batch norm have torch's names."""
     path = ".".join(map(_word, keys))
     return _STATISTICS.sub(lambda found: ("running_mean", "running_var")[int(found[1])], path)
 
@@ -206,18 +207,18 @@ def _children(node: Any) -> list[tuple[Any, Any]]:
     return [(keys[0], child) for keys, child in below if keys]
 
 
-def _nodes(node: Any, keys: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
+def nodes(node: Any, keys: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
     """Yield the path of each node of a pytree, the root first."""
-    yield _path(keys), node
+    yield path_of(keys), node
     for key, child in _children(node):
-        yield from _nodes(child, (*keys, key))
+        yield from nodes(child, (*keys, key))
 
 
 def _leaves(model: Any) -> Mapping[str, Any]:
     """Return all that is a weight or a statistic: no functions, flags, counters or random keys."""
     return {
         path: node
-        for path, node in _nodes(_whole(model))
+        for path, node in nodes(_whole(model))
         if _holds_numbers(node) and not path.endswith(tuple(_SEEN))
     }
 
@@ -236,7 +237,7 @@ def _template(model: Any) -> Template:
     from equinox import nn
 
     kinds, containers, attributes = {}, {}, {}
-    for path, node in _nodes(_whole(model)):
+    for path, node in nodes(_whole(model)):
         if isinstance(node, nn.Sequential):
             containers[path] = "sequential"
         known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
@@ -256,7 +257,7 @@ def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
     from equinox import nn
 
     def put(keys: Any, leaf: Any) -> Any:
-        path = _path(keys)
+        path = path_of(keys)
         counter = next((name for name in _SEEN if path.endswith(name)), None)
         if path in leaves:
             array = leaves[path].astype(leaf.dtype, copy=False)

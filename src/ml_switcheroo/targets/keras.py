@@ -30,7 +30,7 @@ from ml_switcheroo.recipes import (
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, plain_attributes
 
-__all__ = ["CLASSES", "TARGET"]
+__all__ = ["CLASSES", "TARGET", "check_built", "nodes", "variables_of"]
 
 _AFFINE = (part("weight", "gamma"), part("bias", "beta"))
 _BATCH_NORM = (
@@ -159,7 +159,7 @@ def _owns(model: Any) -> bool:
     return keras is not None and isinstance(model, keras.Layer)
 
 
-def _nodes(layer: Any) -> Iterator[tuple[str, Any]]:
+def nodes(layer: Any) -> Iterator[tuple[str, Any]]:
     """Yield the path and object of each layer, and then of each variable, every one once."""
     import keras
 
@@ -220,13 +220,14 @@ def _is_numbered(child: Any) -> bool:
     return re.fullmatch(rf"{re.escape(words)}(_\d+)?", child.name) is not None
 
 
-def _variables(model: Any) -> Mapping[str, Any]:
+def variables_of(model: Any) -> Mapping[str, Any]:
+    """Return the variables of a live model that are weights, by path."""
     import keras
 
     random = {id(state) for state in _random(model)}
     return {
         path: node
-        for path, node in _nodes(model)
+        for path, node in nodes(model)
         if isinstance(node, keras.Variable) and id(node) not in random
     }
 
@@ -234,16 +235,16 @@ def _variables(model: Any) -> Mapping[str, Any]:
 def _template(model: Any) -> Template:
     import keras
 
-    _check_built(model)
+    check_built(model)
     kinds, containers, attributes = {}, {}, {}
-    for path, node in _nodes(model):
+    for path, node in nodes(model):
         if isinstance(node, keras.Sequential):
             containers[path] = "sequential"
         known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
         if known:
             kinds[path] = known[0]
             attributes[path] = plain_attributes(node)
-    specs = {path: spec_of(variable) for path, variable in _variables(model).items()}
+    specs = {path: spec_of(variable) for path, variable in variables_of(model).items()}
     return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
 
 
@@ -251,7 +252,7 @@ def _is_layer(cls: type) -> bool:
     return cls.__module__.startswith("keras.") and cls.__name__ in CLASSES
 
 
-def _check_built(model: Any) -> None:
+def check_built(model: Any) -> None:
     """Raise unless every layer has its variables.
 
     Raises:
@@ -261,7 +262,7 @@ def _check_built(model: Any) -> None:
 
     unbuilt = [
         f"{path or 'the model'} ({type(node).__name__})"
-        for path, node in _nodes(model)
+        for path, node in nodes(model)
         if isinstance(node, keras.Layer) and not node.built and type(node).build is not keras.Layer.build
     ]
     if unbuilt:
@@ -272,7 +273,7 @@ def _check_built(model: Any) -> None:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
-    for path, variable in _variables(model).items():
+    for path, variable in variables_of(model).items():
         if path in leaves:
             variable.assign(leaves[path])
     return model
@@ -281,7 +282,7 @@ def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
 def _read(model: Any) -> Mapping[str, Array]:
     import keras
 
-    return {path: keras.ops.convert_to_numpy(leaf.value) for path, leaf in _variables(model).items()}
+    return {path: keras.ops.convert_to_numpy(leaf.value) for path, leaf in variables_of(model).items()}
 
 
 _EPSILON = (Difference("eps", "epsilon"),)

@@ -113,5 +113,5 @@ TARGET = Target(
     kinds={**KINDS, **RECURRENT},
     naming=Naming("/", join_digits=True, sequential="layers", collections=True),
     channels="last",
-    live=Live(_owns, _template, _write, _read),
+    live=Live(_owns, _template, _write, _read, immutable=True),
 )

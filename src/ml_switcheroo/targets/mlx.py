@@ -27,7 +27,7 @@ from ml_switcheroo.recipes import (
 from ml_switcheroo.tensors import DTYPES, dtype_of, spec_of
 from ml_switcheroo.tree import Template, plain_attributes
 
-__all__ = ["CLASSES", "TARGET"]
+__all__ = ["CLASSES", "TARGET", "from_mlx", "to_mlx"]
 
 _AFFINE = (part("weight", "weight"), part("bias", "bias"))
 _BATCH_NORM = (
@@ -164,22 +164,28 @@ def _is_layer(cls: type) -> bool:
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
     now = _leaves(model)
     model.load_weights(
-        [(path, _to_mlx(array, now[path])) for path, array in leaves.items() if path in now], strict=False
+        [(path, _in_dtype_of(now[path], array)) for path, array in leaves.items() if path in now],
+        strict=False,
     )
     return model
 
 
-def _to_mlx(array: Array, like: Any) -> Any:
-    """Return the array as MLX's, in the dtype of the leaf it replaces; bfloat16 goes through as bits."""
+def _in_dtype_of(leaf: Any, array: Array) -> Any:
+    return to_mlx(array.astype(DTYPES[dtype_of(leaf)].numpy, copy=False))
+
+
+def to_mlx(array: Array) -> Any:
+    """Return an array as MLX's; bfloat16 goes through as bits."""
     import mlx.core as mx
 
-    array = np.ascontiguousarray(array.astype(DTYPES[dtype_of(like)].numpy, copy=False))
-    if like.dtype == mx.bfloat16:
+    array = np.ascontiguousarray(array)
+    if array.dtype == DTYPES["bfloat16"].numpy:
         return mx.array(array.view(np.uint16)).view(mx.bfloat16)
     return mx.array(array)
 
 
-def _from_mlx(leaf: Any) -> Array:
+def from_mlx(leaf: Any) -> Array:
+    """Return an array of MLX as NumPy's; bfloat16 goes through as bits."""
     import mlx.core as mx
 
     if leaf.dtype == mx.bfloat16:
@@ -188,7 +194,7 @@ def _from_mlx(leaf: Any) -> Array:
 
 
 def _read(model: Any) -> Mapping[str, Array]:
-    return {path: _from_mlx(leaf) for path, leaf in _leaves(model).items()}
+    return {path: from_mlx(leaf) for path, leaf in _leaves(model).items()}
 
 
 _EPSILON = (Difference("eps", "eps"),)

@@ -94,6 +94,15 @@ def _missing(function: Function, name: str, default: Value, args: Arguments, ope
 
 
 def _call_function(machine: Machine, function: Function, args: Arguments) -> Value:
+    if not machine.enter(function.node):
+        return UNKNOWN
+    try:
+        return _run_function(machine, function, args)
+    finally:
+        machine.leave(function.node)
+
+
+def _run_function(machine: Machine, function: Function, args: Arguments) -> Value:
     names = machine.heap.new(bind(machine, function, args))
     frame = Frame(names, function.source, function.frame, function, function.owner)
     if args.positional:

@@ -44,8 +44,10 @@ def copied(machine: Machine, value: Value, seen: dict[int, Value]) -> Value:
         made.update({key: copied(machine, item, seen) for key, item in value.items()})
     elif isinstance(value, tuple):
         made = tuple(copied(machine, item, seen) for item in value)
-    elif isinstance(value, Maybe | Repeat):
-        made = type(value)(copied(machine, value.value, seen))
+    elif isinstance(value, Maybe):
+        made = Maybe(copied(machine, value.value, seen))
+    elif isinstance(value, Repeat):
+        made = Repeat(copied(machine, value.value, seen), value.count)
     elif isinstance(value, Instance):
         made = _copied_instance(machine, value, seen)
     elif isinstance(value, Tensor):

@@ -16,7 +16,7 @@ from ml_switcheroo.sources.static.fit import Fit, Names, fit
 from ml_switcheroo.sources.static.frames import Frame
 from ml_switcheroo.sources.static.interpreter import new_machine
 from ml_switcheroo.sources.static.knowledge import knowledge_of
-from ml_switcheroo.sources.static.machine import Budget, Machine
+from ml_switcheroo.sources.static.machine import STEPS, Budget, Machine
 from ml_switcheroo.sources.static.values import (
     ABSENT,
     Arguments,
@@ -130,6 +130,8 @@ class Attempt:
     fit: Fit
     prefix: str = ""
     failure: str = ""
+    target: Value = None
+    steps: int = 0
 
     @property
     def exact(self) -> bool:
@@ -143,25 +145,33 @@ def _best(entry: _Entry) -> Attempt:
     What is left open and shows in the checkpoint (a width, a depth) is put in, and the code is read
     again: then more of it can be told, and more of it has to fit.
     """
-    best = _attempt(entry, _by_default, {})
+    first = best = _attempt(entry, _by_default, {}, STEPS)
+    steps = _FEW + _TIMES * first.steps
+    opened = _opened(first.target, _by_default)
     for opening in (_numbers_open, _plain_open, _all_open):
         if best.exact:
             break
-        solved = _solved(entry, opening)
-        best = min(best, solved, key=_rank)
+        now = _opened(first.target, opening)
+        if now != opened:
+            best = min(best, _solved(entry, opening, steps), key=_rank)
+            opened = now
     return best
 
 
-def _solved(entry: _Entry, opening: Opening) -> Attempt:
+_FEW, _TIMES = 200_000, 3
+"""What one with open arguments may take: a share of its own, and so many times what the first took."""
+
+
+def _solved(entry: _Entry, opening: Opening, steps: int) -> Attempt:
     """Read again and again, each time with what the reading before has shown."""
     known: dict[str, Value] = {}
-    best = _attempt(entry, opening, known)
+    best = _attempt(entry, opening, known, steps)
     for _ in range(_ROUNDS):
         found = {name: min(sizes) for name, sizes in best.fit.sizes.items() if name and len(sizes) == 1}
         if best.failure or found.items() <= known.items():
             break
         known = {**known, **found}
-        again = _attempt(entry, opening, known)
+        again = _attempt(entry, opening, known, steps)
         if _rank(again) > _rank(best):
             break
         best = again
@@ -196,9 +206,9 @@ def _all_open(name: str, default: Value) -> Value:
     return Unknown(name)
 
 
-def _attempt(entry: _Entry, opening: Opening, solved: Mapping[str, Value]) -> Attempt:
+def _attempt(entry: _Entry, opening: Opening, solved: Mapping[str, Value], steps: int) -> Attempt:
     library = entry.library.again()
-    machine = new_machine(library)
+    machine = new_machine(library, steps)
     machine.solved.update(solved)
     source = library.file(entry.path)
     failure = ""
@@ -213,7 +223,8 @@ def _attempt(entry: _Entry, opening: Opening, solved: Mapping[str, Value]) -> At
     modules = [one for one in options(value) if isinstance(one, Instance)]
     names = Names.of(entry.specs)
     result = fit(value, names, "") if modules else Fit(open=list(entry.specs))
-    return Attempt(machine, entry.name, source.label, value, result, "", failure)
+    took = steps - machine.steps
+    return Attempt(machine, entry.name, source.label, value, result, "", failure, target, took)
 
 
 def _target(machine: Machine, source: Source, name: str) -> Value:
@@ -240,22 +251,45 @@ def _make(machine: Machine, source: Source, target: Value, opening: Opening) -> 
 
 def _arguments(target: Value, opening: Opening) -> Arguments:
     """Return the arguments to start with: the defaults, or unknowns by the parameters' names."""
+    made = Arguments(
+        [opening(name, default) for name, default, keyword in _parameters(target) if not keyword],
+        {name: opening(name, default) for name, default, keyword in _parameters(target) if keyword},
+    )
+    made.open_keyword = _takes_any(target) and isinstance(opening("", None), Unknown)
+    return made
+
+
+def _opened(target: Value, opening: Opening) -> set[str]:
+    """Return the parameters that are left open; the empty name stands for ``**kwargs``."""
+    names = {name for name, default, _ in _parameters(target) if isinstance(opening(name, default), Unknown)}
+    return names | ({""} if _takes_any(target) and isinstance(opening("", None), Unknown) else set())
+
+
+def _started(target: Value) -> Function | None:
+    """Return the function that runs when a class or function is called."""
     from ml_switcheroo.sources.static.classes import find
 
-    function = target
-    if isinstance(target, Class):
-        function, _ = find(target, "__init__")
-    if not isinstance(function, Function):
-        return Arguments()
+    function = find(target, "__init__")[0] if isinstance(target, Class) else target
+    return function if isinstance(function, Function) else None
+
+
+def _takes_any(target: Value) -> bool:
+    function = _started(target)
+    return function is not None and function.node.args.kwarg is not None
+
+
+def _parameters(target: Value) -> Iterator[tuple[str, Value, bool]]:
+    """Yield name, default (or ABSENT), and whether it is keyword-only, of each parameter."""
+    function = _started(target)
+    if function is None:
+        return
     spec = function.node.args
     names = [*spec.posonlyargs, *spec.args]
     defaults = [ABSENT] * (len(names) - len(function.defaults)) + function.defaults
     pairs = list(zip(names, defaults, strict=True))[1 if isinstance(target, Class) else 0 :]
-    made = Arguments([opening(name.arg, default) for name, default in pairs])
+    yield from ((name.arg, default, False) for name, default in pairs)
     for name, node, default in zip(spec.kwonlyargs, spec.kw_defaults, function.keyword_defaults, strict=True):
-        made.keyword[name.arg] = opening(name.arg, ABSENT if node is None else default)
-    made.open_keyword = spec.kwarg is not None and isinstance(opening("", None), Unknown)
-    return made
+        yield name.arg, ABSENT if node is None else default, True
 
 
 def _fitting(attempts: list[Attempt], source: Source) -> list[Attempt]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, STATELESS
+from ml_switcheroo.sources.static.composites import MADE_OF
 from ml_switcheroo.sources.static.containers import fits
 from ml_switcheroo.sources.static.nn import CONTAINERS, reparametrized, slot
 from ml_switcheroo.sources.static.shapes import contradicts, expected, mentions
@@ -224,6 +225,7 @@ def _opaque(made: Instance) -> bool:
         bool(made.torch)
         and made.torch not in CONTAINERS
         and made.torch not in STATELESS
+        and made.torch not in MADE_OF
         and (made.torch not in KIND_OF_CLASS or bool(reparametrized(made)))
     )
 
@@ -233,7 +235,7 @@ def _fit_layer(made: Instance, names: Names, path: str, result: Fit, taken: set[
     if kind is None:
         return
     moved = reparametrized(made)
-    for name in LAYERS[kind].slots:
+    for name in _slots(made, kind, names):
         if name in made.attrs and not isinstance(made.attrs[name], Tensor):
             continue
         taken.add(name.split(".")[0])
@@ -241,6 +243,24 @@ def _fit_layer(made: Instance, names: Names, path: str, result: Fit, taken: set[
             result.owners.update(_reparametrized(made, kind, names, path, name, taken))
         else:
             _fit_slot(made, kind, name, names, path, result)
+
+
+def _slots(made: Instance, kind: str, names: Names) -> Iterator[str]:
+    """Yield the slots that a layer has by its arguments, and those it may have that the checkpoint shows."""
+    layer = LAYERS[kind]
+    if not any("{" in pattern for pattern in layer.slots):
+        yield from layer.slots
+        return
+    counted = {name: value for name, value in made.args.items() if isinstance(value, int)}
+    sure = not made.marks.get("open") and all(
+        name in counted for name in ("num_layers", "bidirectional") if name in made.args
+    )
+    named = tuple(layer.names(counted)) if sure else ()
+    yield from named
+    for name in names.below:
+        slot = layer.slot(name)
+        if not sure and slot is not None and slot.whole:
+            yield name
 
 
 def _fit_slot(made: Instance, kind: str, name: str, names: Names, path: str, result: Fit) -> None:

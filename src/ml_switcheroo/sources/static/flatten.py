@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.sources.findings import NO_FLATTEN, Flatten, Split
+from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Split
 from ml_switcheroo.sources.static.atoms import REST, Atom
 from ml_switcheroo.sources.static.classes import find
 from ml_switcheroo.sources.static.machine import Budget, Machine
@@ -28,16 +28,17 @@ from ml_switcheroo.tensors import TensorSpec
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.entry import Attempt
 
-__all__ = ["Use", "answer_of", "run_forward", "uses"]
+__all__ = ["Use", "answer_of", "image_behind", "image_of", "run_forward", "used_as", "uses"]
 
 _STEPS = 600_000
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What ``forward`` does before and behind one linear."""
+    """What ``forward`` does before and behind one linear, or before a norm."""
 
     flatten: Flatten | None = None
+    unflatten: Flatten | None = None
     split: Split | None = None
 
 
@@ -71,8 +72,45 @@ def uses(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, Use]:
         same = bool(answers) and all(answer == answers[0] for answer in answers)
         flatten = answers[0] if same and _divides(answers[0], path, specs) else None
         splits = [split_of(made) for made in modules]
-        found[path] = Use(flatten, splits[0] if splits and all(one == splits[0] for one in splits) else None)
+        split = splits[0] if splits and all(one == splits[0] for one in splits) else None
+        images = [image_of(made, paths) for made in modules]
+        image = images[0] if images and all(one == images[0] for one in images) else None
+        behind = [image_behind(made, paths) for made in modules]
+        if flatten is None and behind and behind[0] is not None and all(one == behind[0] for one in behind):
+            flatten = behind[0]
+        found[path] = Use(flatten, image, split)
     return found
+
+
+def image_of(made: Instance, paths: Mapping[int, str]) -> Flatten | None:
+    """Return the image that the output of a linear becomes; None where that is not known, or differs."""
+    images = made.marks.get("images", ())
+    channels = {count for count, _ in images}
+    if len(channels) != 1 or not isinstance(count := channels.pop(), int):
+        return None
+    layer = images[0][1]
+    if count == 1:
+        return NO_FLATTEN
+    return Flatten(count, paths.get(id(layer), ""), layer.site.where if layer.site is not None else "")
+
+
+def image_behind(made: Instance, paths: Mapping[int, str]) -> Flatten | None:
+    """Return the image that a norm between a linear and an Unflatten belongs to."""
+    images = {image_of(linear, paths) for linear in made.marks.get("behind", ())}
+    found = images.pop() if len(images) == 1 else None
+    return found if found is not None and found.channels > 1 else None
+
+
+def used_as(finding: Finding, use: Use) -> Finding:
+    """Return a finding with what ``forward`` shows of its module."""
+    if finding.kind == "linear":
+        return replace(finding, flatten=use.flatten, unflatten=use.unflatten, split=use.split)
+    if finding.kind in _NORMS and use.flatten is not None and use.flatten.channels > 1:
+        return replace(finding, flatten=use.flatten)
+    return finding
+
+
+_NORMS = frozenset({"batch_norm", "layer_norm", "rms_norm"})
 
 
 def _divides(flatten: Flatten | None, path: str, specs: Mapping[str, TensorSpec]) -> bool:
@@ -80,7 +118,7 @@ def _divides(flatten: Flatten | None, path: str, specs: Mapping[str, TensorSpec]
     weight = specs.get(f"{path}.weight" if path else "weight")
     if flatten is None or weight is None:
         return False
-    return len(weight.shape) == 2 and weight.shape[1] % flatten.channels == 0
+    return len(weight.shape) in (1, 2) and weight.shape[-1] % flatten.channels == 0
 
 
 def run_forward(machine: Machine, root: Instance) -> None:

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any
 from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
 from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.containers import children, subscript
-from ml_switcheroo.sources.static.shaping import flattened, permuted, reduced, reshaped, squeezed, swapped
-from ml_switcheroo.sources.static.splits import chunked, unbound
+from ml_switcheroo.sources.static.shaping import (
+    flattened,
+    permuted,
+    reduced,
+    reshaped,
+    squeezed,
+    swapped,
+    unflattened,
+)
+from ml_switcheroo.sources.static.splits import chunked, note_image, unbound
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
     Arguments,
@@ -92,6 +100,7 @@ def _linear(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
 
 
 def _conv(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
+    note_image(layer, tensor)
     return made(_feature_map(layer))
 
 
@@ -104,6 +113,11 @@ def _feature_map(layer: Instance) -> tuple[Axis, ...] | None:
 
 
 def _norm(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
+    last = tensor.axes[-1] if tensor is not None and tensor.axes else ()
+    if tensor is not None and len(last) > 1:
+        layer.marks.setdefault("inputs", []).append((last, tensor.site))
+    elif last and last[0].role == "out" and last[0].of is not None:
+        layer.marks.setdefault("behind", []).append(last[0].of)
     if tensor is not None and tensor.axes is not None and tensor.axes[0] != (REST,):
         return tensor
     axes = (
@@ -130,6 +144,11 @@ def _flatten_layer(machine: Machine, layer: Instance, tensor: Tensor | None) -> 
     return flattened(machine, tensor, start, end, layer.site)
 
 
+def _unflatten_layer(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
+    dim, sizes = layer.args.get("dim"), layer.args.get("unflattened_size")
+    return unflattened(machine, tensor, dim, sizes, layer.site)
+
+
 def _embedding(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
     return made(((REST,), (Atom("out", layer),)))
 
@@ -142,11 +161,12 @@ _LAYERS: dict[str, Callable[[Machine, Instance, Tensor | None], Value]] = {
     "batch_norm": _norm,
     "instance_norm": _pass,
     "group_norm": _pass,
-    "layer_norm": _pass,
+    "layer_norm": _norm,
     "embedding": _embedding,
     "AdaptiveAvgPool": _global_pool,
     "AdaptiveMaxPool": _global_pool,
     "Flatten": _flatten_layer,
+    "Unflatten": _unflatten_layer,
 }
 
 
@@ -204,12 +224,14 @@ def method(machine: Machine, tensor: Tensor, name: str, args: Arguments) -> Valu
         if not values:
             return sizes
         return subscript(machine, sizes, values[0]) if isinstance(sizes, tuple) else UNKNOWN
-    if name in ("squeeze", "unbind", "chunk", "split", "tensor_split"):
+    if name in ("unflatten", "squeeze", "unbind", "chunk", "split", "tensor_split"):
         return _taken_apart(machine, tensor, name, args)
     return UNKNOWN
 
 
 def _taken_apart(machine: Machine, tensor: Tensor, name: str, args: Arguments) -> Value:
+    if name == "unflatten":
+        return unflattened(machine, tensor, args.get(0, "dim"), args.get(1, "sizes"))
     if name == "squeeze":
         return squeezed(tensor, args.get(0, "dim"))
     if name == "unbind":
@@ -280,6 +302,8 @@ def _of_tensor(machine: Machine, word: str, first: Tensor, args: Arguments) -> V
         return _global_pool(machine, fake, first)
     if word == "flatten":
         return flattened(machine, first, args.get(1, "start_dim", 0), args.get(2, "end_dim", -1))
+    if word == "unflatten":
+        return unflattened(machine, first, args.get(1, "dim"), args.get(2, "sizes"))
     if word == "reshape":
         return reshaped(machine, first, _listed(args.positional[1:]))
     if word in ("permute", "transpose", "mean", "sum", "squeeze", "unbind", "chunk", "split", "tensor_split"):

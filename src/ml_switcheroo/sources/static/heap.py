@@ -135,6 +135,11 @@ class Heap:
             self._journals = journals
 
     @property
+    def depth(self) -> int:
+        """How many branches and loops, each within the other, are being read."""
+        return len(self._journals)
+
+    @property
     def count(self) -> str:
         """The symbol of how often the innermost loop runs; empty where there is none."""
         return next((journal.count for journal in reversed(self._journals) if journal.loop), "")

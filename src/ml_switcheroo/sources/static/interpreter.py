@@ -8,7 +8,7 @@ from ml_switcheroo.sources.static.builtin import BUILTINS, TRUTHS
 from ml_switcheroo.sources.static.calls import CALLS
 from ml_switcheroo.sources.static.expressions import EXPRESSIONS
 from ml_switcheroo.sources.static.files import Library
-from ml_switcheroo.sources.static.machine import Machine, Tables
+from ml_switcheroo.sources.static.machine import STEPS, Machine, Tables
 from ml_switcheroo.sources.static.statements import STATEMENTS
 from ml_switcheroo.sources.static.stdlib import EXTERNALS
 from ml_switcheroo.sources.static.values import Tensor
@@ -27,6 +27,6 @@ _TABLES = Tables(
 )
 
 
-def new_machine(library: Library) -> Machine:
-    """Return a machine that has read nothing yet."""
-    return Machine(library, _TABLES)
+def new_machine(library: Library, steps: int = STEPS) -> Machine:
+    """Return a machine that has read nothing yet, and reads at most so many expressions and statements."""
+    return Machine(library, _TABLES, steps)

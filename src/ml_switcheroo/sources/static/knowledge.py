@@ -8,9 +8,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.fit import Fit, Owner
-from ml_switcheroo.sources.static.flatten import Use, uses
+from ml_switcheroo.sources.static.flatten import Use, used_as, uses
 from ml_switcheroo.sources.static.nn import reparametrized
 from ml_switcheroo.sources.static.values import Instance, Site, Tensor, Value, known
 from ml_switcheroo.tensors import TensorSpec
@@ -77,19 +78,26 @@ def _agreed(said: list[Finding]) -> Finding:
         if all(name in other.args and other.args[name] == value for other in said)
     }
     flatten = first.flatten if all(other.flatten == first.flatten for other in said) else None
+    unflatten = first.unflatten if all(other.unflatten == first.unflatten for other in said) else None
     split = first.split if all(other.split == first.split for other in said) else None
-    return replace(first, args=MappingProxyType(shared), flatten=flatten, split=split)
+    return replace(first, args=MappingProxyType(shared), flatten=flatten, unflatten=unflatten, split=split)
 
 
 def _finding(owner: Owner, use: Use, resized: bool) -> Finding:
     maker = owner.maker
     reason, where = _shown(maker.site, maker)
     args = maker.args if isinstance(maker, Instance) and not resized else {}
-    stated = {name: _plain(value) for name, value in args.items() if known(value) and value is not None}
+    # What is left out has its default; a size that the layout depends on is said all the same.
+    whole = isinstance(maker, Instance) and not maker.marks.get("open") and not resized
+    layer = LAYERS[owner.kind]
+    sizes = {n: v for n, v in layer.defaults.items() if n in layer.sizes.values()} if whole else {}
+    stated = sizes | {
+        name: _plain(value) for name, value in args.items() if known(value) and value is not None
+    }
     if isinstance(maker, Instance) and (moved := reparametrized(maker)):
         stated["reparametrized"] = tuple(moved.values())
     found = Finding(owner.kind, "static", reason, where, MappingProxyType(stated))
-    return replace(found, flatten=use.flatten, split=use.split) if owner.kind == "linear" else found
+    return used_as(found, use)
 
 
 def _plain(value: Value) -> Value:
@@ -123,7 +131,11 @@ def _tied(found: Fit) -> tuple[tuple[str, ...], ...]:
     groups: dict[tuple[int, str], list[str]] = {}
     for name, maker in found.makers.items():
         groups.setdefault(maker, []).append(name)
-    return tuple(tuple(names) for names in groups.values() if len(names) > 1)
+    return tuple(
+        tuple(names)
+        for names in groups.values()
+        if len(names) > 1 and not found.owners.keys().isdisjoint(names)
+    )
 
 
 def _notes(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> list[str]:

@@ -27,10 +27,16 @@ from ml_switcheroo.sources.static.values import (
     options,
 )
 
-__all__ = ["Budget", "Ending", "Machine", "Outcome", "Tables"]
+__all__ = ["STEPS", "Budget", "Ending", "Machine", "Outcome", "Tables"]
+
+STEPS = 2_000_000
+"""Expressions and statements that a reading may take: some 15 seconds."""
 
 _DEEPEST = 120
 """Nested calls of the program that is read; deeper ones count as unknown."""
+
+_UNSURE = 4
+"""Calls of a function by itself under conditions nobody can tell; deeper ones count as unknown."""
 
 
 class Budget(Exception):  # a limit of the reader, caught where reading starts
@@ -91,7 +97,7 @@ class Machine:
         steps: How many expressions and statements to read at most.
     """
 
-    def __init__(self, library: Library, tables: Tables, steps: int = 4_000_000) -> None:
+    def __init__(self, library: Library, tables: Tables, steps: int) -> None:
         self.library = library
         self.tables = tables
         self.heap = Heap()
@@ -103,6 +109,7 @@ class Machine:
         self.frame: Frame | None = None
         self.guarded = 0
         self.depth = 0
+        self.running: dict[ast.AST, list[int]] = {}
         self.steps = steps
         self.notes: dict[str, None] = {}
         self.flow = False
@@ -146,6 +153,22 @@ class Machine:
             return caller(self, function, args)
         finally:
             self.depth -= 1
+
+    def enter(self, node: ast.AST) -> bool:
+        """Note that a function starts to run; False where it calls itself and nothing shows an end.
+
+        A recursion whose every call depends on one more unknown condition would go on for ever, with
+        twice the alternatives each time.
+        """
+        levels = self.running.setdefault(node, [])
+        if len({level for level in levels if level < self.heap.depth}) >= _UNSURE:
+            return False
+        levels.append(self.heap.depth)
+        return True
+
+    def leave(self, node: ast.AST) -> None:
+        """Note that a function has ended."""
+        self.running[node].pop()
 
     def read(self, owner: Value, name: str) -> Value:
         """Return an attribute."""

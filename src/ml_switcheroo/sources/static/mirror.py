@@ -12,7 +12,7 @@ from ml_switcheroo.errors import SourceError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.static.entry import deep_recursion
 from ml_switcheroo.sources.static.files import Library
-from ml_switcheroo.sources.static.flatten import Use, answer_of, run_forward
+from ml_switcheroo.sources.static.flatten import Use, answer_of, image_behind, image_of, run_forward
 from ml_switcheroo.sources.static.interpreter import new_machine
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.nn import name_of
@@ -47,7 +47,8 @@ def follow_live(model: Any) -> Mapping[int, Use]:
     for live, copy in _pairs(model, made):
         answers = [answer_of(given, paths, channels) for given in copy.marks.get("inputs", ())]
         same = bool(answers) and all(answer == answers[0] for answer in answers)
-        found[id(live)] = Use(answers[0] if same else None, split_of(copy))
+        flatten = answers[0] if same else image_behind(copy, paths)
+        found[id(live)] = Use(flatten, image_of(copy, paths), split_of(copy))
     return found
 
 
@@ -119,7 +120,7 @@ def _arguments(live: Any, torch: str) -> dict[str, Value]:
     names = (
         LAYERS[KIND_OF_CLASS[torch]].args
         if torch in KIND_OF_CLASS
-        else ("output_size", "start_dim", "end_dim")
+        else ("output_size", "start_dim", "end_dim", "dim", "unflattened_size")
     )
     found = {}
     for name in names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, STATELESS
+from ml_switcheroo.sources.static.composites import MADE_OF, compose, composite_parameters
 from ml_switcheroo.sources.static.containers import expand, store_item
 from ml_switcheroo.sources.static.nn_methods import METHODS, as_parameter
 from ml_switcheroo.sources.static.values import (
@@ -95,6 +96,8 @@ def parameters_of(name: str) -> tuple[str, ...]:
     if kind is not None:
         names = tuple(LAYERS[kind].args)
         return names[1:] if name.startswith("Lazy") else names
+    if name in MADE_OF:
+        return composite_parameters(name)
     if "Pool" in name and not name.startswith("Adaptive"):
         return _WINDOW
     single = {"Flatten": ("start_dim", "end_dim"), "Unflatten": ("dim", "unflattened_size")}
@@ -132,6 +135,8 @@ def construct(machine: Machine, made: Instance, external: str, args: Arguments) 
         made.args.update(args.keyword)
         if args.open_keyword or args.open_positional:
             made.marks["open"] = True
+        if name in MADE_OF:
+            compose(machine, made)
 
 
 def _fill_list(machine: Machine, made: Instance, name: str, args: Arguments) -> None:
@@ -163,8 +168,9 @@ def reparametrized(made: Instance) -> dict[str, str]:
 def slot(made: Instance, name: str) -> Value:
     """Return a tensor of a torch layer, the same one each time; ABSENT where it has none such."""
     kind = KIND_OF_CLASS.get(made.torch)
-    slots = LAYERS[kind].slots if kind else {}
-    if name not in slots and not (kind is None and made.torch and name in ("weight", "bias")):
+    found = LAYERS[kind].slot(name) if kind else None
+    own = found is not None and found.whole
+    if not own and not (kind is None and made.torch and name in ("weight", "bias")):
         return ABSENT
     if name == "bias" and made.args.get("bias", True) in (False, None):
         return None
@@ -222,9 +228,3 @@ def _own(machine: Machine, owner: Instance, name: str) -> tuple[Value] | None:
             return ((value,) * int(owner.torch[-2]),)
         return (value,)
     return None
-
-
-# Methods of every module ------------------------------------------------------------------
-
-
-# Methods of containers --------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
@@ -18,7 +19,7 @@ from ml_switcheroo.sources.static.values import (
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["flattened", "permuted", "reduced", "reshaped", "squeezed", "swapped"]
+__all__ = ["flattened", "permuted", "reduced", "reshaped", "squeezed", "swapped", "unflattened"]
 
 
 def flattened(
@@ -67,6 +68,20 @@ def reshaped(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
     return result
 
 
+def unflattened(
+    machine: Machine, tensor: Tensor | None, dim: Value, sizes: Value, site: Site | None = None
+) -> Tensor:
+    """Return ``tensor.unflatten(dim, sizes)`` for the output axis of a Linear."""
+    if tensor is None or not tensor.axes or not isinstance(dim, int) or not isinstance(sizes, tuple | list):
+        return Tensor()
+    last = dim in (-1, len(tensor.axes) - 1) or (tensor.axes[0] == (REST,) and dim == 1)
+    parts = divided(tensor.axes[-1], list(sizes), site or _site(machine)) if last else None
+    if parts is None:
+        return Tensor()
+    lead = ((Atom("batch"),),) if tensor.axes[0] == (REST,) and dim == 1 else tensor.axes[:-1]
+    return made((*lead, *parts))
+
+
 def _site(machine: Machine) -> Site | None:
     return machine.sites[-1] if machine.sites else None
 
@@ -77,6 +92,10 @@ def _reshaped_end(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tenso
     plain = [size.value if isinstance(size, Repeat) else size for size in sizes]
     lead = [size for size in plain if isinstance(size, Size) and size.atoms[0].role in ("lead", "rest")]
     rest = plain[len(lead) :]
+    if not lead and len(axes) == 2 and len(rest) > 2 and all(isinstance(size, int) for size in rest[1:]):
+        # view(-1, c, h, w): the batch, and the whole output of a Linear where its size is known.
+        parts = divided(axes[1], rest[1:], _site(machine))
+        return made(((Atom("batch"),), *parts)) if parts and _is_whole(axes[1], rest[1:]) else Tensor()
     if not lead or plain[: len(lead)] != lead or len(axes) != 2 or not rest:
         return Tensor()
     counted = all(size.atoms[0].role == "lead" for size in lead)
@@ -89,6 +108,11 @@ def _reshaped_end(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tenso
         return made((*first, axes[1]))
     parts = divided(axes[1], rest, _site(machine))
     return made((*first, *parts)) if parts else Tensor()
+
+
+def _is_whole(axis: Axis, sizes: list[Value]) -> bool:
+    layer = axis[0].of
+    return layer is not None and layer.marks.get("out") == math.prod(size for size in sizes if size)
 
 
 def _kept(axes: tuple[Axis, ...], sizes: list[Value]) -> list[Axis]:

@@ -15,7 +15,7 @@ from ml_switcheroo.sources.findings import Split
 from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.values import Instance, Site, Tensor, Value, known
 
-__all__ = ["chunked", "divided", "name_parts", "split_of", "unbound"]
+__all__ = ["chunked", "divided", "name_parts", "note_image", "split_of", "unbound"]
 
 
 def divided(axis: Axis, sizes: list[Value], site: Site | None) -> tuple[Axis, ...] | None:
@@ -101,8 +101,24 @@ def _parts(
     return tensors
 
 
+def note_image(layer: Instance, tensor: Tensor | None) -> None:
+    """Note on a linear that a convolution takes its output, divided into channels and places, as an image."""
+    axes = tensor.axes if tensor is not None else None
+    atoms = [axis[0] for axis in axes[1:] if len(axis) == 1] if axes else []
+    if not axes or not atoms or len(atoms) != len(axes) - 1 or not isinstance(atoms[0].of, Instance):
+        return
+    maker = atoms[0].of
+    if any(atom.role != "factor" or atom.of is not maker for atom in atoms):
+        return
+    in_order = [atom.place for atom in atoms] == list(range(len(atoms[0].factors)))
+    channels = atoms[0].factors[0] if in_order else 1
+    maker.marks.setdefault("images", []).append((channels, layer))
+
+
 def split_of(layer: Instance) -> Split | None:
     """Return how the output of a linear is divided, where every use of it divides it in the same way."""
+    if layer.marks.get("images"):
+        return None  # divided into channels and places, not into heads
     splits = [_split(record) for record in layer.marks.get("splits", ())]
     if not splits:
         splits = [_heads(sizes, site) for sizes, site in layer.marks.get("factors", ()) if len(sizes) == 2]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_switcheroo.report import columns, fold
+from ml_switcheroo.report.folding import columns, fold
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""Where the leaves of a module go by its name: as the target writes it, or as the template spells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ml_switcheroo.errors import UsageError
+from ml_switcheroo.match.spelling import Spelling, segments
+from ml_switcheroo.options.moving import Place
+from ml_switcheroo.recipes import Target
+from ml_switcheroo.rules import Rename, Rule, renamed
+from ml_switcheroo.sources.findings import Knowledge
+from ml_switcheroo.tensors import TensorSpec
+from ml_switcheroo.tree import Template
+
+__all__ = ["Places"]
+
+
+class Places:
+    """Where the leaves of a module go: by the target's naming, or to the leaf of the template."""
+
+    def __init__(
+        self,
+        target: Target,
+        template: Template | None,
+        rules: Iterable[Rule],
+        knowledge: Sequence[Knowledge],
+    ) -> None:
+        self._naming = target.naming
+        self._rules = [rule for rule in rules if isinstance(rule, Rename)]
+        self._template = template
+        self._spelling = Spelling(template, self._naming) if template else None
+        live = template.attributes if template else {}
+        containers = template.containers if template else {}
+        self._shown = {
+            segments(path, self._naming.sequential, containers): found for path, found in live.items()
+        }
+        self._containers: dict[str, str] = {}
+        for known in reversed(knowledge):
+            self._containers.update(known.containers)
+
+    def knows(self, module: str) -> bool:
+        """Tell whether the template has anything spelled like a module."""
+        new = renamed(module, self._rules)
+        return self._spelling is None or self._spelling.knows(new, self._containers if new == module else {})
+
+    def shown(self, module: str) -> Mapping[str, Any]:
+        """Return the attributes of the live module that is spelled like one of PyTorch."""
+        return self._shown.get(segments(renamed(module, self._rules)), {})
+
+    def of(self, module: str) -> Place:
+        """Return the function that places the leaves of one module."""
+        new = renamed(module, self._rules)
+        containers = self._containers if new == module else {}
+
+        def place(leaf: str, collection: str) -> tuple[str, TensorSpec | None]:
+            written = self._naming.path(new, leaf, collection=collection, containers=containers)
+            if self._spelling is None or self._template is None:
+                return written, None
+            found = self._spelling.find(new, leaf, collection, containers)
+            if found is None:
+                raise UsageError(f"the target has no leaf {written}")
+            return found, self._template.specs[found]
+
+        return place

@@ -1,0 +1,29 @@
+"""A PyTorch model with the tensors of a checkpoint in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ml_switcheroo.errors import UsageError
+from ml_switcheroo.formats import open_checkpoint
+from ml_switcheroo.tensors import to_tensor
+
+__all__ = ["filled"]
+
+
+def filled(model: Any, checkpoint: str | Path) -> Any:
+    """Load a checkpoint into a ``torch.nn.Module`` and return it.
+
+    Raises:
+        UsageError: It is no such module, or the checkpoint is of another one.
+    """
+    if not hasattr(model, "load_state_dict"):
+        raise UsageError(f"a {type(model).__name__} is no torch.nn.Module")
+    with open_checkpoint(checkpoint) as opened:
+        state = {name: to_tensor(tensor.read()) for name, tensor in opened.items()}
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise UsageError(f"{checkpoint} does not fit the PyTorch model: {error}") from error
+    return model

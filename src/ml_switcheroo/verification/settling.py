@@ -1,0 +1,303 @@
+"""Let values decide where structure cannot: run both models, keep the candidates whose outputs agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ml_switcheroo.errors import SwitcherooError
+from ml_switcheroo.moves import Move
+from ml_switcheroo.plan import Ambiguity, Plan
+from ml_switcheroo.planner import make_plan
+from ml_switcheroo.rule_lines import load_rules, parse_rules
+from ml_switcheroo.rules import Rule
+from ml_switcheroo.verification.judging import Trials
+from ml_switcheroo.verification.sides import Inputs, Sides
+
+__all__ = ["settle"]
+
+MARGIN = 10.0
+"""How many times the tolerance the second-best candidate must be off."""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    text: str
+    moves: tuple[Move, ...]
+
+
+@dataclass
+class _Doubt:
+    """An ambiguity with what its candidates would do, and what was measured of them.
+
+    Attributes:
+        entry: The ambiguity.
+        candidates: The candidates that make moves, each of another effect.
+        errors: The error that was measured of a candidate, by its number.
+        winner: The number of the candidate that was kept.
+        why: Why there is none.
+    """
+
+    entry: Ambiguity
+    candidates: list[_Candidate]
+    errors: dict[int, float]
+    winner: int | None = None
+    why: str = ""
+
+    @property
+    def open(self) -> bool:
+        return self.winner is None and not self.why
+
+    @property
+    def best(self) -> int:
+        return min(self.errors, key=self.errors.__getitem__, default=0)
+
+
+def settle(
+    plan: Plan | None = None,
+    *,
+    source_model: Any,
+    target_model: Any,
+    inputs: Inputs,
+    to: str | None = None,
+    target_inputs: Inputs = None,
+    source_call: Callable[..., Any] | None = None,
+    target_call: Callable[..., Any] | None = None,
+    input_axes: str | Sequence[str | None] | None = None,
+    output_axes: str | None = None,
+    layers: Any = None,
+    rules: Iterable[Rule] | str | Path = (),
+    tolerance: float | None = None,
+    runs: int = 100,
+) -> Plan:
+    """Run both models with each candidate of each ambiguity, and keep those whose outputs agree.
+
+    A candidate is judged by the layer that its leaves are in, once all layers before it agree, so that
+    the runs add up and do not multiply. What no layer shows is judged by the outputs of the model, all
+    combinations at once. A candidate is kept only where its values agree and those of all others do not:
+    what the outputs do not distinguish (two matrices that can stand for each other) stays ambiguous.
+
+    Args:
+        plan: The plan with ambiguities; None to make it from both models.
+        source_model: The ``torch.nn.Module``.
+        target_model: The live model of the target; it has its own weights again at the end.
+        inputs: What PyTorch takes, as in :func:`verify`, as all that follow.
+        to: Name of the target.
+        target_inputs: What the target takes, where that is something else.
+        source_call: Runs the PyTorch model.
+        target_call: Runs the target model.
+        input_axes: How the inputs lie in the target.
+        output_axes: How the output lies in the target.
+        layers: What the plan was made with, as in :func:`make_plan`; without a plan the PyTorch model.
+        rules: The rules that the plan was made with.
+        tolerance: The relative error that counts as agreement.
+        runs: How often the target may run.
+
+    Returns:
+        The plan with what could be settled as moves of the origin ``settled``; their reason gives the errors
+        of the candidate and of the next best. What could not stays ambiguous, and a note says why.
+
+    Raises:
+        UsageError: An argument cannot be meant.
+    """
+    state = source_model.state_dict()
+    rules = load_rules(rules) if isinstance(rules, str | Path) else tuple(rules)
+    options: dict[str, Any] = {"layers": layers, "like": target_model}
+    if plan is None:
+        options["layers"] = source_model if layers is None else layers
+        name = to or Sides.target_of(target_model, to).name
+        plan = make_plan(state, to=name, rules=rules, **options)
+    if not plan.ambiguous:
+        return plan
+    sides = Sides.of(plan, source_model, target_model, to)
+    options["to"] = sides.target.name
+    doubts = [_doubt(entry, plan, state, rules, options) for entry in plan.ambiguous]
+    trials = Trials(
+        sides,
+        state,
+        source_model,
+        target_model,
+        inputs,
+        target_inputs=target_inputs,
+        source_call=source_call,
+        target_call=target_call,
+        input_axes=input_axes,
+        output_axes=output_axes,
+        tolerance=tolerance,
+        left=runs,
+    )
+    with trials:
+        _layer_by_layer(doubts, trials)
+        _by_outputs(doubts, trials)
+    return _settled(plan, doubts)
+
+
+def _doubt(
+    entry: Ambiguity, plan: Plan, state: Mapping[str, Any], rules: Sequence[Rule], options: Mapping[str, Any]
+) -> _Doubt:
+    """Find the moves that each candidate leads to."""
+    taken = {*plan.inputs, *(name for other in plan.ambiguous if other is not entry for name in other.names)}
+    found: dict[object, _Candidate] = {}
+    for text, line in zip(entry.candidates, entry.rules, strict=True):
+        try:
+            made = make_plan(state, rules=[*rules, *parse_rules(line)], **options)
+        except SwitcherooError:
+            continue
+        moves = tuple(move for move in made.moves if taken.isdisjoint(move.sources))
+        moved = {name for move in moves for name in move.sources}
+        if moves and moved.issuperset(set(entry.names) - set(made.dropped)):
+            effect = tuple((move.sources, move.leaves, move.ops) for move in moves)
+            found.setdefault(repr(effect), _Candidate(text, moves))
+    why = "" if found else "none of its candidates makes a move that fits the target"
+    return _Doubt(entry, list(found.values()), {}, why=why)
+
+
+def _layer_by_layer(doubts: Sequence[_Doubt], trials: Trials) -> None:
+    """Judge candidates by their layers, as often as that shows anything new."""
+    while True:
+        waiting = [doubt for doubt in doubts if doubt.open]
+        turns = max((len(doubt.candidates) for doubt in waiting), default=0)
+        before = sum(len(doubt.errors) for doubt in waiting)
+        for turn in range(turns):
+            taking_part = _without_clashes(doubts, [_number(doubt, turn) for doubt in doubts])
+            trial = trials.run(_moves(taking_part))
+            if trial is None:
+                return
+            for doubt, number in taking_part:
+                error = trial.error_of(doubt.candidates[number].moves) if doubt.open else None
+                if error is not None:
+                    doubt.errors[number] = error
+        for doubt in waiting:
+            if len(doubt.errors) == len(doubt.candidates) and not _why_not(doubt, trials.tolerance):
+                doubt.winner = doubt.best
+        if sum(len(doubt.errors) for doubt in waiting) == before:
+            return
+
+
+Chosen = Sequence[tuple[_Doubt, int]]
+
+
+def _without_clashes(doubts: Iterable[_Doubt], numbers: Iterable[int]) -> list[tuple[_Doubt, int]]:
+    """Leave out the candidates that want a tensor or a leaf which one before them has."""
+    taken: set[tuple[str, str]] = set()
+    found = []
+    for doubt, number in zip(doubts, numbers, strict=True):
+        if doubt.candidates:
+            moves = doubt.candidates[number].moves
+            mine = {("source", name) for move in moves for name in move.sources}
+            mine |= {("leaf", path) for move in moves for path in move.leaves}
+            if taken.isdisjoint(mine):
+                taken |= mine
+                found.append((doubt, number))
+    return found
+
+
+def _moves(chosen: Chosen) -> Iterator[Move]:
+    for doubt, number in chosen:
+        yield from doubt.candidates[number].moves
+
+
+def _number(doubt: _Doubt, turn: int) -> int:
+    """Return the candidate of a doubt that is to run: what was decided, or else each in turn."""
+    if not doubt.candidates:
+        return 0
+    if not doubt.open:
+        return doubt.best if doubt.winner is None else doubt.winner
+    unknown = [n for n in range(len(doubt.candidates)) if n not in doubt.errors]
+    return unknown[turn % len(unknown)] if unknown else doubt.best
+
+
+def _why_not(doubt: _Doubt, tolerance: float) -> str:
+    """Say why the errors of a doubt do not settle it; empty where they do."""
+    best = doubt.best
+    others = [error for number, error in doubt.errors.items() if number != best]
+    if doubt.errors[best] > tolerance:
+        return f"no candidate agrees; the best is off by {doubt.errors[best]:.1e}"
+    if min(others, default=math.inf) <= tolerance:
+        return "the outputs do not distinguish its candidates"
+    if min(others, default=math.inf) <= MARGIN * tolerance:
+        return f"the next best is off by {min(others):.1e} only"
+    return ""
+
+
+def _combinations(doubts: Sequence[_Doubt], before: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
+    """Yield a candidate for each doubt, in all ways in which none wants what another has."""
+    if len(before) == len(doubts):
+        yield before
+        return
+    for number in range(len(doubts[len(before)].candidates)):
+        numbers = (*before, number)
+        if len(_without_clashes(doubts[: len(numbers)], numbers)) == len(numbers):
+            yield from _combinations(doubts, numbers)
+
+
+def _by_outputs(doubts: Sequence[_Doubt], trials: Trials) -> None:
+    """Judge candidates by the outputs of the model: all combinations of what is left."""
+    waiting = [doubt for doubt in doubts if doubt.open]
+    combinations = list(islice(_combinations(waiting), trials.left + 1)) if waiting else []
+    if len(combinations) > trials.left:
+        for doubt in waiting:
+            doubt.why = (
+                f"no layer shows it, and its combinations with others are more than {trials.left} runs"
+            )
+        return
+    errors: dict[tuple[int, ...], float] = {}
+    for numbers in combinations:
+        chosen = dict(zip(map(id, waiting), numbers, strict=True))
+        every = [chosen.get(id(doubt), _number(doubt, 0)) for doubt in doubts]
+        trial = trials.run(_moves(_without_clashes(doubts, every)))
+        errors[numbers] = math.inf if trial is None else trial.output_error
+    for place, doubt in enumerate(waiting):
+        doubt.errors.clear()
+        for numbers, error in errors.items():
+            number = numbers[place]
+            doubt.errors[number] = min(error, doubt.errors.get(number, math.inf))
+        doubt.why = _why_not(doubt, trials.tolerance) if doubt.errors else "its candidates exclude each other"
+        doubt.winner = None if doubt.why else doubt.best
+
+
+def _withdraw_clashes(doubts: Sequence[_Doubt]) -> None:
+    """Leave open what was settled by moves of a tensor, or into a leaf, that another winner has too."""
+    won = [doubt for doubt in doubts if doubt.winner is not None]
+    kept = [doubt for doubt, _ in _without_clashes(won, [doubt.winner or 0 for doubt in won])]
+    if len(kept) < len(won):
+        for doubt in won:
+            doubt.winner, doubt.why = None, "what agrees contradicts what agrees elsewhere"
+
+
+def _settled(plan: Plan, doubts: Sequence[_Doubt]) -> Plan:
+    _withdraw_clashes(doubts)
+    moves: list[Move] = []
+    for doubt in doubts:
+        if doubt.winner is not None:
+            reason = _reason(doubt)
+            moves += [
+                replace(move, origin="settled", reason=reason)
+                for move in doubt.candidates[doubt.winner].moves
+            ]
+    moved = {name for move in moves for name in move.sources}
+    filled = {path for move in moves for path in move.leaves}
+    notes = [f"not settled: {', '.join(doubt.entry.names)}: {doubt.why}" for doubt in doubts if doubt.why]
+    return replace(
+        plan,
+        moves=(*plan.moves, *moves),
+        ambiguous=tuple(doubt.entry for doubt in doubts if doubt.winner is None),
+        missing={path: left for path, left in plan.missing.items() if path not in filled},
+        unexpected={name: left for name, left in plan.unexpected.items() if name not in moved},
+        notes=(*plan.notes, *notes),
+    )
+
+
+def _reason(doubt: _Doubt) -> str:
+    winner = doubt.winner or 0
+    mine = doubt.candidates[winner]
+    text = f"values: {mine.text}; off by {doubt.errors[winner]:.1e}"
+    others = [(error, number) for number, error in doubt.errors.items() if number != winner]
+    if others:
+        error, number = min(others)
+        text += f", the next best ({doubt.candidates[number].text}) by {error:.1e}"
+    return text

@@ -1,0 +1,193 @@
+"""The two models with the plan between them, and how each is run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ml_switcheroo.errors import UsageError
+from ml_switcheroo.ops import Array
+from ml_switcheroo.plan import Plan
+from ml_switcheroo.planner import make_plan
+from ml_switcheroo.recipes import Target
+from ml_switcheroo.rules import Rule
+from ml_switcheroo.sources.findings import Finding
+from ml_switcheroo.sources.live import read_module
+from ml_switcheroo.targets import find_target, owner_of
+from ml_switcheroo.tensors import as_numpy, spec_of
+from ml_switcheroo.verification import observers
+from ml_switcheroo.verification.calls import Call, Recorder, arrays_in
+from ml_switcheroo.verification.readings import Reading, channels_last, stated
+
+__all__ = ["Inputs", "Run", "Sides", "given_to_target", "run_source", "run_target"]
+
+Inputs = Any
+"""One array, a sequence of arrays, or a mapping of keyword arguments."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of a model gave.
+
+    Attributes:
+        output: What the model gave.
+        calls: The calls of its modules, in the order in which they ended.
+        arrays: The arrays of the output as NumPy's, by number or by key.
+    """
+
+    output: Any
+    calls: list[Call]
+    arrays: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A plan with the two models it is between.
+
+    Attributes:
+        plan: The plan.
+        source: Class of the PyTorch model.
+        target: The target.
+        findings: What the PyTorch model says of its modules.
+    """
+
+    plan: Plan
+    source: str
+    target: Target
+    findings: Mapping[str, Finding]
+
+    @property
+    def live(self) -> Any:
+        """How live models of the target are read and written."""
+        return self.target.live
+
+    @classmethod
+    def of(
+        cls,
+        plan: Plan | None,
+        source_model: Any,
+        target_model: Any,
+        to: str | None,
+        rules: Iterable[Rule] | str | Path = (),
+    ) -> Sides:
+        """Find out what the models are.
+
+        Raises:
+            PlanError: The plan is made here and ambiguous.
+            UsageError: One is no model that is known, or the plan is of another one.
+        """
+        if not hasattr(source_model, "state_dict") or "torch" not in sys.modules:
+            raise UsageError(f"source_model= is a {type(source_model).__name__}, not a torch.nn.Module")
+        target = cls.target_of(target_model, plan.target if plan is not None else to)
+        state = source_model.state_dict()
+        if plan is None:
+            plan = make_plan(state, to=target.name, layers=source_model, like=target_model, rules=rules)
+            plan.check(allow_missing=True, allow_unexpected=True)
+        absent = sorted(name for name in plan.inputs if name not in state)
+        if absent:
+            raise UsageError(f"the plan is of another model: PyTorch's has no {', '.join(absent[:5])}")
+        findings = read_module(source_model, {name: spec_of(value) for name, value in state.items()}).findings
+        return cls(plan, type(source_model).__name__, target, findings)
+
+    @staticmethod
+    def target_of(model: Any, name: str | None) -> Target:
+        """Return the target of a live model.
+
+        Raises:
+            UsageError: It is a model of no target, or of another one than is named.
+        """
+        target = owner_of(model, find_target(name) if name else None)
+        if target is None or target.live is None:
+            raise UsageError(
+                f"target_model= is a {type(model).__name__}, no model of a known target; say to="
+            )
+        if name and find_target(name) is not target:
+            raise UsageError(f"target_model= is a model of {target.name}, not of {name}")
+        return target
+
+    @property
+    def images(self) -> bool:
+        """Whether any layer has its channels before axes of space."""
+        kinds = {finding.kind for finding in self.findings.values()} | {m.kind for m in self.plan.moves}
+        return any(channels_last(kind) is not None for kind in kinds)
+
+
+def run_source(model: Any, call: Callable[..., Any] | None, inputs: Inputs) -> Run:
+    """Run the PyTorch model."""
+    from ml_switcheroo.verification.observers import pytorch
+
+    recorder = Recorder()
+    args, kwargs = _arguments(inputs)
+    output = pytorch.run(model, call, args, kwargs, recorder)
+    return Run(output, recorder.calls, _named(output, as_numpy))
+
+
+def run_target(target: Target, model: Any, call: Callable[..., Any] | None, inputs: Inputs) -> Run:
+    """Run the model of a target; the inputs are NumPy arrays or what else it takes."""
+    observer = observers.observer_of(target.name)
+    recorder = Recorder()
+    args, kwargs = _arguments(inputs)
+    here = tuple(observer.write(value) if _is_array(value) else value for value in args)
+    named = {key: observer.write(value) if _is_array(value) else value for key, value in kwargs.items()}
+    output = observer.run(model, call, here, named, recorder)
+    return Run(output, recorder.calls, _named(output, observer.read))
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.generic)
+
+
+def _arguments(inputs: Inputs) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    if isinstance(inputs, Mapping):
+        return (), dict(inputs)
+    return (tuple(inputs), {}) if isinstance(inputs, list | tuple) else ((inputs,), {})
+
+
+def _named(output: Any, read: Callable[[Any], Array]) -> dict[str, Array]:
+    if isinstance(output, Mapping):
+        return {str(key): read(found) for key, value in output.items() for found in arrays_in(value)}
+    return {str(index): read(value) for index, value in enumerate(arrays_in(output))}
+
+
+def given_to_target(
+    inputs: Inputs,
+    target_inputs: Inputs,
+    axes: str | Sequence[str | None] | None,
+    mine: Run,
+    sides: Sides,
+) -> tuple[Inputs, list[str]]:
+    """Return what the target is called with, and how PyTorch's inputs were moved for it."""
+    if target_inputs is not None:
+        return target_inputs, []
+    args, kwargs = _arguments(inputs)
+    values = [*args, *kwargs.values()]
+    texts = [axes] * len(values) if axes is None or isinstance(axes, str) else list(axes)
+    if len(texts) != len(values):
+        raise UsageError(f"input_axes= are {len(texts)}, the inputs are {len(values)}")
+    remarks: list[str] = []
+    moved = []
+    for number, (value, text) in enumerate(zip(values, texts, strict=True)):
+        array = as_numpy(value) if hasattr(value, "shape") else value
+        reading = stated(text) if text else _reading_of_input(number, mine.calls, sides)
+        if reading is not None and _is_array(array) and (text or array.ndim > 2):
+            array = np.ascontiguousarray(reading.apply(array))
+            remarks.append(f"input {number} is given to the target as {reading.text}")
+        moved.append(array)
+    if kwargs:
+        return dict(zip(kwargs, moved, strict=True)), remarks
+    return tuple(moved), remarks
+
+
+def _reading_of_input(number: int, calls: Sequence[Call], sides: Sides) -> Reading | None:
+    """Return how a channels-last target takes an input that a layer of PyTorch reads as it is."""
+    if sides.target.channels == "first":
+        return None
+    for call in calls:
+        if number in call.reads and call.path in sides.findings:
+            return channels_last(sides.findings[call.path].kind)
+    return None

@@ -1,0 +1,169 @@
+"""What came of running two models on the same input; printed, or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from ml_switcheroo.report import columns
+
+__all__ = ["Difference", "Layer", "Output", "Verification"]
+
+SHOWN_AFTER = 12
+SHOWN_LEAVES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Two modules that stand for each other, and how far what they took and gave agrees.
+
+    Attributes:
+        source: Path of the module in PyTorch.
+        target: Path of the module in the target.
+        kind: Kind of the layer; ``block`` for a module with others in it.
+        input_error: Relative error of what they took; None where it cannot be compared.
+        error: Relative error of what they gave; None where it cannot be compared.
+        agrees: Whether what they gave agrees.
+        takes_the_same: Whether what they took agrees, as far as it can be compared.
+        notes: How it was read, or what a difference looks like.
+    """
+
+    source: str
+    target: str
+    kind: str
+    input_error: float | None
+    error: float | None
+    agrees: bool | None
+    takes_the_same: bool | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output of the models.
+
+    Attributes:
+        name: Its number, or its key where the models give mappings.
+        error: Relative error; None where it cannot be compared.
+        agrees: Whether it agrees.
+        note: How it was read, or what the difference looks like.
+    """
+
+    name: str
+    error: float | None
+    agrees: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first place where the models differ.
+
+    Attributes:
+        layer: The layer; None where all layers agree and what follows them does not.
+        where: ``inside`` of the layer, ``before`` it (after all that ran before), or ``after`` the last.
+        text: What it looks like, for a person.
+    """
+
+    layer: Layer | None
+    where: Literal["inside", "before", "after"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The comparison of a PyTorch model with its port; print it, or ask its attributes.
+
+    Attributes:
+        source: Class of the PyTorch model.
+        target: Name of the target.
+        outputs: The outputs of the models.
+        layers: The modules that were compared, in the order in which PyTorch ran them.
+        weights: Leaves of the target that are not what the plan makes of PyTorch's tensors.
+        first: The first place that differs; None where the outputs agree.
+        tolerance: The relative error that counts as agreement.
+        notes: What else a person should know.
+    """
+
+    source: str
+    target: str
+    outputs: tuple[Output, ...]
+    layers: tuple[Layer, ...]
+    weights: tuple[str, ...]
+    first: Difference | None
+    tolerance: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all outputs agree."""
+        return bool(self.outputs) and all(output.agrees for output in self.outputs)
+
+    @property
+    def error(self) -> float:
+        """The largest relative error of the outputs; infinite where one cannot be compared."""
+        errors = [float("inf") if output.error is None else output.error for output in self.outputs]
+        return max(errors, default=float("inf"))
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the verification with JSON's types."""
+        return {**asdict(self), "agrees": self.agrees}
+
+    def __str__(self) -> str:
+        verdict = "agree" if self.agrees else "differ"
+        head = f"{self.source} (torch) and its port ({self.target}): the outputs {verdict}"
+        lines = [f"{head}, tolerance {self.tolerance:g}"]
+        for output in self.outputs:
+            lines.append(f"  output {output.name}: {_error(output.error)}{_tail(output.note)}")
+        if self.first is not None:
+            lines.append(f"the first that differs: {self.first.text}")
+        lines += _weights(self.weights)
+        lines += _table(self.layers, self.first.layer if self.first else None)
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def _error(error: float | None) -> str:
+    return "not compared" if error is None else f"{error:.1e}"
+
+
+def _tail(note: str) -> str:
+    return f" ({note})" if note else ""
+
+
+def _weights(leaves: Sequence[str]) -> list[str]:
+    if not leaves:
+        return []
+    more = f" and {len(leaves) - SHOWN_LEAVES} more" if len(leaves) > SHOWN_LEAVES else ""
+    return [
+        f"weights that are not what the plan gives ({len(leaves)}): {', '.join(leaves[:SHOWN_LEAVES])}{more}"
+    ]
+
+
+def _table(layers: Sequence[Layer], first: Layer | None) -> list[str]:
+    """Write the layers in columns; those long before and long after the first difference are counted."""
+    place = layers.index(first) if first in layers else len(layers)
+    start = 0 if place <= SHOWN_AFTER else place - 3
+    stop = place + SHOWN_AFTER if first is not None else len(layers) if len(layers) <= 30 else 10
+    start = 0 if first is None else start
+    lines = [f"layers as PyTorch ran them ({len(layers)}):"] if layers else []
+    if start:
+        lines.append(f"  {start} before these")
+    rows = [("PyTorch", "target", "kind", "input", "output", "")]
+    rows += [
+        (
+            layer.source,
+            layer.target,
+            layer.kind,
+            _error(layer.input_error),
+            _error(layer.error),
+            "; ".join((*(["<- differs"] if layer.agrees is False else []), *layer.notes)),
+        )
+        for layer in layers[start:stop]
+    ]
+    lines += columns(rows) if layers else []
+    if len(layers) > stop:
+        rest = layers[stop:]
+        differing = sum(layer.agrees is False for layer in rest)
+        lines.append(f"  {len(rest)} after these, {differing} of which differ")
+    return lines

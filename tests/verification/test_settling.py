@@ -1,0 +1,212 @@
+"""Values decide where structure cannot, with the real frameworks; what outputs do not show stays open."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+
+import ml_switcheroo as ms
+from verification.ports import NETS, Net, images, seeded
+
+WIDTH = 6
+
+
+class Kept(nnx.Module):
+    """A layer of somebody's own: a matrix under a name that says nothing."""
+
+    def __init__(self, way, *shape):
+        self.zorp = nnx.Param(jnp.ones(shape or (WIDTH, WIDTH)))
+        self.way = way
+
+    def __call__(self, x):
+        return self.way(x, self.zorp.get_value())
+
+
+def rows(*shape):
+    return np.random.default_rng(0).normal(size=shape or (3, WIDTH)).astype("f4")
+
+
+def linears(*names):
+    model = torch.nn.Sequential()
+    for name in names:
+        model.add_module(name, torch.nn.Linear(WIDTH, WIDTH, bias=False))
+    return seeded(lambda: model)
+
+
+class Chain(nnx.Module):
+    def __init__(self, **layers):
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+        self.order = tuple(layers)
+
+    def __call__(self, x):
+        for name in self.order:
+            x = getattr(self, name)(x)
+        return x
+
+
+TURNED = {"as PyTorch": lambda x, w: x @ w.T, "the other way": lambda x, w: x @ w}
+
+
+@pytest.mark.parametrize("first", TURNED)
+@pytest.mark.parametrize("second", TURNED)
+def test_square_linears_are_settled_one_after_the_other(first, second):
+    source = linears("a", "b")
+    target = Chain(a=Kept(TURNED[first]), b=Kept(TURNED[second]))
+    before = np.asarray(target.a.zorp.get_value())
+    plan = ms.make_plan(source.state_dict(), to="nnx", layers=source, like=target, rules=[])
+    assert {name for entry in plan.ambiguous for name in entry.names} == {"a.weight", "b.weight"}
+    settled = ms.settle(plan, source_model=source, target_model=target, inputs=rows(), layers=source)
+    settled.check()
+    assert {move.origin for move in settled.moves} == {"settled"}
+    assert all("the next best" in move.reason for move in settled.moves)
+    leaves = settled.apply(source.state_dict())
+    for name, way in (("a", first), ("b", second)):
+        weight = source.get_submodule(name).weight.detach().numpy()
+        expected = weight if way == "as PyTorch" else weight.T
+        np.testing.assert_array_equal(leaves[f"{name}.zorp"], expected)
+    np.testing.assert_array_equal(np.asarray(target.a.zorp.get_value()), before)
+    assert ms.verify(settled, source_model=source, target_model=target, inputs=rows(), load=True).agrees
+
+
+def test_a_symmetric_matrix_is_not_settled():
+    source = linears("a")
+    with torch.no_grad():
+        source.a.weight.copy_(source.a.weight + source.a.weight.T)
+    target = Chain(a=Kept(TURNED["as PyTorch"]))
+    settled = ms.settle(source_model=source, target_model=target, inputs=rows())
+    assert [entry.names for entry in settled.ambiguous] == [("a.weight",)]
+    assert any("do not distinguish" in note for note in settled.notes)
+
+
+def test_a_port_that_is_wrong_in_any_case_is_not_settled():
+    source = linears("a")
+    target = Chain(a=Kept(lambda x, w: x @ w + 1))
+    settled = ms.settle(source_model=source, target_model=target, inputs=rows())
+    assert settled.ambiguous
+    assert any("no candidate agrees" in note for note in settled.notes)
+
+
+@pytest.mark.parametrize("framework", ["linen", "keras", "mlx", "haiku"])
+def test_the_order_of_a_flatten_is_settled(framework):
+    source = seeded(Net)
+    model, call = NETS[framework]("")
+    plan = ms.make_plan(source.state_dict(), to=framework, like=model)
+    if not plan.ambiguous:
+        pytest.fail(f"nothing to settle\n{plan}")
+    settled = ms.settle(plan, source_model=source, target_model=model, target_call=call, inputs=images())
+    settled.check(allow_unexpected=True)
+    report = ms.verify(
+        settled, source_model=source, target_model=model, target_call=call, inputs=images(), load=True
+    )
+    assert report.agrees, f"{settled}\n{report}"
+
+
+class Fused(torch.nn.Module):
+    """Queries, keys and values in one Linear, by thirds or head by head."""
+
+    def __init__(self, *, mixed):
+        super().__init__()
+        self.query_key_value = torch.nn.Linear(WIDTH, 3 * WIDTH, bias=False)
+        self.o = torch.nn.Linear(WIDTH, WIDTH, bias=False)
+        self.mixed = mixed
+
+    def forward(self, x):
+        rows = self.query_key_value(x)
+        q, k, v = rows.unflatten(-1, (WIDTH, 3)).unbind(-1) if self.mixed else rows.chunk(3, -1)
+        return self.o(q * torch.tanh(k) + torch.relu(v))
+
+
+class Split(nnx.Module):
+    def __init__(self):
+        rngs = nnx.Rngs(0)
+        self.q, self.k, self.v, self.o = (
+            nnx.Linear(WIDTH, WIDTH, use_bias=False, rngs=rngs) for _ in range(4)
+        )
+
+    def __call__(self, x):
+        return self.o(self.q(x) * jnp.tanh(self.k(x)) + nnx.relu(self.v(x)))
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_the_order_of_fused_projections_is_settled(mixed):
+    source = torch.nn.ModuleDict({"attn": seeded(lambda: Fused(mixed=mixed))})
+    target = nnx.Dict(attn=Split())
+    options = {
+        "source_model": source,
+        "target_model": target,
+        "inputs": rows(),
+        "source_call": lambda model, x: model["attn"](x),
+        "target_call": lambda model, x: model["attn"](x),
+    }
+    plan = ms.make_plan(source.state_dict(), to="nnx", like=target)
+    assert plan.ambiguous, str(plan)
+    settled = ms.settle(plan, **options)
+    settled.check()
+    kernel = settled.apply(source.state_dict())["attn.k.kernel"]
+    weight = source["attn"].query_key_value.weight.detach().numpy()
+    expected = weight[1::3] if mixed else weight[WIDTH : 2 * WIDTH]
+    np.testing.assert_array_equal(kernel, expected.T)
+
+
+class Both(torch.nn.Module):
+    def __init__(self, *, alike):
+        super().__init__()
+        self.foo = torch.nn.Linear(WIDTH, 4, bias=False)
+        self.bar = torch.nn.Linear(WIDTH, 4, bias=False)
+        self.alike = alike
+
+    def forward(self, x):
+        foo, bar = self.foo(x), self.bar(x)
+        return foo + bar if self.alike else foo - bar
+
+
+class BothPort(nnx.Module):
+    def __init__(self, *, alike):
+        self.foo_bar = nnx.Linear(WIDTH, 4, use_bias=False, rngs=nnx.Rngs(0))
+        self.bar_foo = nnx.Linear(WIDTH, 4, use_bias=False, rngs=nnx.Rngs(1))
+        self.alike = alike
+
+    def __call__(self, x):
+        foo, bar = self.bar_foo(x), self.foo_bar(x)
+        return foo + bar if self.alike else foo - bar
+
+
+def test_two_that_can_stand_for_each_other_stay_open_and_others_do_not():
+    for alike in (True, False):
+        source = torch.nn.ModuleDict({"x": seeded(lambda alike=alike: Both(alike=alike))})
+        target = nnx.Dict(x=BothPort(alike=alike))
+        options = {
+            "source_model": source,
+            "target_model": target,
+            "inputs": rows(),
+            "source_call": lambda model, x: model["x"](x),
+            "target_call": lambda model, x: model["x"](x),
+        }
+        plan = ms.make_plan(source.state_dict(), to="nnx", like=target)
+        assert plan.ambiguous
+        settled = ms.settle(plan, **options)
+        if alike:
+            assert settled.ambiguous, str(settled)
+            assert not settled.moves
+        else:
+            settled.check()
+            leaves = settled.apply(source.state_dict())
+            np.testing.assert_array_equal(
+                leaves["x.bar_foo.kernel"], source["x"].foo.weight.detach().numpy().T
+            )
+
+
+def test_runs_are_bounded():
+    source = linears("a", "b")
+    target = Chain(a=Kept(TURNED["as PyTorch"]), b=Kept(TURNED["as PyTorch"]))
+    settled = ms.settle(source_model=source, target_model=target, inputs=rows(), runs=1)
+    assert len(settled.ambiguous) == 2
+    assert any("runs" in note for note in settled.notes)
+
+
+def test_a_plan_without_ambiguities_is_returned_as_it_is():
+    source, (model, _) = seeded(Net), NETS["nnx"]("")
+    plan = ms.make_plan(source.state_dict(), to="nnx", layers=source, like=model)
+    assert ms.settle(plan, source_model=source, target_model=model, inputs=images()) is plan
