@@ -74,12 +74,14 @@ def matched(
     rivals: Sequence[Owner],
     options_of: Callable[[Owner], list[Option]],
 ) -> Matched:
-    """Ask the structure of the target where the tensors go that nothing else has placed."""
+    """Ask the structure of the target where the tensors go that nothing else has placed.
+
+    What is in doubt already competes for its leaf, so that nothing else gets it.
+    """
     if request.template is None or not pending:
         return Matched([], (), {}, {})
     found = solve(_question(request, pending, filled, rivals))
     asked = {name for owner, _ in pending for name in owner.tensors.values()}
-    # What is in doubt elsewhere competes for its leaf, so that nothing else gets it.
     moves = [move for move in found.moves if asked.issuperset(move.sources)]
     doubts = tuple(doubt for doubt in found.doubts if asked.issuperset(doubt.names))
     placed = {name for move in moves for name in move.sources}
