@@ -13,7 +13,7 @@ from typing import Any
 from ml_switcheroo.apply import Leaves
 from ml_switcheroo.errors import PlanError, UsageError
 from ml_switcheroo.moves import Move, spec_from_json, spec_to_json
-from ml_switcheroo.report import changes_text, plan_html, plan_text, problems_text
+from ml_switcheroo.report import changes_text, plan_text, problems_text
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["Ambiguity", "Left", "Plan"]
@@ -92,6 +92,11 @@ class Plan:
             path: spec for move in self.moves for path, spec in zip(move.leaves, move.outputs, strict=True)
         }
 
+    @property
+    def doubted(self) -> tuple[str, ...]:
+        """Source tensors for which several answers fit equally."""
+        return tuple(name for entry in self.ambiguous for name in entry.names)
+
     def check(self, *, allow_missing: bool = False, allow_unexpected: bool = False) -> None:
         """Raise unless every tensor and every leaf is accounted for.
 
@@ -100,13 +105,12 @@ class Plan:
         """
         missing = () if allow_missing else tuple(self.missing)
         unexpected = () if allow_unexpected else tuple(self.unexpected)
-        ambiguous = tuple(name for entry in self.ambiguous for name in entry.names)
-        if missing or unexpected or ambiguous:
+        if missing or unexpected or self.ambiguous:
             raise PlanError(
                 problems_text(self, missing, unexpected),
                 missing=missing,
                 unexpected=unexpected,
-                ambiguous=ambiguous,
+                ambiguous=self.doubted,
             )
 
     def apply(self, state: Mapping[str, Any], *, partial: bool = False) -> Leaves:
@@ -131,8 +135,7 @@ class Plan:
         Raises:
             PlanError: Some tensors are not accounted for; all of them are named.
         """
-        doubted = [name for entry in self.ambiguous for name in entry.names]
-        known = {*self.inputs, *self.dropped, *self.unexpected, *doubted}
+        known = {*self.inputs, *self.dropped, *self.unexpected, *self.doubted}
         strange = sorted(set(state) - known)
         if strange:
             raise PlanError(
@@ -147,6 +150,8 @@ class Plan:
 
     def to_html(self) -> str:
         """Write the plan as one HTML page that needs nothing else."""
+        from ml_switcheroo.report.html import plan_html
+
         return plan_html(self)
 
     def __invert__(self) -> Plan:
@@ -236,10 +241,9 @@ class Plan:
     @property
     def twice(self) -> tuple[str, ...]:
         """Tensors, then leaves, that the plan accounts for in two places; there must be none."""
-        doubted = [name for entry in self.ambiguous for name in entry.names]
         moved = [name for move in self.moves for name in move.sources]
         filled = [path for move in self.moves for path in move.leaves]
-        sources = Counter([*moved, *self.dropped, *self.unexpected, *doubted])
+        sources = Counter([*moved, *self.dropped, *self.unexpected, *self.doubted])
         leaves = Counter([*filled, *self.kept, *self.missing])
         return tuple(name for counted in (sources, leaves) for name in sorted(counted) if counted[name] > 1)
 

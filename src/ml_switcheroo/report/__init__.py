@@ -1,8 +1,7 @@
-"""A plan for people: as text, as a page, and what differs between two plans."""
+"""A plan for people: as text, as a page (``html``, read on demand), and what differs between two."""
 
 from ml_switcheroo.report.changes import changes_text
 from ml_switcheroo.report.folding import columns, fold
-from ml_switcheroo.report.html import plan_html
 from ml_switcheroo.report.text import plan_text, problems_text, summary
 
-__all__ = ["changes_text", "columns", "fold", "plan_html", "plan_text", "problems_text", "summary"]
+__all__ = ["changes_text", "columns", "fold", "plan_text", "problems_text", "summary"]

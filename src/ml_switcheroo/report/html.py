@@ -9,8 +9,8 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.report.folding import Row, fold, joined
-from ml_switcheroo.report.text import by_pattern, summary
+from ml_switcheroo.report.folding import Row, fold
+from ml_switcheroo.report.text import by_pattern, move_texts, summary
 
 if TYPE_CHECKING:
     from ml_switcheroo.plan import Plan
@@ -74,17 +74,10 @@ def plan_html(plan: Plan) -> str:
 
 def _lines(plan: Plan) -> Iterator[Line]:
     moves = [
-        (
-            joined(move.sources),
-            ", ".join(dict.fromkeys(map(str, move.inputs))),
-            joined(move.leaves),
-            ", ".join(dict.fromkeys(map(str, move.outputs))),
-            move.what,
-            f"{move.kind} \N{MIDDLE DOT} {move.origin}: {move.reason}\n{move.where}",
-        )
+        (*move_texts(move), f"{move.kind} \N{MIDDLE DOT} {move.origin}: {move.reason}\n{move.where}")
         for move in plan.moves
     ]
-    for source, inputs, leaf, outputs, what, why in fold(moves):
+    for source, inputs, _, leaf, outputs, what, why in fold(moves):
         yield Line("moved", (source, inputs), (leaf, outputs), what, why)
     doubts = [
         (", ".join(entry.names), "\n".join(map("{}\t{}".format, entry.candidates, entry.rules)))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ml_switcheroo.moves import Move
     from ml_switcheroo.plan import Left, Plan
 
-__all__ = ["by_pattern", "plan_text", "problems_text", "summary"]
+__all__ = ["by_pattern", "move_texts", "plan_text", "problems_text", "summary"]
 
 _RANGE = re.compile(r"\{\d+\.\.\d+\}")
 
@@ -36,7 +36,7 @@ def plan_text(plan: Plan) -> str:
 def _blocks(moves: Iterable[Move]) -> list[str]:
     """Write the moves layer by layer: the kind and who decided it, then its tensors in columns."""
     layers = (
-        tuple(text for move in block for text in _texts(move)) + why
+        tuple(text for move in block for text in move_texts(move)) + why
         for (_, why), block in groupby(
             moves, key=lambda move: (move.sources[0].rpartition(".")[0], _why(move))
         )
@@ -50,7 +50,8 @@ def _blocks(moves: Iterable[Move]) -> list[str]:
     return [line for i, row in enumerate(aligned) for line in ([heads[i]] if i in heads else []) + [row]]
 
 
-def _texts(move: Move) -> Row:
+def move_texts(move: Move) -> Row:
+    """Return what a line says of a move: sources, their specs, an arrow, leaves, their specs, how."""
     return (
         joined(move.sources),
         ", ".join(dict.fromkeys(map(str, move.inputs))),
@@ -67,12 +68,11 @@ def _why(move: Move) -> Row:
 
 def summary(plan: Plan) -> str:
     """Count what becomes of the tensors, in one line."""
-    ambiguous = sum(len(entry.names) for entry in plan.ambiguous)
     counts = {
         "moved": len(plan.inputs),
         "dropped": len(plan.dropped),
         "unexpected": len(plan.unexpected),
-        "ambiguous": ambiguous,
+        "ambiguous": len(plan.doubted),
     }
     text = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "moved")
     filled = f"{len(plan.outputs)} leaves filled"
@@ -108,7 +108,7 @@ def _section(title: str, left: Mapping[str, Left]) -> list[str]:
 
 
 def _ambiguous(plan: Plan) -> list[str]:
-    lines = [f"ambiguous ({sum(len(e.names) for e in plan.ambiguous)})"] if plan.ambiguous else []
+    lines = [f"ambiguous ({len(plan.doubted)})"] if plan.ambiguous else []
     rows = fold(
         (", ".join(entry.names), "\n".join(entry.candidates), "\n".join(entry.rules))
         for entry in plan.ambiguous
