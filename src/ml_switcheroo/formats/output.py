@@ -15,7 +15,12 @@ __all__ = ["AtomicFile"]
 
 _CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV)
 
-_BEGIN = 2**20  # bytes that are worth being written back at once
+_BEGIN = 2**20
+"""Bytes that are worth being written back at once."""
+
+_PIECE = 2**18
+"""Most bytes of one system call. A longer write makes the kernel look for longer runs of free memory for its page
+cache, which takes 10 times as long in a virtual machine that gives its free memory back to the host."""
 
 
 class AtomicFile:
@@ -78,13 +83,12 @@ class AtomicFile:
         """
         view = memoryview(content).cast("B")
         try:
-            while view:
-                done = os.pwrite(self._fd, view, offset)
-                if done >= _BEGIN and hasattr(os, "posix_fadvise"):
-                    # Begins to write back what is dirty, so that the fsync at the end has less to wait for.
-                    os.posix_fadvise(self._fd, offset, done, os.POSIX_FADV_DONTNEED)
-                offset += done
-                view = view[done:]
+            done = 0
+            while done < len(view):
+                done += os.pwrite(self._fd, view[done : done + _PIECE], offset + done)
+            if done >= _BEGIN and hasattr(os, "posix_fadvise"):
+                # Begins to write back what is dirty, so that the fsync at the end has less to wait for.
+                os.posix_fadvise(self._fd, offset, done, os.POSIX_FADV_DONTNEED)
         except OSError as error:
             raise self._fault(error) from error
 
