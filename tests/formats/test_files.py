@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ml_switcheroo.errors import CheckpointError
@@ -38,6 +39,19 @@ def test_bytes_are_read_and_mapped(tmp_path: Path) -> None:
     assert view.tobytes() == b"456789"
     with pytest.raises(CheckpointError, match="closed"):
         file.read(0, 1)
+
+
+def test_bytes_are_read_into_an_array(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"0123456789")
+    target = np.zeros(4, np.uint8)
+    with SourceFile(tmp_path / "a") as file:
+        file.read_into(target, 3)
+        assert target.tobytes() == b"3456"
+        with pytest.raises(CheckpointError, match="ends early: 4 bytes expected, 2 found"):
+            file.read_into(target, 8)
+        os.truncate(tmp_path / "a", 5)
+        with pytest.raises(CheckpointError, match="10 bytes before, 5 now"):
+            file.read_into(target, 3)
 
 
 def test_a_file_that_changes_is_noticed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from ml_switcheroo.formats import open_checkpoint, write_safetensors
 from ml_switcheroo.formats.output import AtomicFile
 from ml_switcheroo.tensors import spec_of
 
-LEAVES = {f"w{i}": np.random.default_rng(i).standard_normal((200, 300)).T for i in range(6)} | {
+LEAVES = {f"w{i}": np.random.default_rng(i).standard_normal((400, 500)).T for i in range(6)} | {
     "small": np.ones(3)
 }
 SPECS = {name: spec_of(array) for name, array in LEAVES.items()}

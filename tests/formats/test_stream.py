@@ -37,6 +37,7 @@ def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
         "_GROUP": 2**12,
     }.items():
         monkeypatch.setattr(strips, name, value)
+    monkeypatch.setattr(stream, "STRIP", 2**12)
     monkeypatch.setattr(stream, "_SMALL", 2**8)
 
 
@@ -80,6 +81,36 @@ def test_leaves_of_all_shapes_arrive(threads: int) -> None:
         )
         found = sink.content[offsets[name] : offsets[name] + leaf.nbytes]
         assert found.tobytes() == expected.tobytes(), name
+
+
+def test_small_leaves_are_written_together_where_they_follow_one_another() -> None:
+    leaves = {f"w{i}": np.full((i, 3), i, np.int16).T for i in range(50)}
+    sinks, finished, pieces = [Memory(20_000), Memory(20_000)], [], []
+
+    class Watched:
+        def __init__(self, sink: Memory) -> None:
+            self.sink = sink
+
+        def write(self, content: memoryview, offset: int) -> None:
+            pieces.append((offset, len(content)))
+            self.sink.write(content, offset)
+
+    places, ends = {}, [0, 0]
+    for index, (name, leaf) in enumerate(leaves.items()):
+        file = index // 20 % 2
+        ends[file] += 8 if index == 30 else 0  # a gap
+        places[name] = (file, ends[file])
+        ends[file] += leaf.nbytes
+    watched = [Watched(sink) for sink in sinks]
+    copy_leaves(
+        [(name, leaf, watched[places[name][0]], places[name][1]) for name, leaf in leaves.items()],
+        finished=finished.append,
+    )
+    assert sorted(finished) == sorted(leaves)
+    assert len(pieces) == 4  # the first file, the second before and after the gap, the first again
+    for name, leaf in leaves.items():
+        file, offset = places[name]
+        assert sinks[file].content[offset : offset + leaf.nbytes].tobytes() == leaf.tobytes(), name
 
 
 def test_what_a_thread_raises_comes_out() -> None:

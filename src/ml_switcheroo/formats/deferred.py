@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.formats.pages import check_source, drop_pages
+from ml_switcheroo.formats.pages import check_source, drop_pages, fetched, is_dense, read_source
 from ml_switcheroo.formats.tiles import Array, copy_reordered
 
 __all__ = ["Box", "Deferred", "Part", "Patch", "plain_bounds"]
@@ -49,8 +49,10 @@ class Patch:
         source = self.array[_inside(common, self.box)]
         target = target[_inside(common, box)]
         if not self.casts:
-            copy_reordered(target, source)
+            if not read_source(target, source):
+                copy_reordered(target, fetched(source))
             return
+        source = fetched(source)
         if not source.flags.c_contiguous:
             plain = np.empty(source.shape, source.dtype)
             copy_reordered(plain, source)
@@ -163,6 +165,11 @@ class Deferred:
             start = stop
         return array.reshape(self.shape)
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether each source is one stretch of its file; a small one is then read without being mapped."""
+        return all(is_dense(patch.array) for part in self.parts for patch in part.patches)
+
     def drop(self) -> None:
         """Let go of the mapped pages that the array is made from; they come back when they are read again."""
         for part in self.parts:
@@ -193,6 +200,8 @@ class Deferred:
             wanted = tuple(self.size // rest if size == -1 else size for size in wanted)
         if math.prod(wanted) != self.size or min(wanted, default=0) < 0:
             raise ValueError(f"cannot reshape {self!r} into shape {wanted}")
+        if wanted == self.shape:
+            return self
         part = self.parts[0]
         if len(self.parts) == 1 and len(part.patches) == 1 and part.patches[0].array.size == self.size:
             try:

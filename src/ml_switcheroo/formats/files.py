@@ -74,6 +74,17 @@ class SourceFile:
             raise CheckpointError(self.path, reason, offset=offset, cure="Copy or download it again.")
         return piece
 
+    def read_into(self, target: Bytes, offset: int) -> None:
+        """Fill an array of bytes from ``offset``; raise where the file is shorter."""
+        self.check()
+        done = 0
+        while done < target.nbytes:
+            piece = os.preadv(self._fd, [target.data[done:]], offset + done)
+            if not piece:
+                reason = f"the file ends early: {target.nbytes} bytes expected, {done} found"
+                raise CheckpointError(self.path, reason, offset=offset, cure="Copy or download it again.")
+            done += piece
+
     def view(self, offset: int, nbytes: int) -> Bytes:
         """Map ``nbytes`` bytes from ``offset`` as a read-only array; nothing is read yet."""
         self.check()

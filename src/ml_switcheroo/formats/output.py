@@ -19,8 +19,8 @@ _BEGIN = 2**20
 """Bytes that are worth being written back at once."""
 
 _PIECE = 2**18
-"""Most bytes of one system call. A longer write makes the kernel look for longer runs of free memory for its page
-cache, which takes 10 times as long in a virtual machine that gives its free memory back to the host."""
+"""Most bytes of one system call. For a longer write the kernel looks for longer runs of free memory, which
+takes up to 10 times as long in a virtual machine that gives its free memory back to the host."""
 
 
 class AtomicFile:

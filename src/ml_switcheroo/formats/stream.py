@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-
 from ml_switcheroo.formats.deferred import Deferred
-from ml_switcheroo.formats.strips import Strip, cut
+from ml_switcheroo.formats.pages import buffer
+from ml_switcheroo.formats.strips import STRIP, Strip, cut
 from ml_switcheroo.formats.tiles import Array
 
 __all__ = ["THREADS", "Leaf", "Sink", "copy_leaves", "strips"]
@@ -21,8 +22,7 @@ THREADS = 2
 
 Leaf = Array | Deferred
 
-_SMALL = 2**16  # bytes of a leaf that is not worth a task of its own
-_GATHER = 2**20  # bytes of small leaves that are written at once
+_SMALL = 2**20  # bytes of a leaf that is not worth a task of its own
 _PAGES = 2**14  # bytes of a leaf whose pages are worth dropping
 _local = threading.local()
 
@@ -32,33 +32,6 @@ class Sink(Protocol):
 
     def write(self, content: memoryview, offset: int) -> None:
         """Write all of ``content`` at ``offset``."""
-
-
-class _Gather:
-    """Collects small leaves that follow one another in a file."""
-
-    def __init__(self, finished: Callable[[str], object]) -> None:
-        self._finished = finished
-        self._sink: Sink | None = None
-        self._bytes = bytearray()
-        self._offset = 0
-        self._names: list[str] = []
-
-    def add(self, name: str, leaf: Deferred, sink: Sink, offset: int) -> None:
-        end = self._offset + len(self._bytes)
-        if sink is not self._sink or offset != end or len(self._bytes) > _GATHER:
-            self.flush()
-            self._sink, self._offset = sink, offset
-        for content in strips(leaf):
-            self._bytes += content
-        self._names.append(name)
-
-    def flush(self) -> None:
-        if self._sink and self._bytes:
-            self._sink.write(memoryview(self._bytes), self._offset)
-        for name in self._names:
-            self._finished(name)
-        self._bytes, self._names, self._sink = bytearray(), [], None
 
 
 def copy_leaves(
@@ -75,64 +48,102 @@ def copy_leaves(
         finished: Called with the name of each leaf that is written, in any order, from the calling thread.
     """
     threads = threads or THREADS
-    gather = _Gather(finished)
     with ThreadPoolExecutor(threads, thread_name_prefix="strips") as pool:
         tasks = _Tasks(pool, threads + 2, finished)
+        batch = _Batch()
         try:
             for name, array, sink, offset in leaves:
                 leaf = _little_endian(array)
-                if leaf.nbytes <= _SMALL:
-                    gather.add(name, leaf, sink, offset)
-                    if leaf.nbytes >= _PAGES:
-                        leaf.drop()
-                else:
-                    tasks.add(name, leaf, sink, offset)
-            gather.flush()
+                if leaf.nbytes > _SMALL:
+                    tasks.add_leaf(name, leaf, sink, offset)
+                    continue
+                if not batch.takes(leaf, sink, offset):
+                    tasks.add_batch(batch)
+                    batch = _Batch(sink, offset)
+                batch.leaves.append((name, leaf))
+                batch.nbytes += leaf.nbytes
+            tasks.add_batch(batch)
             tasks.drain(0)
         except BaseException:
             tasks.abandon()
             raise
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Small leaves that follow one another in a file: copied by one task, and written at once."""
+
+    sink: Sink | None = None
+    offset: int = 0
+    nbytes: int = 0
+    leaves: list[tuple[str, Deferred]] = field(default_factory=list)
+
+    def takes(self, leaf: Deferred, sink: Sink, offset: int) -> bool:
+        follows = sink is self.sink and offset == self.offset + self.nbytes
+        return follows and self.nbytes + leaf.nbytes <= STRIP
+
+    def copy(self) -> None:
+        room = buffer(_local, self.nbytes)
+        at = 0
+        for _, leaf in self.leaves:
+            for strip in cut(leaf):
+                strip.fill(room[at:])
+                at += strip.nbytes
+        if self.sink is not None:
+            self.sink.write(room[:at].data, self.offset)
+
+
 class _Tasks:
-    """The strips that are being copied, and how many each leaf still waits for."""
+    """What is being copied, and how many tasks each leaf still waits for."""
 
     def __init__(self, pool: ThreadPoolExecutor, most: int, finished: Callable[[str], object]) -> None:
         self._pool = pool
         self._most = most
         self._finished = finished
-        self._open: dict[Future[None], tuple[str, Deferred]] = {}
-        self._left: dict[str, int] = {}
+        self._open: dict[Future[None], list[tuple[str, Deferred]]] = {}
+        self._left: Counter[str] = Counter()
 
-    def add(self, name: str, leaf: Deferred, sink: Sink, offset: int) -> None:
+    def add_leaf(self, name: str, leaf: Deferred, sink: Sink, offset: int) -> None:
+        """Copy a leaf strip by strip."""
         self._left[name] = 1
         for strip in cut(leaf):
-            self.drain(self._most - 1)
-            self._left[name] += 1
-            self._open[self._pool.submit(_copy_strip, strip, sink, offset)] = (name, leaf)
+            self._add([(name, leaf)], _copy_strip, strip, sink, offset)
         self._done(name, leaf)
 
+    def add_batch(self, batch: _Batch) -> None:
+        """Copy small leaves at once."""
+        if batch.leaves:
+            self._add(batch.leaves, batch.copy)
+
     def drain(self, most: int) -> None:
-        """Wait until no more than ``most`` strips are open; raise what a thread raised."""
+        """Wait until no more than ``most`` tasks are open; raise what a thread raised."""
         while len(self._open) > most:
             done, _ = wait(self._open, return_when=FIRST_COMPLETED)
             for future in done:
-                name, leaf = self._open.pop(future)
+                leaves = self._open.pop(future)
                 future.result()
-                self._done(name, leaf)
+                for name, leaf in leaves:
+                    self._done(name, leaf)
 
     def abandon(self) -> None:
-        """Begin no further strip; leaves that come to their end with what is running are finished."""
+        """Begin nothing more; leaves that come to their end with what is running are finished."""
         wait([future for future in self._open if not future.cancel()])
-        for future, (name, leaf) in self._open.items():
+        for future, leaves in self._open.items():
             if not future.cancelled() and future.exception() is None:
-                self._done(name, leaf)
+                for name, leaf in leaves:
+                    self._done(name, leaf)
+
+    def _add(self, leaves: list[tuple[str, Deferred]], copy: Callable[..., None], *of: Any) -> None:
+        self.drain(self._most - 1)
+        self._left.update(name for name, _ in leaves)
+        self._open[self._pool.submit(copy, *of)] = leaves
 
     def _done(self, name: str, leaf: Deferred) -> None:
         self._left[name] -= 1
         if not self._left[name]:
             del self._left[name]
-            leaf.drop()
+            if leaf.nbytes > _SMALL or (leaf.nbytes >= _PAGES and not leaf.is_dense):
+                leaf.drop()
             self._finished(name)
 
 
@@ -146,21 +157,13 @@ def strips(array: Leaf) -> Iterator[memoryview]:
     """
     leaf = _little_endian(array)
     for strip in cut(leaf):
-        yield strip.fill(_room(strip.nbytes))
+        yield strip.fill(buffer(_local, strip.nbytes))
 
 
 def _copy_strip(strip: Strip, sink: Sink, offset: int) -> None:
-    content = strip.fill(_room(strip.nbytes))
+    content = strip.fill(buffer(_local, strip.nbytes))
     for start, place, nbytes in strip.stretches():
         sink.write(content[start : start + nbytes], offset + place)
-
-
-def _room(nbytes: int) -> Array:
-    """Return this thread's buffer, at least so large."""
-    room: Array | None = getattr(_local, "room", None)
-    if room is None or room.nbytes < nbytes:
-        room = _local.room = np.empty(nbytes, np.uint8)
-    return room
 
 
 def _little_endian(array: Any) -> Deferred:

@@ -18,7 +18,7 @@ from ml_switcheroo.formats.deferred import Box, Deferred, Part
 from ml_switcheroo.formats.pages import check_source, drop_pages
 from ml_switcheroo.formats.tiles import Array
 
-__all__ = ["Strip", "cut"]
+__all__ = ["STRIP", "Strip", "cut"]
 
 STRIP = 2**21
 """Bytes of a strip whose sources lie close together."""

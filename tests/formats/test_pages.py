@@ -1,0 +1,57 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml_switcheroo.errors import CheckpointError
+from ml_switcheroo.formats.files import SourceFile
+from ml_switcheroo.formats.pages import fetched, is_dense, read_source
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[SourceFile]:
+    np.arange(2 * 3 * 40, dtype=np.int16).tofile(tmp_path / "a")
+    with SourceFile(tmp_path / "a") as file:
+        yield file
+
+
+def mapped(file: SourceFile) -> np.ndarray:
+    return file.view(0, file.size).view(np.int16).reshape(2, 3, 40)
+
+
+def test_one_stretch_is_read_from_the_file(file: SourceFile) -> None:
+    target = np.zeros((3, 40), np.int16)
+    assert read_source(target, mapped(file)[1])
+    np.testing.assert_array_equal(target, mapped(file)[1])
+
+
+def test_what_is_no_stretch_or_no_file_is_left_to_others(file: SourceFile) -> None:
+    target = np.zeros((40, 3), np.int16)
+    assert not read_source(target, mapped(file)[1].T)
+    assert not read_source(target.T, mapped(file)[1])
+    assert not read_source(target, np.ones((40, 3), np.int16))
+    assert not target.any()
+
+
+def test_a_dense_array_is_fetched_in_its_order(file: SourceFile) -> None:
+    for order in [(0, 1, 2), (2, 1, 0), (1, 2, 0)]:
+        source = mapped(file).transpose(order)
+        assert is_dense(source)
+        copy = fetched(source)
+        assert not np.shares_memory(copy, source)
+        np.testing.assert_array_equal(copy, source)
+
+
+def test_what_is_not_dense_or_in_no_file_stays(file: SourceFile) -> None:
+    for source in (mapped(file)[:, 1], mapped(file)[:, ::-1], np.ones((2, 3)).T):
+        assert fetched(source) is source
+    assert not is_dense(mapped(file)[..., :7])
+
+
+def test_a_file_that_shrank_is_an_error(file: SourceFile) -> None:
+    source = mapped(file)
+    os.truncate(file.path, 100)
+    with pytest.raises(CheckpointError, match="changed while it was read"):
+        fetched(source.T)
