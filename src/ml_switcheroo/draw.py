@@ -167,7 +167,10 @@ def _given(request: Request) -> list[Move]:
 
 def _distinct(options: Iterable[Option]) -> list[Option]:
     """Keep one option of each effect: findings that lead to the same bytes are no ambiguity."""
-    return list({repr(option.effect): option for option in reversed(list(options))}.values())[::-1]
+    tried = list(options)
+    if len(tried) < 2:
+        return tried
+    return list({repr(option.effect): option for option in reversed(tried)}.values())[::-1]
 
 
 def _fitting(owner: Owner, options: list[Option], request: Request) -> list[Option]:

@@ -264,9 +264,11 @@ class KeyKinds:
             warnings.warn(text, stacklevel=3)
         return [text] if strict else []
 
-    @staticmethod
-    def parse_kind(kind: str) -> tuple:
+    @classmethod
+    def parse_kind(cls, kind: str) -> tuple:
         """Split ``linear(c=64)`` into the word and the channels, 0 where none are given."""
+        if kind in cls.TABLE:
+            return kind, 0
         match = re.fullmatch(r"(\w+)(?:\(c=([1-9]\d*)\))?", kind)
         return (match[1], int(match[2] or 0)) if match else ("", 0)
 

@@ -61,9 +61,11 @@ def _owner(name: str, sources: Sequence[Knowledge]) -> tuple[str, str, tuple[Fin
 def _splits(name: str) -> Iterator[tuple[str, str]]:
     """Yield (module path, slot), the outermost module first: an attention owns its out_proj."""
     yield name, ""
-    segments = name.split(".")
-    for count in range(len(segments)):
-        yield ".".join(segments[:count]), ".".join(segments[count:])
+    yield "", name
+    dot = name.find(".")
+    while dot >= 0:
+        yield name[:dot], name[dot + 1 :]
+        dot = name.find(".", dot + 1)
 
 
 def _with_flattens(
@@ -71,6 +73,8 @@ def _with_flattens(
 ) -> tuple[Finding, ...]:
     """Ask the other sources about the Flatten and the Unflatten where the believed one could not tell."""
     for what in ("flatten", "unflatten"):
+        if all(finding.kind != "linear" for finding in findings):
+            break
         findings = tuple(one for finding in findings for one in _told(path, finding, what, sources))
     return findings
 

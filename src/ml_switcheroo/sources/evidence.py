@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -49,19 +49,19 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
                 f"{path}: where a Flatten comes before this norm, its channels are to be permuted too"
             )
             readings = [reading for reading in readings if reading[0] not in behind]
-        possible = [_finding(kind, reason, readings) for kind, reason in readings]
+        possible = _possible(tuple(readings))
         if path not in specs and all(finding.kind in _STAYS for finding in possible):
             for name in specs:
                 if name.rpartition(".")[0] == path and name.rpartition(".")[2] in _slots():
-                    candidates[name] = tuple(possible)
+                    candidates[name] = possible
             continue
-        possible = [f for f in possible if f.kind in LAYERS and (path in specs or f.kind not in _STAYS)]
+        possible = tuple(f for f in possible if f.kind in LAYERS and (path in specs or f.kind not in _STAYS))
         if _OF_LAYERS.fullmatch(path.rpartition(".")[2]) or not possible:
             continue
         if len(possible) == 1:
             findings[path] = possible[0]
         else:
-            candidates[path] = tuple(possible)
+            candidates[path] = possible
     for path, kind, reason in _by_slots(shapes):
         findings[path] = Finding(kind, "evidence", reason)
     return Knowledge(findings, candidates, doubts=doubts)
@@ -116,18 +116,22 @@ def _by_slots(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str,
                 yield path, kind + cell, f"{slot} has {gates} times {hidden} rows"
 
 
-# The same few texts come with every module of a large checkpoint.
-_parsed = cache(KeyKinds.parse_kind)
-
-
 def _slots() -> tuple[str, ...]:
     return ("weight", *KeyKinds.SLOTS, KeyKinds.DROPPED)
 
 
-def _finding(text: str, reason: str, readings: list[tuple[str, str]]) -> Finding:
-    """Turn ``linear(c=64)`` into a finding of kind linear behind a Flatten of 64 channels."""
-    kind, channels = _parsed(text)
-    doubted = {word for word, size in (_parsed(other) for other, _ in readings) if size}
+@lru_cache(10_000)  # the modules of a large checkpoint are of a few shapes
+def _possible(readings: tuple[tuple[str, str], ...]) -> tuple[Finding, ...]:
+    """Turn ``linear(c=64)`` into a finding of kind linear behind a Flatten of 64 channels, and so on."""
+    parsed = [KeyKinds.parse_kind(text) for text, _ in readings]
+    doubted = {word for word, size in parsed if size}
+    return tuple(
+        _finding(kind, channels, reason, doubted)
+        for (kind, channels), (_, reason) in zip(parsed, readings, strict=True)
+    )
+
+
+def _finding(kind: str, channels: int, reason: str, doubted: set[str]) -> Finding:
     before, behind = (NO_FLATTEN if word in doubted else None for word in ("linear", "linear_to_image"))
     if kind == "linear_to_image":
         return Finding("linear", "evidence", reason, flatten=before, unflatten=Flatten(channels))
