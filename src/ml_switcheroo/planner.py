@@ -16,7 +16,7 @@ from ml_switcheroo.peel import Peeled, peel, restored
 from ml_switcheroo.plan import Left, Plan
 from ml_switcheroo.rule_lines import expanded, load_rules
 from ml_switcheroo.rules import Keep, Rename, Rule, match
-from ml_switcheroo.sources import evidence, live, static
+from ml_switcheroo.sources import evidence
 from ml_switcheroo.sources.classify import classify
 from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.stated import from_rules, from_table, module_paths
@@ -149,8 +149,13 @@ def _from_layers(layers: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
     """Ask what ``layers=`` names: a table, source code or a live module."""
     if isinstance(layers, Mapping):
         return from_table(layers)
+    # Imported where it is asked: the readers of code are half of all modules.
     if isinstance(layers, str | Path):
+        from ml_switcheroo.sources import static
+
         return static.read_layers(str(layers), specs)
+    from ml_switcheroo.sources import live
+
     return live.read_module(layers, specs)
 
 
