@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from ml_switcheroo.differences import differences
+from ml_switcheroo.differences import by_attributes, by_computing
 from ml_switcheroo.errors import RuleError
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.match.spelling import segments
@@ -107,7 +107,9 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
     notes += [note for known in request.knowledge for path, note in known.doubts.items() if path in evident]
     if request.template is not None:
         known = {n: o.possible[0] for o in owners if len(o.possible) == 1 for n in o.tensors.values()}
-        notes += differences(request.target, request.template, moves, known)
+        notes += by_attributes(request.target, request.template, moves, known)
+        computed = {path: words for one in request.knowledge[::-1] for path, words in one.computed.items()}
+        notes += by_computing(request.target, request.template, moves, computed)
     return Plan(
         target=request.target.name,
         moves=tuple(moves),

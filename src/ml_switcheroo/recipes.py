@@ -102,11 +102,13 @@ class Form:
         when: Attributes that the live module must have, such as ``{"transpose_kernel": True}``;
             where they are not to be seen, they are no hindrance.
         note: What a person should know of a plan that takes this form.
+        misfit: What to do where a live model has leaves of another shape.
     """
 
     entries: tuple[Entry, ...]
     when: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     note: str = ""
+    misfit: str = ""
 
 
 Recipe = tuple[Entry, ...] | tuple[Form, ...] | Unsupported
@@ -149,14 +151,23 @@ class Difference:
     """An attribute of a live module that must agree with a constructor argument in PyTorch.
 
     Attributes:
-        arg: The argument in PyTorch, such as ``eps``.
+        arg: The argument in PyTorch, such as ``eps``; empty where PyTorch knows one value only.
         attribute: The attribute of the target's module, such as ``epsilon``.
-        convert: The attribute's value for an argument's.
+        convert: The attribute's value for an argument's; for None where there is no argument.
     """
 
     arg: str
     attribute: str
     convert: Callable[[Any], Any] = lambda value: value
+
+    @classmethod
+    def always(cls, attribute: str, value: Any) -> Difference:
+        """Make one of an attribute that must have one value.
+
+        >>> Difference.always("reset_after", True).convert(None)
+        True
+        """
+        return cls("", attribute, lambda _: value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def option_for(
     task = Task(owner, finding, specs, target, place, gathered)
     first: Option | None = None
     for form in possible:
-        option = _with_note(_option(task, form), form)
+        option = _with_words(_option(task, form), form)
         if not option.refused:
             return option
         first = first or option
@@ -94,7 +94,9 @@ def _refusal(owner: Owner, finding: Finding, why: str) -> Option:
     return Option(finding, (), {}, dict.fromkeys(owner.tensors.values(), text))
 
 
-def _with_note(option: Option, form: Form) -> Option:
+def _with_words(option: Option, form: Form) -> Option:
+    if option.refused and form.misfit:
+        return replace(option, refused={n: f"{why}; {form.misfit}" for n, why in option.refused.items()})
     if not form.note or not option.moves:
         return option
     first, *rest = option.moves

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS, kind_of
 from ml_switcheroo.sources.findings import Finding, Knowledge
@@ -98,6 +99,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         containers=MappingProxyType(containers),
         tied=_tied(model, specs),
         notes=_notes(findings, specs),
+        computed=MappingProxyType(computed_in(_walk(model, ("",)))),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array, Flip, GateSum, Sum
 from ml_switcheroo.recipes import (
@@ -80,6 +81,11 @@ _MHA: tuple[Entry, ...] = (
     Unsupported("Equinox's attention has no bias_k and bias_v", slot="bias_k"),
 )
 
+_SLOPES = (
+    "Equinox's PReLU has the slopes it is made with: one is PReLU(), one for each channel of an image is"
+    " PReLU(jnp.zeros((channels, 1, 1)))"
+)
+
 KINDS: Mapping[str, Recipe] = {
     "linear": (part("weight", "weight"), part("bias", "bias")),
     "linear_in_out": (part("weight", "weight", "out in"), part("bias", "bias")),
@@ -119,8 +125,8 @@ KINDS: Mapping[str, Recipe] = {
     "mha": _MHA,
     # One slope is a scalar; slopes of channels are an array that broadcasts: (channels, 1, 1).
     "prelu": (
-        Form((part("weight", "negative_slope", "1 -> "),)),
-        Form((part("weight", "negative_slope", "channel -> channel *1"),)),
+        Form((part("weight", "negative_slope", "1 -> "),), misfit=_SLOPES),
+        Form((part("weight", "negative_slope", "channel -> channel *1"),), misfit=_SLOPES),
     ),
     "class_weights": (part("weight", "weight"), part("pos_weight", "pos_weight")),
     "parameter": (part("", ""),),
@@ -235,7 +241,7 @@ def _holds_numbers(leaf: Any) -> bool:
 
 
 def _template(model: Any) -> Template:
-    from equinox import nn
+    from equinox import Module, nn
 
     kinds, containers, attributes = {}, {}, {}
     for path, node in nodes(_whole(model)):
@@ -246,7 +252,9 @@ def _template(model: Any) -> Template:
             kinds[path] = known[0]
             attributes[path] = plain_attributes(node)
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
-    return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
+    modules = ((path, node) for path, node in nodes(_whole(model)) if isinstance(node, Module))
+    computed = computed_in(modules)
+    return Template(specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed)
 
 
 def _is_layer(cls: type) -> bool:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array, Gates, Sum
 from ml_switcheroo.recipes import (
@@ -77,6 +78,11 @@ _MHA: tuple[Entry, ...] = (
     Unsupported("Keras's attention has no bias_k and bias_v", slot="bias_k"),
 )
 
+_SLOPES = (
+    "Keras's PReLU has a slope for every position of its input, PyTorch's one or one for each channel: make"
+    " it with shared_axes, all axes but that of channels (for images [1, 2]), or all of them for one slope"
+)
+
 KINDS: Mapping[str, Recipe] = {
     # A projection to or from heads is an EinsumDense, with the heads as an axis.
     "linear": (
@@ -129,8 +135,8 @@ KINDS: Mapping[str, Recipe] = {
     "mha": _MHA,
     # A slope for all is shared over every axis: shape (1, ..., 1).
     "prelu": (
-        Form((part("weight", "alpha", "1 -> *1"),)),
-        Form((part("weight", "alpha", "channel -> *1 channel"),)),
+        Form((part("weight", "alpha", "1 -> *1"),), misfit=_SLOPES),
+        Form((part("weight", "alpha", "channel -> *1 channel"),), misfit=_SLOPES),
     ),
     "class_weights": (part("weight", "weight"), part("pos_weight", "pos_weight")),
     "parameter": (part("", ""),),
@@ -246,7 +252,20 @@ def _template(model: Any) -> Template:
             kinds[path] = known[0]
             attributes[path] = plain_attributes(node)
     specs = {path: spec_of(variable) for path, variable in variables_of(model).items()}
-    return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
+    computed = computed_in(_computing(model))
+    return Template(specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed)
+
+
+def _computing(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the layers, and the operations by which functional models join them."""
+    import keras
+
+    for path, node in nodes(model):
+        if isinstance(node, keras.Layer):
+            yield path, node
+        for operation in node.operations if isinstance(node, keras.Function) else ():
+            if not isinstance(operation, keras.Layer):
+                yield f"{path}/{operation.name}" if path else operation.name, operation
 
 
 def _is_layer(cls: type) -> bool:
@@ -287,6 +306,7 @@ def _read(model: Any) -> Mapping[str, Array]:
 
 
 _EPSILON = (Difference("eps", "epsilon"),)
+_GATES = (Difference.always("activation", "tanh"), Difference.always("recurrent_activation", "sigmoid"))
 
 TARGET = Target(
     name="keras",
@@ -300,6 +320,9 @@ TARGET = Target(
         "group_norm": (*_EPSILON, Difference("num_groups", "groups")),
         **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
         "mha": (Difference("num_heads", "_num_heads"),),
+        **dict.fromkeys(("rnn", "rnn_cell"), (Difference("nonlinearity", "activation"),)),
+        **dict.fromkeys(("lstm", "lstm_cell"), _GATES),
+        **dict.fromkeys(("gru", "gru_cell"), (*_GATES, Difference.always("reset_after", True))),
     },
     live=Live(_owns, _template, _write, _read),
 )

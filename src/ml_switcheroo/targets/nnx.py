@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.ops import Array, Sum
 from ml_switcheroo.recipes import Difference, Form, Live, Naming, Part, Recipe, Target, part
 from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION
@@ -94,6 +95,7 @@ NORMS: Mapping[str, Recipe] = {
 }
 
 _EPSILON = (Difference("eps", "epsilon"),)
+_GATES = (Difference.always("activation_fn", "tanh"), Difference.always("gate_fn", "sigmoid"))
 DIFFERENCES: Mapping[str, tuple[Difference, ...]] = {
     "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
     "instance_norm": _EPSILON,
@@ -103,6 +105,7 @@ DIFFERENCES: Mapping[str, tuple[Difference, ...]] = {
     "mha": (Difference("num_heads", "num_heads"),),
     "rnn": (Difference("nonlinearity", "activation_fn"),),
     "rnn_cell": (Difference("nonlinearity", "activation_fn"),),
+    **dict.fromkeys(("lstm", "lstm_cell", "gru", "gru_cell"), _GATES),
 }
 
 RECURRENT: Mapping[str, Recipe] = {
@@ -143,7 +146,9 @@ def _template(model: Any) -> Template:
                 kinds[name] = known[0]
                 attributes[name] = plain_attributes(node)
     specs = {path: _spec(variable) for path, variable in _variables(model)}
-    return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
+    modules = (p for p in nnx.iter_graph(model) if isinstance(p[1], nnx.Module))
+    computed = computed_in((".".join(map(str, path)), node) for path, node in modules)
+    return Template(specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed)
 
 
 def _is_layer(cls: type) -> bool:
