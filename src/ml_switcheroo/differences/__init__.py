@@ -2,5 +2,6 @@
 
 from ml_switcheroo.differences.attributes import by_attributes
 from ml_switcheroo.differences.computing import by_computing
+from ml_switcheroo.differences.wrapping import said_of_wrappers
 
-__all__ = ["by_attributes", "by_computing"]
+__all__ = ["by_attributes", "by_computing", "said_of_wrappers"]

@@ -93,5 +93,5 @@ class KeyMapper(BaseMapper):
     @classmethod
     def _write(cls, model: object, leaves: dict, moves: dict, state_dict: dict) -> tuple | None:
         for key, (name, kind) in moves.items():
-            leaves[key][-1].assign(cls.map_value(name, state_dict[name], kind))
+            leaves[key][-1].assign(np.array(cls.map_value(name, state_dict[name], kind)))
         return None

@@ -28,8 +28,10 @@ from ml_switcheroo.recipes import (
     Recipe,
     Target,
     Unsupported,
+    Wrapper,
     part,
 )
+from ml_switcheroo.targets.jax_arrays import in_place_of
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, plain_attributes
 
@@ -251,6 +253,8 @@ def _template(model: Any) -> Template:
         if known:
             kinds[path] = known[0]
             attributes[path] = plain_attributes(node)
+        if isinstance(node, nn.WeightNorm):
+            attributes[path] = {"axis": node.axis}
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
     modules = ((path, node) for path, node in nodes(_whole(model)) if isinstance(node, Module))
     computed = computed_in(modules)
@@ -269,12 +273,10 @@ def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
         path = path_of(keys)
         counter = next((name for name in _SEEN if path.endswith(name)), None)
         if path in leaves:
-            array = leaves[path].astype(leaf.dtype, copy=False)
-        elif counter is not None and path.removesuffix(counter) + "running_mean" in leaves:
-            array = np.asarray(_SEEN[counter], leaf.dtype)
-        else:
-            return leaf
-        return jax.device_put(array, getattr(leaf, "sharding", None))
+            return in_place_of(leaf, leaves[path])
+        if counter is not None and path.removesuffix(counter) + "running_mean" in leaves:
+            return in_place_of(leaf, np.asarray(_SEEN[counter]))
+        return leaf
 
     whole = jax.tree_util.tree_map_with_path(put, _whole(model))
     return (nn.delete_init_state(whole), nn.State(whole)) if _is_pair(model) else whole
@@ -297,6 +299,10 @@ TARGET = Target(
         "group_norm": (*_EPSILON, Difference("num_groups", "groups")),
         **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
         "mha": (Difference("num_heads", "num_heads"),),
+    },
+    wrappers={
+        "weight_norm": Wrapper("layer", {"g": "g"}, "axis", 0, whole=True),
+        "spectral_norm": Wrapper("layer", {"u": "uv_index.init.0", "v": "uv_index.init.1"}, default=0),
     },
     live=Live(_owns, _template, _write, _read, immutable=True),
 )

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array, Gates, Sum
@@ -26,6 +28,7 @@ from ml_switcheroo.recipes import (
     Recipe,
     Target,
     Unsupported,
+    Wrapper,
     part,
 )
 from ml_switcheroo.tensors import spec_of
@@ -295,7 +298,8 @@ def check_built(model: Any) -> None:
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
     for path, variable in variables_of(model).items():
         if path in leaves:
-            variable.assign(leaves[path])
+            # A copy: with JAX as its backend a variable goes on using the memory that it is given.
+            variable.assign(np.array(leaves[path], order="C"))
     return model
 
 
@@ -323,6 +327,14 @@ TARGET = Target(
         **dict.fromkeys(("rnn", "rnn_cell"), (Difference("nonlinearity", "activation"),)),
         **dict.fromkeys(("lstm", "lstm_cell"), _GATES),
         **dict.fromkeys(("gru", "gru_cell"), (*_GATES, Difference.always("reset_after", True))),
+    },
+    wrappers={
+        "spectral_norm": Wrapper(
+            "layer",
+            {"u": "vector_u"},
+            folded=True,
+            note="Keras's SpectralNormalization keeps the normalised weight and normalises it in training",
+        ),
     },
     live=Live(_owns, _template, _write, _read),
 )
