@@ -231,6 +231,36 @@ CASES = [
         (3, 4, 6),
         (3, 5, 6),
     ),
+    _sequence(
+        "transformer encoder layer norm first",
+        "transformer_encoder_layer",
+        lambda: nn.TransformerEncoderLayer(6, 2, 10, dropout=0.0, batch_first=True, norm_first=True),
+        (3, 4, 6),
+    ),
+    _sequence(
+        "transformer encoder",
+        "transformer_encoder",
+        lambda: nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(6, 2, 10, dropout=0.0, batch_first=True), 2, nn.LayerNorm(6)
+        ),
+        (3, 4, 6),
+    ),
+    _sequence(
+        "transformer decoder",
+        "transformer_decoder",
+        lambda: nn.TransformerDecoder(
+            nn.TransformerDecoderLayer(6, 2, 10, dropout=0.0, batch_first=True), 2, nn.LayerNorm(6)
+        ),
+        (3, 4, 6),
+        (3, 5, 6),
+    ),
+    _sequence(
+        "transformer",
+        "transformer",
+        lambda: nn.Transformer(6, 2, 2, 2, 10, dropout=0.0, batch_first=True),
+        (3, 4, 6),
+        (3, 5, 6),
+    ),
     _image("prelu", "prelu", lambda: nn.PReLU(), (2, 6, 5)),
     _image("prelu channels", "prelu", lambda: nn.PReLU(6), (2, 6, 5)),
     _plain(
