@@ -65,6 +65,8 @@ def _text(entry: Difference, finding: Finding, attributes: Mapping[str, Any]) ->
     if not (stated or entry.arg in defaults):
         return ""
     value = finding.args[entry.arg] if stated else defaults[entry.arg]
+    if value is None:
+        return f"{head}, {entry.arg} is None in PyTorch: the average of all batches"
     expected = entry.convert(value)
     if _same(real, expected):
         return ""

@@ -327,10 +327,10 @@ class KeyMapper(KeyKinds):
         """Put every value into its leaf; return the new model where the old one cannot change."""
         import jax
 
-        for key, (name, kind) in moves.items():
+        new = {key: cls.map_value(name, state_dict[name], kind) for key, (name, kind) in moves.items()}
+        for key, array in new.items():
             old = leaves[key][-1].get_value()
-            array = cls.map_value(name, state_dict[name], kind).astype(old.dtype)
-            leaves[key][-1].set_value(jax.device_put(array, old.sharding))
+            leaves[key][-1].set_value(jax.device_put(array.astype(old.dtype), old.sharding))
         return None
 
     @classmethod

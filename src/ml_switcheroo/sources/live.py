@@ -199,8 +199,8 @@ def _arguments(module: Any, kind: str) -> dict[str, Any]:
         value = getattr(module, name, None)
         if name == "bias" and not isinstance(value, bool):
             found[name] = value is not None
-        elif isinstance(value, bool | int | float | str):
-            found[name] = value
+        elif isinstance(value, bool | int | float | str) or (value is None and name == "momentum"):
+            found[name] = value  # without a momentum a batch norm takes the average of all batches
         elif isinstance(value, tuple | list) and all(isinstance(item, int) for item in value):
             found[name] = tuple(value)
     return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -296,10 +297,16 @@ def check_built(model: Any) -> None:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
-    for path, variable in variables_of(model).items():
-        if path in leaves:
-            # A copy: with JAX as its backend a variable goes on using the memory that it is given.
-            variable.assign(np.array(leaves[path], order="C"))
+    import keras
+
+    with ExitStack() as undo:
+        for path, variable in variables_of(model).items():
+            if path in leaves:
+                # Copies: a variable may go on using the memory that it is given, or be changed in place.
+                new = np.array(leaves[path], order="C")
+                undo.callback(variable.assign, np.array(keras.ops.convert_to_numpy(variable.value)))
+                variable.assign(new)
+        undo.pop_all()
     return model
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -194,9 +195,14 @@ def _spec(variable: Any) -> TensorSpec:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
-    for path, variable in list(_variables(model)):
-        if path in leaves:
-            variable.set_value(in_place_of(variable.get_value(), leaves[path]))
+    with ExitStack() as undo:
+        for path, variable in list(_variables(model)):
+            if path in leaves:
+                now = variable.get_value()
+                new = in_place_of(now, leaves[path])
+                undo.callback(variable.set_value, now)
+                variable.set_value(new)
+        undo.pop_all()
     return model
 
 

@@ -111,7 +111,9 @@ def _finding(owner: Owner, use: Use, resized: bool) -> Finding:
     layer = LAYERS[owner.kind]
     sizes = {n: v for n, v in layer.defaults.items() if n in layer.sizes.values()} if whole else {}
     stated = sizes | {
-        name: _plain(value) for name, value in args.items() if known(value) and value is not None
+        name: _plain(value)
+        for name, value in args.items()
+        if known(value) and (value is not None or name == "momentum")
     }
     if isinstance(maker, Instance) and (moved := reparametrized(maker)):
         stated["reparametrized"] = tuple(moved.values())
