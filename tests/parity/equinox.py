@@ -273,6 +273,10 @@ LAYERS = {
         nn.Embedding(layer.num_embeddings, layer.embedding_dim, key=KEY),
         lambda module, bag: jax.vmap(module)(bag).sum(0),
     ),
+    "embedding_bag mean": lambda layer: port(
+        nn.Embedding(layer.num_embeddings, layer.embedding_dim, key=KEY),
+        lambda module, bag: jax.vmap(module)(bag).mean(0),
+    ),
     "lstm": lambda layer: steps(layer, nn.LSTMCell, 2),
     "gru": lambda layer: steps(layer, nn.GRUCell, 1),
     "lstm_cell": lambda layer: port(
@@ -280,7 +284,7 @@ LAYERS = {
         lambda module, x, h, c: module(x, (h, c))[0],
     ),
     "gru_cell": lambda layer: port(nn.GRUCell(layer.input_size, layer.hidden_size, key=KEY)),
-    "mha": lambda layer: port(attention(layer), lambda module, x, memory: module(x, memory, memory)),
+    "mha": lambda layer: port(attention(layer), lambda module, x, *memory: module(x, memory[0], memory[-1])),
     "transformer_encoder_layer": lambda layer: port(EncoderLayer(layer)),
     "transformer_decoder_layer": lambda layer: port(DecoderLayer(layer)),
     "transformer_encoder": lambda stack: port(Stack(EncoderLayer, stack)),

@@ -207,9 +207,8 @@ def attention(layer, name):
 
 def mha(layer):
     return port(
-        lambda x, memory: attention(layer, "m")(x, memory, memory),
-        numbers(1, 2, layer.embed_dim),
-        numbers(1, 2, layer.kdim),
+        lambda x, *memory: attention(layer, "m")(x, memory[0], memory[-1]),
+        *(numbers(1, 2, size) for size in (layer.embed_dim, layer.kdim, layer.vdim)),
     )
 
 
@@ -302,6 +301,7 @@ LAYERS = {
     ),
     "embedding": embedding,
     "embedding_bag": lambda layer: embedding(layer, lambda vectors: vectors.sum(1)),
+    "embedding_bag mean": lambda layer: embedding(layer, lambda vectors: vectors.mean(1)),
     "rnn": lambda layer: steps(layer, hk.VanillaRNN),
     "lstm": lambda layer: steps(layer, hk.LSTM),
     "rnn_cell": lambda layer: port(

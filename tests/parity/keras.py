@@ -141,7 +141,10 @@ def attention(layer):
 
 
 def mha(layer):
-    return port(attention(layer), (1, 2, layer.embed_dim), (1, 2, layer.kdim))
+    shapes = ((1, 2, size) for size in (layer.embed_dim, layer.vdim, layer.kdim))
+    return port(
+        attention(layer), *shapes, run=lambda module, x, *memory: module(x, memory[-1], memory[0])
+    )
 
 
 class EncoderLayer(layers.Layer):
@@ -266,6 +269,7 @@ LAYERS = {
     "rms_norm": lambda layer: port(layers.RMSNormalization(epsilon=layer.eps), (1, *layer.normalized_shape)),
     "embedding": embedding,
     "embedding_bag": lambda layer: embedding(layer, lambda module, x: ops.sum(module(x), 1)),
+    "embedding_bag mean": lambda layer: embedding(layer, lambda module, x: ops.mean(module(x), 1)),
     "rnn": lambda layer: steps(
         layer, lambda *args, **more: layers.SimpleRNN(*args, activation=layer.nonlinearity, **more)
     ),

@@ -138,6 +138,10 @@ def lstm_step(layer):
     return port(lstm_cell(layer), *shapes, call=lambda module, x, h, c: module((c, h), x)[1])
 
 
+def attended(module, query, key, value=None):
+    return module(query, key, value)
+
+
 def mha(layer):
     attention = linen.MultiHeadDotProductAttention(
         layer.num_heads,
@@ -145,7 +149,7 @@ def mha(layer):
         out_features=layer.embed_dim,
         use_bias=layer.out_proj.bias is not None,
     )
-    return port(attention, (1, 2, layer.embed_dim), (1, 2, layer.kdim))
+    return port(attention, (1, 2, layer.embed_dim), (1, 2, layer.kdim), (1, 2, layer.vdim), call=attended)
 
 
 class EncoderLayer(linen.Module):
@@ -273,6 +277,9 @@ LAYERS = {
     "rms_norm": lambda layer: port(linen.RMSNorm(epsilon=layer.eps), (1, layer.normalized_shape[0])),
     "embedding": lambda layer: port(embed(layer), (1, 2)),
     "embedding_bag": lambda layer: port(embed(layer), (1, 2), call=lambda module, bags: module(bags).sum(1)),
+    "embedding_bag mean": lambda layer: port(
+        embed(layer), (1, 2), call=lambda module, bags: module(bags).mean(1)
+    ),
     "rnn": lambda layer: stacked(layer, simple_cell),
     "lstm": lambda layer: stacked(layer, lstm_cell),
     "gru": lambda layer: stacked(layer, gru_cell),

@@ -253,6 +253,9 @@ LAYERS = {
     "embedding_bag": lambda layer: port(
         nn.Embedding(layer.num_embeddings, layer.embedding_dim), lambda module, bags: module(bags).sum(1)
     ),
+    "embedding_bag mean": lambda layer: port(
+        nn.Embedding(layer.num_embeddings, layer.embedding_dim), lambda module, bags: module(bags).mean(1)
+    ),
     "rnn": rnn,
     "lstm": lambda layer: steps(
         layer, lambda size: nn.LSTM(size, layer.hidden_size, layer.bias), lambda out: out[0]
@@ -261,7 +264,7 @@ LAYERS = {
     "rnn_cell": lambda layer: one_step(nn.RNN(layer.input_size, layer.hidden_size)),
     "lstm_cell": lambda layer: one_step(nn.LSTM(layer.input_size, layer.hidden_size), lambda out: out[0]),
     "gru_cell": lambda layer: one_step(nn.GRU(layer.input_size, layer.hidden_size)),
-    "mha": lambda layer: port(attention(layer), lambda module, x, memory: module(x, memory, memory)),
+    "mha": lambda layer: port(attention(layer), lambda module, x, *memory: module(x, memory[0], memory[-1])),
     "transformer_encoder_layer": lambda layer: port(EncoderLayer(layer)),
     "transformer_decoder_layer": lambda layer: port(DecoderLayer(layer)),
     "transformer_encoder": lambda stack: port(Stack(EncoderLayer, stack)),

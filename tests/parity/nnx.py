@@ -157,17 +157,22 @@ def one_step(make, layer):
 
 
 def mha(layer):
-    return port(
-        lambda: nnx.MultiHeadAttention(
+    """Make an attention; where values have another size than keys, its value gets that size here."""
+
+    def make():
+        made = nnx.MultiHeadAttention(
             layer.num_heads,
             layer.embed_dim,
             in_kv_features=layer.kdim,
             use_bias=layer.out_proj.bias is not None,
             decode=False,
             rngs=rngs(),
-        ),
-        lambda module, query, memory: module(query, memory),
-    )
+        )
+        if layer.vdim != layer.kdim:
+            made.value = nnx.LinearGeneral(layer.vdim, (layer.num_heads, layer.head_dim), rngs=rngs())
+        return made
+
+    return port(make)
 
 
 class FeedForward(nnx.Module):
@@ -288,6 +293,7 @@ LAYERS = {
     "rms_norm": rms_norm,
     "embedding": lambda layer: port(lambda: embed(layer)),
     "embedding_bag": lambda layer: port(lambda: embed(layer), lambda module, bags: module(bags).sum(1)),
+    "embedding_bag mean": lambda layer: port(lambda: embed(layer), lambda module, bags: module(bags).mean(1)),
     "rnn": lambda layer: stacked(layer, simple_cell),
     "lstm": lambda layer: stacked(layer, lstm_cell),
     "gru": lambda layer: stacked(layer, gru_cell),
