@@ -105,7 +105,7 @@ def conv_transpose(layer):
 
 
 def batch_norm(layer):
-    rank = {"1": 1, "2": 2, "3": 3}[type(layer).__name__[-2]]
+    rank = {"1": 1, "2": 2, "3": 3}.get(type(layer).__name__[-2], 2)
 
     def function(x):
         return hk.BatchNorm(layer.affine, layer.affine, 1 - layer.momentum, layer.eps, name="m")(x, False)

@@ -83,7 +83,7 @@ def conv_transpose(layer):
 
 
 def norm_shape(layer):
-    rank = {"1": 1, "2": 2, "3": 3}[type(layer).__name__[-2]]
+    rank = {"1": 1, "2": 2, "3": 3}.get(type(layer).__name__[-2], 2)
     return (1, *[2] * rank, layer.num_features)
 
 
@@ -141,10 +141,8 @@ def attention(layer):
 
 
 def mha(layer):
-    shapes = ((1, 2, size) for size in (layer.embed_dim, layer.vdim, layer.kdim))
-    return port(
-        attention(layer), *shapes, run=lambda module, x, *memory: module(x, memory[-1], memory[0])
-    )
+    shapes = ((1, 2, size) for size in (layer.embed_dim, layer.kdim, layer.vdim))
+    return port(attention(layer), *shapes, run=lambda module, x, *memory: module(x, memory[-1], memory[0]))
 
 
 class EncoderLayer(layers.Layer):
