@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # The lowest first. What stands in one line may not import each other.
 LAYERS = [
-    ["errors", "runtime"],
+    ["errors", "runtime", "computed"],
     ["axes", "tensors"],
     ["ops"],
     ["layers", "moves"],

@@ -8,7 +8,7 @@ import pytest
 
 import ml_switcheroo
 from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.runtime.key_mapper import KeyMapper
+from ml_switcheroo.plugins.checkpoint_keys import KEY_MAPPER_SOURCE
 from ml_switcheroo.targets import TARGETS
 from ml_switcheroo.tensors import as_numpy
 from parity import FRAMEWORKS, ports
@@ -18,8 +18,9 @@ from parity.run import outcome, planned
 DOCS = Path(ml_switcheroo.__file__).parents[2] / "docs"
 CELLS = runpy.run_path(str(DOCS / "layers.py"))["read"]((DOCS / "layers.md").read_text(encoding="utf-8"))
 
-# Kinds that KeyMapper, one pasted file, does not have.
-NOT_IN_KEY_MAPPER = {"layer_norm of images"}
+PASTED = {}
+exec(KEY_MAPPER_SOURCE, PASTED)
+KeyMapper = PASTED["KeyMapper"]
 
 by_name = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
@@ -49,23 +50,23 @@ def test_numpy_keeps_names_and_bits(case):
 
 
 @by_name
-def test_the_flat_tree_is_that_of_key_mapper(case):
+def test_the_flat_tree_is_that_of_key_mapper_in_an_empty_namespace(case):
     state, plan = planned(case, randomised(case), "jax")
     plan.check()
-    if any(not move.exact for move in plan.moves):
-        assert "_norm" in case.name  # folded here: KeyMapper, in one file, cannot
-        return
     kinds = {}
     for move in plan.moves:
         for name in move.sources:
-            path = name.rpartition(".")[0]
+            whole, norm, _ = name.partition(".parametrizations")
+            path = whole if norm else name.rpartition(".")[0]
             key = name if move.kind in ("parameter", "buffer") else path
-            kinds[key] = "linear" if path == "m.out_proj" else move.kind
+            kinds[key] = "linear" if path.endswith("out_proj") else move.kind
     kinds = {key: kind for key, kind in kinds.items() if kind in KeyMapper.TABLE}
+    for rule in case.rules:
+        kinds[rule.pattern] = rule.kind if rule.flatten == 1 else f"{rule.kind}(c={rule.flatten})"
     expected = KeyMapper.from_torch(state, kinds=kinds)
     leaves = dict(plan.apply(state))
     found, wanted = ({path: array.tobytes() for path, array in tree.items()} for tree in (leaves, expected))
-    assert (found == wanted) == (case.name not in NOT_IN_KEY_MAPPER)
+    assert found == wanted
 
 
 def test_every_kind_has_a_case_and_a_port():

@@ -43,6 +43,7 @@ ARITHMETIC = [
     ),
     *(ops.WeightNorm(), ops.WeightNormSplit((4, 1)), ops.SpectralNorm(0), ops.Tie(), ops.Cast("bfloat16")),
     *(ops.Discarded(0.0, (2,), "float32"), ops.Skip(2)),
+    *(ops.SpectralState(folded=False, sigma=True), ops.SpectralRestored(folded=False, sigma=True)),
 ]
 
 
@@ -148,6 +149,27 @@ def test_a_folded_spectral_norm_is_torchs_weight(layer, dim):
     np.testing.assert_allclose(op(arrays)[0], layer.weight.detach().numpy(), rtol=1e-5, atol=1e-7)
     assert op.specs(tuple(map(spec_of, arrays))) == (spec_of(arrays[0]),)
     assert op.inverse(tuple(map(spec_of, arrays))) is None
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_the_state_of_a_spectral_norm_is_kept_and_comes_back(folded):
+    rng = np.random.default_rng(0)
+    weight, u = rng.normal(size=(4, 3, 2)).astype("f4"), rng.normal(size=4).astype("f4")
+    v = u @ weight.reshape(4, 6)
+    v /= np.linalg.norm(v)
+    op = ops.SpectralState(folded, sigma=not folded)
+    sigma = float(u @ weight.reshape(4, 6) @ v)
+    kept = op((weight, u, v))
+    np.testing.assert_allclose(kept[0], weight / sigma if folded else weight, rtol=1e-5)
+    assert kept[1] is u
+    if not folded:
+        assert float(kept[2]) == pytest.approx(sigma, rel=1e-5)
+    specs = tuple(map(spec_of, (weight, u, v)))
+    assert op.specs(specs) == tuple(map(spec_of, kept))
+    back = op.inverse(specs)
+    assert back.specs(op.specs(specs)) == specs
+    np.testing.assert_allclose(back(kept)[2], v, rtol=1e-5)
+    assert back.inverse(specs) == op
 
 
 def test_a_leaf_that_was_filled_goes_back_to_nothing_unless_it_was_changed():

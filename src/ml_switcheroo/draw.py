@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from ml_switcheroo.differences import differences
+from ml_switcheroo.differences import by_attributes, by_computing, said_of_wrappers
 from ml_switcheroo.errors import RuleError
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.match.spelling import segments
@@ -62,6 +62,7 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
     ambiguous: list[Ambiguity] = []
     pending: list[tuple[Owner, list[Option]]] = []
     rivals: list[Owner] = []
+    final: set[str] = set()
     for owner in owners:
         if request.template is not None and not place.knows(owner.path) and may_ask(owner, request):
             pending.append((owner, []))
@@ -80,11 +81,13 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
             dropped.update({n: Left(request.specs[n], why) for n, why in options[0].dropped.items()})
             unexpected.update({n: Left(request.specs[n], why) for n, why in options[0].refused.items()})
             rivals += [owner] if options[0].refused else []
+            final |= {owner.path} if options[0].final else set()
     found = matched(request, pending, moves, rivals, lambda owner: _options(owner, request, place))
     moves += found.moves
     doubts = {doubt.names: doubt for doubt in found.doubts}
     refused = {name for owner in owners for name in owner.tensors.values() if name in unexpected}
     again = [*(owner for owner, _ in pending), *(o for o in owners if refused & set(o.tensors.values()))]
+    again = [owner for owner in again if owner.path not in final]
     for option in placed_modules(request, again, moves, found.doubts, tied):
         moves += option.moves
         dropped.update({n: Left(request.specs[n], why) for n, why in option.dropped.items()})
@@ -107,7 +110,11 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
     notes += [note for known in request.knowledge for path, note in known.doubts.items() if path in evident]
     if request.template is not None:
         known = {n: o.possible[0] for o in owners if len(o.possible) == 1 for n in o.tensors.values()}
-        notes += differences(request.target, request.template, moves, known)
+        notes += by_attributes(request.target, request.template, moves, known)
+        computed = {path: words for one in request.knowledge[::-1] for path, words in one.computed.items()}
+        notes += by_computing(request.target, request.template, moves, computed)
+        moves, kept_otherwise = said_of_wrappers(request.target, moves)
+        notes += kept_otherwise
     return Plan(
         target=request.target.name,
         moves=tuple(moves),

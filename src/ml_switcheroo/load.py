@@ -50,7 +50,8 @@ def load_into(
     """Fill a live model with the tensors of a PyTorch checkpoint, or of a converted one.
 
     The model's own variables are kept with their dtype and sharding; only their values change, and
-    none does unless all can.
+    none does unless all can. Until then the old values are kept, too: where there is no memory for both,
+    make the model without values (``nnx.eval_shape``).
 
     Args:
         model: A live model of any target, such as an ``nnx.Module``.

@@ -24,6 +24,7 @@ __all__ = [
     "Recipe",
     "Target",
     "Unsupported",
+    "Wrapper",
     "part",
     "parts_of",
 ]
@@ -102,11 +103,13 @@ class Form:
         when: Attributes that the live module must have, such as ``{"transpose_kernel": True}``;
             where they are not to be seen, they are no hindrance.
         note: What a person should know of a plan that takes this form.
+        misfit: What to do where a live model has leaves of another shape.
     """
 
     entries: tuple[Entry, ...]
     when: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     note: str = ""
+    misfit: str = ""
 
 
 Recipe = tuple[Entry, ...] | tuple[Form, ...] | Unsupported
@@ -149,14 +152,49 @@ class Difference:
     """An attribute of a live module that must agree with a constructor argument in PyTorch.
 
     Attributes:
-        arg: The argument in PyTorch, such as ``eps``.
+        arg: The argument in PyTorch, such as ``eps``; empty where PyTorch knows one value only.
         attribute: The attribute of the target's module, such as ``epsilon``.
-        convert: The attribute's value for an argument's.
+        convert: The attribute's value for an argument's; for None where there is no argument.
     """
 
     arg: str
     attribute: str
     convert: Callable[[Any], Any] = lambda value: value
+
+    @classmethod
+    def always(cls, attribute: str, value: Any) -> Difference:
+        """Make one of an attribute that must have one value.
+
+        >>> Difference.always("reset_after", True).convert(None)
+        True
+        """
+        return cls("", attribute, lambda _: value)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapper:
+    """A layer of the target around another one, which keeps a norm of its weight as PyTorch does.
+
+    Attributes:
+        inner: The attribute that holds the layer within.
+        leaves: The leaves of the wrapper, by PyTorch's names for what they hold: ``g`` of a weight norm,
+            ``u``, ``v`` and ``sigma`` of a spectral norm; ``{leaf}`` is the name of the weight within.
+        axes: The attribute that says which axes of the weight have a length each.
+        default: Those axes where no attribute is to be seen; of a spectral norm the axis of ``u``.
+        whole: Whether the lengths have the rank of the weight.
+        collection: The collection of the leaves in targets that have collections.
+        folded: Whether the weight within is the normalised one.
+        note: What a person should know of a plan that keeps the norm.
+    """
+
+    inner: str
+    leaves: Mapping[str, str]
+    axes: str = ""
+    default: int = -1
+    whole: bool = False
+    collection: str = "params"
+    folded: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +278,7 @@ class Target:
         channels: Where its convolutions have the channel axis: what a Flatten sees.
         aliases: Other names.
         differences: By kind, what a live module must agree in beside its weights.
+        wrappers: Its layers that keep a ``weight_norm`` or ``spectral_norm``, by these words.
         live: How its live models are read and written; None where it has none.
     """
 
@@ -250,4 +289,5 @@ class Target:
     channels: Literal["first", "last"]
     aliases: tuple[str, ...] = ()
     differences: Mapping[str, tuple[Difference, ...]] = field(default_factory=lambda: NOTHING)
+    wrappers: Mapping[str, Wrapper] = field(default_factory=lambda: NOTHING)
     live: Live | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ml_switcheroo.computed import Computed
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.tensors import DTYPES, TensorSpec, spec_of
 
@@ -35,6 +36,7 @@ class Template:
             of PyTorch's Sequential.
         axes: Names of the axes of leaves that say them (penzai, haliax), by path.
         attributes: Plain attributes of the live model's layers, by path and by the target's names.
+        computed: What the modules of the live model compute without weights, by path.
     """
 
     specs: Mapping[str, TensorSpec]
@@ -43,6 +45,7 @@ class Template:
     containers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+    computed: Mapping[str, tuple[Computed, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def plain_attributes(module: Any) -> dict[str, Any]:

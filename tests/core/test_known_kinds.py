@@ -61,6 +61,11 @@ def test_blocks_that_differ_are_not_folded():
     assert kinds_of(made.state_dict(), made) == {"0": "linear", "1": "embedding", "2": "linear"}
 
 
+def test_a_norm_over_several_axes_is_left_for_the_user_to_say():
+    made = nn.ModuleDict({"norm": nn.LayerNorm((3, 4, 4))})
+    assert kinds_of(made.state_dict(), made) == {}
+
+
 def test_a_rewritten_file_carries_the_table():
     made = nn.ModuleDict({"tok": nn.Embedding(7, 6)})
     kinds = kinds_of(made.state_dict(), made)

@@ -3,8 +3,10 @@
 import inspect
 import warnings
 
+import numpy as np
 import pytest
 import torch
+from flax import nnx
 from torch import nn
 
 import ml_switcheroo as ms
@@ -99,3 +101,44 @@ def test_quantised_layers_are_refused_with_the_way_out(make):
     plan = ms.make_plan(state, to="nnx", layers=holder)
     assert set(plan.unexpected) == set(state)
     assert all("load the float model instead" in left.why for left in plan.unexpected.values())
+
+
+# What no layer of a target holds, a port of one's own can keep: PyTorch's tensors under PyTorch's names.
+KEPT = {
+    "bilinear": lambda: nn.Bilinear(3, 4, 5),
+    "proj_size": lambda: nn.LSTM(3, 4, 2, bidirectional=True, proj_size=2),
+    "bias_k": lambda: nn.MultiheadAttention(4, 2, add_bias_kv=True),
+    "recurrent": lambda: nn.GRU(3, 4),
+}
+
+
+@pytest.mark.parametrize("to", TARGETS)
+@pytest.mark.parametrize("name", KEPT)
+def test_what_a_target_has_no_layer_for_can_be_kept_as_it_is(name, to):
+    holder = nn.ModuleDict({"m": KEPT[name]()})
+    state = holder.state_dict()
+    plan = ms.make_plan(state, to=to, layers=holder, rules=[ms.Kind("m", "parameter")])
+    plan.check()
+    leaves = dict(plan.apply(state))
+    assert len(leaves) == len(state)
+    for move in plan.moves:
+        ((source, leaf),) = zip(move.sources, move.leaves, strict=True)
+        assert leaves[leaf].tobytes() == state[source].numpy().tobytes()
+
+
+def test_stateless_layers_count_in_the_paths_and_hold_nothing():
+    net = nn.Sequential(nn.Identity(), nn.Linear(3, 4), nn.Flatten(), nn.Identity(), nn.Linear(4, 2))
+    plan = ms.make_plan(net.state_dict(), to="nnx", layers=net)
+    assert set(plan.outputs) == {f"layers.{i}.{leaf}" for i in (1, 4) for leaf in ("kernel", "bias")}
+    rngs = nnx.Rngs(0)
+    port = nnx.Sequential(
+        lambda x: x,
+        nnx.Linear(3, 4, rngs=rngs),
+        lambda x: x.reshape(len(x), -1),
+        lambda x: x,
+        nnx.Linear(4, 2, rngs=rngs),
+    )
+    assert ms.load_into(port, net.state_dict(), layers=net) == ([], [])
+    x = torch.randn(5, 3)
+    with torch.no_grad():
+        np.testing.assert_allclose(np.asarray(port(x.numpy())), net(x).numpy(), rtol=1e-5, atol=1e-6)

@@ -38,6 +38,19 @@ def test_a_backbone_of_keras_hub_gives_the_output_of_transformers(foreign, name)
     assert [note.split(":")[0] for note in loaded.notes] == (["layer_norm"] if name == "clip" else [])
 
 
+def test_an_activation_of_another_kind_in_keras_hub_is_said(foreign):
+    made, port, inputs, output = foreign.KERAS_HUB["bert"]()
+    exact = type(made)(type(made.config)(**{**made.config.to_dict(), "hidden_act": "gelu"}))
+    model = foreign.trained(exact)
+    (note,) = ms.load_into(port.model, model.state_dict(), layers=model).notes
+    assert note == (
+        "gelu: by tanh in the target, by erf in PyTorch: transformer_layer_0/feedforward_intermediate_dense,"
+        " transformer_layer_1/feedforward_intermediate_dense"
+    )
+    expected = getattr(model(**{key: torch.from_numpy(x) for key, x in inputs.items()}), output)
+    assert 1e-5 < error(expected, np.asarray(port.run(port.model, None))) < 1e-2
+
+
 @pytest.mark.parametrize("name", ["llama", "qwen2", "gpt2"])
 def test_a_model_of_mlx_lm_gives_the_output_of_transformers(foreign, name):
     made, port = foreign.in_mlx_lm(name)

@@ -84,6 +84,19 @@ CASES = [
         (3, 6),
     ),
     _plain("lazy linear", "linear", lambda: _materialised(nn.LazyLinear(7), (3, 5)), (3, 5)),
+    _image("lazy conv2d", "conv", lambda: _materialised(nn.LazyConv2d(6, 3), (2, 4, 7, 8)), (2, 4, 7, 8)),
+    _image(
+        "lazy conv_transpose1d",
+        "conv_transpose",
+        lambda: _materialised(nn.LazyConvTranspose1d(6, 3), (2, 4, 7)),
+        (2, 4, 7),
+    ),
+    _image(
+        "lazy batch_norm2d",
+        "batch_norm",
+        lambda: _materialised(nn.LazyBatchNorm2d(), (4, 6, 5, 3)),
+        (4, 6, 5, 3),
+    ),
     _plain("linear_in_out", "linear_in_out", lambda: conv1d_of_transformers(7, 5), (3, 5)),
     _plain("linear_in_out square", "linear_in_out", lambda: conv1d_of_transformers(6, 6), (3, 6)),
     _plain("bilinear", "bilinear", lambda: nn.Bilinear(4, 5, 6), (3, 4), (3, 5)),
@@ -140,6 +153,9 @@ CASES = [
     _image("batch_norm1d", "batch_norm", lambda: nn.BatchNorm1d(6), (4, 6, 5)),
     _image("batch_norm2d", "batch_norm", lambda: nn.BatchNorm2d(6, eps=1e-3), (4, 6, 5, 3)),
     _image("batch_norm3d no affine", "batch_norm", lambda: nn.BatchNorm3d(6, affine=False), (2, 6, 2, 3, 4)),
+    _image("sync_batch_norm", "batch_norm", lambda: nn.SyncBatchNorm(6), (4, 6, 5, 3)),
+    _image("instance_norm1d", "instance_norm", lambda: nn.InstanceNorm1d(6, affine=True), (2, 6, 7)),
+    _image("instance_norm3d", "instance_norm", lambda: nn.InstanceNorm3d(6, affine=True), (2, 6, 3, 4, 5)),
     _image("instance_norm2d", "instance_norm", lambda: nn.InstanceNorm2d(6, affine=True), (2, 6, 5, 7)),
     _image(
         "instance_norm2d running",
@@ -168,9 +184,16 @@ CASES = [
     _plain("embedding", "embedding", lambda: nn.Embedding(9, 5), (3, 4), vocab=9),
     _plain("embedding square", "embedding", lambda: nn.Embedding(6, 6), (3, 4), vocab=6),
     _plain("embedding_bag", "embedding_bag", lambda: nn.EmbeddingBag(9, 5, mode="sum"), (3, 4), vocab=9),
+    _plain("embedding_bag mean", "embedding_bag mean", lambda: nn.EmbeddingBag(9, 5), (3, 4), vocab=9),
     _sequence("rnn", "rnn", lambda: nn.RNN(5, 6, batch_first=True), (2, 7, 5)),
     _sequence("rnn relu", "rnn", lambda: nn.RNN(6, 6, nonlinearity="relu", batch_first=True), (2, 7, 6)),
     _sequence("rnn no bias", "rnn", lambda: nn.RNN(5, 6, bias=False, batch_first=True), (2, 7, 5)),
+    _sequence(
+        "rnn layers bidirectional",
+        "rnn",
+        lambda: nn.RNN(5, 6, 2, bidirectional=True, batch_first=True),
+        (2, 7, 5),
+    ),
     _sequence("lstm", "lstm", lambda: nn.LSTM(5, 6, batch_first=True), (2, 7, 5)),
     _sequence("lstm square", "lstm", lambda: nn.LSTM(6, 6, batch_first=True), (2, 7, 6)),
     _sequence("lstm no bias", "lstm", lambda: nn.LSTM(5, 6, bias=False, batch_first=True), (2, 7, 5)),
@@ -212,6 +235,14 @@ CASES = [
         (3, 7, 5),
     ),
     _sequence(
+        "mha kdim vdim",
+        "mha",
+        lambda: nn.MultiheadAttention(6, 2, kdim=5, vdim=7, batch_first=True),
+        (3, 4, 6),
+        (3, 8, 5),
+        (3, 8, 7),
+    ),
+    _sequence(
         "mha bias_kv",
         "mha",
         lambda: nn.MultiheadAttention(6, 2, add_bias_kv=True, batch_first=True),
@@ -228,6 +259,36 @@ CASES = [
         "transformer decoder layer",
         "transformer_decoder_layer",
         lambda: nn.TransformerDecoderLayer(6, 2, 10, dropout=0.0, batch_first=True, norm_first=True),
+        (3, 4, 6),
+        (3, 5, 6),
+    ),
+    _sequence(
+        "transformer encoder layer norm first",
+        "transformer_encoder_layer",
+        lambda: nn.TransformerEncoderLayer(6, 2, 10, dropout=0.0, batch_first=True, norm_first=True),
+        (3, 4, 6),
+    ),
+    _sequence(
+        "transformer encoder",
+        "transformer_encoder",
+        lambda: nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(6, 2, 10, dropout=0.0, batch_first=True), 2, nn.LayerNorm(6)
+        ),
+        (3, 4, 6),
+    ),
+    _sequence(
+        "transformer decoder",
+        "transformer_decoder",
+        lambda: nn.TransformerDecoder(
+            nn.TransformerDecoderLayer(6, 2, 10, dropout=0.0, batch_first=True), 2, nn.LayerNorm(6)
+        ),
+        (3, 4, 6),
+        (3, 5, 6),
+    ),
+    _sequence(
+        "transformer",
+        "transformer",
+        lambda: nn.Transformer(6, 2, 2, 2, 10, dropout=0.0, batch_first=True),
         (3, 4, 6),
         (3, 5, 6),
     ),
@@ -310,7 +371,7 @@ def run_torch(layer, inputs):
     if isinstance(layer, nn.LSTMCell):
         arrays = [arrays[0], (arrays[1], arrays[2])]
     if isinstance(layer, nn.MultiheadAttention):
-        arrays = [arrays[0], arrays[1], arrays[1]]
+        arrays = [arrays[0], arrays[1], arrays[-1]]
     with torch.no_grad():
         out = layer(*arrays)
     return (out[0] if isinstance(out, tuple) else out).numpy()

@@ -136,16 +136,18 @@ def attention(layer):
 
 
 class EncoderLayer(eqx.Module):
-    """torch.nn.TransformerEncoderLayer(norm_first=False)."""
+    """torch.nn.TransformerEncoderLayer."""
 
     self_attn: nn.MultiheadAttention
     linear1: nn.Linear
     linear2: nn.Linear
     norm1: nn.LayerNorm
     norm2: nn.LayerNorm
+    norm_first: bool = eqx.field(static=True)
 
     def __init__(self, layer):
         width, hidden = layer.linear1.in_features, layer.linear1.out_features
+        self.norm_first = layer.norm_first
         self.self_attn = attention(layer.self_attn)
         self.linear1, self.linear2 = nn.Linear(width, hidden, key=KEY), nn.Linear(hidden, width, key=KEY)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
@@ -153,13 +155,21 @@ class EncoderLayer(eqx.Module):
     def feed(self, x):
         return jax.vmap(lambda one: self.linear2(jax.nn.relu(self.linear1(one))))(x)
 
+    def beside(self, norm, x, part):
+        """Add what a part makes of x, whose norm comes first or last."""
+        norm = jax.vmap(norm)
+        return x + part(norm(x)) if self.norm_first else norm(x + part(x))
+
+    def attend(self, x):
+        return self.self_attn(x, x, x)
+
     def __call__(self, x):
-        x = jax.vmap(self.norm1)(x + self.self_attn(x, x, x))
-        return jax.vmap(self.norm2)(x + self.feed(x))
+        x = self.beside(self.norm1, x, self.attend)
+        return self.beside(self.norm2, x, self.feed)
 
 
 class DecoderLayer(EncoderLayer):
-    """torch.nn.TransformerDecoderLayer(norm_first=True)."""
+    """torch.nn.TransformerDecoderLayer."""
 
     multihead_attn: nn.MultiheadAttention
     norm3: nn.LayerNorm
@@ -170,10 +180,38 @@ class DecoderLayer(EncoderLayer):
         self.norm3 = nn.LayerNorm(layer.linear1.in_features)
 
     def __call__(self, x, memory):
-        y = jax.vmap(self.norm1)(x)
-        x = x + self.self_attn(y, y, y)
-        x = x + self.multihead_attn(jax.vmap(self.norm2)(x), memory, memory)
-        return x + self.feed(jax.vmap(self.norm3)(x))
+        x = self.beside(self.norm1, x, self.attend)
+        x = self.beside(self.norm2, x, lambda y: self.multihead_attn(y, memory, memory))
+        return self.beside(self.norm3, x, self.feed)
+
+
+class Stack(eqx.Module):
+    """torch.nn.TransformerEncoder and TransformerDecoder."""
+
+    layers: list
+    norm: nn.LayerNorm
+
+    def __init__(self, make, stack):
+        self.layers = [make(layer) for layer in stack.layers]
+        self.norm = nn.LayerNorm(stack.norm.normalized_shape)
+
+    def __call__(self, x, *memory):
+        for layer in self.layers:
+            x = layer(x, *memory)
+        return jax.vmap(self.norm)(x)
+
+
+class Transformer(eqx.Module):
+    """torch.nn.Transformer."""
+
+    encoder: Stack
+    decoder: Stack
+
+    def __init__(self, whole):
+        self.encoder, self.decoder = Stack(EncoderLayer, whole.encoder), Stack(DecoderLayer, whole.decoder)
+
+    def __call__(self, x, y):
+        return self.decoder(y, self.encoder(x))
 
 
 def prelu(layer):
@@ -235,6 +273,10 @@ LAYERS = {
         nn.Embedding(layer.num_embeddings, layer.embedding_dim, key=KEY),
         lambda module, bag: jax.vmap(module)(bag).sum(0),
     ),
+    "embedding_bag mean": lambda layer: port(
+        nn.Embedding(layer.num_embeddings, layer.embedding_dim, key=KEY),
+        lambda module, bag: jax.vmap(module)(bag).mean(0),
+    ),
     "lstm": lambda layer: steps(layer, nn.LSTMCell, 2),
     "gru": lambda layer: steps(layer, nn.GRUCell, 1),
     "lstm_cell": lambda layer: port(
@@ -242,9 +284,12 @@ LAYERS = {
         lambda module, x, h, c: module(x, (h, c))[0],
     ),
     "gru_cell": lambda layer: port(nn.GRUCell(layer.input_size, layer.hidden_size, key=KEY)),
-    "mha": lambda layer: port(attention(layer), lambda module, x, memory: module(x, memory, memory)),
+    "mha": lambda layer: port(attention(layer), lambda module, x, *memory: module(x, memory[0], memory[-1])),
     "transformer_encoder_layer": lambda layer: port(EncoderLayer(layer)),
     "transformer_decoder_layer": lambda layer: port(DecoderLayer(layer)),
+    "transformer_encoder": lambda stack: port(Stack(EncoderLayer, stack)),
+    "transformer_decoder": lambda stack: port(Stack(DecoderLayer, stack)),
+    "transformer": lambda whole: port(Transformer(whole)),
     "prelu": prelu,
     "class_weights": lambda _: port(Weighted(ZERO, ZERO)),
     "kept": lambda _: port(Kept(ZERO, ZERO)),

@@ -1,5 +1,7 @@
 """Haiku: a function of the input, and its params and state."""
 
+from functools import partial
+
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -103,7 +105,7 @@ def conv_transpose(layer):
 
 
 def batch_norm(layer):
-    rank = {"1": 1, "2": 2, "3": 3}[type(layer).__name__[-2]]
+    rank = {"1": 1, "2": 2, "3": 3}.get(type(layer).__name__[-2], 2)
 
     def function(x):
         return hk.BatchNorm(layer.affine, layer.affine, 1 - layer.momentum, layer.eps, name="m")(x, False)
@@ -205,9 +207,8 @@ def attention(layer, name):
 
 def mha(layer):
     return port(
-        lambda x, memory: attention(layer, "m")(x, memory, memory),
-        numbers(1, 2, layer.embed_dim),
-        numbers(1, 2, layer.kdim),
+        lambda x, *memory: attention(layer, "m")(x, memory[0], memory[-1]),
+        *(numbers(1, 2, size) for size in (layer.embed_dim, layer.kdim, layer.vdim)),
     )
 
 
@@ -220,28 +221,45 @@ def feed(layer, x):
     return hk.Linear(layer.linear1.in_features, name="linear2")(hidden)
 
 
-def encoder_layer(layer):
-    """torch.nn.TransformerEncoderLayer(norm_first=False)."""
-
-    @scoped
-    def function(x):
-        x = norm(x + attention(layer.self_attn, "self_attn")(x, x, x), "norm1")
-        return norm(x + feed(layer, x), "norm2")
-
-    return port(function, numbers(1, 2, layer.linear1.in_features))
+def beside(layer, name, x, part):
+    """Add what a part makes of x, whose norm comes first or last."""
+    return x + part(norm(x, name)) if layer.norm_first else norm(x + part(x), name)
 
 
-def decoder_layer(layer):
-    """torch.nn.TransformerDecoderLayer(norm_first=True)."""
+def attend(layer, name, *memory):
+    return lambda x: attention(getattr(layer, name), name)(x, *(memory or (x, x)))
 
-    @scoped
-    def function(x, memory):
-        y = norm(x, "norm1")
-        x = x + attention(layer.self_attn, "self_attn")(y, y, y)
-        x = x + attention(layer.multihead_attn, "multihead_attn")(norm(x, "norm2"), memory, memory)
-        return x + feed(layer, norm(x, "norm3"))
 
-    return port(function, *[numbers(1, 2, layer.linear1.in_features)] * 2)
+def encoded(layer, x):
+    """torch.nn.TransformerEncoderLayer."""
+    x = beside(layer, "norm1", x, attend(layer, "self_attn"))
+    return beside(layer, "norm2", x, lambda y: feed(layer, y))
+
+
+def decoded(layer, x, memory):
+    """torch.nn.TransformerDecoderLayer."""
+    x = beside(layer, "norm1", x, attend(layer, "self_attn"))
+    x = beside(layer, "norm2", x, attend(layer, "multihead_attn", memory, memory))
+    return beside(layer, "norm3", x, lambda y: feed(layer, y))
+
+
+def stacked(run, stack, x, *memory):
+    """torch.nn.TransformerEncoder and TransformerDecoder."""
+    for index, layer in enumerate(stack.layers):
+        with hk.name_scope(f"layers_{index}"):
+            x = run(layer, x, *memory)
+    return norm(x, "norm")
+
+
+def transformer(whole, x, y):
+    """torch.nn.Transformer."""
+    with hk.name_scope("encoder"):
+        memory = stacked(encoded, whole.encoder, x)
+    with hk.name_scope("decoder"):
+        return stacked(decoded, whole.decoder, y, memory)
+
+
+X = numbers(1, 2, 6)
 
 
 class Kept(hk.Module):
@@ -283,6 +301,7 @@ LAYERS = {
     ),
     "embedding": embedding,
     "embedding_bag": lambda layer: embedding(layer, lambda vectors: vectors.sum(1)),
+    "embedding_bag mean": lambda layer: embedding(layer, lambda vectors: vectors.mean(1)),
     "rnn": lambda layer: steps(layer, hk.VanillaRNN),
     "lstm": lambda layer: steps(layer, hk.LSTM),
     "rnn_cell": lambda layer: port(
@@ -292,8 +311,11 @@ LAYERS = {
     ),
     "lstm_cell": lstm_cell,
     "mha": mha,
-    "transformer_encoder_layer": encoder_layer,
-    "transformer_decoder_layer": decoder_layer,
+    "transformer_encoder_layer": lambda layer: port(scoped(partial(encoded, layer)), X),
+    "transformer_decoder_layer": lambda layer: port(scoped(partial(decoded, layer)), X, X),
+    "transformer_encoder": lambda stack: port(scoped(partial(stacked, encoded, stack)), X),
+    "transformer_decoder": lambda stack: port(scoped(partial(stacked, decoded, stack)), X, X),
+    "transformer": lambda whole: port(scoped(partial(transformer, whole)), X, X),
     "class_weights": lambda _: port(lambda *xy: Weighted(name="m")(*xy), numbers(1, 6), numbers(1, 6)),
     "kept": lambda _: port(lambda x: Kept(name="m")(x), numbers(1, 6)),
     "listed": lambda _: port(lambda x: Listed(name="m")(x), numbers(1, 6)),

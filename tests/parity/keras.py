@@ -83,7 +83,7 @@ def conv_transpose(layer):
 
 
 def norm_shape(layer):
-    rank = {"1": 1, "2": 2, "3": 3}[type(layer).__name__[-2]]
+    rank = {"1": 1, "2": 2, "3": 3}.get(type(layer).__name__[-2], 2)
     return (1, *[2] * rank, layer.num_features)
 
 
@@ -141,14 +141,16 @@ def attention(layer):
 
 
 def mha(layer):
-    return port(attention(layer), (1, 2, layer.embed_dim), (1, 2, layer.kdim))
+    shapes = ((1, 2, size) for size in (layer.embed_dim, layer.kdim, layer.vdim))
+    return port(attention(layer), *shapes, run=lambda module, x, *memory: module(x, memory[-1], memory[0]))
 
 
 class EncoderLayer(layers.Layer):
-    """torch.nn.TransformerEncoderLayer(norm_first=False)."""
+    """torch.nn.TransformerEncoderLayer."""
 
     def __init__(self, layer):
         super().__init__()
+        self.norm_first = layer.norm_first
         self.self_attn = attention(layer.self_attn)
         self.linear1 = layers.Dense(layer.linear1.out_features)
         self.linear2 = layers.Dense(layer.linear1.in_features)
@@ -157,13 +159,20 @@ class EncoderLayer(layers.Layer):
     def feed(self, x):
         return self.linear2(ops.relu(self.linear1(x)))
 
+    def beside(self, norm, x, part):
+        """Add what a part makes of x, whose norm comes first or last."""
+        return x + part(norm(x)) if self.norm_first else norm(x + part(x))
+
+    def attend(self, x):
+        return self.self_attn(x, x)
+
     def call(self, x):
-        x = self.norm1(x + self.self_attn(x, x))
-        return self.norm2(x + self.feed(x))
+        x = self.beside(self.norm1, x, self.attend)
+        return self.beside(self.norm2, x, self.feed)
 
 
 class DecoderLayer(EncoderLayer):
-    """torch.nn.TransformerDecoderLayer(norm_first=True)."""
+    """torch.nn.TransformerDecoderLayer."""
 
     def __init__(self, layer):
         super().__init__(layer)
@@ -171,10 +180,34 @@ class DecoderLayer(EncoderLayer):
         self.norm3 = layers.LayerNormalization(epsilon=1e-5)
 
     def call(self, x, memory):
-        y = self.norm1(x)
-        x = x + self.self_attn(y, y)
-        x = x + self.multihead_attn(self.norm2(x), memory)
-        return x + self.feed(self.norm3(x))
+        x = self.beside(self.norm1, x, self.attend)
+        x = self.beside(self.norm2, x, lambda y: self.multihead_attn(y, memory))
+        return self.beside(self.norm3, x, self.feed)
+
+
+class Stack(layers.Layer):
+    """torch.nn.TransformerEncoder and TransformerDecoder."""
+
+    def __init__(self, make, stack):
+        super().__init__()
+        self.layers = [make(layer) for layer in stack.layers]
+        self.norm = layers.LayerNormalization(epsilon=1e-5)
+
+    def call(self, x, memory=None):
+        for layer in self.layers:
+            x = layer(x) if memory is None else layer(x, memory)
+        return self.norm(x)
+
+
+class Transformer(layers.Layer):
+    """torch.nn.Transformer."""
+
+    def __init__(self, whole):
+        super().__init__()
+        self.encoder, self.decoder = Stack(EncoderLayer, whole.encoder), Stack(DecoderLayer, whole.decoder)
+
+    def call(self, x, y):
+        return self.decoder(y, self.encoder(x))
 
 
 def prelu(layer):
@@ -234,6 +267,7 @@ LAYERS = {
     "rms_norm": lambda layer: port(layers.RMSNormalization(epsilon=layer.eps), (1, *layer.normalized_shape)),
     "embedding": embedding,
     "embedding_bag": lambda layer: embedding(layer, lambda module, x: ops.sum(module(x), 1)),
+    "embedding_bag mean": lambda layer: embedding(layer, lambda module, x: ops.mean(module(x), 1)),
     "rnn": lambda layer: steps(
         layer, lambda *args, **more: layers.SimpleRNN(*args, activation=layer.nonlinearity, **more)
     ),
@@ -243,10 +277,11 @@ LAYERS = {
     "lstm_cell": lambda layer: one_step(layer, layers.LSTMCell(layer.hidden_size), states=2),
     "gru_cell": lambda layer: one_step(layer, layers.GRUCell(layer.hidden_size)),
     "mha": mha,
-    "transformer_encoder_layer": lambda layer: port(EncoderLayer(layer), (1, 2, layer.linear1.in_features)),
-    "transformer_decoder_layer": lambda layer: port(
-        DecoderLayer(layer), *[(1, 2, layer.linear1.in_features)] * 2
-    ),
+    "transformer_encoder_layer": lambda layer: port(EncoderLayer(layer), (1, 2, 6)),
+    "transformer_decoder_layer": lambda layer: port(DecoderLayer(layer), (1, 2, 6), (1, 2, 6)),
+    "transformer_encoder": lambda stack: port(Stack(EncoderLayer, stack), (1, 2, 6)),
+    "transformer_decoder": lambda stack: port(Stack(DecoderLayer, stack), (1, 2, 6), (1, 2, 6)),
+    "transformer": lambda whole: port(Transformer(whole), (1, 2, 6), (1, 2, 6)),
     "prelu": prelu,
     "class_weights": lambda _: port(Weighted(), (1, 6), (1, 6)),
     "kept": lambda _: port(Kept(), (1, 6)),

@@ -1,5 +1,6 @@
 """Flax Linen."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -137,6 +138,10 @@ def lstm_step(layer):
     return port(lstm_cell(layer), *shapes, call=lambda module, x, h, c: module((c, h), x)[1])
 
 
+def attended(module, query, key, value=None):
+    return module(query, key, value)
+
+
 def mha(layer):
     attention = linen.MultiHeadDotProductAttention(
         layer.num_heads,
@@ -144,38 +149,69 @@ def mha(layer):
         out_features=layer.embed_dim,
         use_bias=layer.out_proj.bias is not None,
     )
-    return port(attention, (1, 2, layer.embed_dim), (1, 2, layer.kdim))
+    return port(attention, (1, 2, layer.embed_dim), (1, 2, layer.kdim), (1, 2, layer.vdim), call=attended)
 
 
 class EncoderLayer(linen.Module):
-    """torch.nn.TransformerEncoderLayer(norm_first=False)."""
+    """torch.nn.TransformerEncoderLayer."""
 
     heads: int
     hidden: int
+    norm_first: bool
+
+    def beside(self, name, x, part):
+        """Add what a part makes of x, whose norm comes first or last."""
+        norm = linen.LayerNorm(epsilon=1e-5, name=name)
+        return x + part(norm(x)) if self.norm_first else norm(x + part(x))
+
+    def attend(self, name, *memory):
+        attention = linen.MultiHeadDotProductAttention(self.heads, name=name)
+        return lambda x: attention(x, *memory)
+
+    def feed(self, x):
+        hidden = jax.nn.relu(linen.Dense(self.hidden, name="linear1")(x))
+        return linen.Dense(x.shape[-1], name="linear2")(hidden)
 
     @linen.compact
     def __call__(self, x):
-        attention = linen.MultiHeadDotProductAttention(self.heads, name="self_attn")
-        x = linen.LayerNorm(epsilon=1e-5, name="norm1")(x + attention(x))
-        hidden = jax.nn.relu(linen.Dense(self.hidden, name="linear1")(x))
-        fed = linen.Dense(x.shape[-1], name="linear2")(hidden)
-        return linen.LayerNorm(epsilon=1e-5, name="norm2")(x + fed)
+        x = self.beside("norm1", x, self.attend("self_attn"))
+        return self.beside("norm2", x, self.feed)
 
 
-class DecoderLayer(linen.Module):
-    """torch.nn.TransformerDecoderLayer(norm_first=True)."""
-
-    heads: int
-    hidden: int
+class DecoderLayer(EncoderLayer):
+    """torch.nn.TransformerDecoderLayer."""
 
     @linen.compact
     def __call__(self, x, memory):
-        norms = [linen.LayerNorm(epsilon=1e-5, name=f"norm{index}") for index in (1, 2, 3)]
-        x = x + linen.MultiHeadDotProductAttention(self.heads, name="self_attn")(norms[0](x))
-        attention = linen.MultiHeadDotProductAttention(self.heads, name="multihead_attn")
-        x = x + attention(norms[1](x), memory)
-        hidden = jax.nn.relu(linen.Dense(self.hidden, name="linear1")(norms[2](x)))
-        return x + linen.Dense(x.shape[-1], name="linear2")(hidden)
+        x = self.beside("norm1", x, self.attend("self_attn"))
+        x = self.beside("norm2", x, self.attend("multihead_attn", memory))
+        return self.beside("norm3", x, self.feed)
+
+
+class Stack(linen.Module):
+    """torch.nn.TransformerEncoder and TransformerDecoder."""
+
+    make: Any
+    depth: int
+    sizes: tuple
+
+    @linen.compact
+    def __call__(self, x, *memory):
+        for index in range(self.depth):
+            x = self.make(*self.sizes, name=f"layers_{index}")(x, *memory)
+        return linen.LayerNorm(epsilon=1e-5, name="norm")(x)
+
+
+class Transformer(linen.Module):
+    """torch.nn.Transformer."""
+
+    depth: int
+    sizes: tuple
+
+    @linen.compact
+    def __call__(self, x, y):
+        memory = Stack(EncoderLayer, self.depth, self.sizes, name="encoder")(x)
+        return Stack(DecoderLayer, self.depth, self.sizes, name="decoder")(y, memory)
 
 
 class Kept(linen.Module):
@@ -215,9 +251,15 @@ class Listed(linen.Module):
         return (x * scales[0] + left) * scales[1] + right
 
 
-def transformer(make, *inputs):
-    return lambda layer: port(make(layer.self_attn.num_heads, layer.linear1.out_features), *inputs)
+def sizes(layer):
+    return layer.self_attn.num_heads, layer.linear1.out_features, layer.norm_first
 
+
+def stack(make, *inputs):
+    return lambda whole: port(make(depth=len(whole.layers), sizes=sizes(whole.layers[0])), *inputs)
+
+
+X, MEMORY = (1, 4, 6), (1, 5, 6)
 
 LAYERS = {
     "linear": lambda layer: port(
@@ -235,6 +277,9 @@ LAYERS = {
     "rms_norm": lambda layer: port(linen.RMSNorm(epsilon=layer.eps), (1, layer.normalized_shape[0])),
     "embedding": lambda layer: port(embed(layer), (1, 2)),
     "embedding_bag": lambda layer: port(embed(layer), (1, 2), call=lambda module, bags: module(bags).sum(1)),
+    "embedding_bag mean": lambda layer: port(
+        embed(layer), (1, 2), call=lambda module, bags: module(bags).mean(1)
+    ),
     "rnn": lambda layer: stacked(layer, simple_cell),
     "lstm": lambda layer: stacked(layer, lstm_cell),
     "gru": lambda layer: stacked(layer, gru_cell),
@@ -242,8 +287,11 @@ LAYERS = {
     "lstm_cell": lstm_step,
     "gru_cell": lambda layer: one_step(gru_cell, layer),
     "mha": mha,
-    "transformer_encoder_layer": transformer(EncoderLayer, (1, 4, 6)),
-    "transformer_decoder_layer": transformer(DecoderLayer, (1, 4, 6), (1, 5, 6)),
+    "transformer_encoder_layer": lambda layer: port(EncoderLayer(*sizes(layer)), X),
+    "transformer_decoder_layer": lambda layer: port(DecoderLayer(*sizes(layer)), X, MEMORY),
+    "transformer_encoder": stack(partial(Stack, EncoderLayer), X),
+    "transformer_decoder": stack(partial(Stack, DecoderLayer), X, MEMORY),
+    "transformer": lambda whole: stack(Transformer, X, MEMORY)(whole.encoder),
     "prelu": lambda _: port(linen.PReLU(), (1, 2)),
     "class_weights": lambda _: port(Weighted(), (1, 6), (1, 6)),
     "kept": lambda _: port(Kept(), (1, 6)),

@@ -133,11 +133,12 @@ def attention(layer):
 
 
 class EncoderLayer(nn.Module):
-    """torch.nn.TransformerEncoderLayer(norm_first=False)."""
+    """torch.nn.TransformerEncoderLayer."""
 
     def __init__(self, layer):
         super().__init__()
         width, hidden = layer.linear1.in_features, layer.linear1.out_features
+        self.norm_first = layer.norm_first
         self.self_attn = attention(layer.self_attn)
         self.linear1, self.linear2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
@@ -145,13 +146,20 @@ class EncoderLayer(nn.Module):
     def feed(self, x):
         return self.linear2(nn.relu(self.linear1(x)))
 
+    def beside(self, norm, x, part):
+        """Add what a part makes of x, whose norm comes first or last."""
+        return x + part(norm(x)) if self.norm_first else norm(x + part(x))
+
+    def attend(self, x):
+        return self.self_attn(x, x, x)
+
     def __call__(self, x):
-        x = self.norm1(x + self.self_attn(x, x, x))
-        return self.norm2(x + self.feed(x))
+        x = self.beside(self.norm1, x, self.attend)
+        return self.beside(self.norm2, x, self.feed)
 
 
 class DecoderLayer(EncoderLayer):
-    """torch.nn.TransformerDecoderLayer(norm_first=True)."""
+    """torch.nn.TransformerDecoderLayer."""
 
     def __init__(self, layer):
         super().__init__(layer)
@@ -159,10 +167,34 @@ class DecoderLayer(EncoderLayer):
         self.norm3 = nn.LayerNorm(layer.linear1.in_features)
 
     def __call__(self, x, memory):
-        y = self.norm1(x)
-        x = x + self.self_attn(y, y, y)
-        x = x + self.multihead_attn(self.norm2(x), memory, memory)
-        return x + self.feed(self.norm3(x))
+        x = self.beside(self.norm1, x, self.attend)
+        x = self.beside(self.norm2, x, lambda y: self.multihead_attn(y, memory, memory))
+        return self.beside(self.norm3, x, self.feed)
+
+
+class Stack(nn.Module):
+    """torch.nn.TransformerEncoder and TransformerDecoder."""
+
+    def __init__(self, make, stack):
+        super().__init__()
+        self.layers = [make(layer) for layer in stack.layers]
+        self.norm = nn.LayerNorm(stack.norm.normalized_shape[0])
+
+    def __call__(self, x, *memory):
+        for layer in self.layers:
+            x = layer(x, *memory)
+        return self.norm(x)
+
+
+class Transformer(nn.Module):
+    """torch.nn.Transformer."""
+
+    def __init__(self, whole):
+        super().__init__()
+        self.encoder, self.decoder = Stack(EncoderLayer, whole.encoder), Stack(DecoderLayer, whole.decoder)
+
+    def __call__(self, x, y):
+        return self.decoder(y, self.encoder(x))
 
 
 class Kept(nn.Module):
@@ -221,6 +253,9 @@ LAYERS = {
     "embedding_bag": lambda layer: port(
         nn.Embedding(layer.num_embeddings, layer.embedding_dim), lambda module, bags: module(bags).sum(1)
     ),
+    "embedding_bag mean": lambda layer: port(
+        nn.Embedding(layer.num_embeddings, layer.embedding_dim), lambda module, bags: module(bags).mean(1)
+    ),
     "rnn": rnn,
     "lstm": lambda layer: steps(
         layer, lambda size: nn.LSTM(size, layer.hidden_size, layer.bias), lambda out: out[0]
@@ -229,9 +264,12 @@ LAYERS = {
     "rnn_cell": lambda layer: one_step(nn.RNN(layer.input_size, layer.hidden_size)),
     "lstm_cell": lambda layer: one_step(nn.LSTM(layer.input_size, layer.hidden_size), lambda out: out[0]),
     "gru_cell": lambda layer: one_step(nn.GRU(layer.input_size, layer.hidden_size)),
-    "mha": lambda layer: port(attention(layer), lambda module, x, memory: module(x, memory, memory)),
+    "mha": lambda layer: port(attention(layer), lambda module, x, *memory: module(x, memory[0], memory[-1])),
     "transformer_encoder_layer": lambda layer: port(EncoderLayer(layer)),
     "transformer_decoder_layer": lambda layer: port(DecoderLayer(layer)),
+    "transformer_encoder": lambda stack: port(Stack(EncoderLayer, stack)),
+    "transformer_decoder": lambda stack: port(Stack(DecoderLayer, stack)),
+    "transformer": lambda whole: port(Transformer(whole)),
     "prelu": lambda layer: port(nn.PReLU(layer.num_parameters)),
     "class_weights": lambda _: port(Weighted()),
     "kept": lambda _: port(Kept()),

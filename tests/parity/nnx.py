@@ -157,17 +157,22 @@ def one_step(make, layer):
 
 
 def mha(layer):
-    return port(
-        lambda: nnx.MultiHeadAttention(
+    """Make an attention; where values have another size than keys, its value gets that size here."""
+
+    def make():
+        made = nnx.MultiHeadAttention(
             layer.num_heads,
             layer.embed_dim,
             in_kv_features=layer.kdim,
             use_bias=layer.out_proj.bias is not None,
             decode=False,
             rngs=rngs(),
-        ),
-        lambda module, query, memory: module(query, memory),
-    )
+        )
+        if layer.vdim != layer.kdim:
+            made.value = nnx.LinearGeneral(layer.vdim, (layer.num_heads, layer.head_dim), rngs=rngs())
+        return made
+
+    return port(make)
 
 
 class FeedForward(nnx.Module):
@@ -175,6 +180,7 @@ class FeedForward(nnx.Module):
 
     def __init__(self, layer):
         width, hidden = layer.linear1.in_features, layer.linear1.out_features
+        self.norm_first = layer.norm_first
         self.self_attn = nnx.MultiHeadAttention(layer.self_attn.num_heads, width, decode=False, rngs=rngs())
         self.linear1 = nnx.Linear(width, hidden, rngs=rngs())
         self.linear2 = nnx.Linear(hidden, width, rngs=rngs())
@@ -185,17 +191,21 @@ class FeedForward(nnx.Module):
     def feed(self, x):
         return self.linear2(jax.nn.relu(self.linear1(x)))
 
+    def beside(self, norm, x, part):
+        """Add what a part makes of x, whose norm comes first or last."""
+        return x + part(norm(x)) if self.norm_first else norm(x + part(x))
+
 
 class EncoderLayer(FeedForward):
-    """torch.nn.TransformerEncoderLayer(norm_first=False)."""
+    """torch.nn.TransformerEncoderLayer."""
 
     def __call__(self, x):
-        x = self.norm1(x + self.self_attn(x))
-        return self.norm2(x + self.feed(x))
+        x = self.beside(self.norm1, x, self.self_attn)
+        return self.beside(self.norm2, x, self.feed)
 
 
 class DecoderLayer(FeedForward):
-    """torch.nn.TransformerDecoderLayer(norm_first=True)."""
+    """torch.nn.TransformerDecoderLayer."""
 
     def __init__(self, layer):
         super().__init__(layer)
@@ -205,9 +215,32 @@ class DecoderLayer(FeedForward):
         self.norm3 = nnx.LayerNorm(width, epsilon=layer.norm3.eps, rngs=rngs())
 
     def __call__(self, x, memory):
-        x = x + self.self_attn(self.norm1(x))
-        x = x + self.multihead_attn(self.norm2(x), memory)
-        return x + self.feed(self.norm3(x))
+        x = self.beside(self.norm1, x, self.self_attn)
+        x = self.beside(self.norm2, x, lambda y: self.multihead_attn(y, memory))
+        return self.beside(self.norm3, x, self.feed)
+
+
+class Stack(nnx.Module):
+    """torch.nn.TransformerEncoder and TransformerDecoder."""
+
+    def __init__(self, make, stack):
+        self.layers = nnx.List([make(layer) for layer in stack.layers])
+        self.norm = nnx.LayerNorm(stack.norm.normalized_shape[0], epsilon=stack.norm.eps, rngs=rngs())
+
+    def __call__(self, x, *memory):
+        for layer in self.layers:
+            x = layer(x, *memory)
+        return self.norm(x)
+
+
+class Transformer(nnx.Module):
+    """torch.nn.Transformer."""
+
+    def __init__(self, whole):
+        self.encoder, self.decoder = Stack(EncoderLayer, whole.encoder), Stack(DecoderLayer, whole.decoder)
+
+    def __call__(self, x, y):
+        return self.decoder(y, self.encoder(x))
 
 
 class Kept(nnx.Module):
@@ -260,6 +293,7 @@ LAYERS = {
     "rms_norm": rms_norm,
     "embedding": lambda layer: port(lambda: embed(layer)),
     "embedding_bag": lambda layer: port(lambda: embed(layer), lambda module, bags: module(bags).sum(1)),
+    "embedding_bag mean": lambda layer: port(lambda: embed(layer), lambda module, bags: module(bags).mean(1)),
     "rnn": lambda layer: stacked(layer, simple_cell),
     "lstm": lambda layer: stacked(layer, lstm_cell),
     "gru": lambda layer: stacked(layer, gru_cell),
@@ -271,6 +305,9 @@ LAYERS = {
     "mha": mha,
     "transformer_encoder_layer": lambda layer: port(lambda: EncoderLayer(layer)),
     "transformer_decoder_layer": lambda layer: port(lambda: DecoderLayer(layer)),
+    "transformer_encoder": lambda stack: port(lambda: Stack(EncoderLayer, stack)),
+    "transformer_decoder": lambda stack: port(lambda: Stack(DecoderLayer, stack)),
+    "transformer": lambda whole: port(lambda: Transformer(whole)),
     "prelu": lambda _: port(nnx.PReLU),
     "class_weights": lambda _: port(Weighted),
     "kept": lambda _: port(Kept),

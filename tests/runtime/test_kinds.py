@@ -27,7 +27,7 @@ def kinds(shapes, path, **given):
         (nn.Conv2d(3, 8, 3), "conv"),
         (nn.Conv2d(6, 4, 3, groups=1), "conv"),
         (nn.ConvTranspose2d(8, 3, 2), "conv_transpose"),
-        (nn.LayerNorm((2, 3)), "layer_norm"),
+        (nn.LayerNorm((1, 3)), "layer_norm"),
     ],
 )
 def test_a_proof_leaves_one_kind(layer, kind):
@@ -50,6 +50,7 @@ def test_a_proof_leaves_one_kind(layer, kind):
         (nn.RMSNorm(3), {"rms_norm", "layer_norm"}),
         (nn.PReLU(3), {"prelu", "layer_norm"}),
         (nn.GroupNorm(1, 3), {"group_norm", "layer_norm"}),
+        (nn.LayerNorm((2, 3)), {"layer_norm", "layer_norm(c=2)"}),
     ],
 )
 def test_what_looks_alike_stays_open(layer, possible):

@@ -35,8 +35,11 @@ def kinds_of(state: Mapping[str, Any] | str | Path, layers: Any) -> dict[str, st
         with open_checkpoint(state) as checkpoint:
             return kinds_of(checkpoint, layers)
     specs = specs_of(state)
-    said = {path: _text(found) for path, found in _knowledge(specs, layers).findings.items()}
     shapes = {name: spec.shape for name, spec in specs.items()}
+    said = {
+        path: _text(found, shapes.get(f"{path}.weight".lstrip("."), ()))
+        for path, found in _knowledge(specs, layers).findings.items()
+    }
     open_ones = {
         path for path, readings in KeyKinds.possible_kinds(shapes).items() if KeyKinds.is_open(readings)
     }
@@ -51,14 +54,17 @@ def _knowledge(specs: Mapping[str, TensorSpec], layers: Any) -> Knowledge:
     return live.read_module(layers, specs)
 
 
-def _text(finding: Finding) -> str:
-    """Write a finding as ``KeyMapper`` reads it; nothing where it has no word for it."""
+def _text(finding: Finding, weight: tuple[int, ...]) -> str:
+    """Write a finding as ``KeyMapper`` reads it; nothing where it has no word for it, or must ask."""
     if finding.kind not in KeyKinds.TABLE:
         return ""
     before, behind = (
         change.channels if change is not None and finding.kind == "linear" else 1
         for change in (finding.flatten, finding.unflatten)
     )
+    if finding.kind in KeyKinds.NORMS and len(weight) > 1:
+        channels = finding.flatten.channels if finding.flatten is not None else 0
+        return f"{finding.kind}(c={channels})" if channels > 1 else finding.kind if channels else ""
     if before > 1 and behind > 1:
         return ""
     if before > 1 or behind > 1:

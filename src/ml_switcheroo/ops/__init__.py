@@ -18,6 +18,8 @@ from ml_switcheroo.ops.arithmetic import (
     GateSumParted,
     Shift,
     SpectralNorm,
+    SpectralRestored,
+    SpectralState,
     Sum,
     SumParted,
     WeightNorm,
@@ -47,6 +49,8 @@ __all__ = [
     "Skip",
     "Specs",
     "SpectralNorm",
+    "SpectralRestored",
+    "SpectralState",
     "Split",
     "Stack",
     "Sum",
@@ -65,7 +69,8 @@ OPS: Mapping[str, type[Op]] = {
     op.__name__.lower(): op
     for op in (
         *(Axes, Flip, Gates, Split, Concat, Stack, Unstack, Tie, Copy, Branch, Filled, Discarded, Skip),
-        *(Shift, Sum, SumParted, GateSum, GateSumParted, WeightNorm, WeightNormSplit, SpectralNorm, Cast),
+        *(Shift, Sum, SumParted, GateSum, GateSumParted, WeightNorm, WeightNormSplit),
+        *(SpectralNorm, SpectralState, SpectralRestored, Cast),
     )
 }
 

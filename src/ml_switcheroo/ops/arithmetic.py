@@ -17,6 +17,8 @@ __all__ = [
     "GateSumParted",
     "Shift",
     "SpectralNorm",
+    "SpectralRestored",
+    "SpectralState",
     "Sum",
     "SumParted",
     "WeightNorm",
@@ -251,6 +253,63 @@ class SpectralNorm(Op):
 
     def __str__(self) -> str:
         return "spectral norm folded"
+
+
+@dataclass(frozen=True)
+class SpectralState(Op):
+    """Give ``(weight, u, v)`` of a spectral norm as the state of a target that computes ``v`` by itself.
+
+    The way back gives the ``v`` that belongs to ``u``: the same layer once the iteration has converged.
+
+    Attributes:
+        folded: Whether the target keeps the normalised weight.
+        sigma: Whether the target keeps the norm, ``u @ matrix @ v``.
+    """
+
+    folded: bool
+    sigma: bool
+    exact: ClassVar[bool] = False
+
+    def specs(self, specs: Specs) -> Specs:
+        SpectralNorm(0).specs(specs)
+        return (*specs[:2], *([TensorSpec((), specs[0].dtype)] if self.sigma else []))
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        weight, u, v = map(np.asarray, arrays)
+        wide = _widened(weight)
+        sigma = u.astype(wide.dtype) @ (wide.reshape(len(u), -1) @ v.astype(wide.dtype))
+        kept = (wide / sigma).astype(weight.dtype) if self.folded else weight
+        return (kept, u, *([np.asarray(sigma, weight.dtype)] if self.sigma else []))
+
+    def inverse(self, specs: Specs) -> Op:
+        return SpectralRestored(self.folded, self.sigma)
+
+    def __str__(self) -> str:
+        return "spectral norm folded, u kept" if self.folded else "spectral norm kept"
+
+
+@dataclass(frozen=True)
+class SpectralRestored(Op):
+    """Give the state of :class:`SpectralState` as ``(weight, u, v)``: the ``v`` that belongs to ``u``."""
+
+    folded: bool
+    sigma: bool
+    exact: ClassVar[bool] = False
+
+    def specs(self, specs: Specs) -> Specs:
+        return *specs[:2], TensorSpec((specs[0].size // specs[0].shape[0],), specs[0].dtype)
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        weight, u = map(np.asarray, arrays[:2])
+        wide = _widened(weight)
+        v = u.astype(wide.dtype) @ wide.reshape(len(u), -1)
+        return weight, u, (v / np.sqrt(v @ v)).astype(weight.dtype)
+
+    def inverse(self, specs: Specs) -> Op:
+        return SpectralState(self.folded, self.sigma)
+
+    def __str__(self) -> str:
+        return "v of the spectral norm computed from u"
 
 
 @dataclass(frozen=True)

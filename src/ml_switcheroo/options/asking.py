@@ -29,7 +29,7 @@ def is_open(owner: Owner, options: Sequence[Option], request: Request) -> bool:
     layout can only be seen on others like it. A recipe of several tensors, or one behind a Flatten, is not
     for the structure to decide.
     """
-    if not may_ask(owner, request):
+    if not may_ask(owner, request) or any(option.final for option in options):
         return False
     if len(options) != 1 or options[0].refused:
         return True

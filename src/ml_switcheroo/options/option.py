@@ -12,6 +12,7 @@ from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.moves import Move
 from ml_switcheroo.options.gather import Gathered, gather
 from ml_switcheroo.options.moving import Absent, Place, Task, move_of
+from ml_switcheroo.options.wrapping import kept_in
 from ml_switcheroo.recipes import Dropped, Form, Part, Target, Unsupported
 from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.sources.findings import Finding
@@ -31,12 +32,14 @@ class Option:
         moves: The moves.
         dropped: Tensors that are left behind, with the reason.
         refused: Tensors that cannot be moved, with the reason.
+        final: Whether another place in the target cannot be meant either.
     """
 
     finding: Finding
     moves: tuple[Move, ...]
     dropped: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    final: bool = False
 
     @property
     def effect(self) -> object:
@@ -78,8 +81,8 @@ def option_for(
     task = Task(owner, finding, specs, target, place, gathered)
     first: Option | None = None
     for form in possible:
-        option = _with_note(_option(task, form), form)
-        if not option.refused:
+        option = _with_words(_inside(task, form, shown) or _option(task, form), form)
+        if not option.refused or option.final:
             return option
         first = first or option
     return first or _refusal(owner, finding, f"target {target.name} has no form for {dict(shown)}")
@@ -94,11 +97,28 @@ def _refusal(owner: Owner, finding: Finding, why: str) -> Option:
     return Option(finding, (), {}, dict.fromkeys(owner.tensors.values(), text))
 
 
-def _with_note(option: Option, form: Form) -> Option:
+def _with_words(option: Option, form: Form) -> Option:
+    if option.refused and form.misfit:
+        return replace(option, refused={n: f"{why}; {form.misfit}" for n, why in option.refused.items()})
     if not form.note or not option.moves:
         return option
     first, *rest = option.moves
     return replace(option, moves=(replace(first, notes=(*first.notes, form.note)), *rest))
+
+
+def _inside(task: Task, form: Form, shown: Mapping[str, Any]) -> Option | None:
+    """Make the moves of one form in a wrapper that keeps the norm of the weight, where there is one."""
+    kept = kept_in(task, form, shown)
+    if kept is None:
+        return None
+    if kept.refused:
+        return replace(_refusal(task.owner, task.finding, kept.refused), final=True)
+    option = _option(kept.task, form)
+    filled = {path for move in kept.moves for path in move.leaves}
+    moved = {name for move in kept.moves for name in move.sources}
+    moves = (*kept.moves, *(move for move in option.moves if filled.isdisjoint(move.leaves)))
+    refused = {name: why for name, why in option.refused.items() if name not in moved}
+    return replace(option, moves=moves, refused=refused)
 
 
 def _option(task: Task, form: Form) -> Option:

@@ -28,6 +28,7 @@ class Places:
         knowledge: Sequence[Knowledge],
     ) -> None:
         self._naming = target.naming
+        self._inner = {wrapper.inner for wrapper in target.wrappers.values()}
         self._rules = [rule for rule in rules if isinstance(rule, Rename)]
         self._template = template
         self._spelling = Spelling(template, self._naming) if template else None
@@ -46,8 +47,10 @@ class Places:
         return self._spelling is None or self._spelling.knows(new, self._containers if new == module else {})
 
     def shown(self, module: str) -> Mapping[str, Any]:
-        """Return the attributes of the live module that is spelled like one of PyTorch."""
-        return self._shown.get(segments(renamed(module, self._rules)), {})
+        """Return the attributes of the live module spelled like one of PyTorch, and of one it wraps."""
+        path = segments(renamed(module, self._rules))
+        paths = [*((*path, inner) for inner in self._inner), path]
+        return {name: value for at in paths for name, value in self._shown.get(at, {}).items()}
 
     def of(self, module: str) -> Place:
         """Return the function that places the leaves of one module."""

@@ -20,7 +20,7 @@ __all__ = [
     "transform_checkpoint_save",
 ]
 
-_PARTS = ("kinds.py", "key_mapper.py")
+_PARTS = ("tensors.py", "kinds.py", "key_mapper.py")
 _MORE_PARTS: Mapping[str, tuple[str, ...]] = {
     **{target: (f"into_{target}.py",) for target in ("equinox", "keras", "linen", "mlx")},
     "haiku": ("into_linen.py", "into_haiku.py"),

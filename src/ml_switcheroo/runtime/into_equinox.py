@@ -80,6 +80,6 @@ class KeyMapper(BaseMapper):
         values, tree = jax.tree_util.tree_flatten(model)
         for key, (name, kind) in moves.items():
             at, old = leaves[key][-1]
-            array = np.asarray(cls.map_value(name, state_dict[name], kind), dtype=old.dtype)
+            array = np.array(cls.map_value(name, state_dict[name], kind), dtype=old.dtype)
             values[at] = jax.device_put(array.reshape(old.shape), getattr(old, "sharding", None))
         return jax.tree_util.tree_unflatten(tree, values)

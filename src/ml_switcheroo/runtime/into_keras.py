@@ -92,6 +92,7 @@ class KeyMapper(BaseMapper):
 
     @classmethod
     def _write(cls, model: object, leaves: dict, moves: dict, state_dict: dict) -> tuple | None:
-        for key, (name, kind) in moves.items():
-            leaves[key][-1].assign(cls.map_value(name, state_dict[name], kind))
+        new = {key: cls.map_value(name, state_dict[name], kind) for key, (name, kind) in moves.items()}
+        for key, array in new.items():
+            leaves[key][-1].assign(np.array(array))
         return None

@@ -72,7 +72,7 @@ class KeyMapper(BaseMapper):
                 if hasattr(old, "items"):
                     made[key] = rebuilt(old, at)
                 elif at in new:
-                    array = np.asarray(new[at], dtype=old.dtype)
+                    array = np.array(new[at], dtype=old.dtype)
                     made[key] = jax.device_put(array, getattr(old, "sharding", None))
             return type(tree)(made)
 

@@ -62,6 +62,8 @@ class KeyMapper(KeyKinds):
         if channels and cls.CHANNELS_LAST and word == "linear_to_image":
             # (c h w) -> (h w c) on the first axis, of the weight and the bias: a linear's ``out``.
             array = array.reshape(channels, -1, *array.shape[1:]).swapaxes(0, 1).reshape(array.shape)
+        elif channels and cls.CHANNELS_LAST and word in cls.NORMS and array.ndim > 1:
+            array = np.array(np.moveaxis(array, 0, -1), order="C")  # of a norm over c, h and w
         elif channels and cls.CHANNELS_LAST and (weight or word != "linear"):
             # (c h w) -> (h w c) on the last axis: a linear's ``in``, a norm's ``channel``.
             split = array.reshape(*array.shape[:-1], channels, -1)
@@ -86,6 +88,8 @@ class KeyMapper(KeyKinds):
                 (``strict``) something is open. Everything is listed.
             TypeError: A value is no tensor.
         """
+        cls._shapes(state_dict)
+        state_dict = cls.folded(state_dict, {**cls.KINDS, **(kinds or {})})
         readings = cls.possible_kinds(cls._shapes(state_dict), kinds)
         problems = cls._say_open(readings, strict)
         moves = cls._moves(state_dict, readings, problems)
@@ -112,6 +116,8 @@ class KeyMapper(KeyKinds):
         if not cls._owns(model):
             return cls._load_itself(model, state_dict, strict)
         leaves, layers = cls._leaves(model)
+        cls._shapes(state_dict)
+        state_dict = cls.folded(state_dict, {**cls.KINDS, **(kinds or {})})
         moves, absent, surplus = cls._line_up(type(model).__name__, leaves, layers, state_dict, strict, kinds)
         made = cls._write(model, leaves, moves, state_dict)
         return cls.Report((absent, surplus)) if made is None else made
@@ -223,7 +229,9 @@ class KeyMapper(KeyKinds):
     def _unflattened(cls, array: np.ndarray, kind: str, weight: bool) -> np.ndarray:
         """Undo what ``map_value`` does behind a Flatten: (h w c) -> (c h w) on the last axis."""
         word, channels = cls.parse_kind(kind)
-        if channels and cls.CHANNELS_LAST and (weight or word != "linear"):
+        if channels and cls.CHANNELS_LAST and word in cls.NORMS and array.ndim > 1:
+            array = np.moveaxis(array, -1, 0)
+        elif channels and cls.CHANNELS_LAST and (weight or word != "linear"):
             split = array.reshape(*array.shape[:-1], -1, channels)
             array = split.swapaxes(-1, -2).reshape(array.shape)
         return np.array(array, order="C")
@@ -248,28 +256,6 @@ class KeyMapper(KeyKinds):
         if wrong:
             raise TypeError(f"no state dict, these are no tensors: {', '.join(map(repr, wrong))}")
         return {name: tuple(map(int, value.shape)) for name, value in state_dict.items()}
-
-    @staticmethod
-    def _to_numpy(value: object) -> np.ndarray:
-        """Return a torch tensor or an array as NumPy, bit for bit; torch is not imported."""
-        detach = getattr(value, "detach", None)
-        if detach is None:
-            return np.asarray(value)
-        tensor = detach().cpu()
-        name = str(tensor.dtype).rpartition(".")[2]
-        if not name.startswith(("bfloat16", "float8")):
-            return np.asarray(tensor.numpy(force=True))
-        try:
-            import ml_dtypes
-        except ImportError:
-            import warnings
-
-            warnings.warn(f"{name} becomes float32, exactly: ml_dtypes is not installed", stacklevel=2)
-            return np.asarray(tensor.float().numpy())
-        # torch hands no such dtype to NumPy: the same bytes go through as integers.
-        empty = tensor.new_empty(0)
-        integers = empty.short() if name == "bfloat16" else empty.char()
-        return np.asarray(tensor.contiguous().view(integers.dtype).numpy()).view(getattr(ml_dtypes, name))
 
     # ---- into a live model ---------------------------------------------------------------------
 
@@ -327,10 +313,10 @@ class KeyMapper(KeyKinds):
         """Put every value into its leaf; return the new model where the old one cannot change."""
         import jax
 
-        for key, (name, kind) in moves.items():
+        new = {key: cls.map_value(name, state_dict[name], kind) for key, (name, kind) in moves.items()}
+        for key, array in new.items():
             old = leaves[key][-1].get_value()
-            array = cls.map_value(name, state_dict[name], kind).astype(old.dtype)
-            leaves[key][-1].set_value(jax.device_put(array, old.sharding))
+            leaves[key][-1].set_value(jax.device_put(array.astype(old.dtype), old.sharding))
         return None
 
     @classmethod

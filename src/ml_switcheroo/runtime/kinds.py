@@ -2,8 +2,10 @@
 
 import re
 
+from ml_switcheroo.runtime.tensors import KeyTensors
 
-class KeyKinds:
+
+class KeyKinds(KeyTensors):
     """Read kinds: what a table gives, what a live model shows, what shapes and siblings prove.
 
     A kind is a word (``linear``), with an argument where it needs one: ``linear(c=64)`` is a Linear behind
@@ -84,7 +86,10 @@ class KeyKinds:
             unbiased = ("rms_norm", "prelu") if bias is None else ("batch_norm", "instance_norm")
             return [(kind, "a weight of one axis") for kind in ("layer_norm", "group_norm", *unbiased)]
         if rank > 1 and bias == weight:
-            return [("layer_norm", "weight and bias of one shape")]
+            found = [("layer_norm", "weight and bias of one shape")]
+            # Over several axes the first may be that of channels, which is the last in the target.
+            first = [(f"layer_norm(c={weight[0]})", "its first axis may be that of channels")]
+            return found + (first if cls.CHANNELS_LAST and weight[0] > 1 else [])
         found = cls._matrices(path, weight, bias) if rank == 2 else cls._kernels(weight, bias)
         if bias is None and rank > 1:
             found += [(kind, "without bias it can be one's") for kind in ("layer_norm", "rms_norm")]
@@ -213,9 +218,11 @@ class KeyKinds:
                 problems.append(f"{key}: no such module in the state dict (a path without its slot)")
             elif not cls._has_rank(kind, weight):
                 problems.append(f"{key}: a weight {weight} is no {word}'s")
-            elif weight and channels and weight[-1 if word != "linear_to_image" else 0] % channels:
-                size = weight[-1 if word != "linear_to_image" else 0]
-                problems.append(f"{key}: {size} is no multiple of {channels} channels")
+            elif weight and channels:
+                several = word in cls.NORMS and len(weight) > 1
+                size = weight[0 if several or word == "linear_to_image" else -1]
+                if size % channels or (several and size != channels):
+                    problems.append(f"{key}: {size} is no multiple of {channels} channels")
         if problems:
             raise ValueError("kinds that cannot be:\n  " + "\n  ".join(sorted(problems)))
 

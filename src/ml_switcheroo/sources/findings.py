@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from ml_switcheroo.computed import Computed
+
 __all__ = ["NO_FLATTEN", "PRIORITY", "Finding", "Flatten", "Knowledge", "Origin", "Split"]
 
 Origin = Literal["rules", "live", "static", "target", "evidence"]
@@ -93,6 +95,7 @@ class Knowledge:
         containers: By module path: ``sequential``, ``list`` or ``dict``.
         tied: Groups of tensor names that are one tensor, the first being the owner.
         notes: What a person should know, one sentence each.
+        computed: What modules compute without weights, by path.
         doubts: What a person should know of a module as long as only this source speaks of it, by path.
         classes: By module path the name of its class, where that is no class of ``torch.nn``.
     """
@@ -104,3 +107,4 @@ class Knowledge:
     notes: tuple[str, ...] = ()
     classes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     doubts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    computed: Mapping[str, tuple[Computed, ...]] = field(default_factory=lambda: MappingProxyType({}))

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS, kind_of
 from ml_switcheroo.sources.findings import Finding, Knowledge
@@ -98,6 +99,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         containers=MappingProxyType(containers),
         tied=_tied(model, specs),
         notes=_notes(findings, specs),
+        computed=MappingProxyType(computed_in(_walk(model, ("",)))),
     )
 
 
@@ -197,8 +199,8 @@ def _arguments(module: Any, kind: str) -> dict[str, Any]:
         value = getattr(module, name, None)
         if name == "bias" and not isinstance(value, bool):
             found[name] = value is not None
-        elif isinstance(value, bool | int | float | str):
-            found[name] = value
+        elif isinstance(value, bool | int | float | str) or (value is None and name == "momentum"):
+            found[name] = value  # without a momentum a batch norm takes the average of all batches
         elif isinstance(value, tuple | list) and all(isinstance(item, int) for item in value):
             found[name] = tuple(value)
     return found

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array, Flip, GateSum, Sum
 from ml_switcheroo.recipes import (
@@ -27,8 +28,10 @@ from ml_switcheroo.recipes import (
     Recipe,
     Target,
     Unsupported,
+    Wrapper,
     part,
 )
+from ml_switcheroo.targets.jax_arrays import in_place_of
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, plain_attributes
 
@@ -80,6 +83,11 @@ _MHA: tuple[Entry, ...] = (
     Unsupported("Equinox's attention has no bias_k and bias_v", slot="bias_k"),
 )
 
+_SLOPES = (
+    "Equinox's PReLU has the slopes it is made with: one is PReLU(), one for each channel of an image is"
+    " PReLU(jnp.zeros((channels, 1, 1)))"
+)
+
 KINDS: Mapping[str, Recipe] = {
     "linear": (part("weight", "weight"), part("bias", "bias")),
     "linear_in_out": (part("weight", "weight", "out in"), part("bias", "bias")),
@@ -119,8 +127,8 @@ KINDS: Mapping[str, Recipe] = {
     "mha": _MHA,
     # One slope is a scalar; slopes of channels are an array that broadcasts: (channels, 1, 1).
     "prelu": (
-        Form((part("weight", "negative_slope", "1 -> "),)),
-        Form((part("weight", "negative_slope", "channel -> channel *1"),)),
+        Form((part("weight", "negative_slope", "1 -> "),), misfit=_SLOPES),
+        Form((part("weight", "negative_slope", "channel -> channel *1"),), misfit=_SLOPES),
     ),
     "class_weights": (part("weight", "weight"), part("pos_weight", "pos_weight")),
     "parameter": (part("", ""),),
@@ -235,7 +243,7 @@ def _holds_numbers(leaf: Any) -> bool:
 
 
 def _template(model: Any) -> Template:
-    from equinox import nn
+    from equinox import Module, nn
 
     kinds, containers, attributes = {}, {}, {}
     for path, node in nodes(_whole(model)):
@@ -245,8 +253,12 @@ def _template(model: Any) -> Template:
         if known:
             kinds[path] = known[0]
             attributes[path] = plain_attributes(node)
+        if isinstance(node, nn.WeightNorm):
+            attributes[path] = {"axis": node.axis}
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
-    return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
+    modules = ((path, node) for path, node in nodes(_whole(model)) if isinstance(node, Module))
+    computed = computed_in(modules)
+    return Template(specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed)
 
 
 def _is_layer(cls: type) -> bool:
@@ -261,12 +273,10 @@ def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
         path = path_of(keys)
         counter = next((name for name in _SEEN if path.endswith(name)), None)
         if path in leaves:
-            array = leaves[path].astype(leaf.dtype, copy=False)
-        elif counter is not None and path.removesuffix(counter) + "running_mean" in leaves:
-            array = np.asarray(_SEEN[counter], leaf.dtype)
-        else:
-            return leaf
-        return jax.device_put(array, getattr(leaf, "sharding", None))
+            return in_place_of(leaf, leaves[path])
+        if counter is not None and path.removesuffix(counter) + "running_mean" in leaves:
+            return in_place_of(leaf, np.asarray(_SEEN[counter]))
+        return leaf
 
     whole = jax.tree_util.tree_map_with_path(put, _whole(model))
     return (nn.delete_init_state(whole), nn.State(whole)) if _is_pair(model) else whole
@@ -289,6 +299,10 @@ TARGET = Target(
         "group_norm": (*_EPSILON, Difference("num_groups", "groups")),
         **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
         "mha": (Difference("num_heads", "num_heads"),),
+    },
+    wrappers={
+        "weight_norm": Wrapper("layer", {"g": "g"}, "axis", 0, whole=True),
+        "spectral_norm": Wrapper("layer", {"u": "uv_index.init.0", "v": "uv_index.init.1"}, default=0),
     },
     live=Live(_owns, _template, _write, _read, immutable=True),
 )

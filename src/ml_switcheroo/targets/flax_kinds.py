@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from ml_switcheroo.ops import Flip
 from ml_switcheroo.recipes import Dropped, Entry, Form, Recipe, Unsupported, part
 
-__all__ = ["KINDS", "NO_PROJECTION"]
+__all__ = ["KINDS", "NO_PROJECTION", "ONCE_MORE"]
 
 _AFFINE = (part("weight", "scale"), part("bias", "bias"))
 _BATCH_NORM = (
@@ -46,6 +46,12 @@ _MHA: tuple[Entry, ...] = (
 
 NO_PROJECTION = Unsupported(
     "Flax's LSTM cells do not project their state (proj_size)", slot="weight_hr_l{layer}{way}"
+)
+
+# Source: flax.linen.SpectralNorm, which also in evaluation computes sigma anew from the stored u.
+ONCE_MORE = (
+    "Flax's SpectralNorm iterates once more at every call: the same output as far as the iteration has"
+    " converged"
 )
 
 KINDS: Mapping[str, Recipe] = {

@@ -17,6 +17,7 @@ import numpy as np
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array, Concat, Flip, Gates, Shift, Sum
 from ml_switcheroo.recipes import Dropped, Entry, Form, Live, Naming, Recipe, Target, Unsupported, part
+from ml_switcheroo.targets.jax_arrays import in_place_of
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template
 
@@ -194,15 +195,13 @@ def _filled(tree: Any, leaves: Mapping[str, Array]) -> Any:
 
 
 def _value(module: str, name: str, leaf: Any, beside: set[str], leaves: Mapping[str, Array]) -> Any:
-    import jax
-
     path = f"{module}/{name}"
     array: Any = leaves.get(path)
     if array is None and beside == _AVERAGE and f"{module}/average" in leaves:
         array = np.asarray(_SEEN) if name == "counter" else leaves[f"{module}/average"]
     if array is None:
         return leaf
-    return jax.device_put(array.astype(leaf.dtype, copy=False), getattr(leaf, "sharding", None))
+    return in_place_of(leaf, array)
 
 
 def _read(model: Any) -> Mapping[str, Array]:

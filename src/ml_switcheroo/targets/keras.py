@@ -11,8 +11,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
+
+from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array, Gates, Sum
 from ml_switcheroo.recipes import (
@@ -25,6 +29,7 @@ from ml_switcheroo.recipes import (
     Recipe,
     Target,
     Unsupported,
+    Wrapper,
     part,
 )
 from ml_switcheroo.tensors import spec_of
@@ -75,6 +80,11 @@ _MHA: tuple[Entry, ...] = (
     part("out_proj.weight", "attention_output.kernel", "heads dim out"),
     part("out_proj.bias", "attention_output.bias"),
     Unsupported("Keras's attention has no bias_k and bias_v", slot="bias_k"),
+)
+
+_SLOPES = (
+    "Keras's PReLU has a slope for every position of its input, PyTorch's one or one for each channel: make"
+    " it with shared_axes, all axes but that of channels (for images [1, 2]), or all of them for one slope"
 )
 
 KINDS: Mapping[str, Recipe] = {
@@ -129,8 +139,8 @@ KINDS: Mapping[str, Recipe] = {
     "mha": _MHA,
     # A slope for all is shared over every axis: shape (1, ..., 1).
     "prelu": (
-        Form((part("weight", "alpha", "1 -> *1"),)),
-        Form((part("weight", "alpha", "channel -> *1 channel"),)),
+        Form((part("weight", "alpha", "1 -> *1"),), misfit=_SLOPES),
+        Form((part("weight", "alpha", "channel -> *1 channel"),), misfit=_SLOPES),
     ),
     "class_weights": (part("weight", "weight"), part("pos_weight", "pos_weight")),
     "parameter": (part("", ""),),
@@ -246,7 +256,20 @@ def _template(model: Any) -> Template:
             kinds[path] = known[0]
             attributes[path] = plain_attributes(node)
     specs = {path: spec_of(variable) for path, variable in variables_of(model).items()}
-    return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
+    computed = computed_in(_computing(model))
+    return Template(specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed)
+
+
+def _computing(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the layers, and the operations by which functional models join them."""
+    import keras
+
+    for path, node in nodes(model):
+        if isinstance(node, keras.Layer):
+            yield path, node
+        for operation in node.operations if isinstance(node, keras.Function) else ():
+            if not isinstance(operation, keras.Layer):
+                yield f"{path}/{operation.name}" if path else operation.name, operation
 
 
 def _is_layer(cls: type) -> bool:
@@ -274,9 +297,16 @@ def check_built(model: Any) -> None:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
-    for path, variable in variables_of(model).items():
-        if path in leaves:
-            variable.assign(leaves[path])
+    import keras
+
+    with ExitStack() as undo:
+        for path, variable in variables_of(model).items():
+            if path in leaves:
+                # Copies: a variable may go on using the memory that it is given, or be changed in place.
+                new = np.array(leaves[path], order="C")
+                undo.callback(variable.assign, np.array(keras.ops.convert_to_numpy(variable.value)))
+                variable.assign(new)
+        undo.pop_all()
     return model
 
 
@@ -287,6 +317,7 @@ def _read(model: Any) -> Mapping[str, Array]:
 
 
 _EPSILON = (Difference("eps", "epsilon"),)
+_GATES = (Difference.always("activation", "tanh"), Difference.always("recurrent_activation", "sigmoid"))
 
 TARGET = Target(
     name="keras",
@@ -300,6 +331,17 @@ TARGET = Target(
         "group_norm": (*_EPSILON, Difference("num_groups", "groups")),
         **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
         "mha": (Difference("num_heads", "_num_heads"),),
+        **dict.fromkeys(("rnn", "rnn_cell"), (Difference("nonlinearity", "activation"),)),
+        **dict.fromkeys(("lstm", "lstm_cell"), _GATES),
+        **dict.fromkeys(("gru", "gru_cell"), (*_GATES, Difference.always("reset_after", True))),
+    },
+    wrappers={
+        "spectral_norm": Wrapper(
+            "layer",
+            {"u": "vector_u"},
+            folded=True,
+            note="Keras's SpectralNormalization keeps the normalised weight and normalises it in training",
+        ),
     },
     live=Live(_owns, _template, _write, _read),
 )

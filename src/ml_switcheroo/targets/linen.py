@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.ops import Array, Concat, GateSum, Sum
-from ml_switcheroo.recipes import Live, Naming, Recipe, Target, part
-from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION
+from ml_switcheroo.recipes import Live, Naming, Recipe, Target, Wrapper, part
+from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION, ONCE_MORE
+from ml_switcheroo.targets.jax_arrays import in_place_of
 from ml_switcheroo.tree import Template, flatten, template_of_tree
 
 __all__ = ["TARGET"]
@@ -83,13 +84,11 @@ def _unboxed(leaf: Any) -> Any:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
-    import jax
-
     def put(path: str, leaf: Any) -> Any:
         now = _unboxed(leaf)
         if path not in leaves:
             return leaf
-        array = jax.device_put(leaves[path].astype(now.dtype, copy=False), getattr(now, "sharding", None))
+        array = in_place_of(now, leaves[path])
         return leaf.replace_boxed(array) if hasattr(leaf, "replace_boxed") else array
 
     return _mapped(model, put)
@@ -113,5 +112,19 @@ TARGET = Target(
     kinds={**KINDS, **RECURRENT},
     naming=Naming("/", join_digits=True, sequential="layers", collections=True),
     channels="last",
+    # A wrapper that was made in setup; the variables do not show its feature_axes.
+    wrappers={
+        "weight_norm": Wrapper(
+            "layer_instance",
+            {"g": "layer_instance.{leaf}.scale"},
+            note="kept as by WeightNorm(feature_axes=-1), Flax's default: no variable shows it",
+        ),
+        "spectral_norm": Wrapper(
+            "layer_instance",
+            {"u": "layer_instance.{leaf}.u", "sigma": "layer_instance.{leaf}.sigma"},
+            collection="batch_stats",
+            note=ONCE_MORE,
+        ),
+    },
     live=Live(_owns, _template, _write, _read, immutable=True),
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.ops import Array, GateSum, Sum
 from ml_switcheroo.recipes import (
     Difference,
@@ -110,7 +111,12 @@ KINDS: Mapping[str, Recipe] = {
     "lstm_cell": _lstm("", ""),
     "gru_cell": _gru("", ""),
     "mha": _MHA,
-    "prelu": (part("weight", "weight"),),
+    "prelu": (
+        Form(
+            (part("weight", "weight"),),
+            misfit="MLX's PReLU has as many slopes as it is made with: PReLU(1), or PReLU(channels)",
+        ),
+    ),
     "class_weights": (part("weight", "weight"), part("pos_weight", "pos_weight")),
     "parameter": (part("", ""),),
     "buffer": (part("", ""),),
@@ -129,6 +135,7 @@ CLASSES: Mapping[str, str] = {
     "Embedding": "embedding",
     "MultiHeadAttention": "mha",
     "PReLU": "prelu",
+    "RNN": "rnn",
 }
 
 
@@ -155,7 +162,8 @@ def _template(model: Any) -> Template:
             kinds[path] = known[0]
             attributes[path] = plain_attributes(module)
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
-    return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
+    computed = computed_in(model.named_modules())
+    return Template(specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed)
 
 
 def _is_layer(cls: type) -> bool:
@@ -212,10 +220,11 @@ TARGET = Target(
         "group_norm": (
             *_EPSILON,
             Difference("num_groups", "num_groups"),
-            Difference("num_groups", "pytorch_compatible", lambda _: True),
+            Difference.always("pytorch_compatible", True),
         ),
         **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
         "mha": (Difference("num_heads", "num_heads"),),
+        "rnn": (Difference("nonlinearity", "nonlinearity"),),
     },
     live=Live(_owns, _template, _write, _read),
 )

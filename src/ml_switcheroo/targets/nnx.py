@@ -6,14 +6,18 @@ Source: https://flax.readthedocs.io/en/stable/api_reference/flax.nnx/.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
+from ml_switcheroo.computed.live import computed_in
+from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array, Sum
-from ml_switcheroo.recipes import Difference, Form, Live, Naming, Part, Recipe, Target, part
-from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION
+from ml_switcheroo.recipes import Difference, Form, Live, Naming, Part, Recipe, Target, Wrapper, part
+from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION, ONCE_MORE
+from ml_switcheroo.targets.jax_arrays import in_place_of
 from ml_switcheroo.tensors import TensorSpec, spec_of
 from ml_switcheroo.tree import Template, plain_attributes
 
@@ -94,6 +98,7 @@ NORMS: Mapping[str, Recipe] = {
 }
 
 _EPSILON = (Difference("eps", "epsilon"),)
+_GATES = (Difference.always("activation_fn", "tanh"), Difference.always("gate_fn", "sigmoid"))
 DIFFERENCES: Mapping[str, tuple[Difference, ...]] = {
     "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
     "instance_norm": _EPSILON,
@@ -103,6 +108,7 @@ DIFFERENCES: Mapping[str, tuple[Difference, ...]] = {
     "mha": (Difference("num_heads", "num_heads"),),
     "rnn": (Difference("nonlinearity", "activation_fn"),),
     "rnn_cell": (Difference("nonlinearity", "activation_fn"),),
+    **dict.fromkeys(("lstm", "lstm_cell", "gru", "gru_cell"), _GATES),
 }
 
 RECURRENT: Mapping[str, Recipe] = {
@@ -120,13 +126,43 @@ def _owns(model: Any) -> bool:
     return nnx is not None and isinstance(model, nnx.Module)
 
 
+class _Length:
+    """The lengths of a WeightNorm, which it keeps as a bare array, as if they were a Variable."""
+
+    def __init__(self, scales: Any, key: Any) -> None:
+        self._scales, self._key = scales, key
+
+    def get_value(self) -> Any:
+        return self._scales[self._key]
+
+    def set_value(self, value: Any) -> None:
+        self._scales[self._key] = value
+
+
 def _variables(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the path and the Variable of each leaf that is no random state."""
+    """Yield the path and the Variable of each leaf that is no random state.
+
+    Raises:
+        UsageError: A WeightNorm has no lengths: no weights of PyTorch's give the same there.
+    """
     from flax import nnx
 
     for path, node in nnx.iter_graph(model):
         if isinstance(node, nnx.Variable) and not isinstance(node, nnx.RngState):
-            yield ".".join(map(str, path)), node
+            yield _written(path), node
+        elif isinstance(node, nnx.WeightNorm):
+            if not node.use_scale:
+                raise UsageError(
+                    f"{_written(path) or 'the model'} is a WeightNorm(use_scale=False), which has no place"
+                    " for the lengths of the weight: make it with use_scale=True, or without the wrapper"
+                )
+            for key in node.scales:
+                yield _written((*path, "scales", key)), _Length(node.scales, key)
+
+
+def _written(path: Sequence[Any]) -> str:
+    """Write a path; some wrappers of Flax have keys that are paths themselves."""
+    return ".".join(str(part) for key in path for part in (key if isinstance(key, tuple) else (key,)))
 
 
 def _template(model: Any) -> Template:
@@ -134,7 +170,7 @@ def _template(model: Any) -> Template:
 
     kinds, containers, attributes = {}, {}, {}
     for path, node in nnx.iter_graph(model):
-        name = ".".join(map(str, path))
+        name = _written(path)
         if isinstance(node, nnx.Sequential):
             containers[name] = "sequential"
         elif isinstance(node, nnx.Module):
@@ -142,8 +178,12 @@ def _template(model: Any) -> Template:
             if known:
                 kinds[name] = known[0]
                 attributes[name] = plain_attributes(node)
+            if isinstance(node, nnx.WeightNorm):
+                attributes[name] = {"feature_axes": node.feature_axes}
     specs = {path: _spec(variable) for path, variable in _variables(model)}
-    return Template(specs, kinds=kinds, containers=containers, attributes=attributes)
+    modules = (p for p in nnx.iter_graph(model) if isinstance(p[1], nnx.Module))
+    computed = computed_in((_written(path), node) for path, node in modules)
+    return Template(specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed)
 
 
 def _is_layer(cls: type) -> bool:
@@ -155,12 +195,14 @@ def _spec(variable: Any) -> TensorSpec:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
-    import jax
-
-    for path, variable in list(_variables(model)):
-        if path in leaves:
-            now = variable.get_value()
-            variable.set_value(jax.device_put(leaves[path].astype(now.dtype, copy=False), now.sharding))
+    with ExitStack() as undo:
+        for path, variable in list(_variables(model)):
+            if path in leaves:
+                now = variable.get_value()
+                new = in_place_of(now, leaves[path])
+                undo.callback(variable.set_value, now)
+                variable.set_value(new)
+        undo.pop_all()
     return model
 
 
@@ -176,5 +218,13 @@ TARGET = Target(
     channels="last",
     aliases=("flax",),
     differences=DIFFERENCES,
+    wrappers={
+        "weight_norm": Wrapper("layer_instance", {"g": "scales.{leaf}"}, "feature_axes"),
+        "spectral_norm": Wrapper(
+            "layer_instance",
+            {"u": "batch_stats.{leaf}.u", "sigma": "batch_stats.{leaf}.sigma"},
+            note=ONCE_MORE,
+        ),
+    },
     live=Live(_owns, _template, _write, _read),
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.sources.findings import Finding, Knowledge
+from ml_switcheroo.sources.static.computing import computed_of
 from ml_switcheroo.sources.static.fit import Fit, Owner
 from ml_switcheroo.sources.static.flatten import Use, used_as, uses
 from ml_switcheroo.sources.static.nn import reparametrized
@@ -50,6 +51,7 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
         MappingProxyType(_containers(found, specs)),
         _tied(found),
         tuple(_notes(attempt, specs)),
+        computed=MappingProxyType(computed_of(attempt)),
     )
 
 
@@ -109,7 +111,9 @@ def _finding(owner: Owner, use: Use, resized: bool) -> Finding:
     layer = LAYERS[owner.kind]
     sizes = {n: v for n, v in layer.defaults.items() if n in layer.sizes.values()} if whole else {}
     stated = sizes | {
-        name: _plain(value) for name, value in args.items() if known(value) and value is not None
+        name: _plain(value)
+        for name, value in args.items()
+        if known(value) and (value is not None or name == "momentum")
     }
     if isinstance(maker, Instance) and (moved := reparametrized(maker)):
         stated["reparametrized"] = tuple(moved.values())

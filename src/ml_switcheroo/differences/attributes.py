@@ -1,9 +1,9 @@
-"""Same weights, other output: what a live model must agree in beside its weights, and does not."""
+"""Where an attribute of a live layer is not what the constructor argument in PyTorch says."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ml_switcheroo.layers import LAYERS
@@ -12,12 +12,12 @@ from ml_switcheroo.recipes import Difference, Target
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tree import Template
 
-__all__ = ["differences"]
+__all__ = ["by_attributes", "listed"]
 
 SHOWN = 3
 
 
-def differences(
+def by_attributes(
     target: Target, template: Template, moves: Iterable[Move], findings: Mapping[str, Finding]
 ) -> tuple[str, ...]:
     """Compare the attributes of live modules with the constructor arguments in PyTorch; one note for each.
@@ -38,7 +38,7 @@ def differences(
             text = _text(entry, finding, attributes)
             if text and module not in found.setdefault(text, []):
                 found[text].append(module)
-    return tuple(f"{text}: {_listed(modules)}" for text, modules in found.items())
+    return tuple(f"{text}: {listed(modules)}" for text, modules in found.items())
 
 
 def _module(move: Move, kind: str, target: Target, template: Template) -> tuple[str, Mapping[str, Any]]:
@@ -53,19 +53,25 @@ def _module(move: Move, kind: str, target: Target, template: Template) -> tuple[
 
 def _text(entry: Difference, finding: Finding, attributes: Mapping[str, Any]) -> str:
     """Say how an attribute differs; empty where it does not, or where a side is not known."""
+    if entry.attribute not in attributes:
+        return ""
+    real = attributes[entry.attribute]
+    head = f"{finding.kind}: {entry.attribute} is {real} in the target"
+    if not entry.arg:
+        expected = entry.convert(None)
+        return "" if _same(real, expected) else f"{head}, always {expected} in PyTorch"
     defaults = LAYERS[finding.kind].defaults
     stated = entry.arg in finding.args
-    if entry.attribute not in attributes or not (stated or entry.arg in defaults):
+    if not (stated or entry.arg in defaults):
         return ""
     value = finding.args[entry.arg] if stated else defaults[entry.arg]
-    expected, real = entry.convert(value), attributes[entry.attribute]
+    if value is None:
+        return f"{head}, {entry.arg} is None in PyTorch: the average of all batches"
+    expected = entry.convert(value)
     if _same(real, expected):
         return ""
     there = "" if expected == value else f" ({entry.attribute} {expected:g} there)"
-    return (
-        f"{finding.kind}: {entry.attribute} is {real} in the target,"
-        f" {entry.arg} is {value}{'' if stated else ' by default'} in PyTorch{there}"
-    )
+    return f"{head}, {entry.arg} is {value}{'' if stated else ' by default'} in PyTorch{there}"
 
 
 def _same(real: Any, expected: Any) -> bool:
@@ -74,6 +80,7 @@ def _same(real: Any, expected: Any) -> bool:
     return bool(real == expected)
 
 
-def _listed(modules: list[str]) -> str:
+def listed(modules: Sequence[str]) -> str:
+    """Name the first modules, and how many more there are."""
     more = f" and {len(modules) - SHOWN} more" if len(modules) > SHOWN else ""
     return ", ".join(module or "the model" for module in modules[:SHOWN]) + more

@@ -1,5 +1,6 @@
 """Same weights, other output: the plan says what differs beside them."""
 
+import re
 import warnings
 
 import equinox
@@ -11,6 +12,7 @@ import torch
 from flax import nnx
 from mlx import nn
 
+from ml_switcheroo.errors import LoadError
 from ml_switcheroo.load import load_into
 from ml_switcheroo.planner import make_plan
 
@@ -110,10 +112,14 @@ def test_a_transposed_kernel_is_seen_on_the_live_model():
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def of_mlx(torch_layer, module):
+def of_mlx_model(module):
     model = nn.Module()
     model.m = module
-    return notes(torch_layer, model, to="mlx")
+    return model
+
+
+def of_mlx(torch_layer, module):
+    return notes(torch_layer, of_mlx_model(module), to="mlx")
 
 
 def test_mlx_has_pytorchs_momentum_and_groups_otherwise_unless_told():
@@ -155,3 +161,82 @@ def test_an_immutable_model_warns_of_what_differs():
     holder = torch.nn.ModuleDict({"m": torch.nn.LayerNorm(4)})
     with pytest.warns(UserWarning, match="note .*eps is 0.001 in the target, eps is 1e-05 in PyTorch"):
         load_into(Model(equinox.nn.LayerNorm(4, eps=1e-3)), holder.state_dict(), layers=holder)
+
+
+def keras_notes(torch_layer, layer, shape):
+    x = keras.Input(shape)
+    return notes(torch_layer, keras.Model(x, layer(x)), to="keras")
+
+
+def test_the_activations_of_recurrent_layers_are_compared_in_every_target_that_shows_them():
+    relu = torch.nn.RNN(3, 4, nonlinearity="relu")
+    (note,) = keras_notes(relu, keras.layers.SimpleRNN(4, name="m"), (5, 3))
+    assert "activation is tanh in the target, nonlinearity is relu in PyTorch" in note
+    assert not keras_notes(relu, keras.layers.SimpleRNN(4, activation="relu", name="m"), (5, 3))
+    (note,) = of_mlx(relu, nn.RNN(3, 4))
+    assert "nonlinearity is tanh in the target, nonlinearity is relu in PyTorch" in note
+    assert not of_mlx(relu, nn.RNN(3, 4, nonlinearity=nn.relu))
+    lstm = torch.nn.LSTM(3, 4)
+    layer = keras.layers.LSTM(4, recurrent_activation="hard_sigmoid", name="m")
+    (note,) = keras_notes(lstm, layer, (5, 3))
+    assert (
+        note == "lstm: recurrent_activation is hard_sigmoid in the target, always sigmoid in PyTorch: m/cell"
+    )
+    cell = torch.nn.LSTMCell(3, 4)
+    assert not nnx_notes(cell, lambda rngs: nnx.OptimizedLSTMCell(3, 4, rngs=rngs))
+    (note,) = nnx_notes(
+        cell, lambda rngs: nnx.OptimizedLSTMCell(3, 4, gate_fn=jax.nn.hard_sigmoid, rngs=rngs)
+    )
+    assert "gate_fn is hard_sigmoid in the target, always sigmoid in PyTorch" in note
+
+
+def test_a_gru_that_resets_before_it_multiplies_is_said_where_no_bias_shows_it():
+    gru = torch.nn.GRU(3, 4, bias=False)
+    made = {"use_bias": False, "name": "m"}
+    (note,) = keras_notes(gru, keras.layers.GRU(4, reset_after=False, **made), (5, 3))
+    assert note == "gru: reset_after is False in the target, always True in PyTorch: m/cell"
+    assert not keras_notes(gru, keras.layers.GRU(4, **made), (5, 3))
+
+
+def of_equinox(module):
+    class Model(equinox.Module):
+        m: object
+
+    return Model(module)
+
+
+@pytest.mark.parametrize(
+    ("to", "slopes", "make", "words"),
+    [
+        ("keras", 6, lambda: keras.layers.PReLU(name="m"), r"float32\[4,5,6\].*shared_axes"),
+        ("keras", 1, lambda: keras.layers.PReLU(shared_axes=[1, 2], name="m"), "shared_axes.*or all of them"),
+        (
+            "keras",
+            6,
+            lambda: keras.layers.PReLU(shared_axes=[1, 2, 3], name="m"),
+            "all axes but that of channels",
+        ),
+        ("mlx", 1, lambda: nn.PReLU(6), r'axis "channel" is 1, expected 6; MLX.s PReLU .* PReLU\(1\)'),
+        ("mlx", 6, lambda: nn.PReLU(1), r'axis "channel" is 6, expected 1; MLX.s PReLU .* PReLU\(channels\)'),
+        ("equinox", 1, lambda: equinox.nn.PReLU(jax.numpy.ones((6, 1, 1))), r"one is PReLU\(\)"),
+        ("equinox", 6, equinox.nn.PReLU, r"PReLU\(jnp.zeros\(\(channels, 1, 1\)\)\)"),
+        ("nnx", 6, nnx.PReLU, "Flax's PReLU has one slope for all channels"),
+    ],
+)
+def test_slopes_of_another_shape_are_an_error_that_says_how_to_make_the_layer(to, slopes, make, words):
+    if to == "keras":
+        x = keras.Input((4, 5, 6))
+        live = keras.Model(x, make()(x))
+    else:
+        live = {"mlx": of_mlx_model, "equinox": of_equinox, "nnx": lambda m: nnx.Dict(m=m)}[to](make())
+    holder = torch.nn.ModuleDict({"m": torch.nn.PReLU(slopes)})
+    with pytest.raises(LoadError) as caught:
+        load_into(live, holder.state_dict(), layers=holder)
+    assert re.search(words, str(caught.value), re.DOTALL)
+
+
+def test_a_slope_for_each_channel_is_one_in_keras_too():
+    x = keras.Input((4, 5, 6))
+    assert not notes(
+        torch.nn.PReLU(6), keras.Model(x, keras.layers.PReLU(shared_axes=[1, 2], name="m")(x)), to="keras"
+    )

@@ -1,0 +1,8 @@
+"""What a model computes beside its layers: activations, average pools, the scale of an attention.
+
+No tensor shows any of it, and the same weights give another output where it differs.
+"""
+
+from ml_switcheroo.computed.words import Computed, named
+
+__all__ = ["Computed", "named"]

@@ -1,0 +1,7 @@
+"""Same weights, other output: what a live model must agree in beside its weights, and does not."""
+
+from ml_switcheroo.differences.attributes import by_attributes
+from ml_switcheroo.differences.computing import by_computing
+from ml_switcheroo.differences.wrapping import said_of_wrappers
+
+__all__ = ["by_attributes", "by_computing", "said_of_wrappers"]
