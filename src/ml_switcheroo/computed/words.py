@@ -167,7 +167,7 @@ def _usual(args: Mapping[str, Any]) -> bool:
 
 def _bare(name: str) -> str:
     last = name.rpartition(".")[2].lower().replace("_", "")
-    return last.rstrip("123d") if last.startswith(("avgpool", "averagepool")) else last.removesuffix("ing")
+    return last.rstrip("123d") if last.startswith(("avgpool", "averagepool")) else last
 
 
 def _first(table: Mapping[str, Any], name: str) -> Any:

@@ -7,7 +7,6 @@ which part of PyTorch's model; both parts are compared by what they compute.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from ml_switcheroo.computed import Computed
 from ml_switcheroo.differences.attributes import listed
@@ -41,45 +40,40 @@ def by_computing(target: Target, template: Template, moves: Iterable[Move], ther
     attentions = {path for move in moves if move.kind == "mha" for path in _above(move.leaves[0], separator)}
     attentions &= {path for path, kind in template.kinds.items() if kind == "mha"}
     found: dict[str, list[str]] = {}
-    for scope, place in dict.fromkeys(_paired(parts, here, there)):
-        expected = _below(scope, there, ".")
-        real = _below(place, here, separator)
+    mine, theirs = _spread(here, separator), _spread(there, ".")
+    for scope, place in dict.fromkeys(_paired(parts, mine, there)):
+        real = mine[place]
         if place in attentions:
-            real = frozenset(word for word in real if word.what != "attention scale")
-        for text in _unlike(real, expected):
+            real = {word for word in real if word.what != "attention scale"}
+        for text in _unlike(real, theirs[scope]):
             found.setdefault(text, []).append(place)
     return tuple(f"{text}: {listed(_innermost(places, separator))}" for text, places in found.items())
 
 
-@dataclass(slots=True)
 class _Parts:
-    """Which leaves the tensors below a module have become.
-
-    Attributes:
-        leaves: For each module of PyTorch the leaves of its tensors.
-        filled: For each module of the target how many of its leaves are filled.
-    """
-
-    separator: str
-    leaves: dict[str, list[str]] = field(default_factory=dict)
-    filled: dict[str, int] = field(default_factory=dict)
+    """Which leaves the tensors below a module have become."""
 
     def __init__(self, moves: Iterable[Move], separator: str) -> None:
-        self.separator, self.leaves, self.filled = separator, {}, {}
+        self._separator = separator
+        self._leaves: dict[str, list[str]] = {}
+        self._filled: dict[str, int] = {}
+        self._places: dict[str, tuple[str, ...]] = {}
         for move in moves:
             for module in dict.fromkeys(path for name in move.sources for path in _above(name, ".")):
-                self.leaves.setdefault(module, []).extend(move.leaves)
+                self._leaves.setdefault(module, []).extend(move.leaves)
             for module in (path for leaf in move.leaves for path in _above(leaf, separator)):
-                self.filled[module] = self.filled.get(module, 0) + 1
+                self._filled[module] = self._filled.get(module, 0) + 1
 
-    def places(self, module: str) -> Iterator[str]:
-        """Yield the parts of the target that hold just the tensors of a module, the smallest first."""
-        leaves = self.leaves.get(module, [])
-        common = list(_above(leaves[0], self.separator)) if leaves else []
-        for leaf in leaves[1:]:
-            mine = set(_above(leaf, self.separator))
-            common = [path for path in common if path in mine]
-        yield from (path for path in common if self.filled[path] == len(leaves))
+    def places(self, module: str) -> tuple[str, ...]:
+        """Return the parts of the target that hold just the tensors of a module, the smallest first."""
+        if module not in self._places:
+            leaves = self._leaves.get(module, [])
+            common = list(_above(leaves[0], self._separator)) if leaves else []
+            for leaf in leaves[1:]:
+                own = set(_above(leaf, self._separator))
+                common = [path for path in common if path in own]
+            self._places[module] = tuple(path for path in common if self._filled[path] == len(leaves))
+        return self._places[module]
 
 
 def _above(path: str, separator: str) -> Iterator[str]:
@@ -89,22 +83,24 @@ def _above(path: str, separator: str) -> Iterator[str]:
         yield path
 
 
-def _paired(parts: _Parts, here: Words, there: Words) -> Iterator[tuple[str, str]]:
+def _paired(parts: _Parts, mine: Mapping[str, set[Computed]], there: Words) -> Iterator[tuple[str, str]]:
     """Yield the smallest module around each thing PyTorch computes that has a part in the target."""
     for path in there:
         pairs = ((module, place) for module in (path, *_above(path, ".")) for place in parts.places(module))
-        pair = next((pair for pair in pairs if _below(pair[1], here, parts.separator)), None)
+        pair = next((pair for pair in pairs if pair[1] in mine), None)
         yield from [pair] if pair is not None else ()
 
 
-def _below(module: str, words: Words, separator: str) -> frozenset[Computed]:
-    inside = f"{module}{separator}" if module else ""
-    return frozenset(
-        word for path, own in words.items() if path == module or path.startswith(inside) for word in own
-    )
+def _spread(words: Words, separator: str) -> dict[str, set[Computed]]:
+    """Return what is computed in each module and below."""
+    found: dict[str, set[Computed]] = {}
+    for path, own in words.items():
+        for module in (path, *_above(path, separator)):
+            found.setdefault(module, set()).update(own)
+    return found
 
 
-def _unlike(real: frozenset[Computed], expected: frozenset[Computed]) -> Iterator[str]:
+def _unlike(real: set[Computed], expected: set[Computed]) -> Iterator[str]:
     """Say what two parts have in two variants; and which activation each has, where both have one."""
     both = {word.what for word in real} & {word.what for word in expected}
     for what in sorted(both):
@@ -122,10 +118,5 @@ def _or(words: list[str]) -> str:
 
 def _innermost(places: list[str], separator: str) -> list[str]:
     """Leave out a part in which another one is that says the same."""
-    return [
-        place
-        for place in places
-        if not any(
-            other != place and other.startswith(f"{place}{separator}" if place else "") for other in places
-        )
-    ]
+    around = {module for place in places for module in _above(place, separator)}
+    return [place for place in places if place not in around]
