@@ -21,6 +21,7 @@ from ml_switcheroo.sources.static.values import (
     Bound,
     Builtin,
     Class,
+    DefaultDict,
     External,
     Function,
     Instance,
@@ -134,6 +135,22 @@ def _accumulate(machine: Machine, args: Arguments) -> Value:
         total = total + item
         totals.append(total)
     return machine.heap.new(totals)
+
+
+def _defaultdict(machine: Machine, args: Arguments) -> Value:
+    if args.open_positional or args.open_keyword:
+        return machine.heap.new(OpenDict())
+    made = machine.heap.new(DefaultDict())
+    made.factory = args.positional[0] if args.positional else None
+    machine.call(machine.read(made, "update"), Arguments(args.positional[1:], args.keyword))
+    return made
+
+
+def _deque(machine: Machine, args: Arguments) -> Value:
+    if args.get(1, "maxlen") is not None or args.open_positional or args.open_keyword:
+        return UNKNOWN
+    items = expand(machine, args.positional[0]) if args.positional else []
+    return machine.heap.new([Repeat(UNKNOWN)] if items is None else list(items))
 
 
 def _pure(function: Callable[..., Any]) -> Callable[[Machine, Arguments], Value]:
@@ -273,7 +290,6 @@ EXTERNALS.update(
         "torch.nn.UninitializedParameter": Builtin("Parameter", _parameter),
         "torch.nn.Buffer": Builtin("Buffer", _nn_buffer),
         "collections.OrderedDict": BUILTINS["dict"],
-        "collections.defaultdict": Builtin("defaultdict", lambda machine, args: machine.heap.new(OpenDict())),
         "torch.nn.modules.utils._pair": Builtin("_pair", _pair),
         "torch.nn.init._no_grad_": UNKNOWN,
     }
@@ -285,6 +301,8 @@ _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
     "functools.lru_cache": _identity_decorator,
     "functools.cache": _identity_decorator,
     **COPIES,
+    "collections.defaultdict": _defaultdict,
+    "collections.deque": _deque,
     "dataclasses.is_dataclass": _constant(True),
     "itertools.chain": _chain,
     "itertools.chain.from_iterable": _chain_from,
