@@ -138,3 +138,22 @@ class Net(nn.Module):
     assert knowledge.findings["net.3"].flatten.channels == 4
     assert knowledge.findings["net.3"].flatten.of == "net.0"
     assert knowledge.findings["net.5"].flatten == NO_FLATTEN
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["x = x.view(x.size(0), -1)", "x = x.view(x.shape[0], 12)", "x = x.flatten(1)", "x = x.view(-1, 12)"],
+)
+def test_a_flatten_of_the_input_itself_is_left_open(tmp_path: Path, change: str) -> None:
+    # Whether an image comes in, and how many channels it has, stands nowhere.
+    code = f"""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(12, 5)
+
+    def forward(self, x):
+        {change}
+        return self.fc(x)
+"""
+    assert read_and_compare(tmp_path, code).findings["fc"].flatten is None

@@ -155,6 +155,7 @@ def _embedding(machine: Machine, layer: Instance, tensor: Tensor | None) -> Valu
 
 _LAYERS: dict[str, Callable[[Machine, Instance, Tensor | None], Value]] = {
     "linear": _linear,
+    "linear_in_out": _linear,
     "conv": _conv,
     "conv_transpose": _conv,
     "ConvTranspose": _conv,
