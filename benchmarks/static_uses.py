@@ -32,7 +32,7 @@ from ml_switcheroo.sources.findings import Flatten, Split
 from ml_switcheroo.sources.static import read_layers
 
 CONFIRMED, REFUTED, UNTESTED = "confirmed", "refuted", "not testable"
-LARGEST = 100_000_000
+LARGEST = 150_000_000
 """Parameters of the largest model that is run."""
 
 

@@ -19,7 +19,7 @@ from ml_switcheroo.sources.static.values import (
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["flattened", "permuted", "reduced", "reshaped", "squeezed", "swapped", "unflattened"]
+__all__ = ["flattened", "permuted", "rearranged", "reduced", "reshaped", "squeezed", "swapped", "unflattened"]
 
 
 def flattened(
@@ -136,6 +136,31 @@ def _kept(axes: tuple[Axis, ...], sizes: list[Value]) -> list[Axis]:
             break
         found.append(axis)
     return found
+
+
+def rearranged(machine: Machine, tensor: Value, pattern: Value) -> Value:
+    """Return ``einops.rearrange(tensor, pattern)`` where the pattern names every axis and merges some."""
+    axes = tensor.axes if isinstance(tensor, Tensor) else None
+    if not axes or axes[0] == (REST,) or not isinstance(pattern, str) or pattern.count("->") != 1:
+        return Tensor()
+    names, wanted = (side.split() for side in pattern.replace("(", " ( ").replace(")", " ) ").split("->"))
+    words = [word for word in wanted if word not in ("(", ")")]
+    if len(names) != len(axes) or sorted(names) != sorted(words) or not all(map(str.isidentifier, names)):
+        return Tensor()
+    held = dict(zip(names, axes, strict=True))
+    found: list[Axis] = []
+    inside = False
+    for word in wanted:
+        if word in ("(", ")"):
+            inside = word == "("
+            found += [()] if inside else []
+        elif inside:
+            found[-1] += held[word]
+        else:
+            found.append(held[word])
+    result = made(tuple(found))
+    result.site = _site(machine)
+    return result
 
 
 def permuted(tensor: Tensor, order: list[Value]) -> Tensor:

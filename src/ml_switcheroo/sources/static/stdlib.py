@@ -15,6 +15,7 @@ from ml_switcheroo.sources.static.containers import expand
 from ml_switcheroo.sources.static.copies import COPIES
 from ml_switcheroo.sources.static.heap import plain
 from ml_switcheroo.sources.static.operators import binary
+from ml_switcheroo.sources.static.shaping import rearranged
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
     Arguments,
@@ -238,6 +239,20 @@ def _weight_norm(mark: str) -> Callable[[Machine, Arguments], Value]:
     return run
 
 
+def _rearrange(machine: Machine, args: Arguments) -> Value:
+    """Make a layer of einops; it keeps no tensors."""
+    pattern = args.get(0, "pattern")
+
+    def run(machine: Machine, given: Arguments) -> Value:
+        return rearranged(machine, given.get(0, "input"), pattern)
+
+    return Builtin("Rearrange", run)
+
+
+def _stateless(machine: Machine, args: Arguments) -> Value:
+    return Builtin("Reduce", lambda machine, given: UNKNOWN)
+
+
 def _pair(machine: Machine, args: Arguments) -> Value:
     items = expand(machine, args.positional[0])
     return tuple(items) if items is not None else (args.positional[0], args.positional[0])
@@ -295,6 +310,8 @@ EXTERNALS.update(
     }
 )
 _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
+    "einops.layers.torch.Rearrange": _rearrange,
+    "einops.layers.torch.Reduce": _stateless,
     "functools.partial": _partial,
     "functools.reduce": _reduce,
     "functools.wraps": _wraps,
