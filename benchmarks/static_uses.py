@@ -349,7 +349,7 @@ def _by_parts(probe: Probe, found: Split, out: int) -> tuple[str, str]:
             columns, _ = probe.reached(part * width + column)
             if not columns or len(columns) == probe.width != 1:
                 return UNTESTED, "what is between reaches all columns, or none"
-            if probe.width == width and column not in columns:
+            if probe.width == width and len(columns) == 1 and column not in columns:
                 return REFUTED, f"part {part}, column {column} reaches {sorted(columns)[:4]} ..."
             lone[part] = len(columns) == 1
     if not any(lone.values()):
