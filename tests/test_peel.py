@@ -26,7 +26,9 @@ def test_what_may_be_the_models_own_is_not_peeled_unasked(names):
     assert peel(specs(*names), None).prefix == ""
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "model.", "model.net.backbone.", "encoder_q."])
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "model.", "module._orig_mod.model.", "model.net.backbone.", "encoder_q."]
+)
 def test_a_prefix_is_peeled_where_the_rest_fits(prefix):
     state = {f"{prefix}{name}": array for name, array in STATE.items()}
     plan = make_plan(state, to="jax", layers=TABLE)

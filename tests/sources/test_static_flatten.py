@@ -138,3 +138,65 @@ class Net(nn.Module):
     assert knowledge.findings["net.3"].flatten.channels == 4
     assert knowledge.findings["net.3"].flatten.of == "net.0"
     assert knowledge.findings["net.5"].flatten == NO_FLATTEN
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["x = x.view(x.size(0), -1)", "x = x.view(x.shape[0], 12)", "x = x.flatten(1)", "x = x.view(-1, 12)"],
+)
+def test_a_flatten_of_the_input_itself_is_left_open(tmp_path: Path, change: str) -> None:
+    # Whether an image comes in, and how many channels it has, stands nowhere.
+    code = f"""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(12, 5)
+
+    def forward(self, x):
+        {change}
+        return self.fc(x)
+"""
+    assert read_and_compare(tmp_path, code).findings["fc"].flatten is None
+
+
+EINOPS = {
+    "function": ("x = rearrange(x, 'b c h w -> b (c h w)')", 6),
+    "layer": ("x = self.flat(x)", 6),
+    "channels last": ("x = rearrange(x, 'b c h w -> b (h w c)')", None),
+    "in two steps": ("x = rearrange(rearrange(x, 'b c h w -> b c (h w)'), 'b c n -> b (c n)')", 6),
+    "with sizes": ("x = rearrange(x, 'b c (h p) w -> b (c h p w)', p=2)", None),
+}
+
+
+@pytest.mark.parametrize("name", EINOPS)
+def test_a_rearrange_of_einops(tmp_path: Path, name: str) -> None:
+    change, channels = EINOPS[name]
+    layer = "Rearrange('b c h w -> b (c h w)')"
+    code = NET.replace("{flatten}", change).replace("nn.Flatten()", layer)
+    code = "from einops import rearrange\nfrom einops.layers.torch import Rearrange\n" + code
+    flatten = read_and_compare(tmp_path, code).findings["fc1"].flatten
+    assert (flatten and flatten.channels) == channels
+
+
+def test_the_layers_of_einops_keep_no_tensors(tmp_path: Path) -> None:
+    code = """
+from einops.layers.torch import Rearrange, Reduce
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(
+            Rearrange('b c (h p) (w q) -> b (h w) (p q c)', p=4, q=4), nn.Linear(48, 6), nn.LayerNorm(6),
+            Reduce('b n c -> b c', 'mean'), nn.Linear(6, 2),
+        )
+
+    def forward(self, x):
+        return self.net(x)
+"""
+    findings = read_and_compare(tmp_path, code).findings
+    assert {path: one.kind for path, one in findings.items()} == {
+        "net.1": "linear",
+        "net.2": "layer_norm",
+        "net.4": "linear",
+    }
+    assert findings["net.1"].flatten is None

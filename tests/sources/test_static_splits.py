@@ -111,6 +111,18 @@ class Net(nn.Module):
     assert bare(findings["k_proj"].split) == Split("head dim", 1, 2)
 
 
+def test_a_projection_of_something_unknown_is_divided_by_sizes_that_make_it_up(tmp_path: Path) -> None:
+    code = NET.replace("x = self.norm(x + self.pos)", "x = self.norm(torch.cat([x, self.pos]))")
+    split = (
+        read_and_compare(
+            tmp_path, code.replace("{attend}", TIMM.replace("C // self.num_heads", "self.head_dim"))
+        )
+        .findings["qkv"]
+        .split
+    )
+    assert bare(split) == Split("part head dim", 3, 4, ("q", "k", "v"))
+
+
 @pytest.mark.parametrize(
     "attend",
     [

@@ -11,10 +11,12 @@ from ml_switcheroo.sources.static.containers import expand
 from ml_switcheroo.sources.static.introspection import INTROSPECTION
 from ml_switcheroo.sources.static.iteration import ITERATION
 from ml_switcheroo.sources.static.values import (
+    ABSENT,
     UNKNOWN,
     Arguments,
     Builtin,
     Class,
+    DefaultDict,
     External,
     Instance,
     Maybe,
@@ -26,6 +28,7 @@ from ml_switcheroo.sources.static.values import (
     Unknown,
     Value,
     known,
+    options,
 )
 
 if TYPE_CHECKING:
@@ -138,9 +141,18 @@ BUILTINS.update(
 def _truth_of_items(machine: Machine, value: Any) -> bool | None:
     if not value:
         return None if isinstance(value, OpenDict) else False
+    if isinstance(value, set) and UNKNOWN in value:
+        return None
+    if isinstance(value, dict) and not any(_sure(key, item) for key, item in value.items()):
+        return None
     if isinstance(value, list | tuple) and not any(not isinstance(item, Maybe | Repeat) for item in value):
         return True if any(isinstance(item, Repeat) for item in value) else None
     return True
+
+
+def _sure(key: Value, item: Value) -> bool:
+    """Tell whether a dictionary certainly has a key."""
+    return not isinstance(key, Text) and ABSENT not in options(item)
 
 
 def _truth_of_instance(machine: Machine, value: Instance) -> bool | None:
@@ -158,7 +170,7 @@ TRUTHS: dict[type, Any] = {
         kind: lambda machine, value: bool(value)
         for kind in (bool, int, float, complex, str, bytes, type(None), range)
     },
-    **dict.fromkeys((list, tuple, dict, OpenDict, set, frozenset), _truth_of_items),
+    **dict.fromkeys((list, tuple, dict, DefaultDict, OpenDict, set, frozenset), _truth_of_items),
     Instance: _truth_of_instance,
     Text: lambda machine, value: True if any(value.parts) else None,
 }

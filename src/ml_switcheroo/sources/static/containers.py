@@ -12,6 +12,8 @@ from ml_switcheroo.sources.static.values import (
     UNKNOWN,
     Arguments,
     Class,
+    DefaultDict,
+    External,
     Instance,
     Maybe,
     OneOf,
@@ -61,14 +63,14 @@ def _child(value: Value) -> bool:
 
 def expand(machine: Machine, value: Value) -> list[Value] | None:
     """Return the items of an iterable; None where they are unknown."""
+    if isinstance(value, set) and UNKNOWN in value:
+        return [*(Maybe(item) for item in value if item != UNKNOWN), Repeat(UNKNOWN)]
     if isinstance(value, list | tuple | set | frozenset | str | bytes):
         return list(value)
     if isinstance(value, range):
         return list(value) if len(value) <= _LONGEST else None
-    if isinstance(value, OpenDict):
-        return [*value, Repeat(UNKNOWN)]
     if isinstance(value, dict):
-        return [key if not isinstance(key, Text) else Repeat(key) for key in value]
+        return [*_keys(value), Repeat(UNKNOWN)] if isinstance(value, OpenDict) else _keys(value)
     if isinstance(value, Tensor):
         return _rows(value)
     if isinstance(value, OneOf):
@@ -80,6 +82,14 @@ def expand(machine: Machine, value: Value) -> list[Value] | None:
     if isinstance(value, Instance):
         return _expand_instance(machine, value)
     return None
+
+
+def _keys(owner: dict[Any, Value]) -> list[Value]:
+    """Return the keys of a dictionary: those that stand for many, or may be missing, as such."""
+    return [
+        Repeat(key) if isinstance(key, Text) else Maybe(key) if ABSENT in options(item) else key
+        for key, item in owner.items()
+    ]
 
 
 def _rows(tensor: Tensor) -> list[Value] | None:
@@ -111,7 +121,7 @@ def _expand_instance(machine: Machine, value: Instance) -> list[Value] | None:
     if value.items is not None:
         return children(value)
     if value.torch in ("ModuleDict", "ParameterDict"):
-        return [key if not isinstance(key, Text) else Repeat(key) for key in value.attrs]
+        return _keys(value.attrs)
     method = machine.read(value, "__iter__")
     if isinstance(method, Unknown):
         return None
@@ -159,12 +169,16 @@ def member(machine: Machine, item: Value, owner: Value) -> bool | None:
     if isinstance(owner, Instance):
         owner = owner.attrs if owner.torch in ("ModuleDict", "ParameterDict") else UNKNOWN
     if isinstance(owner, OpenDict):
-        return True if known(item) and _hashed(item, owner) else None
+        sure = known(item) and _hashed(item, owner) and ABSENT not in options(owner[item])
+        return True if sure else None
     if isinstance(owner, dict | set | frozenset):
         if isinstance(item, Unknown | Text):
             return None if owner else False
         if _hashed(item, owner):
-            return True
+            unsure = ABSENT in options(owner[item]) if isinstance(owner, dict) else UNKNOWN in owner
+            return None if unsure else True
+        if UNKNOWN in owner:
+            return None
         return None if any(isinstance(key, Text) for key in owner) else False
     if isinstance(owner, str):
         return item in owner if isinstance(item, str) else None
@@ -196,6 +210,8 @@ def subscript(machine: Machine, owner: Value, index: Value) -> Value:
         return machine.unknown(f"{owner.symbol}[{index!r}]") if plainly else UNKNOWN
     if isinstance(owner, Tensor):
         return machine.tables.calls[Tensor](machine, ("[]", owner, index), Arguments())
+    if isinstance(owner, DefaultDict):
+        return _made_where_lacking(machine, owner, index)
     if isinstance(owner, dict):
         found = find_key(owner, index)
         if found is ABSENT:
@@ -207,7 +223,26 @@ def subscript(machine: Machine, owner: Value, index: Value) -> Value:
         return _at_instance(machine, owner, index)
     if isinstance(owner, Class):
         return find_key(owner.attrs, index)
+    if isinstance(owner, External) and owner.name == "sys.modules" and isinstance(index, str):
+        return machine.library.loaded(index) or UNKNOWN
     return UNKNOWN
+
+
+def _made_where_lacking(machine: Machine, owner: DefaultDict, key: Value) -> Value:
+    if not known(key):
+        # Whatever lies there, or is made there now, may be changed through what is returned.
+        for lost in (*owner, ANY):
+            store_item(machine, owner, lost, UNKNOWN)
+        return UNKNOWN
+    found = find_key(owner, key)
+    if found is ABSENT or ABSENT in options(found):
+        if owner.factory is None:
+            raise Raised("KeyError", repr(key))
+        found = join(
+            [machine.call(owner.factory, Arguments()), *(o for o in options(found) if o is not ABSENT)]
+        )
+        store_item(machine, owner, key, found)
+    return found
 
 
 def _at(machine: Machine, owner: Any, index: Value) -> Value:
@@ -231,16 +266,11 @@ def _at_vague(owner: Sequence[Value], index: int) -> Value:
     position = index if index >= 0 else -index - 1
     found = []
     for place, item in enumerate(ordered):
-        if (
-            isinstance(item, Repeat)
-            or place <= position
-            or any(isinstance(o, Repeat) for o in ordered[:place])
-        ):
-            sure = plain(ordered[:place])
-            if (not sure or place == position) or isinstance(item, Repeat):
-                found.append(_bare(item))
-        if place >= position and plain(ordered[: place + 1]):
-            break
+        before = ordered[:place]
+        first = sum(not isinstance(one, Maybe | Repeat) for one in before)
+        endless = any(isinstance(one, Repeat) for one in (*before, item))
+        if first <= position and (endless or position <= place):
+            found.append(_bare(item))
     return join(found) if found else UNKNOWN
 
 

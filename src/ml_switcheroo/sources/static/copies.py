@@ -39,7 +39,8 @@ def copied(machine: Machine, value: Value, seen: dict[int, Value]) -> Value:
         seen[id(value)] = made
         made.extend(copied(machine, item, seen) for item in value)
     elif isinstance(value, dict):
-        made = machine.heap.new(type(value)())
+        made = machine.heap.new(value.copy())
+        made.clear()
         seen[id(value)] = made
         made.update({key: copied(machine, item, seen) for key, item in value.items()})
     elif isinstance(value, tuple):
@@ -56,7 +57,7 @@ def copied(machine: Machine, value: Value, seen: dict[int, Value]) -> Value:
     elif len(options(value)) > 1:
         made = join(copied(machine, one, seen) for one in value.choices)
     else:
-        made = value
+        made = machine.heap.new(value.copy()) if isinstance(value, set) else value
     return made
 
 
@@ -90,6 +91,8 @@ def _replace(machine: Machine, args: Arguments) -> Value:
         return UNKNOWN
     made = new_instance(machine, value.cls)
     made.attrs.update({**value.attrs, **args.keyword})
+    if args.open_keyword:
+        made.attrs.update(dict.fromkeys(made.attrs.keys() - args.keyword.keys(), UNKNOWN))
     return made
 
 

@@ -193,10 +193,11 @@ def _solved(entry: _Entry, opening: Opening, steps: int) -> Attempt:
     return best
 
 
-def _rank(attempt: Attempt) -> tuple[bool, int]:
-    """Order readings: one that came to an end first, then by how much they contradict or leave open."""
+def _rank(attempt: Attempt) -> tuple[bool, bool, int]:
+    """Order readings: first one that came to an end and says something, then by what speaks against it."""
     unsure = sum(len(owners) > 1 for owners in attempt.fit.owners.values())
-    return bool(attempt.failure), attempt.fit.contradictions + len(attempt.fit.open) + unsure
+    against = attempt.fit.contradictions + len(attempt.fit.open) + unsure
+    return bool(attempt.failure), not attempt.fit.owners, against
 
 
 _ROUNDS = 4

@@ -176,7 +176,8 @@ def _if(machine: Machine, node: ast.IfExp, frame: Frame) -> Value:
 def _subscript(machine: Machine, node: ast.Subscript, frame: Frame) -> Value:
     owner = machine.evaluate(node.value, frame)
     index = machine.evaluate(node.slice, frame)
-    if isinstance(owner, Class | External | Function):
+    generic = not (isinstance(owner, External) and owner.name.rpartition(".")[2][:1].islower())
+    if isinstance(owner, Class | External | Function) and generic:
         return owner  # List[int], Generic[T]: a class with parameters is that class
     return machine.spread(lambda a, b: subscript(machine, a, b), owner, index)
 

@@ -14,7 +14,7 @@ from ml_switcheroo.sources.static.values import Value
 
 __all__ = ["Library", "Source", "bound_names"]
 
-OPAQUE = frozenset(sys.stdlib_module_names) | {"torch", "numpy"}
+OPAQUE = frozenset(sys.stdlib_module_names) | {"torch", "numpy", "einops"}
 """Packages that are known by their reference, not by their source."""
 
 _LARGEST = 8 << 20  # bytes of a source file
@@ -124,6 +124,11 @@ class Library:
                 self._parsed[path] = _parse(path)
             self._sources[path] = Source(path, self._label(path), self._parsed[path])
         return self._sources[path]
+
+    def loaded(self, label: str) -> Source | None:
+        """Return the one file that has been read and goes by a label; None where there is none, or more."""
+        found = [source for source in self._sources.values() if source.label == label]
+        return found[0] if len(found) == 1 else None
 
     def _folders(self, top: str) -> Iterator[Path]:
         return (root / top for root in self._roots if (root / top).is_dir())

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ml_switcheroo.layers import KIND_OF_CLASS
 from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Split
 from ml_switcheroo.sources.static.atoms import REST, Atom
 from ml_switcheroo.sources.static.classes import find
@@ -52,8 +53,8 @@ def uses(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, Use]:
         weight = specs.get(f"{path}.weight" if path else "weight")
         for made in modules:
             if weight is not None and weight.shape:
-                known = made.marks.setdefault("out", weight.shape[0])
-                made.marks["out"] = known if known == weight.shape[0] else None
+                size = weight.shape[-1 if KIND_OF_CLASS.get(made.torch) == "linear_in_out" else 0]
+                made.marks["out"] = size if made.marks.setdefault("out", size) == size else None
     for root in options(attempt.value):
         if isinstance(root, Instance):
             run_forward(attempt.machine, root)
@@ -103,6 +104,8 @@ def image_behind(made: Instance, paths: Mapping[int, str]) -> Flatten | None:
 
 def used_as(finding: Finding, use: Use) -> Finding:
     """Return a finding with what ``forward`` shows of its module."""
+    if finding.kind == "linear_in_out":
+        return replace(finding, split=use.split)
     if finding.kind == "linear":
         return replace(finding, flatten=use.flatten, unflatten=use.unflatten, split=use.split)
     if finding.kind in _NORMS and use.flatten is not None and use.flatten.channels > 1:

@@ -12,6 +12,7 @@ from ml_switcheroo.sources.static.containers import children, subscript
 from ml_switcheroo.sources.static.shaping import (
     flattened,
     permuted,
+    rearranged,
     reduced,
     reshaped,
     squeezed,
@@ -155,6 +156,7 @@ def _embedding(machine: Machine, layer: Instance, tensor: Tensor | None) -> Valu
 
 _LAYERS: dict[str, Callable[[Machine, Instance, Tensor | None], Value]] = {
     "linear": _linear,
+    "linear_in_out": _linear,
     "conv": _conv,
     "conv_transpose": _conv,
     "ConvTranspose": _conv,
@@ -302,6 +304,8 @@ def _of_tensor(machine: Machine, word: str, first: Tensor, args: Arguments) -> V
         return _global_pool(machine, fake, first)
     if word == "flatten":
         return flattened(machine, first, args.get(1, "start_dim", 0), args.get(2, "end_dim", -1))
+    if word == "rearrange":
+        return rearranged(machine, first, args.get(1, "pattern"))
     if word == "unflatten":
         return unflattened(machine, first, args.get(1, "dim"), args.get(2, "sizes"))
     if word == "reshape":

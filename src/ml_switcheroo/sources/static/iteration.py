@@ -33,13 +33,13 @@ __all__ = ["ITERATION", "length"]
 
 def length(machine: Machine, value: Value) -> Value:
     """Return ``len(value)``."""
-    if isinstance(value, str | bytes | range | set | frozenset):
+    if isinstance(value, str | bytes | range | frozenset):
         return len(value)
     if isinstance(value, Tensor):
         return machine.tables.externals["tensor"].run(machine, value, "__len__")
     if isinstance(value, Unknown) and value.symbol:
         return machine.unknown(f"len({value.symbol})")
-    items = expand(machine, value) if isinstance(value, list | tuple | dict | OneOf) else None
+    items = expand(machine, value) if isinstance(value, list | tuple | dict | set | OneOf) else None
     if isinstance(value, Instance):
         method, where = find(value.cls, "__len__")
         if isinstance(where, Class):

@@ -117,6 +117,7 @@ class Machine:
         self.running: dict[ast.AST, list[int]] = {}
         self.patched: dict[str, Value] = {}
         self.steps = steps
+        self.held = 0
         self.notes: dict[str, None] = {}
         self.blind = ""
         self.flow = False
@@ -155,12 +156,14 @@ class Machine:
         Raises:
             Budget: It takes more.
         """
-        rest = max(self.steps - steps, 0)
+        before, rest = self.held, max(self.steps - steps, 0)
         self.steps -= rest
+        self.held += rest
         try:
             yield
         finally:
-            self.steps += rest
+            self.steps += self.held - before
+            self.held = before
 
     def call(self, function: Value, args: Arguments) -> Value:
         """Call a value; what comes back from an unknown one is unknown."""
@@ -300,6 +303,7 @@ class Machine:
 
     def _run_at_module_level(self, statement: ast.stmt, frame: Frame) -> None:
         assumed, self.assumed = self.assumed, {}
+        limit, self.steps, self.held = self.steps, self.steps + self.held, 0  # whoever asks for it first
         try:
             with self.heap.apart():
                 self.run([statement], frame)
@@ -308,6 +312,7 @@ class Machine:
                 frame.names.setdefault(name, UNKNOWN)
         finally:
             self.assumed = assumed
+            self.held, self.steps = max(self.steps - limit, 0), min(limit, self.steps)
 
     @staticmethod
     def _pending(source: Source, name: str) -> bool:

@@ -19,6 +19,7 @@ from ml_switcheroo.sources.static.values import (
     UNKNOWN,
     Arguments,
     Builtin,
+    DefaultDict,
     Maybe,
     OpenDict,
     Raised,
@@ -91,6 +92,22 @@ def _pop(machine: Machine, args: Arguments) -> Value:
     return value
 
 
+def _append_left(machine: Machine, args: Arguments) -> Value:
+    add_item(machine, args.positional[0], args.positional[1], 0)
+    return None
+
+
+def _extend_left(machine: Machine, args: Arguments) -> Value:
+    items = expand(machine, args.positional[1])
+    for item in [Repeat(UNKNOWN)] if items is None else items:
+        add_item(machine, args.positional[0], item, 0)
+    return None
+
+
+def _pop_left(machine: Machine, args: Arguments) -> Value:
+    return _pop(machine, Arguments([args.positional[0], 0]))
+
+
 def _clear(machine: Machine, args: Arguments) -> Value:
     machine.heap.touch(args.positional[0]).clear()
     return None
@@ -120,8 +137,13 @@ def _copy(machine: Machine, args: Arguments) -> Value:
 
 def _remove(machine: Machine, args: Arguments) -> Value:
     owner = args.positional[0]
-    if known(owner) and args.positional[1] in owner:
+    if known(owner) and known(args.positional[1]):
+        if args.positional[1] not in owner:
+            raise Raised("ValueError", "not in list")
         machine.heap.touch(owner).remove(args.positional[1])
+    else:
+        machine.heap.touch(owner)
+        owner[:] = [item if isinstance(item, Repeat) else Maybe(_bare(item)) for item in owner]
     return None
 
 
@@ -215,8 +237,7 @@ def _parts(kind: str) -> Method:
 
 def _add(machine: Machine, args: Arguments) -> Value:
     owner, item = args.positional
-    if known(item):
-        machine.heap.touch(owner).add(item)
+    machine.heap.touch(owner).add(item if known(item) else UNKNOWN)
     return None
 
 
@@ -224,6 +245,16 @@ def _discard(machine: Machine, args: Arguments) -> Value:
     owner, item = args.positional
     if known(item):
         machine.heap.touch(owner).discard(item)
+    else:
+        machine.heap.touch(owner).add(UNKNOWN)  # nothing is certain of this set any more
+    return None
+
+
+def _union(machine: Machine, args: Arguments) -> Value:
+    owner = args.positional[0]
+    for other in args.positional[1:]:
+        items = expand(machine, other)
+        machine.heap.touch(owner).update(items if items is not None and known(items) else [UNKNOWN])
     return None
 
 
@@ -257,6 +288,9 @@ _LIST: dict[str, Method] = {
     "append": _append,
     "extend": _extend,
     "insert": _insert,
+    "appendleft": _append_left,
+    "extendleft": _extend_left,
+    "popleft": _pop_left,
     "pop": _pop,
     "clear": _clear,
     "reverse": _reverse,
@@ -283,10 +317,11 @@ METHODS: dict[type, dict[str, Method]] = {
     tuple: {"index": _index, "count": _count},
     dict: _DICT,
     OpenDict: _DICT,
+    DefaultDict: _DICT,
     set: {
         "add": _add,
         "discard": _discard,
-        "update": lambda machine, args: None,
+        "update": _union,
         "copy": _copy,
         "clear": _clear,
     },

@@ -76,7 +76,7 @@ def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
         copy.items = [children.pop(str(place)) for place in range(len(children)) if str(place) in children]
     copy.torch = _torch_name(type(live))
     copy.args = _arguments(live, copy.torch)
-    copy.marks["out"] = getattr(live, "out_features", None)
+    copy.marks["out"] = getattr(live, "out_features", getattr(live, "nf", None))
     plain = {name: value for name, value in vars(live).items() if not name.startswith("_") and known(value)}
     copy.attrs.update(plain)
     copy.attrs.update(children)

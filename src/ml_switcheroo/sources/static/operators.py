@@ -13,6 +13,8 @@ from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
     Arguments,
+    Class,
+    Instance,
     OpenDict,
     Raised,
     Repeat,
@@ -157,8 +159,21 @@ def _identical(left: Value, right: Value, wanted: bool) -> Value:
 def _equal(machine: Machine, left: Value, right: Value, wanted: bool) -> Value:
     if same(left, right):
         return wanted
-    vague = (Unknown, Text, Tensor, list, tuple, dict)
+    vague = (Unknown, Text, Tensor, Size, list, tuple, dict)
     if isinstance(left, vague) or isinstance(right, vague):
         answer = symbolic("==", left, right)
         return answer if wanted else symbolic("not", "", answer)
+    if _own_equality(left, right) or _own_equality(right, left):
+        return UNKNOWN
     return not wanted
+
+
+def _own_equality(value: Value, other: Value) -> bool:
+    """Tell whether a class decides by itself what its instances equal: a dataclass, an enum of strings."""
+    if not isinstance(value, Instance) or not isinstance(value.cls, Class) or other is None:
+        return False
+    if value.cls.dataclass or any("__eq__" in one.attrs for one in value.cls.mro if isinstance(one, Class)):
+        return True
+    plain = {"enum.Enum", "enum.Flag", "builtins.object"}
+    mixed = any(not isinstance(one, Class) and getattr(one, "name", "") not in plain for one in value.cls.mro)
+    return mixed and not isinstance(other, Instance)

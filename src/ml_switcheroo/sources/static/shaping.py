@@ -19,7 +19,7 @@ from ml_switcheroo.sources.static.values import (
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["flattened", "permuted", "reduced", "reshaped", "squeezed", "swapped", "unflattened"]
+__all__ = ["flattened", "permuted", "rearranged", "reduced", "reshaped", "squeezed", "swapped", "unflattened"]
 
 
 def flattened(
@@ -97,7 +97,7 @@ def _reshaped_end(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tenso
         parts = divided(axes[1], rest[1:], _site(machine))
         return made(((Atom("batch"),), *parts)) if parts and _is_whole(axes[1], rest[1:]) else Tensor()
     if not lead or plain[: len(lead)] != lead or len(axes) != 2 or not rest:
-        return Tensor()
+        return _ending(machine, axes, plain)
     counted = all(size.atoms[0].role == "lead" for size in lead)
     first: tuple[Axis, ...] = tuple(size.atoms for size in lead) if counted else ((REST,),)
     if counted and rest[0] == -1 and len(rest) > 1:
@@ -105,9 +105,23 @@ def _reshaped_end(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tenso
         if not all(isinstance(size, int) and size > 0 for size in rest):
             return Tensor()
     if len(rest) == 1:
-        return made((*first, axes[1]))
+        kept = not counted or (isinstance(rest[0], Size) and rest[0].atoms == axes[1])
+        return made((*first, axes[1])) if kept else Tensor()  # the rank is not known: it may be a flatten
     parts = divided(axes[1], rest, _site(machine))
     return made((*first, *parts)) if parts else Tensor()
+
+
+def _ending(machine: Machine, axes: tuple[Axis, ...], sizes: list[Value]) -> Tensor:
+    """Reshape to sizes of which the last ones make up the whole output of a Linear, whatever comes before."""
+    for place in range(len(sizes) - 1, 0, -1):
+        rest = sizes[place:]
+        if not all(isinstance(size, int) and size > 0 for size in rest):
+            break
+        if len(axes) == 2 and len(axes[1]) == 1 and len(rest) > 1 and _is_whole(axes[1], rest):
+            parts = divided(axes[1], rest, _site(machine))
+            lead = tuple((Atom("lead", None, number),) for number in range(place))
+            return made((*lead, *parts)) if parts else Tensor()
+    return Tensor()
 
 
 def _is_whole(axis: Axis, sizes: list[Value]) -> bool:
@@ -122,6 +136,31 @@ def _kept(axes: tuple[Axis, ...], sizes: list[Value]) -> list[Axis]:
             break
         found.append(axis)
     return found
+
+
+def rearranged(machine: Machine, tensor: Value, pattern: Value) -> Value:
+    """Return ``einops.rearrange(tensor, pattern)`` where the pattern names every axis and merges some."""
+    axes = tensor.axes if isinstance(tensor, Tensor) else None
+    if not axes or axes[0] == (REST,) or not isinstance(pattern, str) or pattern.count("->") != 1:
+        return Tensor()
+    names, wanted = (side.split() for side in pattern.replace("(", " ( ").replace(")", " ) ").split("->"))
+    words = [word for word in wanted if word not in ("(", ")")]
+    if len(names) != len(axes) or sorted(names) != sorted(words) or not all(map(str.isidentifier, names)):
+        return Tensor()
+    held = dict(zip(names, axes, strict=True))
+    found: list[Axis] = []
+    inside = False
+    for word in wanted:
+        if word in ("(", ")"):
+            inside = word == "("
+            found += [()] if inside else []
+        elif inside:
+            found[-1] += held[word]
+        else:
+            found.append(held[word])
+    result = made(tuple(found))
+    result.site = _site(machine)
+    return result
 
 
 def permuted(tensor: Tensor, order: list[Value]) -> Tensor:

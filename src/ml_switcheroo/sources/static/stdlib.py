@@ -15,12 +15,14 @@ from ml_switcheroo.sources.static.containers import expand
 from ml_switcheroo.sources.static.copies import COPIES
 from ml_switcheroo.sources.static.heap import plain
 from ml_switcheroo.sources.static.operators import binary
+from ml_switcheroo.sources.static.shaping import rearranged
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
     Arguments,
     Bound,
     Builtin,
     Class,
+    DefaultDict,
     External,
     Function,
     Instance,
@@ -136,6 +138,22 @@ def _accumulate(machine: Machine, args: Arguments) -> Value:
     return machine.heap.new(totals)
 
 
+def _defaultdict(machine: Machine, args: Arguments) -> Value:
+    if args.open_positional or args.open_keyword:
+        return machine.heap.new(OpenDict())
+    made = machine.heap.new(DefaultDict())
+    made.factory = args.positional[0] if args.positional else None
+    machine.call(machine.read(made, "update"), Arguments(args.positional[1:], args.keyword))
+    return made
+
+
+def _deque(machine: Machine, args: Arguments) -> Value:
+    if args.get(1, "maxlen") is not None or args.open_positional or args.open_keyword:
+        return UNKNOWN
+    items = expand(machine, args.positional[0]) if args.positional else []
+    return machine.heap.new([Repeat(UNKNOWN)] if items is None else list(items))
+
+
 def _pure(function: Callable[..., Any]) -> Callable[[Machine, Arguments], Value]:
     def run(machine: Machine, args: Arguments) -> Value:
         def inner(*values: Value) -> Value:
@@ -221,6 +239,20 @@ def _weight_norm(mark: str) -> Callable[[Machine, Arguments], Value]:
     return run
 
 
+def _rearrange(machine: Machine, args: Arguments) -> Value:
+    """Make a layer of einops; it keeps no tensors."""
+    pattern = args.get(0, "pattern")
+
+    def run(machine: Machine, given: Arguments) -> Value:
+        return rearranged(machine, given.get(0, "input"), pattern)
+
+    return Builtin("Rearrange", run)
+
+
+def _stateless(machine: Machine, args: Arguments) -> Value:
+    return Builtin("Reduce", lambda machine, given: UNKNOWN)
+
+
 def _pair(machine: Machine, args: Arguments) -> Value:
     items = expand(machine, args.positional[0])
     return tuple(items) if items is not None else (args.positional[0], args.positional[0])
@@ -273,18 +305,21 @@ EXTERNALS.update(
         "torch.nn.UninitializedParameter": Builtin("Parameter", _parameter),
         "torch.nn.Buffer": Builtin("Buffer", _nn_buffer),
         "collections.OrderedDict": BUILTINS["dict"],
-        "collections.defaultdict": Builtin("defaultdict", lambda machine, args: machine.heap.new(OpenDict())),
         "torch.nn.modules.utils._pair": Builtin("_pair", _pair),
         "torch.nn.init._no_grad_": UNKNOWN,
     }
 )
 _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
+    "einops.layers.torch.Rearrange": _rearrange,
+    "einops.layers.torch.Reduce": _stateless,
     "functools.partial": _partial,
     "functools.reduce": _reduce,
     "functools.wraps": _wraps,
     "functools.lru_cache": _identity_decorator,
     "functools.cache": _identity_decorator,
     **COPIES,
+    "collections.defaultdict": _defaultdict,
+    "collections.deque": _deque,
     "dataclasses.is_dataclass": _constant(True),
     "itertools.chain": _chain,
     "itertools.chain.from_iterable": _chain_from,

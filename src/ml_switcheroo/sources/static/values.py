@@ -27,6 +27,7 @@ __all__ = [
     "Bound",
     "Builtin",
     "Class",
+    "DefaultDict",
     "External",
     "Function",
     "Instance",
@@ -113,6 +114,22 @@ class External:
 
 class OpenDict(dict[Any, Any]):
     """A dictionary that may hold more keys than the known ones."""
+
+    def copy(self) -> OpenDict:
+        """Return a dictionary that is as open."""
+        return OpenDict(self)
+
+
+class DefaultDict(dict[Any, Any]):
+    """A ``collections.defaultdict``: it makes what it is asked for and lacks."""
+
+    factory: Value = None
+
+    def copy(self) -> DefaultDict:
+        """Return a dictionary that makes the same."""
+        made = DefaultDict(self)
+        made.factory = self.factory
+        return made
 
 
 class Raised(Exception):  # a value of the program that is read, not an error of this one
