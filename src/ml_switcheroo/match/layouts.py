@@ -143,7 +143,7 @@ _NAMES = "abcdefgh"
 
 def _kept(kind: str, shape: Shape, wanted: Shape) -> Iterator[Way]:
     """Leave the axes in their order, with axes of size 1 more or less; or turn a matrix that fits."""
-    turned = len(shape) > 1 and (kind == "parameter" or (kind == "embedding" and shape != wanted))
+    turned = len(shape) > 1 and kind in ("parameter", "embedding")
     if shape == wanted:
         yield Way("same", ())
     elif tuple(n for n in shape if n != 1) == tuple(n for n in wanted if n != 1):

@@ -39,6 +39,7 @@ class Link:
         sizes: Sizes of the axes that are stacked or unstacked; empty for none.
         slots: Target role -> source role.
         options: For each target role every layout that fits all repetitions, with the ways by shapes.
+        order: How the source keeps its matrix: ``oi`` or ``io``.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Link:
     sizes: tuple[int, ...]
     slots: Mapping[str, str]
     options: Mapping[str, Mapping[str, Mapping[tuple[object, object], Way]]]
+    order: str
 
 
 _NOT_SAVED = frozenset({"count"})
@@ -74,7 +76,7 @@ def link(source: Unit, target: Unit, order: str) -> Link | None:
             for role, mine in slots.items():
                 options[role] = _fitting(source, target, role, mine, joins, sizes, kind, order)
             if all(options.values()):
-                return Link(kind, joins, sizes, slots, options)
+                return Link(kind, joins, sizes, slots, options, order)
     return None
 
 
