@@ -126,8 +126,10 @@ def _alignments(source: Unit, target: Unit) -> Iterator[tuple[tuple[Join, ...], 
     here, there = source.indices, target.indices
     more = len(source.containers) - len(target.containers)
     if more == 0:
-        if here == there:
-            yield tuple(Join((index,), (index,)) for index in sorted(here)), ()
+        # What only some blocks have goes into the same blocks, if both trees have all blocks.
+        nested = here <= there or there <= here
+        if here == there or (nested and source.span == target.span and len(source.span) > 1):
+            yield tuple(Join((index,), (index,)) for index in sorted(here & there)), ()
     elif more > 0:
         for groups, sizes in _groups(here, there, len(source.containers), len(target.containers)):
             yield tuple(Join(many, (one,)) for one, many in groups), sizes

@@ -70,6 +70,8 @@ class Unit:
         places: For a norm, where in its block it can stand (:mod:`ml_switcheroo.match.norms`).
         piece: Which part of a fused tensor it is, if it is one.
         numbers: The numbers in its path that are names, by the word that they belong to.
+        span: The indices of all that is repeated together with it.
+        turns: For a norm, where it stands as one of those that its block counts.
     """
 
     pattern: tuple[Token, ...]
@@ -83,6 +85,8 @@ class Unit:
     piece: Piece | None = None
     places: frozenset[str] = frozenset()
     numbers: Mapping[str, Numeral] = field(default_factory=dict)
+    span: frozenset[Index] = frozenset()
+    turns: frozenset[str] = frozenset()
 
     @property
     def indices(self) -> frozenset[Index]:
@@ -132,7 +136,11 @@ def units(
         if place.index in slots.get(role, ()):
             slots = grouped.setdefault(place.pattern, {})
         slots.setdefault(role, {})[place.index] = place
-    return [_unit(pattern, slots, specs, kinds_of) for pattern, slots in grouped.items()]
+    spans: dict[tuple[tuple[Token, ...], ...], set[Index]] = {}
+    for place in found.values():
+        spans.setdefault(place.containers, set()).add(place.index)
+    whole = {containers: frozenset(indices) for containers, indices in spans.items()}
+    return [_unit(pattern, slots, specs, kinds_of, whole) for pattern, slots in grouped.items()]
 
 
 def _split(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], str]:
@@ -169,6 +177,7 @@ def _unit(
     grouped: Mapping[str, Mapping[Index, Place]],
     specs: Mapping[str, TensorSpec],
     kinds_of: Callable[[str, str], frozenset[str]],
+    spans: Mapping[tuple[tuple[Token, ...], ...], frozenset[Index]],
 ) -> Unit:
     slots: dict[str, Slot] = {}
     kinds = ANY
@@ -180,7 +189,10 @@ def _unit(
     first = next(iter(next(iter(grouped.values())).values()))
     words, numbers = _words(pattern)
     inner = _words(pattern[first.inside :])[0]
-    return Unit(pattern, first.containers, slots, kinds, words, inner, first.inside, numbers=numbers)
+    span = spans[first.containers]
+    return Unit(
+        pattern, first.containers, slots, kinds, words, inner, first.inside, numbers=numbers, span=span
+    )
 
 
 def _words(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], dict[str, Numeral]]:
