@@ -11,7 +11,6 @@ from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.repeats import SLASH, Token
 from ml_switcheroo.match.units import Unit
 from ml_switcheroo.match.vocabulary import FILLERS, QUIET
-from ml_switcheroo.match.words import HASH
 
 __all__ = ["ENOUGH", "Lexicon", "likeness"]
 
@@ -57,7 +56,7 @@ class Lexicon:
 
 def words_of(unit: Unit) -> frozenset[str]:
     """Return the words of a unit's path."""
-    return frozenset(str(word) for word in unit.words if word != HASH)
+    return unit.said
 
 
 def likeness(source: Unit, target: Unit, link: Link, here: Lexicon, there: Lexicon) -> float:

@@ -12,6 +12,7 @@ from ml_switcheroo.match.layouts import Way, later_rows, stacked, ways
 from ml_switcheroo.match.norms import agree
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.units import Index, Slot, Unit
+from ml_switcheroo.match.vocabulary import contradict
 
 __all__ = ["Join", "Link", "link"]
 
@@ -65,7 +66,7 @@ def link(source: Unit, target: Unit, order: str) -> Link | None:
         return None
     if NORM in (source.role, target.role) and agree(source, target) is False:
         return None
-    if any(_contradict(source, target, words) for words in _EXCLUSIVE):
+    if contradict(source.said, target.said):
         return None
     slots = _slots(source, target)
     if slots is None:
@@ -78,15 +79,6 @@ def link(source: Unit, target: Unit, order: str) -> Link | None:
             if all(options.values()):
                 return Link(kind, joins, sizes, slots, options, order)
     return None
-
-
-# Whoever says one of these words does not mean another one of them.
-_EXCLUSIVE = (frozenset({"tok", "pos", "seg"}), frozenset({"encoder", "decoder"}))
-
-
-def _contradict(source: Unit, target: Unit, words: frozenset[str]) -> bool:
-    mine, other = words.intersection(map(str, source.words)), words.intersection(map(str, target.words))
-    return bool(mine and other) and mine.isdisjoint(other)
 
 
 def _readings(source: Unit, target: Unit) -> Sequence[str]:
@@ -127,7 +119,7 @@ def _alignments(source: Unit, target: Unit) -> Iterator[tuple[tuple[Join, ...], 
     more = len(source.containers) - len(target.containers)
     if more == 0:
         # What only some blocks have goes into the same blocks, if both trees have all blocks.
-        nested = here <= there or there <= here
+        nested = (here <= there or there <= here) and not (source.piece or target.piece)
         if here == there or (nested and source.span == target.span and len(source.span) > 1):
             yield tuple(Join((index,), (index,)) for index in sorted(here & there)), ()
     elif more > 0:

@@ -32,7 +32,7 @@ def placed(found: Sequence[Unit]) -> list[Unit]:
     for unit, where in zip(found, places, strict=True):
         blocks.setdefault(_block(unit), []).append(where)
     result = []
-    beside = Counter(_block(unit) for unit in found if unit.role == NORM and not _elsewhere(unit))
+    beside = Counter(_block(unit) for unit in found if _may_be_norm(unit) and not _elsewhere(unit))
     for unit, where in zip(found, places, strict=True):
         around = blocks[_block(unit)]
         if unit.role == NORM and unit.inside:
@@ -67,6 +67,12 @@ def _places(unit: Unit) -> Places:
     return _MLP if after or (ending and (unit.inside or not ending & unit.tail)) else frozenset()
 
 
+def _may_be_norm(unit: Unit) -> bool:
+    """Tell whether a unit is a norm, or a vector under a name that nobody knows."""
+    weight = unit.slots.get("weight")
+    return unit.role == NORM or (weight is not None and weight.rank == 1 and "norm" in unit.kinds)
+
+
 def _elsewhere(unit: Unit) -> bool:
     """Tell whether a norm stands neither at the attention nor at the MLP as a whole."""
     return not {str(word) for word in unit.local}.isdisjoint({"q", "k", "v", "conv", "shortcut", "embed"})
@@ -95,6 +101,6 @@ def _counted(numbers: Mapping[str, Numeral], norms: int) -> Places:
     for number in numbers.values():
         if number.count in _ORDER and number.count == norms:
             return _ORDER[number.count][number.rank]
-        if number.count == 1 and number.value in (1, 2) and norms == len(_ORDER[2]):
+        if number.count == 1 and number.value in (1, 2) and norms <= len(_ORDER[2]):
             return _ORDER[2][number.value - 1]
     return frozenset()

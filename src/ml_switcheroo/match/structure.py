@@ -15,7 +15,7 @@ from ml_switcheroo.match.making import fused_moves, mixed, moves_of
 from ml_switcheroo.match.norms import placed
 from ml_switcheroo.match.orders import orders
 from ml_switcheroo.match.pairing import Match, Rivalry, lay_out, pair
-from ml_switcheroo.match.parts import named
+from ml_switcheroo.match.parts import named, ungated
 from ml_switcheroo.match.repeats import Token, places
 from ml_switcheroo.match.sighting import kind_of_class, kinds_of_leaf, kinds_of_words, plain_kind
 from ml_switcheroo.match.spelling import segments
@@ -97,6 +97,7 @@ def solve(question: Question) -> Found:
     targets = placed(named(units(question.leaves, _target_kinds(question), every=question.all_leaves)))
     if not sources or not targets:
         return Found((), ())
+    sources, targets = ungated(sources, targets), ungated(targets, sources)
     whole = sources
     sources, targets = cut(sources, targets), cut(targets, whole)
     source_orders = orders(sources, _known_orders(question, sources))

@@ -98,8 +98,18 @@ class Unit:
         """The words of the last segment."""
         return _last_words(self.pattern)
 
+    @property
+    def said(self) -> frozenset[str]:
+        """The words of the whole path."""
+        return _spelled(self.words)
+
     def __str__(self) -> str:
         return "".join("." if token == SLASH else str(token) for token in self.pattern)
+
+
+@cache
+def _spelled(words: tuple[Token, ...]) -> frozenset[str]:
+    return frozenset(str(word) for word in words if word != HASH)
 
 
 @cache

@@ -172,7 +172,12 @@ def placed_modules(
     if len(placed_at) == len(left) and all(
         any(match(k.pattern, path) is not None for k in keeps) for path in empty
     ):
-        return list(placed_at.values())
+        # All that is left goes where room is left, unless it is square: then its shape says too little.
+        return [
+            option
+            for path, option in placed_at.items()
+            if in_words(path, option) or not any(map(_square, option.moves))
+        ]
     return [option for path, option in placed_at.items() if in_words(path, option)]
 
 
