@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from ml_switcheroo.axes import NO_SIZES, equation
 from ml_switcheroo.errors import AxesError
@@ -52,6 +53,7 @@ _DEPTHWISE = (*_CONV, ("soi", "*space out in"))
 _PARTS = 3
 
 
+@cache
 def ways(kind: str, order: str, shape: Shape, wanted: Shape, heads: str = "") -> tuple[Way, ...]:
     """Return all ways that give the wanted shape.
 

@@ -16,7 +16,7 @@ from ml_switcheroo.match.units import Unit
 from ml_switcheroo.match.vocabulary import FILLERS
 from ml_switcheroo.match.words import HASH
 
-__all__ = ["Field", "Match", "Rivalry", "lay_out", "pair"]
+__all__ = ["Field", "Match", "Rivalry", "lay_out", "pair", "weigh"]
 
 _MARGIN = 0.25
 """What an assignment must at least lose without a pair for the pair to be beyond doubt."""
@@ -108,13 +108,23 @@ def lay_out(
     return Field(sources, targets, links, forced)
 
 
-def pair(field: Field) -> tuple[list[Match], list[Rivalry]]:
-    """Choose among the links: the best assignment over the words of the units."""
+def weigh(field: Field) -> dict[Pair, float]:
+    """Weigh the words of the two units of every link."""
     here, there = Lexicon(field.sources), Lexicon(field.targets)
-    scores = {
+    return {
         (i, j): likeness(field.sources[i], field.targets[j], found, here, there)
         for (i, j), found in field.links.items()
     }
+
+
+def pair(field: Field, scores: Mapping[Pair, float]) -> tuple[list[Match], list[Rivalry]]:
+    """Choose among the links: the best assignment over the words of the units.
+
+    Args:
+        field: The units with their links.
+        scores: The weight of these links, and perhaps of others.
+    """
+    scores = {pair: scores[pair] for pair in field.links}
     likely = {
         (i, j): score
         for (i, j), score in scores.items()

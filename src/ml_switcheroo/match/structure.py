@@ -14,9 +14,9 @@ from ml_switcheroo.match.leftovers import folded
 from ml_switcheroo.match.making import fused_moves, mixed, moves_of
 from ml_switcheroo.match.norms import placed
 from ml_switcheroo.match.orders import orders
-from ml_switcheroo.match.pairing import Match, Rivalry, lay_out, pair
+from ml_switcheroo.match.pairing import Match, Rivalry, lay_out, pair, weigh
 from ml_switcheroo.match.parts import named, ungated
-from ml_switcheroo.match.repeats import Token, places
+from ml_switcheroo.match.repeats import Place, Token, places
 from ml_switcheroo.match.sighting import kind_of_class, kinds_of_leaf, kinds_of_words, plain_kind
 from ml_switcheroo.match.spelling import segments
 from ml_switcheroo.match.testimony import conventions, narrowed, shown_before, testimony
@@ -93,20 +93,23 @@ class Found:
 
 def solve(question: Question) -> Found:
     """Match what a question asks."""
-    sources = placed(named(units(question.specs, _source_kinds(question), every=question.all_names)))
-    targets = placed(named(units(question.leaves, _target_kinds(question), every=question.all_leaves)))
+    names = places(dict.fromkeys([*question.all_names, *question.specs]))
+    paths = places(dict.fromkeys([*question.all_leaves, *question.leaves]))
+    sources = placed(named(units(question.specs, _source_kinds(question), names)))
+    targets = placed(named(units(question.leaves, _target_kinds(question), paths)))
     if not sources or not targets:
         return Found((), ())
     sources, targets = ungated(sources, targets), ungated(targets, sources)
     whole = sources
     sources, targets = cut(sources, targets), cut(targets, whole)
-    source_orders = orders(sources, _known_orders(question, sources))
+    source_orders = orders(sources, _known_orders(question, sources, names))
     field = lay_out(sources, targets, source_orders, _forced(question, sources, targets))
-    matches, _ = pair(field)
+    scores = weigh(field)
+    matches, _ = pair(field, scores)
     # What the first matches show of the target's layouts rules out the links that contradict it.
     usual = conventions(question.target)
-    shown = shown_before(targets, question.filled, usual, question.all_leaves)
-    matches, rivalries = pair(replace(field, links=narrowed(field, testimony(matches, shown))))
+    shown = shown_before(targets, question.filled, usual, paths)
+    matches, rivalries = pair(replace(field, links=narrowed(field, testimony(matches, shown))), scores)
     chosen, odd = choose(matches, usual, shown, field)
     odd |= {"linear"} if "io" in source_orders else set()
     for number, why in folded(matches, sources, targets).items():
@@ -162,10 +165,11 @@ def _target_kinds(question: Question) -> Callable[[str, str], frozenset[str]]:
     return kinds
 
 
-def _known_orders(question: Question, sources: Sequence[Unit]) -> dict[tuple[Token, ...], str]:
+def _known_orders(
+    question: Question, sources: Sequence[Unit], where: Mapping[str, Place]
+) -> dict[tuple[Token, ...], str]:
     """Return how the matrices are kept of which somebody who knows says what they are, or that are placed."""
     known: dict[tuple[Token, ...], str] = {}
-    where = places(question.all_names)
     for move in question.filled:
         square = len(set(move.inputs[0].shape)) < 2
         if (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ml_switcheroo.match.links import Link
 from ml_switcheroo.match.orders import order_by_bias
 from ml_switcheroo.match.pairing import Field, Match
-from ml_switcheroo.match.repeats import Token, places
+from ml_switcheroo.match.repeats import Place, Token
 from ml_switcheroo.match.units import Unit
 from ml_switcheroo.moves import Move
 from ml_switcheroo.recipes import Target, parts_of
@@ -111,7 +111,7 @@ def shown_before(
     targets: Sequence[Unit],
     moves: Sequence[Move],
     usual: Mapping[tuple[str, str], str],
-    paths: Iterable[str],
+    where: Mapping[str, Place],
 ) -> dict[Key, dict[tuple[Token, ...], Witness]]:
     """Return what leaves show before anything is matched.
 
@@ -122,7 +122,7 @@ def shown_before(
         targets: The units that are to be filled.
         moves: The moves that fill the others.
         usual: The framework's conventions.
-        paths: All leaves.
+        where: The places of all leaves.
     """
     found: dict[Key, dict[tuple[Token, ...], Witness]] = {}
     for unit in targets:
@@ -130,7 +130,6 @@ def shown_before(
         if layout is not None:
             key = "linear", _leaf_name(unit, "weight"), False
             found.setdefault(key, {})[unit.pattern] = Witness(layout, layout, 2)
-    where = places(paths)
     for move in moves:
         path, shape = move.leaves[0], move.inputs[0].shape
         known = move.kind, path.replace(".", "/").rpartition("/")[2]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from ml_switcheroo.match.repeats import SLASH, Numeral, Place, Token, places
+from ml_switcheroo.match.repeats import SLASH, Numeral, Place, Token
 from ml_switcheroo.match.vocabulary import LEAF_ROLES
 from ml_switcheroo.match.words import HASH, meaning
 from ml_switcheroo.tensors import TensorSpec
@@ -127,27 +127,25 @@ _ENDINGS = {"weight": "weight", "bias": "bias", "kernel": "weight", "gamma": "we
 def units(
     specs: Mapping[str, TensorSpec],
     kinds_of: Callable[[str, str], frozenset[str]],
-    *,
-    every: Iterable[str] = (),
+    where: Mapping[str, Place],
 ) -> list[Unit]:
     """Group tensors into units.
 
     Args:
         specs: The tensors to group.
         kinds_of: Gives what a tensor's module can be, from its path and role.
-        every: All paths of the tree, also those that are not grouped: they show what is repeated.
+        where: The places of all paths of the tree, also of those that are not grouped.
     """
-    found = places(dict.fromkeys([*every, *specs]))
     grouped: dict[tuple[Token, ...], dict[str, dict[Index, Place]]] = {}
     for path in specs:
-        place = found[path]
+        place = where[path]
         pattern, role = _split(place.pattern)
         slots = grouped.setdefault(pattern, {})
         if place.index in slots.get(role, ()):
             slots = grouped.setdefault(place.pattern, {})
         slots.setdefault(role, {})[place.index] = place
     spans: dict[tuple[tuple[Token, ...], ...], set[Index]] = {}
-    for place in found.values():
+    for place in where.values():
         spans.setdefault(place.containers, set()).add(place.index)
     whole = {containers: frozenset(indices) for containers, indices in spans.items()}
     return [_unit(pattern, slots, specs, kinds_of, whole) for pattern, slots in grouped.items()]

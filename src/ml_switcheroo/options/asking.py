@@ -143,18 +143,21 @@ def placed_modules(
         name for doubt in found.doubts for name in doubt.names if not doubt.rules[0].startswith("Rename")
     }
     others = {name for group in tied for name in group[1:]}
-    odd = _unlike_the_framework(request, moves) | found.odd
+    settled = placed | layouts
     left = [
         owner
         for owner in owners
         if len(owner.possible) == 1
-        and owner.possible[0].kind not in odd
-        and (placed | layouts).isdisjoint(owner.tensors.values())
+        and settled.isdisjoint(owner.tensors.values())
         and not others.issuperset(owner.tensors.values())
     ]
+    odd = _unlike_the_framework(request, moves) | found.odd if left else frozenset()
+    left = [owner for owner in left if owner.possible[0].kind not in odd]
+    if not left:
+        return []
     taken = {path for move in moves for path in move.leaves}
     free = sites(template, request.target.naming, taken)
-    if not left or not free:
+    if not free:
         return []
 
     def option_at(owner: Owner, site: Site | None) -> Option:

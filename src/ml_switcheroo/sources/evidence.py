@@ -49,7 +49,7 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
                 f"{path}: where a Flatten comes before this norm, its channels are to be permuted too"
             )
             readings = [reading for reading in readings if reading[0] not in behind]
-        possible = [_finding(kind, reason, readings) for kind, reason in readings]
+        possible = list(_findings(tuple(map(tuple, readings))))
         if path not in specs and all(finding.kind in _STAYS for finding in possible):
             for name in specs:
                 if name.rpartition(".")[0] == path and name.rpartition(".")[2] in _slots():
@@ -124,7 +124,13 @@ def _slots() -> tuple[str, ...]:
     return ("weight", *KeyKinds.SLOTS, KeyKinds.DROPPED)
 
 
-def _finding(text: str, reason: str, readings: list[tuple[str, str]]) -> Finding:
+@cache
+def _findings(readings: tuple[tuple[str, str], ...]) -> tuple[Finding, ...]:
+    """Turn readings into findings; the same ones come with every block of a large checkpoint."""
+    return tuple(_finding(kind, reason, readings) for kind, reason in readings)
+
+
+def _finding(text: str, reason: str, readings: tuple[tuple[str, str], ...]) -> Finding:
     """Turn ``linear(c=64)`` into a finding of kind linear behind a Flatten of 64 channels."""
     kind, channels = _parsed(text)
     doubted = {word for word, size in (_parsed(other) for other, _ in readings) if size}
