@@ -50,7 +50,7 @@ def _block(unit: Unit) -> tuple[Token, ...]:
 
 def _places(unit: Unit) -> Places:
     words = {str(word) for word in unit.local}
-    if _elsewhere(unit):
+    if _elsewhere(unit) or NORM not in words:
         return frozenset()
     if "cross" in words:
         return frozenset({"cross"})

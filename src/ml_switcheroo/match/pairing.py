@@ -54,8 +54,13 @@ class Rivalry:
     targets: tuple[Unit, ...]
 
 
-def _needed(source: Unit, target: Unit) -> float:
-    """Return the margin that a pair needs; norms of which one says where it stands need more than words."""
+def _needed(source: Unit, target: Unit, rival: Unit | None) -> float:
+    """Return the margin that a pair needs; norms of which one says where it stands need more than words.
+
+    So does what is a part of the network that the target seems to have twice in one block.
+    """
+    if rival is not None and source.role == target.role == rival.role != "" and source.role != NORM:
+        return _MARGIN_OF_PARTS if target.containers == rival.containers else _MARGIN
     if source.role == NORM == target.role and max(len(source.places), len(target.places)) > _SEVERAL:
         return _MARGIN_OF_OPEN_NORMS
     told = bool(source.places) != bool(target.places)
@@ -63,6 +68,7 @@ def _needed(source: Unit, target: Unit) -> float:
 
 
 _MARGIN_OF_NORMS = 0.6
+_MARGIN_OF_PARTS = 1.0
 _MARGIN_OF_OPEN_NORMS = 1.5
 _SEVERAL = 2
 """A norm that can stand in more places than that, has a word in its name that nobody knows."""
@@ -138,7 +144,8 @@ def pair(field: Field, scores: Mapping[Pair, float]) -> tuple[list[Match], list[
     for choice in assign(likely):
         source, target = field.sources[choice.source], field.targets[choice.target]
         best = likely[choice.source, choice.target]
-        if choice.margin < _needed(source, target) or _nameless(choice, field, scores, near):
+        other = field.targets[choice.rival[1]] if choice.rival is not None else None
+        if choice.margin < _needed(source, target, other) or _nameless(choice, field, scores, near):
             rivals = _rivals(choice, likely, beside)
             doubts.append(Rivalry(source, tuple(field.targets[j] for j in rivals)))
             open_targets -= set(rivals)
@@ -186,6 +193,8 @@ def _vouched(source: Unit, target: Unit, found: Link) -> bool:
     if source.pattern == target.pattern or not (square or found.kind in ("parameter", "norm")):
         return True
     own = (source.tail & target.said) | (target.tail & source.said) if square else source.tail & target.tail
+    if source.role == NORM == target.role and NORM not in source.said & target.said:
+        return bool(own) or agree(source, target) is True
     return bool(own) or (source.role == target.role != "")
 
 

@@ -201,7 +201,9 @@ def narrowed(field: Field, found: Testimony) -> dict[tuple[int, int], Link]:
         for role, layouts in link.options.items():
             only = clear.get((leaf_key(link, target, role), target.slots[role].rank), ())
             options[role] = {name: ways for name, ways in layouts.items() if len(only) != 1 or name in only}
-        if all(options.values()):
+        if options == link.options:
+            result[i, j] = link
+        elif all(options.values()):
             result[i, j] = replace(link, options=options)
     return result
 
