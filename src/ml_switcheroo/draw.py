@@ -88,7 +88,7 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
     refused = {name for owner in owners for name in owner.tensors.values() if name in unexpected}
     again = [*(owner for owner, _ in pending), *(o for o in owners if refused & set(o.tensors.values()))]
     again = [owner for owner in again if owner.path not in final]
-    for option in placed_modules(request, again, moves, found.doubts, tied):
+    for option in placed_modules(request, again, moves, found, tied):
         moves += option.moves
         dropped.update({n: Left(request.specs[n], why) for n, why in option.dropped.items()})
         own = {*option.dropped, *(name for move in option.moves for name in move.sources)}
@@ -192,6 +192,10 @@ def _fitting(owner: Owner, options: list[Option], request: Request) -> list[Opti
         return fitting if fitting and vectors else options
     if len(fitting) != 1 or len(options) == 1:
         return fitting or options
+    if fitting[0].finding.kind.endswith("_norm") and any(move.ops for move in fitting[0].moves):
+        return (
+            options  # A matrix that a target keeps against its framework's convention looks like this, too.
+        )
     others = {option.finding.kind for option in options} - {fitting[0].finding.kind}
     reason = f"fits the target's leaves; {' and '.join(sorted(others)) or 'the other reading'} does not"
     moves = tuple(replace(move, origin="target", reason=reason) for move in fitting[0].moves)

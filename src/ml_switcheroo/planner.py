@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,11 +69,25 @@ def make_plan(
     if isinstance(state, str | Path):
         with open_checkpoint(state) as checkpoint:
             return make_plan(checkpoint, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
-    prepared = prepare(state, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
-    plan = draw_plan(prepared.request)
-    _all_used(prepared.request.rules, [*prepared.peeled.specs, *prepared.dropped], plan)
-    plan = restored(plan, prepared.peeled, prepared.specs)
-    return replace(plan, dropped={**prepared.dropped, **plan.dropped})
+    with _uncollected():
+        prepared = prepare(state, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
+        plan = draw_plan(prepared.request)
+        _all_used(prepared.request.rules, [*prepared.peeled.specs, *prepared.dropped], plan)
+        plan = restored(plan, prepared.peeled, prepared.specs)
+        return replace(plan, dropped={**prepared.dropped, **plan.dropped})
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let the garbage collector rest: a plan is many small objects without cycles."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from ml_switcheroo.axes import NO_SIZES, equation
 from ml_switcheroo.errors import AxesError
@@ -52,6 +53,7 @@ _DEPTHWISE = (*_CONV, ("soi", "*space out in"))
 _PARTS = 3
 
 
+@cache
 def ways(kind: str, order: str, shape: Shape, wanted: Shape, heads: str = "") -> tuple[Way, ...]:
     """Return all ways that give the wanted shape.
 
@@ -143,7 +145,7 @@ _NAMES = "abcdefgh"
 
 def _kept(kind: str, shape: Shape, wanted: Shape) -> Iterator[Way]:
     """Leave the axes in their order, with axes of size 1 more or less; or turn a matrix that fits."""
-    turned = len(shape) > 1 and (kind == "parameter" or (kind == "embedding" and shape != wanted))
+    turned = len(shape) > 1 and kind in ("parameter", "embedding")
     if shape == wanted:
         yield Way("same", ())
     elif tuple(n for n in shape if n != 1) == tuple(n for n in wanted if n != 1):

@@ -11,7 +11,6 @@ from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.repeats import SLASH, Token
 from ml_switcheroo.match.units import Unit
 from ml_switcheroo.match.vocabulary import FILLERS, QUIET
-from ml_switcheroo.match.words import HASH
 
 __all__ = ["ENOUGH", "Lexicon", "likeness"]
 
@@ -29,6 +28,7 @@ _LACKING = -1.0
 _SAME_END = 0.4
 _OTHER_DEPTH = -1.5
 _SAME_KIND = 0.2
+_OTHER_BLOCKS = -0.6
 _FURTHER_UP = 0.5
 _UNSHARED = 0.5
 _UNKNOWN = 0.05
@@ -56,7 +56,7 @@ class Lexicon:
 
 def words_of(unit: Unit) -> frozenset[str]:
     """Return the words of a unit's path."""
-    return frozenset(str(word) for word in unit.words if word != HASH)
+    return unit.said
 
 
 def likeness(source: Unit, target: Unit, link: Link, here: Lexicon, there: Lexicon) -> float:
@@ -72,6 +72,8 @@ def likeness(source: Unit, target: Unit, link: Link, here: Lexicon, there: Lexic
     if here.has_blocks and there.has_blocks:
         score += _OTHER_DEPTH * (bool(source.inside) != bool(target.inside))
     score += _LACKING * len(target.slots.keys() - link.slots.keys())
+    if len(source.containers) == len(target.containers) and source.indices != target.indices:
+        score += _OTHER_BLOCKS
     unused = source.slots.keys() - set(link.slots.values()) - {"count"}
     return score + _LACKING * len(unused)
 

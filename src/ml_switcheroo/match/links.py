@@ -12,6 +12,7 @@ from ml_switcheroo.match.layouts import Way, later_rows, stacked, ways
 from ml_switcheroo.match.norms import agree
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.units import Index, Slot, Unit
+from ml_switcheroo.match.vocabulary import contradict
 
 __all__ = ["Join", "Link", "link"]
 
@@ -39,6 +40,7 @@ class Link:
         sizes: Sizes of the axes that are stacked or unstacked; empty for none.
         slots: Target role -> source role.
         options: For each target role every layout that fits all repetitions, with the ways by shapes.
+        order: How the source keeps its matrix: ``oi`` or ``io``.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class Link:
     sizes: tuple[int, ...]
     slots: Mapping[str, str]
     options: Mapping[str, Mapping[str, Mapping[tuple[object, object], Way]]]
+    order: str
 
 
 _NOT_SAVED = frozenset({"count"})
@@ -63,7 +66,7 @@ def link(source: Unit, target: Unit, order: str) -> Link | None:
         return None
     if NORM in (source.role, target.role) and agree(source, target) is False:
         return None
-    if any(_contradict(source, target, words) for words in _EXCLUSIVE):
+    if contradict(source.said, target.said):
         return None
     slots = _slots(source, target)
     if slots is None:
@@ -74,17 +77,8 @@ def link(source: Unit, target: Unit, order: str) -> Link | None:
             for role, mine in slots.items():
                 options[role] = _fitting(source, target, role, mine, joins, sizes, kind, order)
             if all(options.values()):
-                return Link(kind, joins, sizes, slots, options)
+                return Link(kind, joins, sizes, slots, options, order)
     return None
-
-
-# Whoever says one of these words does not mean another one of them.
-_EXCLUSIVE = (frozenset({"tok", "pos", "seg"}), frozenset({"encoder", "decoder"}))
-
-
-def _contradict(source: Unit, target: Unit, words: frozenset[str]) -> bool:
-    mine, other = words.intersection(map(str, source.words)), words.intersection(map(str, target.words))
-    return bool(mine and other) and mine.isdisjoint(other)
 
 
 def _readings(source: Unit, target: Unit) -> Sequence[str]:
@@ -124,8 +118,10 @@ def _alignments(source: Unit, target: Unit) -> Iterator[tuple[tuple[Join, ...], 
     here, there = source.indices, target.indices
     more = len(source.containers) - len(target.containers)
     if more == 0:
-        if here == there:
-            yield tuple(Join((index,), (index,)) for index in sorted(here)), ()
+        # What only some blocks have goes into the same blocks, if both trees have all blocks.
+        nested = (here <= there or there <= here) and not (source.piece or target.piece)
+        if here == there or (nested and source.span == target.span and len(source.span) > 1):
+            yield tuple(Join((index,), (index,)) for index in sorted(here & there)), ()
     elif more > 0:
         for groups, sizes in _groups(here, there, len(source.containers), len(target.containers)):
             yield tuple(Join(many, (one,)) for one, many in groups), sizes

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.repeats import Numeral, Token
 from ml_switcheroo.match.units import Unit
+from ml_switcheroo.match.vocabulary import FILLERS, PHRASES
 
 __all__ = ["agree", "placed"]
 
@@ -15,6 +17,7 @@ Places = frozenset[str]
 
 _ATTENTION = frozenset({"attn.pre", "attn.post"})
 _MLP = frozenset({"mlp.pre", "mlp.post"})
+KNOWN = FILLERS.union(*PHRASES.values())
 # What follows the attention is before the MLP; in blocks with norms on both sides of both, it is not.
 _BETWEEN = frozenset({"attn.post", "mlp.pre"})
 
@@ -29,8 +32,11 @@ def placed(found: Sequence[Unit]) -> list[Unit]:
     for unit, where in zip(found, places, strict=True):
         blocks.setdefault(_block(unit), []).append(where)
     result = []
+    beside = Counter(_block(unit) for unit in found if _may_be_norm(unit) and not _elsewhere(unit))
     for unit, where in zip(found, places, strict=True):
         around = blocks[_block(unit)]
+        if unit.role == NORM and unit.inside:
+            unit = replace(unit, turns=_counted(unit.numbers, beside[_block(unit)]))
         if where == _BETWEEN and around.count(_BETWEEN) == 1:
             own = any(other and other <= _MLP for other in around)
             where = frozenset({"attn.post"} if own else {"mlp.pre"})
@@ -44,11 +50,13 @@ def _block(unit: Unit) -> tuple[Token, ...]:
 
 def _places(unit: Unit) -> Places:
     words = {str(word) for word in unit.local}
-    if words & {"q", "k", "v", "conv", "shortcut", "embed"}:
+    if _elsewhere(unit) or NORM not in words:
         return frozenset()
     if "cross" in words:
         return frozenset({"cross"})
     before, after = "before" in words, "after" in words
+    if "attn" in words and not (before or after) and not unit.tail <= KNOWN:
+        return _ATTENTION | _BETWEEN  # The word that nobody knows can say that it is behind the attention.
     if "attn" in words:
         return _BETWEEN if after else frozenset({"attn.pre"}) if before else _ATTENTION
     if words & {"mlp", "up", "down"}:
@@ -59,24 +67,40 @@ def _places(unit: Unit) -> Places:
     return _MLP if after or (ending and (unit.inside or not ending & unit.tail)) else frozenset()
 
 
+def _may_be_norm(unit: Unit) -> bool:
+    """Tell whether a unit is a norm, or a vector under a name that nobody knows."""
+    weight = unit.slots.get("weight")
+    return unit.role == NORM or (weight is not None and weight.rank == 1 and "norm" in unit.kinds)
+
+
+def _elsewhere(unit: Unit) -> bool:
+    """Tell whether a norm stands neither at the attention nor at the MLP as a whole."""
+    return not {str(word) for word in unit.local}.isdisjoint({"q", "k", "v", "conv", "shortcut", "embed"})
+
+
 def agree(source: Unit, target: Unit) -> bool | None:
     """Tell whether two norms can stand in the same place; None where that is open."""
     if "mean" in source.slots:
         return None  # A batch norm stands behind a convolution, not beside an attention.
     counted = source.numbers.keys().isdisjoint(target.numbers)
-    here = source.places or (_counted(source.numbers) if counted else frozenset())
-    there = target.places or (_counted(target.numbers) if counted else frozenset())
+    here = source.places or (source.turns if counted else frozenset())
+    there = target.places or (target.turns if counted else frozenset())
     return None if not here or not there else not here.isdisjoint(there)
 
 
 _ORDER = {2: (_ATTENTION, _MLP), 3: (_ATTENTION, frozenset({"cross"}), _MLP)}
 
 
-def _counted(numbers: Mapping[str, Numeral]) -> Places:
-    """Return where the first of two norms stands, or of three; also where the others are called otherwise."""
+def _counted(numbers: Mapping[str, Numeral], norms: int) -> Places:
+    """Return where the first of two norms stands, or of three; also where the others are called otherwise.
+
+    Args:
+        numbers: The numbers in the path of a norm.
+        norms: How many norms its block has: a number says nothing where some of them are not counted.
+    """
     for number in numbers.values():
-        if number.count in _ORDER:
+        if number.count in _ORDER and number.count == norms:
             return _ORDER[number.count][number.rank]
-        if number.count == 1 and number.value in (1, 2):
+        if number.count == 1 and number.value in (1, 2) and norms <= len(_ORDER[2]):
             return _ORDER[2][number.value - 1]
     return frozenset()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ml_switcheroo.match.repeats import Token
 from ml_switcheroo.match.units import Unit
 
-__all__ = ["Order", "nearest", "orders"]
+__all__ = ["Order", "nearest", "order_by_bias", "orders"]
 
 Order = str
 
@@ -20,10 +20,10 @@ def orders(found: Sequence[Unit], known: Mapping[tuple[Token, ...], Order]) -> l
 
     Args:
         found: The units of the source.
-        known: By pattern, what the sources of knowledge are sure of.
+        known: By pattern of the unit, or of a tensor that is placed already, what is sure.
     """
-    shown = {unit.pattern: known.get(unit.pattern) or _shown(unit) for unit in found}
-    witnesses = {pattern: order for pattern, order in shown.items() if order}
+    shown = {unit.pattern: known.get(unit.pattern) or order_by_bias(unit) for unit in found}
+    witnesses = {**known, **{pattern: order for pattern, order in shown.items() if order}}
     result = []
     for unit in found:
         mine = shown[unit.pattern]
@@ -32,7 +32,8 @@ def orders(found: Sequence[Unit], known: Mapping[tuple[Token, ...], Order]) -> l
     return result
 
 
-def _shown(unit: Unit) -> Order | None:
+def order_by_bias(unit: Unit) -> Order | None:
+    """Return how a unit keeps its matrix, where its bias shows it."""
     weight, bias = unit.slots.get("weight"), unit.slots.get("bias")
     if weight is None or bias is None or weight.rank != 2 or bias.rank != 1:
         return None

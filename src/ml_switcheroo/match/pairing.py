@@ -16,7 +16,7 @@ from ml_switcheroo.match.units import Unit
 from ml_switcheroo.match.vocabulary import FILLERS
 from ml_switcheroo.match.words import HASH
 
-__all__ = ["Field", "Match", "Rivalry", "lay_out", "pair"]
+__all__ = ["Field", "Match", "Rivalry", "lay_out", "pair", "weigh"]
 
 _MARGIN = 0.25
 """What an assignment must at least lose without a pair for the pair to be beyond doubt."""
@@ -54,13 +54,24 @@ class Rivalry:
     targets: tuple[Unit, ...]
 
 
-def _needed(source: Unit, target: Unit) -> float:
-    """Return the margin that a pair needs; norms of which one says where it stands need more than words."""
+def _needed(source: Unit, target: Unit, rival: Unit | None) -> float:
+    """Return the margin that a pair needs; norms of which one says where it stands need more than words.
+
+    So does what is a part of the network that the target seems to have twice in one block.
+    """
+    if rival is not None and source.role == target.role == rival.role != "" and source.role != NORM:
+        return _MARGIN_OF_PARTS if target.containers == rival.containers else _MARGIN
+    if source.role == NORM == target.role and max(len(source.places), len(target.places)) > _SEVERAL:
+        return _MARGIN_OF_OPEN_NORMS
     told = bool(source.places) != bool(target.places)
     return _MARGIN_OF_NORMS if source.role == NORM == target.role and source.inside and told else _MARGIN
 
 
 _MARGIN_OF_NORMS = 0.6
+_MARGIN_OF_PARTS = 1.0
+_MARGIN_OF_OPEN_NORMS = 1.5
+_SEVERAL = 2
+"""A norm that can stand in more places than that, has a word in its name that nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -103,27 +114,45 @@ def lay_out(
     return Field(sources, targets, links, forced)
 
 
-def pair(field: Field) -> tuple[list[Match], list[Rivalry]]:
-    """Choose among the links: the best assignment over the words of the units."""
+def weigh(field: Field) -> dict[Pair, float]:
+    """Weigh the words of the two units of every link."""
     here, there = Lexicon(field.sources), Lexicon(field.targets)
-    scores = {
+    return {
         (i, j): likeness(field.sources[i], field.targets[j], found, here, there)
         for (i, j), found in field.links.items()
     }
+
+
+def pair(field: Field, scores: Mapping[Pair, float]) -> tuple[list[Match], list[Rivalry]]:
+    """Choose among the links: the best assignment over the words of the units.
+
+    Args:
+        field: The units with their links.
+        scores: The weight of these links, and perhaps of others.
+    """
+    scores = {pair: scores[pair] for pair in field.links}
     likely = {
         (i, j): score
         for (i, j), score in scores.items()
         if score >= ENOUGH and _vouched(field.sources[i], field.targets[j], field.links[i, j])
     }
     likely |= {(i, j): _CERTAIN for i, j in field.forced.items() if (i, j) in field.links}
+    near, beside = _Beside.of(scores), _Beside.of(likely)
     matches: list[Match] = []
     doubts: list[Rivalry] = []
     open_sources, open_targets = set(range(len(field.sources))), set(range(len(field.targets)))
     for choice in assign(likely):
         source, target = field.sources[choice.source], field.targets[choice.target]
-        if choice.margin < _needed(source, target) or _nameless(choice, field, scores):
-            doubts.append(_rivalry(choice, field, likely))
-            open_targets -= {field.targets.index(rival) for rival in doubts[-1].targets}
+        best = likely[choice.source, choice.target]
+        other = field.targets[choice.rival[1]] if choice.rival is not None else None
+        if choice.margin < _needed(source, target, other) or _nameless(choice, field, scores, near):
+            rivals = _rivals(choice, likely, beside)
+            doubts.append(Rivalry(source, tuple(field.targets[j] for j in rivals)))
+            open_targets -= set(rivals)
+            # What competes for the same leaves is as open; nothing is left over by it.
+            open_sources -= {
+                i for j in rivals for i in beside.targets.get(j, ()) if likely[i, j] > best - 2 * _MARGIN
+            }
         else:
             why = "a rule names it" if choice.source in field.forced else _why(source, target)
             matches.append(Match(source, target, field.links[choice.source, choice.target], why))
@@ -132,15 +161,46 @@ def pair(field: Field) -> tuple[list[Match], list[Rivalry]]:
     return [*matches, *_remaining(field, scores, matches, open_sources, open_targets)], doubts
 
 
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """The pairs that share a source or a target.
+
+    Attributes:
+        sources: By number of the source, the numbers of the targets.
+        targets: By number of the target, the numbers of the sources.
+    """
+
+    sources: Mapping[int, Sequence[int]]
+    targets: Mapping[int, Sequence[int]]
+
+    @classmethod
+    def of(cls, scores: Mapping[Pair, float]) -> _Beside:
+        sources: dict[int, list[int]] = {}
+        targets: dict[int, list[int]] = {}
+        for i, j in scores:
+            sources.setdefault(i, []).append(j)
+            targets.setdefault(j, []).append(i)
+        return cls(sources, targets)
+
+
 def _vouched(source: Unit, target: Unit, found: Link) -> bool:
     """Tell whether more than the place speaks for a link.
 
-    A vector, or a tensor of somebody's own class, has no kind that would rule a wrong leaf out: its own name
-    must agree.
+    A vector, a square matrix, or a tensor of somebody's own class, has no kind and no shape that would rule a
+    wrong leaf out: its own name must agree.
     """
-    if found.kind not in ("parameter", "norm") or source.pattern == target.pattern:
+    square = found.kind == "linear" and not found.sizes and _is_square(source)
+    if source.pattern == target.pattern or not (square or found.kind in ("parameter", "norm")):
         return True
-    return bool(source.tail & target.tail) or (source.role == target.role != "")
+    own = (source.tail & target.said) | (target.tail & source.said) if square else source.tail & target.tail
+    if source.role == NORM == target.role and NORM not in source.said & target.said:
+        return bool(own) or agree(source, target) is True
+    return bool(own) or (source.role == target.role != "")
+
+
+def _is_square(unit: Unit) -> bool:
+    weight = unit.slots.get("weight")
+    return weight is not None and any(len(set(spec.shape)) == 1 for spec in weight.specs.values())
 
 
 def _remaining(
@@ -189,7 +249,7 @@ def _shaped(source: Unit, found: Link) -> float:
     return math.inf
 
 
-def _nameless(choice: Choice, field: Field, scores: Mapping[Pair, float]) -> bool:
+def _nameless(choice: Choice, field: Field, scores: Mapping[Pair, float], near: _Beside) -> bool:
     """Tell whether nothing but being norms speaks for a pair outside of blocks that has rivals."""
     source, target = field.sources[choice.source], field.targets[choice.target]
     if source.role != NORM or target.role != NORM or choice.source in field.forced:
@@ -199,12 +259,16 @@ def _nameless(choice: Choice, field: Field, scores: Mapping[Pair, float]) -> boo
     common = _common(source, target)
     if common - _WHERE:
         return False
+    alone = not field.links[choice.source, choice.target].sizes
+    if alone and bool(source.inside) != bool(target.inside):
+        return True
+    if _telling(source) and _telling(target):
+        return True
     enough = scores[choice.source, choice.target] - _MARGIN_OF_NAMELESS
+    others = [(choice.source, j) for j in near.sources[choice.source] if j != choice.target]
+    others += [(i, choice.target) for i in near.targets[choice.target] if i != choice.source]
     return any(
-        score > enough
-        and (i == choice.source) != (j == choice.target)
-        and common <= _common(field.sources[i], field.targets[j])
-        for (i, j), score in scores.items()
+        scores[i, j] > enough and common <= _common(field.sources[i], field.targets[j]) for i, j in others
     )
 
 
@@ -215,17 +279,23 @@ def _common(source: Unit, target: Unit) -> set[str]:
     }
 
 
+def _telling(unit: Unit) -> set[str]:
+    """Return the words in the last two segments of a path that say more than that something is a norm."""
+    words = {str(word) for word in unit.words if word != HASH} & _PLACED
+    return words - FILLERS
+
+
+_PLACED = frozenset({"embed", "head", "pool", "patch", "shortcut", "conv", "q", "k", "v"})
 _MARGIN_OF_NAMELESS = 1.0
 _WHERE = frozenset({"encoder", "decoder"})
 
 
-def _rivalry(choice: Choice, field: Field, scores: Mapping[Pair, float]) -> Rivalry:
+def _rivals(choice: Choice, scores: Mapping[Pair, float], beside: _Beside) -> list[int]:
+    """Return the numbers of the targets that are nearly as good for a source."""
     best = scores[choice.source, choice.target]
-    near = {choice.target: best}
-    near |= {j: s for (i, j), s in scores.items() if i == choice.source and s > best - 2 * _MARGIN}
-    if choice.rival is not None:
-        near[choice.rival[1]] = scores[choice.rival]
-    return Rivalry(field.sources[choice.source], tuple(field.targets[j] for j in sorted(near)))
+    near = {j for j in beside.sources[choice.source] if scores[choice.source, j] > best - 2 * _MARGIN}
+    near |= {choice.target} | ({choice.rival[1]} if choice.rival is not None else set())
+    return sorted(near)
 
 
 def _why(source: Unit, target: Unit) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ml_switcheroo.match.repeats import SLASH, Numeral, Token
 from ml_switcheroo.match.units import Unit
 
-__all__ = ["NORM", "named"]
+__all__ = ["NORM", "named", "ungated"]
 
 NORM = "norm"
 
@@ -100,3 +100,17 @@ def _mlp_role(words: set[str], numbered: set[str], *, in_block: bool) -> str:
     if "mlp" in words and "in" in words:
         return "up"
     return "down" if in_block and "out" in words and words <= _PLAIN else ""
+
+
+def ungated(found: Sequence[Unit], others: Sequence[Unit]) -> list[Unit]:
+    """Take back that the first of two matrices is the way up, where the other tree has a gate.
+
+    The first of three is the gate: then one of them is not there.
+    """
+    gated = any(unit.role == "gate" for unit in others) and not any(unit.role == "gate" for unit in found)
+    return [replace(unit, role="") if gated and _first_of_two(unit) else unit for unit in found]
+
+
+def _first_of_two(unit: Unit) -> bool:
+    counted = any(word == "w" and (n.rank, n.count) == (0, 2) for word, n in unit.numbers.items())
+    return unit.role == "up" and counted and "up" not in _spelled(unit.local)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 
 from ml_switcheroo.recipes import Naming
 from ml_switcheroo.tree import Template
@@ -32,9 +33,15 @@ def segments(path: str, attribute: str = "", containers: Mapping[str, str] | Non
     for count, part in enumerate(parts):
         if containers and part == attribute and containers.get(".".join(parts[:count])) == "sequential":
             continue
-        joined = _JOINED.fullmatch(part)
-        result += joined.groups() if joined else (part,)
+        result += _indexed(part)
     return tuple(result)
+
+
+@cache
+def _indexed(part: str) -> tuple[str, ...]:
+    """Split the index off a segment: the same few come with every block of a large tree."""
+    joined = _JOINED.fullmatch(part)
+    return joined.groups() if joined else (part,)
 
 
 def _root(template: Template, naming: Naming) -> int:

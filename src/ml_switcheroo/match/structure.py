@@ -8,17 +8,18 @@ from dataclasses import dataclass, replace
 from dataclasses import field as default
 from typing import Any
 
-from ml_switcheroo.match.choosing import Chosen, choose, conventions, narrowed
+from ml_switcheroo.match.choosing import Chosen, choose
 from ml_switcheroo.match.fused import cut
 from ml_switcheroo.match.leftovers import folded
 from ml_switcheroo.match.making import fused_moves, mixed, moves_of
 from ml_switcheroo.match.norms import placed
 from ml_switcheroo.match.orders import orders
-from ml_switcheroo.match.pairing import Match, Rivalry, lay_out, pair
-from ml_switcheroo.match.parts import named
-from ml_switcheroo.match.repeats import Token, places
+from ml_switcheroo.match.pairing import Match, Rivalry, lay_out, pair, weigh
+from ml_switcheroo.match.parts import named, ungated
+from ml_switcheroo.match.repeats import Place, Token, places
 from ml_switcheroo.match.sighting import kind_of_class, kinds_of_leaf, kinds_of_words, plain_kind
 from ml_switcheroo.match.spelling import segments
+from ml_switcheroo.match.testimony import conventions, narrowed, shown_before, testimony
 from ml_switcheroo.match.units import Index, Piece, Unit, units
 from ml_switcheroo.match.vocabulary import LEAF_ROLES
 from ml_switcheroo.moves import Move
@@ -82,26 +83,35 @@ class Found:
     Attributes:
         moves: The moves.
         doubts: What has several answers.
+        odd: The kinds of which this tree keeps matrices otherwise than its framework.
     """
 
     moves: tuple[Move, ...]
     doubts: tuple[Doubt, ...]
+    odd: frozenset[str] = frozenset()
 
 
 def solve(question: Question) -> Found:
     """Match what a question asks."""
-    sources = placed(named(units(question.specs, _source_kinds(question), every=question.all_names)))
-    targets = placed(named(units(question.leaves, _target_kinds(question), every=question.all_leaves)))
+    names = places(dict.fromkeys([*question.all_names, *question.specs]))
+    paths = places(dict.fromkeys([*question.all_leaves, *question.leaves]))
+    sources = placed(named(units(question.specs, _source_kinds(question), names)))
+    targets = placed(named(units(question.leaves, _target_kinds(question), paths)))
     if not sources or not targets:
         return Found((), ())
+    sources, targets = ungated(sources, targets), ungated(targets, sources)
     whole = sources
     sources, targets = cut(sources, targets), cut(targets, whole)
-    source_orders = orders(sources, _known_orders(question, sources))
+    source_orders = orders(sources, _known_orders(question, sources, names))
     field = lay_out(sources, targets, source_orders, _forced(question, sources, targets))
-    matches, _ = pair(field)
+    scores = weigh(field)
+    matches, _ = pair(field, scores)
     # What the first matches show of the target's layouts rules out the links that contradict it.
-    matches, rivalries = pair(replace(field, links=narrowed(field, matches)))
-    chosen = choose(matches, conventions(question.target), _shown(question), field)
+    usual = conventions(question.target)
+    shown = shown_before(targets, question.filled, usual, paths)
+    matches, rivalries = pair(replace(field, links=narrowed(field, testimony(matches, shown))), scores)
+    chosen, odd = choose(matches, usual, shown, field)
+    odd |= {"linear"} if "io" in source_orders else set()
     for number, why in folded(matches, sources, targets).items():
         chosen[number] = dict.fromkeys(chosen[number], Chosen(None, why))
     moves: list[Move] = []
@@ -126,7 +136,7 @@ def solve(question: Question) -> Found:
             doubts.append(_mixed(made, pieces[0].count))
         else:
             moves += made
-    return Found(tuple(moves), tuple(doubts))
+    return Found(tuple(moves), tuple(doubts), frozenset(odd))
 
 
 def _source_kinds(question: Question) -> Callable[[str, str], frozenset[str]]:
@@ -155,9 +165,20 @@ def _target_kinds(question: Question) -> Callable[[str, str], frozenset[str]]:
     return kinds
 
 
-def _known_orders(question: Question, sources: Sequence[Unit]) -> dict[tuple[Token, ...], str]:
-    """Return how the units keep their matrices of which somebody who knows says what they are."""
+def _known_orders(
+    question: Question, sources: Sequence[Unit], where: Mapping[str, Place]
+) -> dict[tuple[Token, ...], str]:
+    """Return how the matrices are kept of which somebody who knows says what they are, or that are placed."""
     known: dict[tuple[Token, ...], str] = {}
+    for move in question.filled:
+        square = len(set(move.inputs[0].shape)) < 2
+        if (
+            move.kind in _ORDERS
+            and not square
+            and len(move.inputs[0].shape) == 2
+            and move.sources[0] in where
+        ):
+            known[where[move.sources[0]].pattern] = _ORDERS[move.kind]
     for unit in sources:
         for slot in unit.slots.values():
             found = {
@@ -190,20 +211,6 @@ def _forced(question: Question, sources: Sequence[Unit], targets: Sequence[Unit]
                     if key in spelled:
                         forced.setdefault(number, spelled[key])
     return forced
-
-
-def _shown(question: Question) -> dict[tuple[str, str], dict[tuple[Token, ...], str]]:
-    """Return the layouts that leaves show which are filled already and not square."""
-    usual = conventions(question.target)
-    found: dict[tuple[str, str], dict[tuple[Token, ...], str]] = {}
-    where = places(question.all_leaves)
-    for move in question.filled:
-        path = move.leaves[0]
-        leaf = path.replace(".", "/").rpartition("/")[2]
-        square = len(set(move.inputs[0].shape)) < len(move.inputs[0].shape)
-        if len(move.leaves) == 1 and (move.kind, leaf) in usual and not square and path in where:
-            found.setdefault((move.kind, leaf), {})[where[path].pattern] = usual[move.kind, leaf]
-    return found
 
 
 def _mixed(made: Sequence[Move], parts: int) -> Doubt:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from ml_switcheroo.match.repeats import SLASH, Numeral, Place, Token, places
+from ml_switcheroo.match.repeats import SLASH, Numeral, Place, Token
 from ml_switcheroo.match.vocabulary import LEAF_ROLES
 from ml_switcheroo.match.words import HASH, meaning
 from ml_switcheroo.tensors import TensorSpec
@@ -70,6 +70,8 @@ class Unit:
         places: For a norm, where in its block it can stand (:mod:`ml_switcheroo.match.norms`).
         piece: Which part of a fused tensor it is, if it is one.
         numbers: The numbers in its path that are names, by the word that they belong to.
+        span: The indices of all that is repeated together with it.
+        turns: For a norm, where it stands as one of those that its block counts.
     """
 
     pattern: tuple[Token, ...]
@@ -83,6 +85,8 @@ class Unit:
     piece: Piece | None = None
     places: frozenset[str] = frozenset()
     numbers: Mapping[str, Numeral] = field(default_factory=dict)
+    span: frozenset[Index] = frozenset()
+    turns: frozenset[str] = frozenset()
 
     @property
     def indices(self) -> frozenset[Index]:
@@ -94,8 +98,18 @@ class Unit:
         """The words of the last segment."""
         return _last_words(self.pattern)
 
+    @property
+    def said(self) -> frozenset[str]:
+        """The words of the whole path."""
+        return _spelled(self.words)
+
     def __str__(self) -> str:
         return "".join("." if token == SLASH else str(token) for token in self.pattern)
+
+
+@cache
+def _spelled(words: tuple[Token, ...]) -> frozenset[str]:
+    return frozenset(str(word) for word in words if word != HASH)
 
 
 @cache
@@ -113,26 +127,28 @@ _ENDINGS = {"weight": "weight", "bias": "bias", "kernel": "weight", "gamma": "we
 def units(
     specs: Mapping[str, TensorSpec],
     kinds_of: Callable[[str, str], frozenset[str]],
-    *,
-    every: Iterable[str] = (),
+    where: Mapping[str, Place],
 ) -> list[Unit]:
     """Group tensors into units.
 
     Args:
         specs: The tensors to group.
         kinds_of: Gives what a tensor's module can be, from its path and role.
-        every: All paths of the tree, also those that are not grouped: they show what is repeated.
+        where: The places of all paths of the tree, also of those that are not grouped.
     """
-    found = places(dict.fromkeys([*every, *specs]))
     grouped: dict[tuple[Token, ...], dict[str, dict[Index, Place]]] = {}
     for path in specs:
-        place = found[path]
+        place = where[path]
         pattern, role = _split(place.pattern)
         slots = grouped.setdefault(pattern, {})
         if place.index in slots.get(role, ()):
             slots = grouped.setdefault(place.pattern, {})
         slots.setdefault(role, {})[place.index] = place
-    return [_unit(pattern, slots, specs, kinds_of) for pattern, slots in grouped.items()]
+    spans: dict[tuple[tuple[Token, ...], ...], set[Index]] = {}
+    for place in where.values():
+        spans.setdefault(place.containers, set()).add(place.index)
+    whole = {containers: frozenset(indices) for containers, indices in spans.items()}
+    return [_unit(pattern, slots, specs, kinds_of, whole) for pattern, slots in grouped.items()]
 
 
 def _split(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], str]:
@@ -169,6 +185,7 @@ def _unit(
     grouped: Mapping[str, Mapping[Index, Place]],
     specs: Mapping[str, TensorSpec],
     kinds_of: Callable[[str, str], frozenset[str]],
+    spans: Mapping[tuple[tuple[Token, ...], ...], frozenset[Index]],
 ) -> Unit:
     slots: dict[str, Slot] = {}
     kinds = ANY
@@ -180,7 +197,10 @@ def _unit(
     first = next(iter(next(iter(grouped.values())).values()))
     words, numbers = _words(pattern)
     inner = _words(pattern[first.inside :])[0]
-    return Unit(pattern, first.containers, slots, kinds, words, inner, first.inside, numbers=numbers)
+    span = spans[first.containers]
+    return Unit(
+        pattern, first.containers, slots, kinds, words, inner, first.inside, numbers=numbers, span=span
+    )
 
 
 def _words(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], dict[str, Numeral]]:

@@ -6,9 +6,9 @@ longest one counts. A number is written as it stands in the path (``fc1`` is rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
-__all__ = ["FILLERS", "LEAF_ROLES", "PHRASES", "QUIET"]
+__all__ = ["FILLERS", "LEAF_ROLES", "PHRASES", "QUIET", "contradict"]
 
 _TABLE = {
     "norm": (
@@ -116,3 +116,15 @@ LEAF_ROLES: Mapping[str, tuple[str, frozenset[str]]] = {
     "original1": ("direction", frozenset()),
     "num_batches_tracked": ("count", frozenset({"norm"})),
 }
+
+# Whoever says one of these words does not mean another one of them.
+_EXCLUSIVE = (frozenset({"tok", "pos", "seg"}), frozenset({"encoder", "decoder"}))
+
+
+def contradict(mine: Set[str], other: Set[str]) -> bool:
+    """Tell whether the words of two paths cannot mean the same place.
+
+    >>> contradict({"encoder", "attn"}, {"decoder", "attn"}), contradict({"encoder"}, {"head"})
+    (True, False)
+    """
+    return any(mine & words and other & words and not mine & other & words for words in _EXCLUSIVE)

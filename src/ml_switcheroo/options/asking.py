@@ -14,6 +14,7 @@ from ml_switcheroo.options.option import Option, option_for
 from ml_switcheroo.options.placing import Site, in_words, place_rest, sites
 from ml_switcheroo.options.request import Request
 from ml_switcheroo.plan import Left
+from ml_switcheroo.rule_lines import written
 from ml_switcheroo.rules import Keep, Rename, match, renamed
 from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.sources.findings import Finding
@@ -35,7 +36,7 @@ def is_open(owner: Owner, options: Sequence[Option], request: Request) -> bool:
         return True
     plain = [finding for finding in owner.possible if plain_kind(finding.kind) is not None]
     shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == "weight"]
-    matrix = plain_kind(plain[0].kind) in ("linear", "conv")
+    matrix = plain_kind(plain[0].kind) in ("linear", "conv", "embedding")
     return matrix and any(len(set(shape)) < len(shape) for shape in shapes)
 
 
@@ -65,6 +66,7 @@ class Matched:
     doubts: tuple[Doubt, ...]
     unexpected: dict[str, Left]
     dropped: dict[str, Left]
+    odd: frozenset[str] = frozenset()
 
 
 def matched(
@@ -93,21 +95,39 @@ def matched(
             options = options_of(owner)
         only = options[0] if len(options) == 1 else None
         if only is not None:
-            moves += [move for move in only.moves if placed.isdisjoint(move.sources)]
+            left = [move for move in only.moves if placed.isdisjoint(move.sources)]
+            open_ones = [move for move in left if move.kind in found.odd and _square(move)]
+            doubts += tuple(map(_either_way, open_ones))
+            moves += [move for move in left if move not in open_ones]
             dropped.update({n: Left(request.specs[n], why) for n, why in only.dropped.items()})
             placed.update(name for move in only.moves for name in move.sources)
         for name in owner.tensors.values():
             if name not in placed and name not in dropped:
                 why = only.refused.get(name) if only is not None else None
                 unexpected[name] = Left(request.specs[name], why or "nothing in the target answers to it")
-    return Matched(moves, doubts, unexpected, dropped)
+    return Matched(moves, doubts, unexpected, dropped, found.odd)
+
+
+def _square(move: Move) -> bool:
+    shape = move.inputs[0].shape
+    return len(move.sources) == len(move.leaves) == 1 and len(shape) == 2 and shape[0] == shape[1]
+
+
+def _either_way(move: Move) -> Doubt:
+    """Ask how a square matrix is kept, in a tree that does not keep all as its framework does."""
+    kept, turned = (replace(move, ops=ops) for ops in ((), (Axes("out in -> in out"),)))
+    return Doubt(
+        move.sources,
+        ("as it is", "turned: other matrices are not kept as the framework keeps them, and it is square"),
+        (written(kept), written(turned)),
+    )
 
 
 def placed_modules(
     request: Request,
     owners: Sequence[Owner],
     moves: Sequence[Move],
-    doubts: Sequence[Doubt],
+    found: Matched,
     tied: Sequence[tuple[str, ...]],
 ) -> list[Option]:
     """Place whole modules that are left by where they fit.
@@ -119,20 +139,25 @@ def placed_modules(
     if template is None:
         return []
     placed = {name for move in moves for name in move.sources}
-    layouts = {name for doubt in doubts for name in doubt.names if not doubt.rules[0].startswith("Rename")}
+    layouts = {
+        name for doubt in found.doubts for name in doubt.names if not doubt.rules[0].startswith("Rename")
+    }
     others = {name for group in tied for name in group[1:]}
-    odd = _unlike_the_framework(request, moves)
+    settled = placed | layouts
     left = [
         owner
         for owner in owners
         if len(owner.possible) == 1
-        and owner.possible[0].kind not in odd
-        and (placed | layouts).isdisjoint(owner.tensors.values())
+        and settled.isdisjoint(owner.tensors.values())
         and not others.issuperset(owner.tensors.values())
     ]
+    odd = _unlike_the_framework(request, moves) | found.odd if left else frozenset()
+    left = [owner for owner in left if owner.possible[0].kind not in odd]
+    if not left:
+        return []
     taken = {path for move in moves for path in move.leaves}
     free = sites(template, request.target.naming, taken)
-    if not left or not free:
+    if not free:
         return []
 
     def option_at(owner: Owner, site: Site | None) -> Option:
@@ -143,15 +168,20 @@ def placed_modules(
         shown = template.attributes.get(site.path, {}) if site else {}
         return option_for(owner, owner.possible[0], request.specs, request.target, where, shown)
 
-    found = place_rest(left, free, template.specs, request.specs, option_at)
-    filled = taken | {path for option in found.values() for move in option.moves for path in move.leaves}
+    placed_at = place_rest(left, free, template.specs, request.specs, option_at)
+    filled = taken | {path for option in placed_at.values() for move in option.moves for path in move.leaves}
     keeps = [rule for rule in request.rules if isinstance(rule, Keep)]
     empty = [path for path in template.specs if path not in filled]
-    if len(found) == len(left) and all(
+    if len(placed_at) == len(left) and all(
         any(match(k.pattern, path) is not None for k in keeps) for path in empty
     ):
-        return list(found.values())
-    return [option for path, option in found.items() if in_words(path, option)]
+        # All that is left goes where room is left, unless it is square: then its shape says too little.
+        return [
+            option
+            for path, option in placed_at.items()
+            if in_words(path, option) or not any(map(_square, option.moves))
+        ]
+    return [option for path, option in placed_at.items() if in_words(path, option)]
 
 
 def _bare(owner: Owner, path: str, request: Request, template: Template) -> Option:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.match.spelling import segments
-from ml_switcheroo.match.vocabulary import FILLERS, LEAF_ROLES
+from ml_switcheroo.match.vocabulary import FILLERS, LEAF_ROLES, contradict
 from ml_switcheroo.match.words import meaning, segment_tokens
 from ml_switcheroo.options.moving import Place
 from ml_switcheroo.options.option import Option
@@ -118,6 +118,8 @@ def _fits(
     found: dict[str, dict[str, Option]] = {}
     for owner in owners:
         for site in by_size.get(_size(owner, option_at(owner, None), sources), ()):
+            if contradict(_words(owner.path), _words(site.path)):
+                continue
             option = option_at(owner, site)
             filled = {path for move in option.moves for path in move.leaves}
             if not option.refused and filled == set(site.leaves.values()):

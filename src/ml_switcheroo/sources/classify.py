@@ -46,8 +46,9 @@ def classify(names: Iterable[str], sources: Sequence[Knowledge]) -> tuple[Owner,
 
 
 def _owner(name: str, sources: Sequence[Knowledge]) -> tuple[str, str, tuple[Finding, ...]]:
+    splits = list(_splits(name))
     for knowledge in sources:
-        for path, slot in _splits(name):
+        for path, slot in splits if knowledge.findings or knowledge.candidates else ():
             if path in knowledge.findings:
                 findings: tuple[Finding, ...] = (knowledge.findings[path],)
             else:

@@ -1,0 +1,248 @@
+"""What leaves show, of which the shape allows one layout only, of how leaves like them are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ml_switcheroo.match.links import Link
+from ml_switcheroo.match.orders import order_by_bias
+from ml_switcheroo.match.pairing import Field, Match
+from ml_switcheroo.match.repeats import Place, Token
+from ml_switcheroo.match.units import Unit
+from ml_switcheroo.moves import Move
+from ml_switcheroo.recipes import Target, parts_of
+
+__all__ = [
+    "Key",
+    "Testimony",
+    "Witness",
+    "agreed",
+    "bare",
+    "contradicted",
+    "conventions",
+    "is_square",
+    "leaf_key",
+    "may_be_table",
+    "narrowed",
+    "relative",
+    "shown_before",
+    "testimony",
+    "unlike",
+]
+
+# What the axes of a recipe are called here.
+_LAYOUTS: Mapping[str, str] = {
+    "out in": "oi",
+    "in out": "io",
+    "out in *space": "oi",
+    "*space in out": "io",
+    "out *space in": "osi",
+    "row col": "same",
+}
+
+Key = tuple[str, str, bool]
+"""What leaves are compared by: their kind, their name, and whether they are stacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What a leaf shows.
+
+    Attributes:
+        layout: Its layout.
+        relative: What is done to the tensor for it.
+        rank: Its number of dimensions.
+        square: Whether it is made of a square matrix: its layout then rests on how the source keeps that.
+    """
+
+    layout: str
+    relative: str
+    rank: int
+    square: bool = False
+
+
+Testimony = Mapping[Key, Mapping[tuple[Token, ...], Witness]]
+
+
+def conventions(target: Target) -> dict[tuple[str, str], str]:
+    """Return the layout that a framework's own layers give a leaf: (kind, name of the leaf) -> layout."""
+    found: dict[tuple[str, str], str] = {}
+    for kind, own in (("linear", "out in"), ("conv", "out in *space"), ("embedding", "row col")):
+        for part in parts_of(target.kinds[kind]) if kind in target.kinds else ():
+            layout = _LAYOUTS.get(part.axes or own) if part.slots == ("weight",) and not part.ops else None
+            if layout:
+                found.setdefault((kind, part.leaves[0]), layout)
+    return found
+
+
+def relative(layout: str, order: str) -> str:
+    """Say what is done for a layout to a tensor: as if torch's Linear kept it.
+
+    >>> relative("io", "oi"), relative("0:io", "io")
+    ('io', '0:oi')
+    """
+    return layout if order == "oi" else _ORDER.sub(lambda found: found[0][::-1], layout)
+
+
+_ORDER = re.compile(r"\b(oi|io)\b")
+
+
+def agreed(witnesses: Iterable[Witness], options: Mapping[str, str]) -> set[str]:
+    """Return the layouts that witnesses speak for: one where all agree.
+
+    They agree where all leaves are kept in one way, whatever the tensors are; or where the same is done to
+    all tensors, whatever the leaves are then.
+
+    Args:
+        witnesses: The witnesses.
+        options: What is done to the tensor in question for each layout.
+    """
+    found = list(witnesses)
+    layouts = {witness.layout for witness in found}
+    done = {witness.relative for witness in found}
+    if len(layouts) > 1 and len(done) == 1:
+        return {layout for layout, way in options.items() if way in done}
+    return layouts
+
+
+def shown_before(
+    targets: Sequence[Unit],
+    moves: Sequence[Move],
+    usual: Mapping[tuple[str, str], str],
+    where: Mapping[str, Place],
+) -> dict[Key, dict[tuple[Token, ...], Witness]]:
+    """Return what leaves show before anything is matched.
+
+    A bias is as long as the outputs: it shows how a matrix is kept that is not square. What is filled
+    already, is kept as the framework keeps it.
+
+    Args:
+        targets: The units that are to be filled.
+        moves: The moves that fill the others.
+        usual: The framework's conventions.
+        where: The places of all leaves.
+    """
+    found: dict[Key, dict[tuple[Token, ...], Witness]] = {}
+    for unit in targets:
+        layout = order_by_bias(unit)
+        if layout is not None:
+            key = "linear", _leaf_name(unit, "weight"), False
+            found.setdefault(key, {})[unit.pattern] = Witness(layout, layout, 2)
+    for move in moves:
+        path, shape = move.leaves[0], move.inputs[0].shape
+        known = move.kind, path.replace(".", "/").rpartition("/")[2]
+        square = len(set(shape)) < len(shape)
+        if len(move.leaves) == len(move.sources) == 1 and known in usual and not square and path in where:
+            shown = Witness(usual[known], usual[known], len(shape))
+            found.setdefault((*known, False), {})[where[path].pattern] = shown
+    return found
+
+
+def testimony(matches: Sequence[Match], shown: Testimony) -> dict[Key, dict[tuple[Token, ...], Witness]]:
+    """Return what all leaves show whose shapes allow one layout only.
+
+    Args:
+        matches: The matches.
+        shown: What other leaves show.
+    """
+    found = {key: dict(witnesses) for key, witnesses in shown.items()}
+    for match in matches:
+        for key, witness in _shows(match):
+            found.setdefault(key, {})[match.target.pattern] = witness
+    return found
+
+
+def _shows(match: Match) -> Iterator[tuple[Key, Witness]]:
+    if not may_be_table(match.source, match.target, match.link):
+        for role, options in match.link.options.items():
+            if len(options) == 1:
+                (layout,) = options
+                done = relative(layout, match.link.order)
+                witness = Witness(layout, done, match.target.slots[role].rank, is_square(match, role))
+                yield leaf_key(match.link, match.target, role), witness
+
+
+def is_square(match: Match, role: str) -> bool:
+    """Tell whether a leaf is made of a square matrix."""
+    shapes = (spec.shape for spec in match.source.slots[match.link.slots[role]].specs.values())
+    return any(len(shape) == 2 and shape[0] == shape[1] for shape in shapes)
+
+
+def unlike(found: Testimony, usual: Mapping[tuple[str, str], str]) -> set[tuple[str, str]]:
+    """Return the conventions that some leaf contradicts which is kept otherwise."""
+    return {
+        (kind, name)
+        for (kind, name, _), witnesses in found.items()
+        if (kind, name) in usual
+        and any(bare(one.layout) != usual[kind, name] and not one.square for one in witnesses.values())
+    }
+
+
+def narrowed(field: Field, found: Testimony) -> dict[tuple[int, int], Link]:
+    """Leave out of the links what contradicts all the leaves that show their layout."""
+    seen: dict[tuple[Key, int], list[Witness]] = {}
+    for key, witnesses in found.items():
+        for witness in witnesses.values():
+            seen.setdefault((key, witness.rank), []).append(witness)
+    clear = {
+        key: {witness.layout for witness in witnesses}
+        for key, witnesses in seen.items()
+        if len(witnesses) > 1
+    }
+    result: dict[tuple[int, int], Link] = {}
+    for (i, j), link in field.links.items():
+        source, target = field.sources[i], field.targets[j]
+        if may_be_table(source, target, link):
+            result[i, j] = link
+            continue
+        options = {}
+        for role, layouts in link.options.items():
+            only = clear.get((leaf_key(link, target, role), target.slots[role].rank), ())
+            options[role] = {name: ways for name, ways in layouts.items() if len(only) != 1 or name in only}
+        if options == link.options:
+            result[i, j] = link
+        elif all(options.values()):
+            result[i, j] = replace(link, options=options)
+    return result
+
+
+def contradicted(field: Field, usual: Mapping[tuple[str, str], str]) -> set[tuple[str, str]]:
+    """Return the conventions under which some leaf could be filled by nothing, but otherwise could."""
+    fits: dict[tuple[str, str, int], bool] = {}
+    for (i, j), link in field.links.items():
+        if may_be_table(field.sources[i], field.targets[j], link):
+            continue
+        for role, options in link.options.items():
+            kind, name, _ = leaf_key(link, field.targets[j], role)
+            if role == "weight" and (kind, name) in usual:
+                ends = {bare(layout) for layout in options}
+                key = kind, name, j
+                fits[key] = fits.get(key, False) or usual[kind, name] in ends
+    return {(kind, name) for (kind, name, _), fit in fits.items() if not fit}
+
+
+def bare(layout: str) -> str:
+    """Return the layout of one block of a stack.
+
+    >>> bare("0:io"), bare("io")
+    ('io', 'io')
+    """
+    return layout.partition(":")[2] or layout
+
+
+def may_be_table(source: Unit, target: Unit, link: Link) -> bool:
+    """Tell whether what is read as a linear could be an embedding: then it shows nothing of linears."""
+    both = source.kinds & target.kinds
+    return link.kind == "linear" and "embedding" in both and not source.role and "bias" not in source.slots
+
+
+def leaf_key(link: Link, target: Unit, role: str) -> Key:
+    """Return what leaves are compared by; all parameters with names of their own count as one."""
+    return link.kind, _leaf_name(target, role), bool(link.sizes)
+
+
+def _leaf_name(target: Unit, role: str) -> str:
+    path = next(iter(target.slots[role].paths.values()))
+    return role if role == "parameter" else path.replace(".", "/").rpartition("/")[2]
