@@ -70,6 +70,24 @@ def test_square_linears_are_settled_one_after_the_other(first, second):
     assert ms.verify(settled, source_model=source, target_model=target, inputs=rows(), load=True).agrees
 
 
+@pytest.mark.parametrize("kind", ["embedding", "linear"])
+def test_whether_a_square_weight_is_a_table_or_a_matrix_is_settled(kind):
+    """Nobody says what it is: the port looks its rows up, or multiplies by it."""
+    table = kind == "embedding"
+    layer = torch.nn.Embedding(WIDTH, WIDTH) if table else torch.nn.Linear(WIDTH, WIDTH, bias=False)
+    model = torch.nn.Sequential()
+    model.add_module("a", layer)
+    source = seeded(lambda: model)
+    target = Chain(a=Kept((lambda x, w: w[x]) if table else TURNED["the other way"]))
+    inputs = np.arange(WIDTH) if table else rows()
+    plan = ms.make_plan(source.state_dict(), to="nnx", like=target)
+    assert [entry.names for entry in plan.ambiguous] == [("a.weight",)]
+    settled = ms.settle(plan, source_model=source, target_model=target, inputs=inputs)
+    settled.check()
+    weight = source.get_submodule("a").weight.detach().numpy()
+    np.testing.assert_array_equal(settled.apply(source.state_dict())["a.zorp"], weight if table else weight.T)
+
+
 def test_a_symmetric_matrix_is_not_settled():
     source = linears("a")
     with torch.no_grad():
