@@ -3,12 +3,19 @@
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis.internal.conjecture import providers
 
 import ml_switcheroo as ms
 from match.attacks import ATTACKS, attacked
 from match.trees import networks
 
 EXAMPLES = 80
+
+
+@pytest.fixture(autouse=True)
+def _no_constants_of_loaded_modules(monkeypatch):
+    """Draw the same examples whatever else is imported: Hypothesis tries constants of all local modules."""
+    monkeypatch.setattr(providers, "_get_local_constants", providers.Constants)
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)

@@ -36,7 +36,8 @@ def placed(found: Sequence[Unit]) -> list[Unit]:
     for unit, where in zip(found, places, strict=True):
         around = blocks[_block(unit)]
         if unit.role == NORM and unit.inside:
-            unit = replace(unit, turns=_counted(unit.numbers, beside[_block(unit)]))
+            norms = beside[_block(unit)]
+            unit = replace(unit, turns=_counted(unit.numbers, norms), beside=norms)
         if where == _BETWEEN and around.count(_BETWEEN) == 1:
             own = any(other and other <= _MLP for other in around)
             where = frozenset({"attn.post"} if own else {"mlp.pre"})

@@ -57,12 +57,16 @@ class Rivalry:
 def _needed(source: Unit, target: Unit, rival: Unit | None) -> float:
     """Return the margin that a pair needs; norms of which one says where it stands need more than words.
 
-    So does what is a part of the network that the target seems to have twice in one block.
+    So do norms of blocks that have more or fewer of them, and what is a part of the network that the target
+    seems to have twice in one block.
     """
     if rival is not None and source.role == target.role == rival.role != "" and source.role != NORM:
         return _MARGIN_OF_PARTS if target.containers == rival.containers else _MARGIN
-    if source.role == NORM == target.role and max(len(source.places), len(target.places)) > _SEVERAL:
-        return _MARGIN_OF_OPEN_NORMS
+    if source.role == NORM == target.role:
+        several = max(len(source.places), len(target.places)) > _SEVERAL
+        other_block = source.beside != target.beside and source.pattern != target.pattern
+        if several or other_block:
+            return _MARGIN_OF_OPEN_NORMS
     told = bool(source.places) != bool(target.places)
     return _MARGIN_OF_NORMS if source.role == NORM == target.role and source.inside and told else _MARGIN
 
@@ -226,7 +230,8 @@ def _remaining(
         certain = len(source.kinds & target.kinds) == 1 or len(target.kinds & _SHAPED) == len(target.kinds)
         rest = {n for n in open_targets if field.targets[n].containers == target.containers}
         in_block = bool(source.containers) and key in blocks and rest <= {b for _, b in alone} and certain
-        if in_block and scores[i, j] > _AGAINST:
+        guess = found.kind == "linear" and not _vouched(source, target, found)
+        if in_block and scores[i, j] > _AGAINST and not guess:
             yield Match(source, target, found, "everything else in this block has its place")
         elif scores[i, j] >= _shaped(source, found):
             yield Match(source, target, found, "nothing else has this shape")

@@ -72,6 +72,7 @@ class Unit:
         numbers: The numbers in its path that are names, by the word that they belong to.
         span: The indices of all that is repeated together with it.
         turns: For a norm, where it stands as one of those that its block counts.
+        beside: For a norm in a block, how many norms the block has.
     """
 
     pattern: tuple[Token, ...]
@@ -87,6 +88,7 @@ class Unit:
     numbers: Mapping[str, Numeral] = field(default_factory=dict)
     span: frozenset[Index] = frozenset()
     turns: frozenset[str] = frozenset()
+    beside: int = 0
 
     @property
     def indices(self) -> frozenset[Index]:
