@@ -152,6 +152,7 @@ def strips(array: Leaf) -> Iterator[memoryview]:
 
     A piece is valid until the next one is asked for.
 
+    >>> import numpy as np
     >>> [piece.tolist() for piece in strips(np.array([[1, 2], [3, 4]], dtype=np.int8).T)]
     [[1, 3, 2, 4]]
     """
