@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ml_switcheroo.errors import CheckpointError
+from ml_switcheroo.formats import pages
 from ml_switcheroo.formats.files import SourceFile
 from ml_switcheroo.formats.pages import fetched, is_dense, read_source
 
@@ -48,6 +49,14 @@ def test_what_is_not_dense_or_in_no_file_stays(file: SourceFile) -> None:
     for source in (mapped(file)[:, 1], mapped(file)[:, ::-1], np.ones((2, 3)).T):
         assert fetched(source) is source
     assert not is_dense(mapped(file)[..., :7])
+
+
+def test_what_is_large_is_left_mapped(file: SourceFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = mapped(file).T
+    monkeypatch.setattr(pages, "_FETCHED", source.nbytes)
+    assert fetched(source) is not source
+    monkeypatch.setattr(pages, "_FETCHED", source.nbytes - 1)
+    assert fetched(source) is source
 
 
 def test_a_file_that_shrank_is_an_error(file: SourceFile) -> None:

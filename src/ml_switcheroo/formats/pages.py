@@ -19,6 +19,9 @@ Array = np.ndarray[Any, Any]
 _CAN_DROP = hasattr(mmap, "MADV_DONTNEED")
 _CAN_READ = hasattr(os, "preadv")
 _local = threading.local()
+_FETCHED = 2**23
+"""Most bytes that a thread's buffer takes: what a strip of 2 MiB is made of, before a cast."""
+
 _AROUND = 2**16  # the kernel maps that many bytes around a page that is touched
 
 
@@ -68,11 +71,11 @@ def read_source(target: Array, source: Array) -> bool:
 
 
 def fetched(source: Array) -> Array:
-    """Read an array that is dense in its file, and return the copy; return any other as it is.
+    """Read a small array that is dense in its file, and return the copy; return any other as it is.
 
     The copy lies in this thread's buffer, and is valid until the next call.
     """
-    if not is_dense(source):
+    if source.nbytes > _FETCHED or not is_dense(source):
         return source
     order = sorted(range(source.ndim), key=lambda axis: -abs(source.strides[axis]))
     plain = source.transpose(order)
