@@ -75,10 +75,12 @@ def fetched(source: Array) -> Array:
 
     The copy lies in this thread's buffer, and is valid until the next call.
     """
-    if source.nbytes > _FETCHED or not is_dense(source):
+    if source.nbytes > _FETCHED:
         return source
-    order = sorted(range(source.ndim), key=lambda axis: -abs(source.strides[axis]))
+    order = _slowest_first(source)
     plain = source.transpose(order)
+    if not plain.flags.c_contiguous:
+        return source
     copy = buffer(_local, plain.nbytes)[: plain.nbytes].view(plain.dtype).reshape(plain.shape)
     if not read_source(copy, plain):
         return source
@@ -87,10 +89,12 @@ def fetched(source: Array) -> Array:
 
 def is_dense(array: Array) -> bool:
     """Tell whether an array's elements are one stretch of memory, in whatever order of the axes."""
-    if array.flags.forc:
-        return True
-    order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
-    return bool(array.transpose(order).flags.c_contiguous)
+    return bool(array.flags.forc or array.transpose(_slowest_first(array)).flags.c_contiguous)
+
+
+def _slowest_first(array: Array) -> list[int]:
+    """Return the axes in the order in which they lie in memory."""
+    return sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
 
 
 def buffer(owner: Any, nbytes: int) -> Array:

@@ -19,7 +19,7 @@ from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["Absent", "Place", "Task", "move_of"]
+__all__ = ["Absent", "Place", "Task", "made", "move_of"]
 
 Place = Callable[[str, str], tuple[str, TensorSpec | None]]
 """Gives, for a leaf's name and collection, its path and (in a template) its spec; raises
@@ -65,24 +65,34 @@ def move_of(task: Task, entry: Part, at: At, sources: Sequence[Source]) -> Move:
         ops = [Filled(entry.absent or 0.0, *_absent(task, entry, at, places[0][1]))]
         ops += [Copy(len(places))] if len(places) > 1 else []
         notes.append(f"PyTorch's layer has none: filled with {entry.absent:g}")
-    outputs = trace(ops, inputs)[-1]
-    if len(outputs) != len(places):
-        raise AxesError(f"{', '.join(leaves)}: {len(places)} leaves in the target, this gives {len(outputs)}")
-    for (path, spec), found in zip(places, outputs, strict=True):
+    move = made(task, names, tuple(path for path, _ in places), tuple(ops), tuple(notes))
+    if len(move.outputs) != len(places):
+        raise AxesError(
+            f"{', '.join(leaves)}: {len(places)} leaves in the target, this gives {len(move.outputs)}"
+        )
+    for (path, spec), found in zip(places, move.outputs, strict=True):
         if spec is not None and spec.shape != found.shape:
             raise AxesError(f"{path} is {spec} in the target, this gives {found}")
+    return move
+
+
+def made(
+    task: Task, sources: tuple[str, ...], leaves: tuple[str, ...], ops: tuple[Op, ...], notes: tuple[str, ...]
+) -> Move:
+    """Make a move of a module, with what is known of it."""
+    inputs = tuple(task.specs[name] for name in sources)
     finding = task.finding
     return Move(
-        sources=names,
-        leaves=tuple(path for path, _ in places),
-        ops=tuple(ops),
+        sources=sources,
+        leaves=leaves,
+        ops=ops,
         inputs=inputs,
-        outputs=outputs,
+        outputs=trace(ops, inputs)[-1],
         kind=finding.kind,
         origin=finding.origin,
         reason=finding.reason,
         where=finding.where,
-        notes=tuple(notes),
+        notes=notes,
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from ml_switcheroo.axes import equation
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.moves import Move
-from ml_switcheroo.ops import Axes, Branch, Op, SpectralState, WeightNorm, trace
+from ml_switcheroo.ops import Axes, Branch, Op, SpectralState, WeightNorm
 from ml_switcheroo.options.gather import Gathered, Source
-from ml_switcheroo.options.moving import Task
+from ml_switcheroo.options.moving import Task, made
 from ml_switcheroo.recipes import Form, Part, Wrapper
 from ml_switcheroo.tensors import TensorSpec
 
@@ -130,7 +130,7 @@ def _length(
     rule = equation(" ".join(source), " ".join(result))
     view = rule.bind(g.shape, {}, place[1].shape)
     ops: tuple[Op, ...] = () if view.shape == g.shape else (Axes(str(rule)),)
-    return _move(task, (pieces["g"],), (place[0],), ops, wrapper.note)
+    return made(task, (pieces["g"],), (place[0],), ops, _said(wrapper.note))
 
 
 def _kept_axes(told: Any, here: Sequence[str]) -> list[str]:
@@ -167,7 +167,9 @@ def _spectral(
         )
     if "v" in places:
         for name in "uv":
-            yield _move(task, (pieces[name],), (places[name][0],), (), wrapper.note if name == "u" else "")
+            yield made(
+                task, (pieces[name],), (places[name][0],), (), _said(wrapper.note if name == "u" else "")
+            )
         return
     path, _ = task.place(part.leaves[0], part.collection)
     order = Axes(f"{' '.join(there)} -> {' '.join(here)}")
@@ -176,23 +178,8 @@ def _spectral(
     state = SpectralState(folded=wrapper.folded, sigma="sigma" in places)
     branches: tuple[tuple[Op, ...], ...] = (() if there == here else (order,), (row,), ())[: len(names) + 1]
     leaves = (path, *(places[piece][0] for piece in names))
-    yield _move(task, tuple(pieces.values()), leaves, (state, Branch(branches)), wrapper.note)
+    yield made(task, tuple(pieces.values()), leaves, (state, Branch(branches)), _said(wrapper.note))
 
 
-def _move(
-    task: Task, names: tuple[str, ...], leaves: tuple[str, ...], ops: tuple[Op, ...], note: str
-) -> Move:
-    inputs = tuple(task.specs[name] for name in names)
-    finding = task.finding
-    return Move(
-        sources=names,
-        leaves=leaves,
-        ops=ops,
-        inputs=inputs,
-        outputs=trace(ops, inputs)[-1],
-        kind=finding.kind,
-        origin=finding.origin,
-        reason=finding.reason,
-        where=finding.where,
-        notes=(note,) if note else (),
-    )
+def _said(note: str) -> tuple[str, ...]:
+    return (note,) if note else ()
