@@ -144,7 +144,11 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def _bases(form: str, name: str) -> Iterator[str]:
     """Yield the slot that a name is a piece of, by one form of :data:`REPARAMETRISED`."""
-    text = re.escape(form).replace(r"\{0\}", r"(.*\.|)").replace(r"\{1\}", r"([^.]+)")
-    found = re.fullmatch(text, name)
+    found = _form(form).fullmatch(name)
     if found is not None:
         yield found[1] + found[2]
+
+
+@cache
+def _form(form: str) -> re.Pattern[str]:
+    return re.compile(re.escape(form).replace(r"\{0\}", r"(.*\.|)").replace(r"\{1\}", r"([^.]+)"))

@@ -190,8 +190,6 @@ def _write_instance(machine: Machine, owner: Instance, name: Value, value: Value
         owner.torch, owner.open = "", True
     if isinstance(find(owner.cls, "__setattr__")[1], Class) and _holds_tensors(value):
         value = UNKNOWN  # what the class's own __setattr__ makes of it
-    if isinstance(key, Text) and machine.heap.count:
-        machine.counts[key] = machine.heap.count
     machine.heap.touch(owner.attrs)
     vague = isinstance(key, Text) and key in owner.attrs
     owner.attrs[key] = join([owner.attrs[key], value]) if vague else value

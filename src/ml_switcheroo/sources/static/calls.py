@@ -30,6 +30,8 @@ from ml_switcheroo.sources.static.values import (
 
 __all__ = ["CALLS", "bind"]
 
+_VAGUE = (Maybe, Repeat)
+
 
 def bind(machine: Machine, function: Function, args: Arguments) -> dict[str, Value]:
     """Bind arguments to the parameters of a function.
@@ -41,7 +43,7 @@ def bind(machine: Machine, function: Function, args: Arguments) -> dict[str, Val
     names = [*spec.posonlyargs, *spec.args]
     found: dict[str, Value] = {}
     rest = _bind_positional(names, args, found)
-    opened = args.open_positional or any(isinstance(item, Maybe | Repeat) for item in args.positional)
+    opened = args.open_positional or any(isinstance(item, _VAGUE) for item in args.positional)
     if spec.vararg is not None:
         found[spec.vararg.arg] = (*rest, Repeat(UNKNOWN)) if args.open_positional else tuple(rest)
     elif rest and not opened:
@@ -62,7 +64,7 @@ def bind(machine: Machine, function: Function, args: Arguments) -> dict[str, Val
 
 def _bind_positional(names: list[ast.arg], args: Arguments, found: dict[str, Value]) -> list[Value]:
     for place, value in enumerate(args.positional):
-        if place >= len(names) or isinstance(value, Maybe | Repeat):
+        if place >= len(names) or isinstance(value, _VAGUE):
             return args.positional[place:]
         found[names[place].arg] = value
     return []

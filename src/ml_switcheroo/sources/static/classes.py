@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.frames import Frame
 from ml_switcheroo.sources.static.machine import Budget
+from ml_switcheroo.sources.static.memory import key_of
 from ml_switcheroo.sources.static.values import (
     ABSENT,
     UNKNOWN,
@@ -179,6 +181,17 @@ def instantiate(machine: Machine, cls: Class, args: Arguments) -> Value:
     """Make an instance and run its constructor."""
     if _MADE_OTHERWISE in cls.mro:
         return UNKNOWN
+    key = key_of(machine, cls, args)
+    again = machine.memory.again(machine, key)
+    if again is not None:
+        return again
+    with machine.memory.watching(machine, key, args) as found:
+        value = _made(machine, cls, args)
+        found += [value] if isinstance(value, Instance) else []
+    return value
+
+
+def _made(machine: Machine, cls: Class, args: Arguments) -> Value:
     made = new_instance(machine, cls)
     maker, _ = find(cls, "__new__")
     if isinstance(maker, Function):
@@ -285,14 +298,21 @@ def _replaces(result: Value, made: Function | Class) -> bool:
         return made not in result.mro
     if not isinstance(result, Function):
         return False
-    inside = list(ast.walk(result.node))
-    names = {node.id for node in inside if isinstance(node, ast.Name)}
+    names, marks = _inside(result.node)
     frame, wraps = result.frame, False
     while frame is not None and not wraps:
         wraps = any(value is made and name in names for name, value in frame.names.items())
         frame = frame.outer
-    targets = [target for node in inside if isinstance(node, ast.Assign) for target in node.targets]
-    return not wraps or any(isinstance(target, ast.Attribute) for target in targets)
+    return not wraps or marks
+
+
+@functools.lru_cache(maxsize=1024)
+def _inside(node: ast.AST) -> tuple[frozenset[str], bool]:
+    """Return the names in a function, and whether it sets an attribute of something."""
+    inside = list(ast.walk(node))
+    targets = [target for one in inside if isinstance(one, ast.Assign) for target in one.targets]
+    names = frozenset(one.id for one in inside if isinstance(one, ast.Name))
+    return names, any(isinstance(target, ast.Attribute) for target in targets)
 
 
 def _undecorated(machine: Machine, args: Arguments) -> Value:

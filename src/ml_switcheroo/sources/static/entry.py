@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.static.files import Library, Source
 from ml_switcheroo.sources.static.fit import Fit, Names, Owner, fit
 from ml_switcheroo.sources.static.frames import Frame
+from ml_switcheroo.sources.static.heap import Changed
 from ml_switcheroo.sources.static.interpreter import new_machine
 from ml_switcheroo.sources.static.knowledge import knowledge_of
 from ml_switcheroo.sources.static.machine import STEPS, Budget, Machine
@@ -62,7 +64,7 @@ def read_layers(spec: str, specs: Mapping[str, TensorSpec], *, root: Path | None
     names = [name] if name else [node.name for node in source.classes]
     if not names:
         raise SourceError(source.label, "defines no class", cure="Name a class or a function: file.py:Net")
-    with deep_recursion():
+    with deep_recursion(), _little_garbage():
         attempts = [_best(_Entry(library, source.path, one, specs)) for one in names]
         if not name:
             attempts = _fitting(attempts, source)
@@ -109,14 +111,34 @@ def deep_recursion() -> Iterator[None]:
         sys.setrecursionlimit(before)
 
 
-@dataclass(frozen=True, slots=True)
+@contextmanager
+def _little_garbage() -> Iterator[None]:
+    """Keep the garbage collector to what is made meanwhile: what was there before is large, and stays."""
+    ours = not gc.get_freeze_count()
+    if ours:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if ours:
+            gc.unfreeze()
+
+
+@dataclass(slots=True)
 class _Entry:
-    """One class or function to start from."""
+    """One class or function to start from.
+
+    Attributes:
+        before: A reading that has left the modules as they are; None where there is none.
+        shared: Whether a reading may go on with what another one has read of the modules.
+    """
 
     library: Library
     path: Path
     name: str
     specs: Mapping[str, TensorSpec]
+    before: Machine | None = None
+    shared: bool = True
 
 
 @dataclass(slots=True)
@@ -138,6 +160,12 @@ class Attempt:
     def exact(self) -> bool:
         """Whether the code makes just what the checkpoint has."""
         return not self.failure and not self.fit.contradictions and not self.fit.open
+
+    @property
+    def alone(self) -> bool:
+        """Whether the reading has changed nothing that another one would see."""
+        machine = self.machine
+        return not (self.failure or machine.heap.changed or machine.patched or machine.blind)
 
 
 def _best(entry: _Entry) -> Attempt:
@@ -227,10 +255,21 @@ def _all_open(name: str, default: Value) -> Value:
 
 
 def _attempt(entry: _Entry, opening: Opening, solved: Mapping[str, Value], steps: int) -> Attempt:
-    library = entry.library.again()
-    machine = new_machine(library, steps)
+    if entry.before is not None:
+        try:
+            return _reading(entry, new_machine(entry.before.library, steps, entry.before), opening, solved)
+        except Changed:
+            entry.before, entry.shared = None, False
+    found = _reading(entry, new_machine(entry.library.again(), steps), opening, solved)
+    if entry.shared and found.alone:
+        entry.before = found.machine
+    return found
+
+
+def _reading(entry: _Entry, machine: Machine, opening: Opening, solved: Mapping[str, Value]) -> Attempt:
     machine.solved.update(solved)
-    source = library.file(entry.path)
+    steps = machine.steps
+    source = machine.library.file(entry.path)
     failure = ""
     value: Value = Unknown()
     target = _target(machine, source, entry.name)
@@ -244,6 +283,7 @@ def _attempt(entry: _Entry, opening: Opening, solved: Mapping[str, Value], steps
     names = Names.of(entry.specs)
     result = fit(value, names, "") if modules else Fit(open=list(entry.specs))
     took = steps - machine.steps
+    machine.heap.fixed = False
     return Attempt(machine, entry.name, source.label, value, result, "", failure, target, took)
 
 

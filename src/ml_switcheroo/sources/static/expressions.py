@@ -215,7 +215,7 @@ def _formatted(machine: Machine, node: ast.FormattedValue, frame: Frame) -> Valu
 def make_function(machine: Machine, node: Any, frame: Frame, name: str) -> Function:
     """Return the function that a ``def`` or ``lambda`` makes."""
     inside = frame
-    return Function(
+    made = Function(
         name,
         node,
         frame.source,
@@ -228,6 +228,8 @@ def make_function(machine: Machine, node: Any, frame: Frame, name: str) -> Funct
         frame.owner if frame.body else None,
         _yields(node),
     )
+    machine.heap.new(made.attrs)
+    return made
 
 
 @functools.lru_cache(maxsize=4096)

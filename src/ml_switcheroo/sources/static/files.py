@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,26 +38,22 @@ class Source:
     path: Path
     label: str
     tree: ast.Module
-    bindings: dict[str, list[int]] = field(default_factory=dict)
-    stars: list[ast.ImportFrom] = field(default_factory=list)
+    bindings: Mapping[str, Sequence[int]] = field(init=False)
+    stars: Sequence[ast.ImportFrom] = field(init=False)
     values: dict[str, Value] = field(default_factory=dict)
     ran: set[int] = field(default_factory=set)
-    calls: tuple[tuple[int, str], ...] = ()
+    calls: Sequence[tuple[int, str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        called = ((index, _called(one)) for index, one in enumerate(self.tree.body))
-        self.calls = tuple((index, name) for index, name in called if name)
-        for index, statement in enumerate(self.tree.body):
-            for name in bound_names(statement):
-                places = self.bindings.setdefault(name, [])
-                if not places or places[-1] != index:
-                    places.append(index)
-            if isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*":
-                self.stars.append(statement)
+        self.bindings, self.stars, self.calls = _outline(self.tree)
 
     def again(self) -> Source:
         """Return the same file with no name worked out yet."""
         return Source(self.path, self.label, self.tree)
+
+    def settled(self, name: str) -> bool:
+        """Tell whether every statement that binds or changes a name has been read."""
+        return self.ran.issuperset(self.bindings.get(name, ()))
 
     @property
     def classes(self) -> tuple[ast.ClassDef, ...]:
@@ -84,33 +80,34 @@ class Library:
         self._sources: dict[Path, Source] = {}
         self._found: dict[str, Path | None] = {}
         self._parsed: dict[Path, ast.Module] = {}
+        self._real: dict[Path, Path] = {}
+        self._led: dict[tuple[Path, int, str], Path | None] = {}
 
     def again(self) -> Library:
         """Return a library with the same files, parsed, of which nothing has been read yet."""
         fresh = Library(())
         fresh._roots, fresh._near, fresh._found = self._roots, self._near, self._found
         fresh._sources = {path: source.again() for path, source in self._sources.items()}
-        fresh._parsed = self._parsed
+        fresh._parsed, fresh._real, fresh._led = self._parsed, self._real, self._led
         return fresh
 
     def module(self, dotted: str) -> Source | None:
         """Return the source of a module or package, None where it is opaque or not on disk."""
-        if dotted not in self._found:
-            self._found[dotted] = self._find(dotted)
-        path = self._found[dotted]
+        path = self._path(dotted)
         return self.file(path) if path is not None else None
 
     def relative(self, source: Source, level: int, dotted: str) -> Path | None:
         """Return the path a relative import leads to, seen from ``source``."""
-        folder = source.path.parent
-        for _ in range(level - 1):
-            folder = folder.parent
-        return self._below(folder, dotted.split(".") if dotted else [])
+        key = (source.path, level, dotted)
+        if key not in self._led:
+            folder = source.path.parents[min(level, len(source.path.parents)) - 1]
+            self._led[key] = self._below(folder, dotted.split(".") if dotted else [])
+        return self._led[key]
 
     def exists(self, dotted: str) -> bool:
         """Tell whether a module is on disk, or one of those that are known without."""
         top = dotted.partition(".")[0]
-        return top in OPAQUE or self._find(dotted) is not None or any(self._folders(top))
+        return top in OPAQUE or self._path(dotted) is not None or any(self._folders(top))
 
     def file(self, path: Path) -> Source:
         """Parse a file once.
@@ -118,12 +115,14 @@ class Library:
         Raises:
             SourceError: The file is not there, too large, or not Python.
         """
-        path = path.resolve()
-        if path not in self._sources:
-            if path not in self._parsed:
-                self._parsed[path] = _parse(path)
-            self._sources[path] = Source(path, self._label(path), self._parsed[path])
-        return self._sources[path]
+        real = self._real.get(path)
+        if real is None:
+            real = self._real[path] = path.resolve()
+        if real not in self._sources:
+            if real not in self._parsed:
+                self._parsed[real] = _parse(real)
+            self._sources[real] = Source(real, self._label(real), self._parsed[real])
+        return self._sources[real]
 
     def loaded(self, label: str) -> Source | None:
         """Return the one file that has been read and goes by a label; None where there is none, or more."""
@@ -132,6 +131,11 @@ class Library:
 
     def _folders(self, top: str) -> Iterator[Path]:
         return (root / top for root in self._roots if (root / top).is_dir())
+
+    def _path(self, dotted: str) -> Path | None:
+        if dotted not in self._found:
+            self._found[dotted] = self._find(dotted)
+        return self._found[dotted]
 
     def _find(self, dotted: str) -> Path | None:
         parts = dotted.split(".")
@@ -174,6 +178,24 @@ def _parse(path: Path) -> ast.Module:
 def _parsed(path: Path, changed: int, size: int) -> ast.Module:
     """Parse a file; one that has not changed is parsed once."""
     return ast.parse(path.read_bytes(), filename=str(path))
+
+
+@functools.lru_cache(maxsize=512)
+def _outline(
+    tree: ast.Module,
+) -> tuple[Mapping[str, Sequence[int]], Sequence[ast.ImportFrom], Sequence[tuple[int, str]]]:
+    """Return what a module's statements bind, its star imports, and what it calls for an effect."""
+    bindings: dict[str, list[int]] = {}
+    stars: list[ast.ImportFrom] = []
+    for index, statement in enumerate(tree.body):
+        for name in bound_names(statement):
+            places = bindings.setdefault(name, [])
+            if not places or places[-1] != index:
+                places.append(index)
+        if isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*":
+            stars.append(statement)
+    called = ((index, _called(one)) for index, one in enumerate(tree.body))
+    return bindings, stars, tuple((index, name) for index, name in called if name)
 
 
 def _called(statement: ast.stmt) -> str:

@@ -11,6 +11,7 @@ from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Split
 from ml_switcheroo.sources.static.atoms import REST, Atom
 from ml_switcheroo.sources.static.classes import find
 from ml_switcheroo.sources.static.machine import Budget, Machine
+from ml_switcheroo.sources.static.memory import Memory
 from ml_switcheroo.sources.static.splits import split_of
 from ml_switcheroo.sources.static.values import (
     ABSENT,
@@ -128,6 +129,7 @@ def run_forward(machine: Machine, root: Instance) -> None:
     """Follow ``forward`` of a module, as far as it can be followed."""
     machine.steps = _STEPS
     machine.frame = None
+    machine.memory = Memory()
     machine.assumed.clear()
     try:
         _run_forward(machine, root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,8 @@ class Frame:
         Raises:
             Raised: NameError where nothing binds it.
         """
+        if name in self.names and not self.elsewhere:
+            return present(self.names[name])
         frame: Frame | None = self
         while frame is not None:
             names = frame.elsewhere.get(name, frame.names)
@@ -81,7 +84,8 @@ def module_frame(source: Source) -> Frame:
     return Frame(source.values, source)
 
 
-def assigned(body: list[ast.stmt]) -> set[str]:
+@functools.lru_cache(maxsize=4096)
+def assigned(body: tuple[ast.stmt, ...]) -> frozenset[str]:
     """Return the names that statements bind in their own scope."""
     found: set[str] = set()
     pending: list[ast.AST] = list(body)
@@ -95,4 +99,4 @@ def assigned(body: list[ast.stmt]) -> set[str]:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             found.add(node.id)
         pending.extend(ast.iter_child_nodes(node))
-    return found
+    return frozenset(found)

@@ -20,14 +20,19 @@ from ml_switcheroo.sources.static.values import (
     Repeat,
     Value,
     join,
+    next_serial,
     options,
     same,
 )
 
-__all__ = ["Heap", "plain"]
+__all__ = ["Changed", "Heap", "plain"]
 
 T = TypeVar("T")
 State = Value  # a list, a dict or a set
+
+
+class Changed(Exception):  # a limit of the reader, caught where reading starts
+    """What the modules hold is about to change, and another reading relies on it."""
 
 
 class _Journal:
@@ -51,20 +56,73 @@ class Heap:
 
     Attributes:
         raised: What was raised on paths that count as not taken, since another one came to an end.
+        changed: Whether anything but a module's own code has changed what the modules hold.
+        edition: How often a module's own code has changed what another statement at module level has made.
+        fixed: Whether what the modules hold must not change.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before: Heap | None = None) -> None:
         self._journals: list[_Journal] = []
         self.raised: list[Raised] = []
+        self._born: dict[int, tuple[int, State]] = {}
+        self._lasting: dict[int, tuple[int, State]] = before._lasting if before is not None else {}
+        self._statement = 0  # the number of the module-level statement that is read
+        self._oldest: float = 0
+        self.changed = False
+        self.edition: int = before.edition if before is not None else 0
+        self.fixed = before is not None
 
     def new(self, place: T) -> T:
         """Register a list, dict or set that has just been made."""
         if self._journals:
             self._journals[-1].born[id(place)] = place
+        if self._statement:
+            self._lasting[id(place)] = (self._statement, place)
+        else:
+            self._born[id(place)] = (next_serial(), place)
         return place
+
+    def lasting(self, place: State) -> bool:
+        """Tell whether a list, dict or set was made by a module's own code."""
+        return id(place) in self._lasting
+
+    @property
+    def at_module_level(self) -> bool:
+        """Whether a module's own code is being read."""
+        return bool(self._statement)
+
+    def born(self, place: State) -> int:
+        """Return when a list, dict or set was made; 0 where that is not known."""
+        return self._born[id(place)][0] if id(place) in self._born else 0
+
+    @contextmanager
+    def watch(self, first: int) -> Iterator[list[State]]:
+        """Note, as an item of the list, whether anything changes that was there before ``first``."""
+        changes: list[State] = []
+        before, self._oldest = self._oldest, float("inf")
+        try:
+            yield changes
+        finally:
+            if self._oldest < first:
+                changes.append(self._oldest)
+            self._oldest = min(before, self._oldest)
+
+    def _note(self, place: State) -> None:
+        """Note that a place changes."""
+        key = id(place)
+        if self._statement:
+            self.edition += key in self._lasting and self._lasting[key][0] not in (0, self._statement)
+            return
+        born = self._born[key][0] if key in self._born else 0
+        self._oldest = min(self._oldest, born)
+        if not born:
+            if self.fixed:
+                raise Changed
+            self.changed = True
 
     def touch(self, place: T) -> T:
         """Announce that a list, dict or set is about to change."""
+        self._note(place)
         if self._journals:
             journal = self._journals[-1]
             key = id(place)
@@ -132,13 +190,15 @@ class Heap:
         return False
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
+    def apart(self, names: State) -> Iterator[None]:
         """Read what happens once and for all, whatever branch asks for it first: a module's own code."""
         journals, self._journals = self._journals, []
+        self._lasting[id(names)] = (0, names)  # each statement of the module adds to its names
+        before, self._statement = self._statement, next_serial()
         try:
             yield
         finally:
-            self._journals = journals
+            self._journals, self._statement = journals, before
 
     @property
     def depth(self) -> int:

@@ -27,6 +27,9 @@ _TABLES = Tables(
 )
 
 
-def new_machine(library: Library, steps: int = STEPS) -> Machine:
-    """Return a machine that has read nothing yet, and reads at most so many expressions and statements."""
-    return Machine(library, _TABLES, steps)
+def new_machine(library: Library, steps: int = STEPS, before: Machine | None = None) -> Machine:
+    """Return a machine that reads at most so many expressions and statements.
+
+    It has read nothing yet, or what another machine has read of the modules.
+    """
+    return Machine(library, _TABLES, steps, before)

@@ -79,7 +79,7 @@ def _split_conflicts(
 ) -> None:
     """Make candidates of findings that claim the same tensor under different keys."""
     for owners in found.owners.values():
-        keys = {owner.key for owner in owners}
+        keys = dict.fromkeys(owner.key for owner in owners)
         if len(keys) > 1:
             said = [findings.pop(key) for key in keys if key in findings]
             for key in keys:
@@ -165,7 +165,7 @@ def _notes(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> list[str]:
         return [f"{who} could not be followed: {attempt.failure}."]
     if not found.owners and specs:
         return [f"{who} makes none of the checkpoint's {len(specs)} tensors."]
-    notes = list(attempt.machine.notes)
+    notes = []
     for names, text in (
         (found.extra, "does not make"),
         (found.missing, "also makes, and the checkpoint lacks,"),

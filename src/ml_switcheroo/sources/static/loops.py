@@ -82,7 +82,7 @@ def _vague(
     A first reading, whose effects are forgotten, shows which names change from round to round;
     those are widened, and the second reading counts.
     """
-    names = assigned(body)
+    names = assigned(tuple(body))
 
     def first() -> dict[str, Value]:
         with machine.heap.loop(count):

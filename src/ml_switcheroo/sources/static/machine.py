@@ -13,6 +13,7 @@ from typing import Any
 from ml_switcheroo.sources.static.files import Library, Source, bound_names
 from ml_switcheroo.sources.static.frames import Frame, module_frame
 from ml_switcheroo.sources.static.heap import Heap
+from ml_switcheroo.sources.static.memory import Memory
 from ml_switcheroo.sources.static.values import (
     ABSENT,
     UNKNOWN,
@@ -21,7 +22,6 @@ from ml_switcheroo.sources.static.values import (
     Raised,
     Site,
     Tensor,
-    Text,
     Unknown,
     Value,
     join,
@@ -39,6 +39,9 @@ _DEEPEST = 120
 
 _UNSURE = 4
 """Calls of a function by itself under conditions nobody can tell; deeper ones count as unknown."""
+
+
+_FORKS = (ast.If, ast.Match)
 
 
 class Budget(Exception):  # a limit of the reader, caught where reading starts
@@ -97,19 +100,21 @@ class Machine:
         library: Where source files come from.
         tables: What the constructs of Python mean.
         steps: How many expressions and statements to read at most.
+        before: A machine that has read the same library, and changed nothing in it.
 
     Attributes:
+        cut: How many calls were cut off.
         blind: Where the program runs code that it makes at run time; after that nothing is certain.
     """
 
-    def __init__(self, library: Library, tables: Tables, steps: int) -> None:
+    def __init__(self, library: Library, tables: Tables, steps: int, before: Machine | None = None) -> None:
         self.library = library
         self.tables = tables
-        self.heap = Heap()
+        self.heap: Heap = Heap(before.heap if before is not None else None)
+        self.memory: Memory = before.memory if before is not None else Memory()
         self.builtins = tables.builtins
         self.assumed: dict[str, bool] = {}
         self.solved: dict[str, Value] = {}
-        self.counts: dict[Text, str] = {}
         self.sites: list[Site] = []
         self.frame: Frame | None = None
         self.guarded = 0
@@ -118,23 +123,25 @@ class Machine:
         self.patched: dict[str, Value] = {}
         self.steps = steps
         self.held = 0
-        self.notes: dict[str, None] = {}
         self.blind = ""
-        self.flow = False
+        self.cut = 0
+        self._elsewhere = 0  # steps of modules' own code
         self.seen: dict[int, Any] = {}
 
     # Reading ------------------------------------------------------------------------------
 
     def evaluate(self, node: ast.expr, frame: Frame) -> Value:
         """Return the value of an expression."""
-        self._count()
+        self.steps -= 1
+        if self.steps < 0:
+            raise Budget
         return self.tables.expressions[type(node)](self, node, frame)
 
     def run(self, body: Sequence[ast.stmt], frame: Frame) -> Outcome:
         """Run statements until one of them leaves the block."""
         for index, statement in enumerate(body):
-            self._count()
-            if isinstance(statement, ast.If | ast.Match):
+            self.take(1)
+            if isinstance(statement, _FORKS):
                 outcome = self.tables.statements[type(statement)](self, (statement, body[index + 1 :]), frame)
                 if outcome is not None:
                     return outcome  # type: ignore[no-any-return]
@@ -144,10 +151,20 @@ class Machine:
                 return outcome  # type: ignore[no-any-return]
         return Outcome()
 
-    def _count(self) -> None:
-        self.steps -= 1
+    def take(self, steps: int) -> None:
+        """Count steps.
+
+        Raises:
+            Budget: There are not so many left.
+        """
+        self.steps -= steps
         if self.steps < 0:
             raise Budget
+
+    @property
+    def taken(self) -> int:
+        """The steps taken so far, without those of modules' own code; only differences mean something."""
+        return -(self.steps + self.held + self._elsewhere)
 
     @contextmanager
     def at_most(self, steps: int) -> Iterator[None]:
@@ -171,6 +188,7 @@ class Machine:
             return self.choose([partial(self.call, choice, args) for choice in function.choices])
         caller = self.tables.calls.get(type(function))
         if caller is None or self.depth >= _DEEPEST:
+            self.cut += caller is not None
             return UNKNOWN
         self.depth += 1
         try:
@@ -186,6 +204,7 @@ class Machine:
         """
         levels = self.running.setdefault(node, [])
         if len({level for level in levels if level < self.heap.depth}) >= _UNSURE:
+            self.cut += 1
             return False
         levels.append(self.heap.depth)
         return True
@@ -249,7 +268,10 @@ class Machine:
 
     def spread(self, run: Callable[..., Value], *values: Value) -> Value:
         """Apply a function without effects to every combination of alternatives."""
-        if not any(isinstance(value, OneOf) for value in values):
+        for value in values:
+            if isinstance(value, OneOf):
+                break
+        else:
             return run(*values)
         combinations: list[list[Value]] = [[]]
         for value in values:
@@ -273,17 +295,8 @@ class Machine:
         """Return a module-level name of a file, running only the statements that bind it."""
         if source.calls:
             self._run_calls(source)
-        if name in source.values and not self._pending(source, name):
-            return source.values[name]
-        frame = module_frame(source)
-        before, self.frame = self.frame, frame
-        try:
-            for index in source.bindings.get(name, ()):
-                if index not in source.ran:
-                    source.ran.add(index)
-                    self._run_at_module_level(source.tree.body[index], frame)
-        finally:
-            self.frame = before
+        if not source.settled(name):
+            self._run_bindings(source, name)
         if name in source.values:
             return source.values[name]
         for star in reversed(source.stars):
@@ -292,6 +305,17 @@ class Machine:
                 source.values[name] = value
                 return value
         return {"__name__": source.label, "__file__": source.label, "__all__": UNKNOWN}.get(name, ABSENT)
+
+    def _run_bindings(self, source: Source, name: str) -> None:
+        frame = module_frame(source)
+        before, self.frame = self.frame, frame
+        try:
+            for index in source.bindings[name]:
+                if index not in source.ran:
+                    source.ran.add(index)
+                    self._run_at_module_level(source.tree.body[index], frame)
+        finally:
+            self.frame = before
 
     def _run_calls(self, source: Source) -> None:
         """Run the calls at module level of functions that store something: registrations, patches."""
@@ -303,9 +327,10 @@ class Machine:
 
     def _run_at_module_level(self, statement: ast.stmt, frame: Frame) -> None:
         assumed, self.assumed = self.assumed, {}
+        taken, inside = self.taken, self._elsewhere
         limit, self.steps, self.held = self.steps, self.steps + self.held, 0  # whoever asks for it first
         try:
-            with self.heap.apart():
+            with self.heap.apart(frame.names):
                 self.run([statement], frame)
         except Raised:
             for name in bound_names(statement):  # it is bound when the module is imported, to something
@@ -313,10 +338,8 @@ class Machine:
         finally:
             self.assumed = assumed
             self.held, self.steps = max(self.steps - limit, 0), min(limit, self.steps)
-
-    @staticmethod
-    def _pending(source: Source, name: str) -> bool:
-        return any(index not in source.ran for index in source.bindings.get(name, ()))
+            self._elsewhere = inside
+            self._elsewhere += self.taken - taken
 
     def from_import(self, source: Source, node: ast.ImportFrom, name: str) -> Value:
         """Return what ``from module import name`` binds, ABSENT where the module lacks it."""

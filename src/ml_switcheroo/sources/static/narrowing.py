@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.values import Instance, OneOf, Raised, Unknown, Value, join
@@ -16,7 +17,7 @@ __all__ = ["narrowed"]
 
 def narrowed(machine: Machine, test: ast.expr, answer: bool, frame: Frame) -> None:
     """Drop the alternatives of the names in ``test`` with which it cannot come out as ``answer``."""
-    for node in ast.walk(test):
+    for node in _mentioned(test):
         place = _place(machine, node, frame)
         if place is None:
             continue
@@ -31,6 +32,12 @@ def narrowed(machine: Machine, test: ast.expr, answer: bool, frame: Frame) -> No
         if kept and len(kept) < len(value.choices):
             machine.heap.touch(names)
             names[key] = join(kept)
+
+
+@functools.lru_cache(maxsize=8192)
+def _mentioned(test: ast.expr) -> tuple[ast.expr, ...]:
+    """Return the names and attributes in an expression."""
+    return tuple(node for node in ast.walk(test) if isinstance(node, ast.Name | ast.Attribute))
 
 
 def _is_none(test: ast.expr, node: ast.AST) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import enum
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -46,12 +47,16 @@ __all__ = [
     "Value",
     "join",
     "known",
+    "next_serial",
     "options",
     "same",
     "stores",
 ]
 
 Value = Any
+
+next_serial = itertools.count(1).__next__
+"""Numbers what a reading makes, in order."""
 
 MOST = 12
 """How many alternatives a value may have before it counts as unknown."""
@@ -241,6 +246,7 @@ class Tensor:
         axes: What each axis holds, for the data flow in ``forward``; see ``flow``.
         site: Where it is made.
         marks: The split it is a part of; see ``splits``.
+        serial: When it was made, in the order of everything that is made.
     """
 
     shape: tuple[Value, ...] | None = None
@@ -249,6 +255,7 @@ class Tensor:
     axes: Any = None
     site: Site | None = None
     marks: Any = None
+    serial: int = field(default_factory=next_serial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,8 +315,11 @@ def stores(value: Value) -> bool:
     if isinstance(value, Builtin):
         return value.name in ("setattr", "exec")
     node = value.node if isinstance(value, Function) else None
-    if not isinstance(node, ast.FunctionDef) or len(node.body) > _SHORT:
-        return False
+    return isinstance(node, ast.FunctionDef) and len(node.body) <= _SHORT and _assigns_elsewhere(node)
+
+
+@functools.lru_cache(maxsize=4096)
+def _assigns_elsewhere(node: ast.FunctionDef) -> bool:
     inside = [inner for statement in node.body for inner in ast.walk(statement)]
     targets = [t for inner in inside if isinstance(inner, ast.Assign) for t in inner.targets]
     return any(isinstance(inner, ast.Global) for inner in inside) or any(
@@ -339,8 +349,11 @@ def same(left: Value, right: Value) -> bool:
 
 def join(values: Iterable[Value]) -> Value:
     """Return the value that is one of ``values``."""
+    listed = list(values)
+    if len(listed) == 1 and not isinstance(listed[0], OneOf):
+        return listed[0]
     found: list[Value] = []
-    for value in itertools.chain.from_iterable(map(options, values)):
+    for value in itertools.chain.from_iterable(map(options, listed)):
         if isinstance(value, Unknown) and not value.symbol:
             return UNKNOWN
         if not any(same(value, other) for other in found):
