@@ -25,6 +25,7 @@ from ml_switcheroo.sources.static.values import (
     Value,
     options,
 )
+from ml_switcheroo.sources.static.wrapping import hands_on
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
@@ -172,6 +173,8 @@ def new_instance(machine: Machine, cls: Value) -> Instance:
     made = Instance(cls, site=machine.sites[-1] if machine.sites else None)
     machine.heap.new(made.attrs)
     machine.heap.new(made.marks)
+    if any(isinstance(one, Builtin) and one.name == "dict" for one in lineage(cls)):
+        made.marks["dict"] = machine.heap.new({})
     return made
 
 
@@ -202,6 +205,8 @@ def construct(machine: Machine, made: Instance, args: Arguments, behind: Class |
         machine.tables.externals["construct"].run(machine, made, owner.name, args)
     elif owner is not None:
         made.open = True
+    elif "dict" in made.marks:
+        machine.call(machine.read(made.marks["dict"], "update"), args)
 
 
 def _with_fields(cls: Value, behind: Class | None, owner: Value) -> Class | None:
@@ -280,19 +285,19 @@ def _changed(machine: Machine, node: ast.expr, made: Function | Class, frame: Fr
 
 
 def _replaces(result: Value, made: Function | Class) -> bool:
-    """Tell whether a decorator's result is something else, and not the same with something around it."""
+    """Tell whether a decorator's result is to be called in place of what was decorated."""
     if isinstance(result, Class):
         return made not in result.mro
-    if not isinstance(result, Function):
+    if not isinstance(result, Function) or result is made:
         return False
-    inside = list(ast.walk(result.node))
-    names = {node.id for node in inside if isinstance(node, ast.Name)}
-    frame, wraps = result.frame, False
-    while frame is not None and not wraps:
-        wraps = any(value is made and name in names for name, value in frame.names.items())
+    frame, names = result.frame, set()
+    while frame is not None:
+        names |= {name for name, value in frame.names.items() if value is made}
         frame = frame.outer
-    targets = [target for node in inside if isinstance(node, ast.Assign) for target in node.targets]
-    return not wraps or any(isinstance(target, ast.Attribute) for target in targets)
+    if not names:
+        return True
+    result.attrs["__wrapped__"] = made
+    return not hands_on(result, made, names)
 
 
 def _undecorated(machine: Machine, args: Arguments) -> Value:
