@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ml_switcheroo.sources.static.classes import construct, find
-from ml_switcheroo.sources.static.containers import find_key
+from ml_switcheroo.sources.static.classes import construct, find, new_instance
+from ml_switcheroo.sources.static.containers import expand, find_key, store_item, subscript
 from ml_switcheroo.sources.static.files import Source
 from ml_switcheroo.sources.static.frames import present
 from ml_switcheroo.sources.static.heap import plain
 from ml_switcheroo.sources.static.imports import external, member_of
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.methods import METHODS, pure_method
+from ml_switcheroo.sources.static.nn import name_of
 from ml_switcheroo.sources.static.values import (
     ABSENT,
     UNKNOWN,
@@ -24,6 +25,7 @@ from ml_switcheroo.sources.static.values import (
     Function,
     Instance,
     Maybe,
+    Names,
     Partial,
     Raised,
     Repeat,
@@ -65,10 +67,27 @@ def _instance(machine: Machine, owner: Instance, name: str) -> Value:
         return machine.tables.externals["member"].run(machine, owner, cls.name, name)
     if cls is not None or owner.open:
         return UNKNOWN
+    found = _of_dict(machine, owner, name)
+    if found is not ABSENT:
+        return found
     getter, where = find(owner.cls, "__getattr__")
     if isinstance(where, Class) and not name.startswith("__"):
         return machine.call(getter, Arguments([owner, name]))
     raise Raised("AttributeError", name)
+
+
+def _of_dict(machine: Machine, owner: Instance, name: str) -> Value:
+    """Return a method of ``dict`` on an instance of a class derived from it; ABSENT for anything else."""
+    held = owner.marks.get("dict")
+    if held is None:
+        return ABSENT
+    if name == "__getitem__":
+        return Builtin(name, lambda machine, args: subscript(machine, held, args.positional[0]))
+    if name == "__setitem__":
+        return Builtin(name, lambda machine, args: store_item(machine, held, *args.positional[:2]))
+    if name == "__iter__":
+        return Builtin(name, lambda machine, args: expand(machine, held))
+    return machine.read(held, name) if hasattr(dict, name) and not name.startswith("_") else ABSENT
 
 
 def _class(machine: Machine, owner: Class, name: str) -> Value:
@@ -102,8 +121,17 @@ def _super(machine: Machine, owner: Super, name: str) -> Value:
         if name == "__init__":
             return Builtin(where.name, _constructor(where.name), owner.owner)
         return machine.tables.externals["member"].run(machine, owner.owner, where.name, name)
+    if where is None and instance and _of_dict(machine, owner.owner, name) is not ABSENT:
+        return _of_dict(machine, owner.owner, name)
+    if name == "__new__" and (where is None or (isinstance(where, External) and name_of(where.name))):
+        return Builtin(name, _new)
     silent = where is None and instance and name in ("__post_init__", "__init_subclass__", "__setattr__")
     return Builtin(name, _nothing) if silent else UNKNOWN
+
+
+def _new(machine: Machine, args: Arguments) -> Value:
+    cls = args.get(0, "cls", UNKNOWN)
+    return new_instance(machine, cls) if isinstance(cls, Class) else UNKNOWN
 
 
 def _constructor(name: str) -> Any:
@@ -128,6 +156,8 @@ def _nothing(machine: Machine, args: Arguments) -> Value:
 
 
 def _source(machine: Machine, owner: Source, name: str) -> Value:
+    if name == "__dict__":
+        return Names(owner)
     value = member_of(machine, owner, name)
     if value is ABSENT:
         raise Raised("AttributeError", name)
@@ -185,6 +215,10 @@ def _write_instance(machine: Machine, owner: Instance, name: Value, value: Value
     if isinstance(setter, Builtin) and setter.name == "property":
         return
     if owner.items is not None and _write_item(machine, owner.items, key, value):
+        return
+    if key == "__dict__" and value is owner and "dict" in owner.marks:  # its items are its attributes
+        machine.heap.touch(owner.attrs).update(owner.marks["dict"])
+        machine.heap.touch(owner.marks)["dict"] = owner.attrs
         return
     if key == "__class__":
         owner.torch, owner.open = "", True

@@ -162,7 +162,7 @@ def _truth_of_instance(machine: Machine, value: Instance) -> bool | None:
         method, where = find(value.cls, name)
         if isinstance(where, Class):
             return machine.truth(machine.call(method, Arguments([value])))
-    return True
+    return machine.truth(value.marks["dict"]) if "dict" in value.marks else True
 
 
 TRUTHS: dict[type, Any] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from ml_switcheroo.sources.static.values import (
     Value,
     options,
 )
+from ml_switcheroo.sources.static.wrapping import hands_on
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
@@ -174,6 +174,8 @@ def new_instance(machine: Machine, cls: Value) -> Instance:
     made = Instance(cls, site=machine.sites[-1] if machine.sites else None)
     machine.heap.new(made.attrs)
     machine.heap.new(made.marks)
+    if any(isinstance(one, Builtin) and one.name == "dict" for one in lineage(cls)):
+        made.marks["dict"] = machine.heap.new({})
     return made
 
 
@@ -215,6 +217,8 @@ def construct(machine: Machine, made: Instance, args: Arguments, behind: Class |
         machine.tables.externals["construct"].run(machine, made, owner.name, args)
     elif owner is not None:
         made.open = True
+    elif "dict" in made.marks:
+        machine.call(machine.read(made.marks["dict"], "update"), args)
 
 
 def _with_fields(cls: Value, behind: Class | None, owner: Value) -> Class | None:
@@ -293,26 +297,19 @@ def _changed(machine: Machine, node: ast.expr, made: Function | Class, frame: Fr
 
 
 def _replaces(result: Value, made: Function | Class) -> bool:
-    """Tell whether a decorator's result is something else, and not the same with something around it."""
+    """Tell whether a decorator's result is to be called in place of what was decorated."""
     if isinstance(result, Class):
         return made not in result.mro
-    if not isinstance(result, Function):
+    if not isinstance(result, Function) or result is made:
         return False
-    names, marks = _inside(result.node)
-    frame, wraps = result.frame, False
-    while frame is not None and not wraps:
-        wraps = any(value is made and name in names for name, value in frame.names.items())
+    frame, names = result.frame, set()
+    while frame is not None:
+        names |= {name for name, value in frame.names.items() if value is made}
         frame = frame.outer
-    return not wraps or marks
-
-
-@functools.lru_cache(maxsize=1024)
-def _inside(node: ast.AST) -> tuple[frozenset[str], bool]:
-    """Return the names in a function, and whether it sets an attribute of something."""
-    inside = list(ast.walk(node))
-    targets = [target for one in inside if isinstance(one, ast.Assign) for target in one.targets]
-    names = frozenset(one.id for one in inside if isinstance(one, ast.Name))
-    return names, any(isinstance(target, ast.Attribute) for target in targets)
+    if not names:
+        return True
+    result.attrs["__wrapped__"] = made
+    return not hands_on(result, made, names)
 
 
 def _undecorated(machine: Machine, args: Arguments) -> Value:

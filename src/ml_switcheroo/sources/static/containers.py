@@ -16,6 +16,7 @@ from ml_switcheroo.sources.static.values import (
     External,
     Instance,
     Maybe,
+    Names,
     OneOf,
     OpenDict,
     Raised,
@@ -25,6 +26,7 @@ from ml_switcheroo.sources.static.values import (
     Text,
     Unknown,
     Value,
+    contents,
     join,
     known,
     options,
@@ -167,7 +169,7 @@ def fits(pattern: Text, key: Value) -> bool:
 def member(machine: Machine, item: Value, owner: Value) -> bool | None:
     """Tell whether ``item in owner``; None where nobody knows."""
     if isinstance(owner, Instance):
-        owner = owner.attrs if owner.torch in ("ModuleDict", "ParameterDict") else UNKNOWN
+        owner = owner.attrs if owner.torch in ("ModuleDict", "ParameterDict") else contents(owner)
     if isinstance(owner, OpenDict):
         sure = known(item) and _hashed(item, owner) and ABSENT not in options(owner[item])
         return True if sure else None
@@ -223,9 +225,14 @@ def subscript(machine: Machine, owner: Value, index: Value) -> Value:
         return _at_instance(machine, owner, index)
     if isinstance(owner, Class):
         return find_key(owner.attrs, index)
-    if isinstance(owner, External) and owner.name == "sys.modules" and isinstance(index, str):
-        return machine.library.loaded(index) or UNKNOWN
-    return UNKNOWN
+    return _of_module(machine, owner, index) if isinstance(index, str) else UNKNOWN
+
+
+def _of_module(machine: Machine, owner: Value, name: str) -> Value:
+    """Return ``module.__dict__[name]`` or ``sys.modules[name]``."""
+    if owner == External("sys.modules"):
+        return machine.library.loaded(name) or UNKNOWN
+    return machine.read(owner.source, name) if isinstance(owner, Names) else UNKNOWN
 
 
 def _made_where_lacking(machine: Machine, owner: DefaultDict, key: Value) -> Value:

@@ -35,6 +35,7 @@ from ml_switcheroo.sources.static.values import (
     Value,
     options,
 )
+from ml_switcheroo.sources.static.wrapping import unwrapped
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["Attempt", "deep_recursion", "read_layers"]
@@ -311,6 +312,9 @@ def _make(machine: Machine, source: Source, target: Value, opening: Opening) -> 
 
 def _arguments(target: Value, opening: Opening) -> Arguments:
     """Return the arguments to start with: the defaults, or unknowns by the parameters' names."""
+    if _start(target) is not _started(target):  # a wrapper may take other ones, and has its own defaults
+        parameters = [(name, default, opening(name, default)) for name, default, _ in _parameters(target)]
+        return Arguments([], {name: value for name, default, value in parameters if value is not default})
     made = Arguments(
         [opening(name, default) for name, default, keyword in _parameters(target) if not keyword],
         {name: opening(name, default) for name, default, keyword in _parameters(target) if keyword},
@@ -328,11 +332,16 @@ def _opened(target: Value, opening: Opening) -> set[str]:
     return names | ({""} if _takes_any(target) and isinstance(opening("", None), Unknown) else set())
 
 
-def _started(target: Value) -> Function | None:
+def _start(target: Value) -> Value:
     """Return the function that runs when a class or function is called."""
     from ml_switcheroo.sources.static.classes import find
 
-    function = find(target, "__init__")[0] if isinstance(target, Class) else target
+    return find(target, "__init__")[0] if isinstance(target, Class) else target
+
+
+def _started(target: Value) -> Function | None:
+    """Return the same function without the wrappers that decorators have put around it."""
+    function = unwrapped(_start(target))
     return function if isinstance(function, Function) else None
 
 

@@ -28,6 +28,7 @@ from ml_switcheroo.sources.static.values import (
     Text,
     Unknown,
     Value,
+    contents,
     join,
     known,
     options,
@@ -79,7 +80,9 @@ def _dict(machine: Machine, node: ast.Dict, frame: Frame) -> Value:
         value = machine.evaluate(item, frame)
         if key is not None:
             pairs.append((machine.evaluate(key, frame), value))
-        elif isinstance(value, dict):
+            continue
+        value = contents(value)
+        if isinstance(value, dict):
             pairs.extend(value.items())
             opened = opened or isinstance(value, OpenDict)
         else:
@@ -283,7 +286,7 @@ def _arguments(machine: Machine, node: ast.Call, frame: Frame) -> Arguments:
         if keyword.arg is not None:
             args.keyword[keyword.arg] = value
         else:
-            _spread_keywords(args, value)
+            _spread_keywords(args, contents(value))
     return args
 
 

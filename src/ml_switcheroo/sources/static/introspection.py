@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.sources.static.classes import OBJECT, is_subclass, new_instance
+from ml_switcheroo.sources.static.classes import OBJECT, find, is_subclass, new_instance
 from ml_switcheroo.sources.static.containers import find_key
+from ml_switcheroo.sources.static.files import Source
 from ml_switcheroo.sources.static.values import (
     ABSENT,
     UNKNOWN,
@@ -17,6 +19,7 @@ from ml_switcheroo.sources.static.values import (
     External,
     Function,
     Instance,
+    Names,
     OneOf,
     Partial,
     Raised,
@@ -27,11 +30,12 @@ from ml_switcheroo.sources.static.values import (
     Value,
     options,
 )
+from ml_switcheroo.sources.static.wrapping import unwrapped
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["INTROSPECTION", "TYPES", "instance_of"]
+__all__ = ["INTROSPECTION", "TYPES", "instance_of", "is_dataclass", "signature"]
 
 TYPES: dict[str, Any] = {
     "int": int,
@@ -199,6 +203,20 @@ def _type(machine: Machine, args: Arguments) -> Value:
     return machine.builtins[name] if name in TYPES and len(args.positional) == 1 else UNKNOWN
 
 
+def is_dataclass(machine: Machine, args: Arguments) -> Value:
+    """Tell what ``dataclasses.is_dataclass`` does."""
+
+    def run(value: Value) -> Value:
+        cls = value.cls if isinstance(value, Instance) else value
+        if isinstance(cls, Class):
+            return (
+                cls.dataclass or any(isinstance(one, Class) and one.dataclass for one in cls.mro) or UNKNOWN
+            )
+        return UNKNOWN if isinstance(cls, Unknown | External) else False
+
+    return machine.spread(run, args.positional[0])
+
+
 def _callable(machine: Machine, args: Arguments) -> Value:
     value = args.positional[0]
     if isinstance(value, Unknown | OneOf):
@@ -209,8 +227,48 @@ def _callable(machine: Machine, args: Arguments) -> Value:
 def _names(machine: Machine, args: Arguments) -> Value:
     if args.positional:
         owner = args.positional[0]
+        if isinstance(owner, Source):
+            return Names(owner)
         return owner.attrs if isinstance(owner, Instance) else UNKNOWN
     return machine.heap.new(dict(machine.frame.names)) if machine.frame is not None else UNKNOWN
+
+
+def signature(machine: Machine, args: Arguments) -> Value:
+    """Return what ``inspect.signature`` does: the parameters of a function by name, with their defaults."""
+    value = args.positional[0] if args.positional else UNKNOWN
+    bound = isinstance(value, Bound | Class)
+    if isinstance(value, Class):
+        value = find(value, "__init__")[0]
+    value = unwrapped(value.function if isinstance(value, Bound) else value)
+    if not isinstance(value, Function):
+        return UNKNOWN
+    made = new_instance(machine, External("inspect.Signature"))
+    made.attrs["parameters"] = machine.heap.new(dict(list(_parameters(machine, value))[bound:]))
+    return made
+
+
+def _parameters(machine: Machine, function: Function) -> Iterator[tuple[str, Value]]:
+    spec = function.node.args
+    names = [*spec.posonlyargs, *spec.args]
+    defaults = [ABSENT] * (len(names) - len(function.defaults)) + function.defaults
+    rows: list[tuple[ast.arg | None, Value, str]] = [
+        *((arg, default, "POSITIONAL_OR_KEYWORD") for arg, default in zip(names, defaults, strict=True)),
+        (spec.vararg, ABSENT, "VAR_POSITIONAL"),
+        *(
+            (arg, ABSENT if node is None else default, "KEYWORD_ONLY")
+            for arg, node, default in zip(
+                spec.kwonlyargs, spec.kw_defaults, function.keyword_defaults, strict=True
+            )
+        ),
+        (spec.kwarg, ABSENT, "VAR_KEYWORD"),
+    ]
+    for arg, default, kind in rows:
+        if arg is not None:
+            made = new_instance(machine, External("inspect.Parameter"))
+            empty = External("inspect.Parameter.empty")
+            made.attrs.update({"name": arg.arg, "default": empty if default is ABSENT else default})
+            made.attrs["kind"] = External(f"inspect.Parameter.{kind}")
+            yield arg.arg, made
 
 
 def _object(machine: Machine, args: Arguments) -> Value:

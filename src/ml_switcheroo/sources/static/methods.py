@@ -26,6 +26,7 @@ from ml_switcheroo.sources.static.values import (
     Repeat,
     Text,
     Value,
+    contents,
     join,
     known,
 )
@@ -203,7 +204,7 @@ def _setdefault(machine: Machine, args: Arguments) -> Value:
 
 def _update(machine: Machine, args: Arguments) -> Value:
     owner = args.positional[0]
-    for other in args.positional[1:]:
+    for other in map(contents, args.positional[1:]):
         if isinstance(other, dict):
             pairs: list[Value] | None = list(other.items())
         else:

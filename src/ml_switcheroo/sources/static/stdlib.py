@@ -14,6 +14,7 @@ from ml_switcheroo.sources.static.classes import new_instance
 from ml_switcheroo.sources.static.containers import expand
 from ml_switcheroo.sources.static.copies import COPIES
 from ml_switcheroo.sources.static.heap import plain
+from ml_switcheroo.sources.static.introspection import is_dataclass, signature
 from ml_switcheroo.sources.static.operators import binary
 from ml_switcheroo.sources.static.shaping import rearranged
 from ml_switcheroo.sources.static.values import (
@@ -320,7 +321,8 @@ _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
     **COPIES,
     "collections.defaultdict": _defaultdict,
     "collections.deque": _deque,
-    "dataclasses.is_dataclass": _constant(True),
+    "dataclasses.is_dataclass": is_dataclass,
+    "inspect.signature": signature,
     "itertools.chain": _chain,
     "itertools.chain.from_iterable": _chain_from,
     "itertools.product": _product,

@@ -33,6 +33,7 @@ __all__ = [
     "Function",
     "Instance",
     "Maybe",
+    "Names",
     "OneOf",
     "OpenDict",
     "Partial",
@@ -45,6 +46,7 @@ __all__ = [
     "Text",
     "Unknown",
     "Value",
+    "contents",
     "join",
     "known",
     "next_serial",
@@ -293,6 +295,13 @@ class Partial:
     args: Arguments
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The dictionary of a module's names: ``models.__dict__``."""
+
+    source: Source
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Builtin:
     """A function that this reader knows by itself."""
@@ -305,6 +314,11 @@ class Builtin:
 def options(value: Value) -> tuple[Value, ...]:
     """Return the alternatives of a value: itself, unless it is a :class:`OneOf`."""
     return value.choices if isinstance(value, OneOf) else (value,)
+
+
+def contents(value: Value) -> Value:
+    """Return the dictionary that an instance of a subclass of dict is; any other value as it is."""
+    return value.marks.get("dict", value) if isinstance(value, Instance) else value
 
 
 _SHORT = 12
