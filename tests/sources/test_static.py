@@ -144,6 +144,31 @@ def test_a_layer_of_another_shape_is_no_finding(tmp_path: Path) -> None:
     assert any("stem.weight" in note for note in knowledge.notes)
 
 
+FROZEN = """
+class Norm(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            self.register_buffer(name, torch.ones(width))
+
+class Net(nn.Module):
+    def __init__(self, norm=Norm):
+        super().__init__()
+        self.norm = norm(3)
+        self.table = nn.Parameter(torch.zeros(3))
+"""
+
+
+def test_tensors_of_ones_own_that_are_a_layer_with_one_more_stay_unknown(tmp_path: Path) -> None:
+    specs = specs_of(run(tmp_path, FROZEN).Net())
+    assert read_layers("model.py:Net", specs, root=tmp_path).findings["norm.weight"].kind == "buffer"
+    specs["norm.num_batches_tracked"] = TensorSpec((), "int64")
+    specs["counter"] = TensorSpec((), "int64")
+    knowledge = read_layers("model.py:Net", specs, root=tmp_path)
+    assert set(knowledge.findings) == {"table"}
+    assert any("does not make counter, norm.num_batches_tracked" in note for note in knowledge.notes)
+
+
 def test_the_source_is_never_executed(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     code = f"open({str(marker)!r}, 'w')\nimport os\nos.system('touch {marker}')\n" + HEAD + NET

@@ -42,6 +42,50 @@ class Base(nn.Module):
 def Net():
     return net(pretrained=True, width=3)
 """,
+    "a wrapper within a wrapper, by the signature": """
+import inspect, functools
+def kwonly(fn):
+    params = inspect.signature(fn).parameters
+    try:
+        start = next(idx for idx, param in enumerate(params.values()) if param.kind == param.KEYWORD_ONLY)
+    except StopIteration:
+        raise TypeError(f"Found no keyword-only parameter on function '{fn.__name__}'") from None
+    names = tuple(inspect.signature(fn).parameters)[start:]
+    @functools.wraps(fn)
+    def wrapper(*args, **kwargs):
+        args, more = args[:start], args[start:]
+        if more:
+            kwargs.update(dict(zip(names, more)))
+        return fn(*args, **kwargs)
+    return wrapper
+def legacy(**weights):
+    def outer(builder):
+        @kwonly
+        @functools.wraps(builder)
+        def inner(*args, **kwargs):
+            for w, (p, default) in weights.items():
+                sentinel = object()
+                arg = kwargs.get(w, sentinel)
+                if (w not in kwargs and p not in kwargs) or arg is None:
+                    continue
+                if kwargs[p]:
+                    d = default(kwargs) if callable(default) else default
+                else:
+                    d = None
+                del kwargs[p]
+                kwargs[w] = d
+            return builder(*args, **kwargs)
+        return inner
+    return outer
+@legacy(weights=("pretrained", "X"))
+def build(*, weights=None, progress=True, **kwargs):
+    return Base(**kwargs)
+class Base(nn.Module):
+    def __init__(self, width=2):
+        super().__init__()
+        self.a = nn.Linear(width, width)
+def Net(): return build(pretrained=False, width=3)
+""",
     "a wrapper that changes the result": """
 def headless(function):
     def inner(*args):

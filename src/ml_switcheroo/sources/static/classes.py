@@ -288,7 +288,8 @@ def _changed(machine: Machine, node: ast.expr, made: Function | Class, frame: Fr
     try:
         with machine.at_most(_A_LITTLE):
             decorator = machine.evaluate(node, frame)
-            if not isinstance(decorator, Function | Instance | Class | Partial):
+            wraps = isinstance(decorator, Builtin) and decorator.name == "wraps"
+            if not (wraps or isinstance(decorator, Function | Instance | Class | Partial)):
                 return made
             result = machine.call(decorator, Arguments([made]))
     except (Raised, Budget):

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.sources.static.classes import OBJECT, find, is_subclass, new_instance
+from ml_switcheroo.sources.static.classes import find, is_subclass, new_instance
 from ml_switcheroo.sources.static.containers import find_key
 from ml_switcheroo.sources.static.files import Source
 from ml_switcheroo.sources.static.values import (
@@ -247,6 +247,16 @@ def signature(machine: Machine, args: Arguments) -> Value:
     return made
 
 
+_PARAMETER = (
+    "POSITIONAL_ONLY",
+    "POSITIONAL_OR_KEYWORD",
+    "VAR_POSITIONAL",
+    "KEYWORD_ONLY",
+    "VAR_KEYWORD",
+    "empty",
+)
+
+
 def _parameters(machine: Machine, function: Function) -> Iterator[tuple[str, Value]]:
     spec = function.node.args
     names = [*spec.posonlyargs, *spec.args]
@@ -265,14 +275,10 @@ def _parameters(machine: Machine, function: Function) -> Iterator[tuple[str, Val
     for arg, default, kind in rows:
         if arg is not None:
             made = new_instance(machine, External("inspect.Parameter"))
-            empty = External("inspect.Parameter.empty")
-            made.attrs.update({"name": arg.arg, "default": empty if default is ABSENT else default})
-            made.attrs["kind"] = External(f"inspect.Parameter.{kind}")
+            made.attrs.update({word: External(f"inspect.Parameter.{word}") for word in _PARAMETER})
+            made.attrs.update({"name": arg.arg, "kind": made.attrs[kind]})
+            made.attrs["default"] = made.attrs["empty"] if default is ABSENT else default
             yield arg.arg, made
-
-
-def _object(machine: Machine, args: Arguments) -> Value:
-    return new_instance(machine, OBJECT)
 
 
 INTROSPECTION: dict[str, Callable[[Machine, Arguments], Value]] = {

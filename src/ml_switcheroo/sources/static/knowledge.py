@@ -31,7 +31,7 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
     if attempt.machine.blind:
         return Knowledge(notes=(f"{attempt.machine.blind} runs code made at run time: nothing is certain.",))
     resized = {name.rpartition(".")[0] for name in found.wrong}
-    keys = _claims(attempt)
+    keys = _claims(attempt, specs)
     used = uses(attempt, specs)
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
@@ -55,10 +55,11 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
     )
 
 
-def _claims(attempt: Attempt) -> dict[str, dict[tuple[str, int], Owner]]:
+def _claims(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, dict[tuple[str, int], Owner]]:
     """Return by key what a module (or a tensor of the user's own) may be.
 
-    A layer of which the checkpoint lacks a tensor, or has one more, is not what the code says.
+    A layer of which the checkpoint lacks a tensor, or has one more, is not what the code says; neither are a
+    class's own tensors that are a layer of torch.nn together with one more.
     """
     found = attempt.fit
     keys: dict[str, dict[tuple[str, int], Owner]] = {}
@@ -68,6 +69,12 @@ def _claims(attempt: Attempt) -> dict[str, dict[tuple[str, int], Owner]]:
                 keys.setdefault(owner.key, {}).setdefault((owner.kind, id(owner.maker)), owner)
     for name in (*found.missing, *found.extra):
         keys.pop(name.rpartition(".")[0], None)
+    for path in {name.rpartition(".")[0] for name in found.extra}:
+        beside = [name for name in specs if name.rpartition(".")[0] == path]
+        slots = {name.rpartition(".")[2] for name in beside}
+        if any(slots <= layer.slots.keys() for layer in LAYERS.values()):
+            for name in beside:
+                keys.pop(name, None)
     for owners in attempt.doubts.values():
         for owner in owners:
             keys.setdefault(owner.key, {}).setdefault((owner.kind, id(owner.maker)), owner)

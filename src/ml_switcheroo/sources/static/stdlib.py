@@ -87,7 +87,13 @@ def _identity_decorator(machine: Machine, args: Arguments) -> Value:
 
 
 def _wraps(machine: Machine, args: Arguments) -> Value:
-    return Builtin("decorator", _first)
+    def run(machine: Machine, given: Arguments) -> Value:
+        wrapper = _first(machine, given)
+        if isinstance(wrapper, Function) and args.positional:
+            wrapper.attrs["__wrapped__"] = args.positional[0]
+        return wrapper
+
+    return Builtin("wraps", run)
 
 
 def _reduce(machine: Machine, args: Arguments) -> Value:
@@ -266,6 +272,8 @@ def _call(machine: Machine, name: str, args: Arguments) -> Value:
     owner, _, last = name.rpartition(".")
     if last == "__init__" and nn.name_of(owner):
         return _constructed(machine, owner, args)
+    if name == "builtins.object":
+        return new_instance(machine, External(name))
     if nn.name_of(name):
         made = new_instance(machine, External(name))
         nn.construct(machine, made, name, args)
