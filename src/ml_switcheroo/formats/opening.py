@@ -63,7 +63,7 @@ def open_checkpoint(path: str | Path, *, select: str | None = None) -> Checkpoin
     Args:
         path: A file of torch (``.pt``, ``.pth``, ``.bin``, ``.ckpt``), a safetensors file, an ``.npz``,
             ``.npy``, ``.weights.h5`` or pickle; an index of shards (``*.index.json``); or a folder that
-            holds one of these, or what ``torch.distributed.checkpoint`` or Orbax wrote.
+            holds one of these, or what ``torch.distributed.checkpoint``, DeepSpeed or Orbax wrote.
         select: The part of a torch file that is the state dict, as a dotted path (``"model"``), or ``"."``
             for everything; None where one part only can be.
 
