@@ -11,6 +11,7 @@ from ml_switcheroo.formats.checkpoint import Checkpoint
 from ml_switcheroo.formats.files import SourceFile
 from ml_switcheroo.formats.folders import open_folder
 from ml_switcheroo.formats.hdf5 import HDF5_MAGIC, open_hdf5
+from ml_switcheroo.formats.mistaken import mistaken
 from ml_switcheroo.formats.npz import NPY_MAGIC, open_npy, open_npz
 from ml_switcheroo.formats.safetensors import MAX_HEADER, open_safetensors
 from ml_switcheroo.formats.shards import INDEX_SUFFIX, open_index
@@ -80,6 +81,8 @@ def open_checkpoint(path: str | Path, *, select: str | None = None) -> Checkpoin
     file = SourceFile(path)
     try:
         head = file.read(0, min(file.size, _HEAD))
+        if other := mistaken(head):
+            raise CheckpointError(file.path, other[0], offset=0, cure=other[1])
         form = next((form for form in _FORMATS if form.tell(head)), None)
         if form is None:
             reason = f"not a checkpoint of a known format; it begins with {head[:8].hex(' ')}"
