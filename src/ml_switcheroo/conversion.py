@@ -17,7 +17,7 @@ from ml_switcheroo.outputs import choose_output
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planner import make_plan
 from ml_switcheroo.rules import Rule
-from ml_switcheroo.stamp import stamp, stamped_target
+from ml_switcheroo.stamp import exported, stamp, stamped_target
 from ml_switcheroo.tensors import TensorSpec, as_numpy, spec_of
 
 __all__ = ["convert", "export", "is_up_to_date"]
@@ -70,7 +70,8 @@ def convert(
     Raises:
         PlanError: Something is missing, unexpected or ambiguous; nothing was written.
         CheckpointError: The source cannot be read, or changed; or ``out`` cannot be written.
-        UsageError: Nothing decides the format, or the options do not go together.
+        UsageError: Nothing decides the format, the options do not go together, or ``checkpoint`` was
+            converted already.
     """
     out = Path(out)
     _check_apart(Path(checkpoint), out)
@@ -134,13 +135,16 @@ def export(
 
     Raises:
         LoadError: The leaves are not those of ``like``.
-        UsageError: Nothing says what it was converted to.
+        UsageError: Nothing says what it was converted to, or it was turned back already.
     """
     out = Path(out)
     if out.suffix not in (".safetensors", ".npz"):
         raise UsageError(f"{out}: a PyTorch state dict is written as .safetensors or .npz")
     with open_checkpoint(converted) as leaves, open_checkpoint(like) as state:
-        target = to or stamped_target(leaves)
+        stamped = stamped_target(leaves)
+        if stamped == "torch":
+            raise UsageError(f"{converted} was already turned back into a checkpoint of PyTorch")
+        target = to or stamped
         if target is None:
             raise UsageError(f"{converted} has no stamp that says what it was converted to; say to= (--to)")
         arrays = {path: tensor.read() for path, tensor in leaves.items()}
@@ -148,7 +152,7 @@ def export(
         made = {name: as_numpy(value) for name, value in back.items()}
         specs = {name: spec_of(array) for name, array in made.items()}
         writer = write_npz if out.suffix == ".npz" else write_safetensors
-        writer(out, specs, iter(made.items()), {})
+        writer(out, specs, iter(made.items()), exported(converted))
     return specs
 
 

@@ -14,6 +14,7 @@ from ml_switcheroo.apply import Leaves
 from ml_switcheroo.errors import PlanError, UsageError
 from ml_switcheroo.moves import Move, spec_from_json, spec_to_json
 from ml_switcheroo.report import changes_text, plan_text, problems_text
+from ml_switcheroo.stamp import refuse_converted
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["Ambiguity", "Left", "Plan"]
@@ -123,7 +124,10 @@ class Plan:
 
         Raises:
             PlanError: Something is missing or ambiguous, or the state is not what was planned for.
+            UsageError: The state was converted already.
         """
+        if self.target != "torch":
+            refuse_converted(state)
         if not partial:
             self.check(allow_unexpected=True)
             self.check_names(state)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo import __version__
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.plan import Plan
 
-__all__ = ["refuse_converted", "stamp", "stamped_target"]
+if TYPE_CHECKING:
+    from ml_switcheroo.plan import Plan
+
+__all__ = ["exported", "refuse_converted", "stamp", "stamped_target"]
 
 _PREFIX = "ml_switcheroo"
 
@@ -22,11 +24,22 @@ def stamp(plan: Plan, source_hash: str) -> dict[str, str]:
     ``.source_hash`` (:attr:`Checkpoint.digest <ml_switcheroo.formats.checkpoint.Checkpoint.digest>`).
     """
     return {
-        f"{_PREFIX}.version": __version__,
-        f"{_PREFIX}.target": plan.target,
+        **_mark(plan.target, plan.source),
         f"{_PREFIX}.plan": plan.digest,
-        f"{_PREFIX}.source": Path(plan.source).name,
         f"{_PREFIX}.source_hash": source_hash,
+    }
+
+
+def exported(source: str | Path) -> dict[str, str]:
+    """Return the metadata of a PyTorch checkpoint that was made of a converted one."""
+    return _mark("torch", source)
+
+
+def _mark(target: str, source: str | Path) -> dict[str, str]:
+    return {
+        f"{_PREFIX}.version": __version__,
+        f"{_PREFIX}.target": target,
+        f"{_PREFIX}.source": Path(source).name,
     }
 
 

@@ -88,7 +88,7 @@ def seeds(folder: Path) -> dict[str, Seed]:
         "seed.safetensors", lambda path: write_safetensors(path, specs, arrays.items(), {"a": "b"})
     )
     index = json.dumps({"metadata": {}, "weight_map": dict.fromkeys(arrays, "one.safetensors")}).encode()
-    parts = SAMPLES / "fsdp" / "parts"
+    parts, zero = SAMPLES / "fsdp" / "parts", SAMPLES / "deepspeed"
     found = {
         "zip": Seed({"": saved(state)}, parts=True),
         "nested": Seed({"": saved({"model": state, "epoch": 1, "lr": [0.1]})}, parts=True),
@@ -102,6 +102,8 @@ def seeds(folder: Path) -> dict[str, Seed]:
         "npy": Seed({"": written("c.npy", lambda path: np.save(path, arrays["w"]))}),
         "index": Seed({"model.safetensors.index.json": index, "one.safetensors": packed}),
         "distributed": Seed({file.name: file.read_bytes() for file in parts.iterdir()}, parts=True),
+        "zero2": Seed({file.name: file.read_bytes() for file in (zero / "zero2" / "step2").iterdir()}),
+        "zero3": Seed({file.name: file.read_bytes() for file in (zero / "zero3-bf16" / "step2").iterdir()}),
     }
     for kind, seed in found.items():
         with open_checkpoint(put(folder, kind, seed)) as opened:

@@ -35,12 +35,3 @@ def test_several_checkpoints_are_listed(tmp_path: Path) -> None:
 def test_a_folder_without_one(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds no checkpoint"):
         open_checkpoint(tmp_path)
-
-
-def test_deepspeed_is_named(tmp_path: Path) -> None:
-    (tmp_path / "global_step10").mkdir()
-    torch.save({"module": {}}, tmp_path / "global_step10" / "mp_rank_00_model_states.pt")
-    for folder in (tmp_path, tmp_path / "global_step10"):
-        with pytest.raises(CheckpointError, match="DeepSpeed") as caught:
-            open_checkpoint(folder)
-        assert "zero_to_fp32.py" in caught.value.cure

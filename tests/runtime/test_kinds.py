@@ -125,6 +125,26 @@ def test_the_order_of_definition_does_not_hide_a_flatten():
     assert kinds(shapes_of(net), "head") == ["linear", "linear(c=8)"]
 
 
+def test_gates_and_joint_projections_put_out_nothing_of_their_size():
+    shapes = {
+        "conv.weight": (12, 3, 3, 3),
+        "proj.weight": (12, 24),
+        "rnn.weight_ih_l0": (48, 12),
+        "rnn.weight_hh_l0": (48, 12),
+        "rnn.bias_ih_l0": (48,),
+        "attn.in_proj_weight": (36, 12),
+        "attn.in_proj_bias": (36,),
+        "head.weight": (5, 48),
+        "other.weight": (5, 36),
+    }
+    assert "linear(c=12)" in kinds(shapes, "head")
+    assert "linear(c=12)" in kinds(shapes, "other")
+    shapes = {"conv.weight": (4, 3, 3, 3), "proj.weight": (12, 24), "head.weight": (5, 48)}
+    rnn = {"rnn.weight_hh_l0": (96, 24), "rnn.weight_hh_l0_reverse": (96, 24)}
+    assert "linear(c=4)" in kinds(shapes, "head")
+    assert "linear(c=4)" not in kinds(shapes | rnn, "head")
+
+
 def test_two_heads_on_one_flatten_are_both_suspects():
     net = nn.ModuleDict({"conv": nn.Conv2d(3, 8, 3), "mu": nn.Linear(32, 5), "var": nn.Linear(32, 5)})
     net["back"] = nn.Linear(5, 32)

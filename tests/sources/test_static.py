@@ -12,7 +12,7 @@ import pytest
 
 import ml_switcheroo
 from ml_switcheroo.errors import SourceError
-from ml_switcheroo.sources.static import read_layers
+from ml_switcheroo.sources.static import entry, read_layers
 from ml_switcheroo.tensors import TensorSpec
 from sources.reading import HEAD, read_and_compare, run, specs_of
 
@@ -182,7 +182,7 @@ def test_reading_needs_no_torch(tmp_path: Path) -> None:
     script = """
         import sys
         sys.modules["torch"] = None
-        from ml_switcheroo.sources.static import read_layers
+        from ml_switcheroo.sources.static import entry, read_layers
         from ml_switcheroo.tensors import TensorSpec
         specs = {"head.weight": TensorSpec((10, 8), "float32"), "head.bias": TensorSpec((10,), "float32")}
         found = read_layers("model.py:Net", specs)
@@ -215,3 +215,32 @@ def again(n):
     specs = {"fc.weight": TensorSpec((2, 2), "float32"), "fc.bias": TensorSpec((2,), "float32")}
     knowledge = read_layers("model.py:Net", specs, root=tmp_path)
     assert knowledge.findings["fc"].kind == "linear"
+
+
+def test_a_reading_that_came_to_no_end_gives_the_others_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+class Net(nn.Module):
+    def __init__(self, width=2, name="a", sizes=(1, 2)):
+        super().__init__()
+        for _ in range(1500):
+            for _ in range(1500):
+                width = width + 1
+        self.fc = nn.Linear(2, 2)
+"""
+    (tmp_path / "model.py").write_text(HEAD + code)
+    given = []
+    attempt = entry._attempt
+
+    def counted(one: object, opening: object, known: object, steps: int) -> entry.Attempt:
+        given.append(steps)
+        return attempt(one, opening, known, steps)
+
+    monkeypatch.setattr(entry, "STEPS", 5000)
+    monkeypatch.setattr(entry, "_FEW", 500)
+    monkeypatch.setattr(entry, "_attempt", counted)
+    knowledge = read_layers("model.py:Net", {"fc.weight": TensorSpec((2, 2), "float32")}, root=tmp_path)
+    assert knowledge.notes == ("model.py:Net could not be followed: the code is too long to follow.",)
+    assert given[0] == 5000
+    assert set(given[1:]) == {500}

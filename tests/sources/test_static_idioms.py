@@ -183,6 +183,21 @@ class Net(nn.Module):
 def make(width, kernel, **rest):
     return nn.Conv1d(width, width, kernel)
 """,
+    "arguments in a namespace": """
+from argparse import Namespace
+from types import SimpleNamespace
+DEFAULTS = dict(width=3, kind="conv")
+def Net(**more):
+    args = Namespace(**{**DEFAULTS, "kind": "linear"}, **more)
+    args.depth = 2
+    return nn.Sequential(*[Block(args, SimpleNamespace(n=4)) for _ in range(args.depth)])
+class Block(nn.Module):
+    def __init__(self, args, sizes):
+        super().__init__()
+        linear = args.kind == "linear" and not getattr(args, "other", False) and not hasattr(args, "more")
+        self.a = nn.Linear(args.width, args.width, bias=False) if linear else nn.Embedding(3, 3)
+        self.n = nn.LayerNorm(sizes.n)
+""",
     "is_dataclass": """
 from dataclasses import dataclass, is_dataclass
 @dataclass

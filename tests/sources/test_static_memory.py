@@ -173,3 +173,63 @@ class Net(nn.Module):
 """
     read_and_compare(tmp_path, code)
     assert "Block" in hits
+
+
+@pytest.mark.parametrize(
+    ("change", "read_once"),
+    [
+        pytest.param("", True, id="leaves-it"),
+        pytest.param("config.kind = nn.Embedding", False, id="changes-it"),
+        pytest.param("config.sizes.append(4)", False, id="changes-what-it-holds"),
+    ],
+)
+def test_a_config_stands_for_what_it_holds(
+    tmp_path: Path, hits: list[str], change: str, read_once: bool
+) -> None:
+    code = f"""
+class Config:
+    def __init__(self):
+        self.kind = nn.Linear
+        self.sizes = [4, 4]
+        self.itself = None
+
+class Block(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.layer = config.kind(4, 4)
+        self.rest = nn.ModuleList(nn.LayerNorm(size) for size in config.sizes)
+        {change}
+
+class Net(nn.Module):
+    def __init__(self, flag=False):
+        super().__init__()
+        config = Config()
+        self.blocks = nn.Sequential(*[Block(config) for _ in range(3)])
+        self.last = Block(config)
+        config.kind = nn.Embedding
+        self.other = nn.ModuleList(Block(config) for _ in range(2))
+"""
+    read_and_compare(tmp_path, code)
+    assert ("Block" in hits) is read_once
+
+
+def test_a_config_that_holds_itself_is_read_as_ever(tmp_path: Path, hits: list[str]) -> None:
+    code = """
+class Config:
+    pass
+
+class Block(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.layer = config.kind(4, 4)
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        config = Config()
+        config.itself, config.kind = config, nn.Linear
+        self.blocks = nn.Sequential(*[Block(config) for _ in range(3)])
+"""
+    read_and_compare(tmp_path, code)
+    assert "Block" not in hits

@@ -58,6 +58,11 @@ class LazyTensor(ABC):
         """Size in bytes."""
         return self.spec.nbytes
 
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What two names share when they are the same view of the same bytes."""
+        return (id(self),)
+
     @abstractmethod
     def read(self) -> Array:
         """Return the whole tensor, read-only; mapped from the file where its bytes lie there as they are."""
@@ -119,7 +124,7 @@ class StridedTensor(LazyTensor):
 
     @property
     def place(self) -> tuple[object, ...]:
-        """What two names share when they are the same view of the same bytes."""
+        """Which bytes, and how they are seen."""
         return (id(self.region), self.spec, self.offset, self.strides, self.change)
 
     def read(self) -> Array:
@@ -302,6 +307,6 @@ class Checkpoint(Mapping[str, LazyTensor]):
 def _tied(tensors: Mapping[str, LazyTensor]) -> tuple[tuple[str, ...], ...]:
     groups: dict[tuple[object, ...], list[str]] = {}
     for name, tensor in tensors.items():
-        if isinstance(tensor, StridedTensor) and tensor.size:
+        if tensor.size:
             groups.setdefault(tensor.place, []).append(name)
     return tuple(tuple(names) for names in groups.values() if len(names) > 1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ml_switcheroo.errors import CheckpointError
+from ml_switcheroo.errors import CheckpointError, UsageError
 from ml_switcheroo.formats.checkpoint import Checkpoint
 from ml_switcheroo.formats.distributed import METADATA, open_distributed
 from ml_switcheroo.formats.orbax import ORBAX_METADATA, open_orbax
 from ml_switcheroo.formats.shards import INDEX_SUFFIX
+from ml_switcheroo.formats.zero import is_zero, open_zero
 
 __all__ = ["open_folder"]
 
@@ -23,7 +24,6 @@ _NAMES = (
     "pytorch_model.bin.index.json",
 )
 _SUFFIXES = (INDEX_SUFFIX, ".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".h5")
-_DEEPSPEED = ("zero_pp_rank_*", "bf16_zero_pp_rank_*", "mp_rank_*_model_states.pt", "global_step*/*mp_rank_*")
 
 
 def open_folder(path: Path, select: str | None, open_file: Callable[..., Checkpoint]) -> Checkpoint:
@@ -46,9 +46,17 @@ def open_folder(path: Path, select: str | None, open_file: Callable[..., Checkpo
             f"the folder has chunks of a distributed checkpoint, but no {METADATA} that says what they are"
         )
         raise CheckpointError(path, reason, cure="Copy that file too: its name begins with a dot.")
-    if any(next(path.glob(pattern), None) for pattern in _DEEPSPEED):
-        cure = "Make it one file with the zero_to_fp32.py that lies beside it, then open that file."
-        raise CheckpointError(path, "a DeepSpeed checkpoint, which is not read", cure=cure)
+    if is_zero(path):
+        if select is not None:
+            raise UsageError(f"{path}: select= chooses a part of a file; a folder of DeepSpeed has no parts")
+        return open_zero(path)
+    steps = sorted(step.name for step in path.iterdir() if step.is_dir() and is_zero(step))
+    if steps:
+        names = "".join(f"\n  {name}" for name in steps[:20])
+        reason = (
+            f"the folder holds {len(steps)} checkpoints of DeepSpeed, and no file 'latest' that names one"
+        )
+        raise CheckpointError(path, reason, cure=f"Open one of them:{names}")
     found = [path / name for name in _NAMES if (path / name).is_file()][:1]
     found = found or sorted(
         file for file in path.iterdir() if file.name.endswith(_SUFFIXES) and file.is_file()

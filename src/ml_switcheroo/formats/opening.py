@@ -11,6 +11,7 @@ from ml_switcheroo.formats.checkpoint import Checkpoint
 from ml_switcheroo.formats.files import SourceFile
 from ml_switcheroo.formats.folders import open_folder
 from ml_switcheroo.formats.hdf5 import HDF5_MAGIC, open_hdf5
+from ml_switcheroo.formats.mistaken import mistaken
 from ml_switcheroo.formats.npz import NPY_MAGIC, open_npy, open_npz
 from ml_switcheroo.formats.safetensors import MAX_HEADER, open_safetensors
 from ml_switcheroo.formats.shards import INDEX_SUFFIX, open_index
@@ -63,7 +64,7 @@ def open_checkpoint(path: str | Path, *, select: str | None = None) -> Checkpoin
     Args:
         path: A file of torch (``.pt``, ``.pth``, ``.bin``, ``.ckpt``), a safetensors file, an ``.npz``,
             ``.npy``, ``.weights.h5`` or pickle; an index of shards (``*.index.json``); or a folder that
-            holds one of these, or what ``torch.distributed.checkpoint`` or Orbax wrote.
+            holds one of these, or what ``torch.distributed.checkpoint``, DeepSpeed or Orbax wrote.
         select: The part of a torch file that is the state dict, as a dotted path (``"model"``), or ``"."``
             for everything; None where one part only can be.
 
@@ -80,6 +81,8 @@ def open_checkpoint(path: str | Path, *, select: str | None = None) -> Checkpoin
     file = SourceFile(path)
     try:
         head = file.read(0, min(file.size, _HEAD))
+        if other := mistaken(head):
+            raise CheckpointError(file.path, other[0], offset=0, cure=other[1])
         form = next((form for form in _FORMATS if form.tell(head)), None)
         if form is None:
             reason = f"not a checkpoint of a known format; it begins with {head[:8].hex(' ')}"

@@ -14,7 +14,7 @@ from ml_switcheroo.formats.pickle_opcodes import Pickled
 from ml_switcheroo.formats.pickled_values import HOSTILE, PickledArray, PickledTensor, StorageRef
 from ml_switcheroo.formats.state_dicts import choose, find_parts
 
-__all__ = ["build_tensors", "checkpoint_of", "faults_of"]
+__all__ = ["build_tensors", "checkpoint_of", "faults_of", "refuse_hostile"]
 
 FindRegion = Callable[[StorageRef], Region]
 """Finds the bytes of a storage and checks their number; the same ones for the same key."""
@@ -66,6 +66,19 @@ def checkpoint_of(
     )
 
 
+def refuse_hostile(pickled: Pickled) -> None:
+    """Raise for names that run code.
+
+    Raises:
+        PickleFault: Names them, and where the first one is.
+    """
+    hostile = [path for path in pickled.foreign if path.partition(".")[0] in HOSTILE]
+    if hostile:
+        reason = f"names {', '.join(hostile[:5])}, which runs code; nothing was run"
+        cure = "Do not open this file with a program that unpickles it."
+        raise PickleFault(reason, pickled.foreign[hostile[0]], cure)
+
+
 def _refuse_foreign(pickled: Pickled, select: str | None) -> None:
     """Raise for classes that are not on the allow-list.
 
@@ -74,11 +87,7 @@ def _refuse_foreign(pickled: Pickled, select: str | None) -> None:
     Raises:
         PickleFault: Names the first one and where it is, and how to get at the tensors.
     """
-    hostile = [path for path in pickled.foreign if path.partition(".")[0] in HOSTILE]
-    if hostile:
-        reason = f"names {', '.join(hostile[:5])}, which runs code; nothing was run"
-        cure = "Do not open this file with a program that unpickles it."
-        raise PickleFault(reason, pickled.foreign[hostile[0]], cure)
+    refuse_hostile(pickled)
     if not pickled.foreign or select:
         return
     names = list(pickled.foreign)

@@ -9,22 +9,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ml_switcheroo.errors import CheckpointError
 from ml_switcheroo.formats.checkpoint import Checkpoint, LazyTensor
 from ml_switcheroo.formats.files import Region, Source, SourceFile
 from ml_switcheroo.formats.pickle_opcodes import read_pickle
 from ml_switcheroo.formats.pickled_values import CONSTRUCTORS, PickledTensor, StorageRef, storage_ref
-from ml_switcheroo.formats.torch_state import build_tensors, checkpoint_of, faults_of
+from ml_switcheroo.formats.torch_state import build_tensors, checkpoint_of, faults_of, refuse_hostile
 from ml_switcheroo.formats.zip_directory import ZipMember, read_directory
 
-__all__ = ["open_tensor", "open_torch_zip"]
+__all__ = ["TorchArchive", "open_tensor", "open_torch_zip"]
 
 MAX_PICKLE = 2**28
 """Bytes that the pickle of an archive may have."""
 
 
-class _Archive:
+class TorchArchive:
     """An archive of ``torch.save``, its pickle read."""
 
     def __init__(self, file: Source) -> None:
@@ -47,6 +48,20 @@ class _Archive:
             raise member.fault(f"the storage has {member.nbytes} bytes, its pickle says {storage.nbytes}")
         return member
 
+    def parts(self) -> Any:
+        """Return what the pickle holds; the classes that it names stay records that do nothing.
+
+        Raises:
+            CheckpointError: It names one that runs code.
+        """
+        with faults_of(self.path, self.pickle):
+            refuse_hostile(self.pickled)
+        return self.pickled.value
+
+    def tensors(self, leaves: Mapping[str, PickledTensor]) -> dict[str, LazyTensor]:
+        """Give tensors of the pickle their bytes."""
+        return build_tensors(leaves, self.region, swapped=self.swapped)
+
 
 def open_torch_zip(file: SourceFile, *, select: str | None = None) -> Checkpoint:
     """Open a zip archive that ``torch.save`` wrote.
@@ -58,7 +73,7 @@ def open_torch_zip(file: SourceFile, *, select: str | None = None) -> Checkpoint
     Raises:
         CheckpointError: It is damaged, names a class that is not allowed, or holds no single state dict.
     """
-    archive = _Archive(file)
+    archive = TorchArchive(file)
     with faults_of(file.path, archive.pickle):
         return checkpoint_of(
             file, "torch-zip", archive.pickled, select, archive.region, swapped=archive.swapped
@@ -67,11 +82,11 @@ def open_torch_zip(file: SourceFile, *, select: str | None = None) -> Checkpoint
 
 def open_tensor(file: Source) -> LazyTensor:
     """Open an archive that holds one tensor and nothing else."""
-    archive = _Archive(file)
+    archive = TorchArchive(file)
     value = archive.pickled.value
     if archive.pickled.foreign or not isinstance(value, PickledTensor):
         raise CheckpointError(file.path, "an archive that holds no single tensor", member=archive.pickle)
-    return build_tensors({"": value}, archive.region, swapped=archive.swapped)[""]
+    return archive.tensors({"": value})[""]
 
 
 def find_prefix(path: Path, members: Mapping[str, ZipMember]) -> str:

@@ -194,7 +194,7 @@ class KeyKinds(KeyTensors):
         for path, readings in found.items():
             words = {cls.parse_kind(kind)[0] for kind, _ in readings}
             weight, bias = (modules.get(path, {}).get(slot, ()) for slot in ("weight", "bias"))
-            sizes = [] if path in modules else list(shapes[path])
+            sizes = [] if path in modules else cls._own_sizes(path, shapes)
             if words & {"conv", "conv_transpose"}:
                 sizes = [weight[0]] if "conv" in words else []
                 sizes += [*bias, weight[1]][:1] if "conv_transpose" in words else []
@@ -204,6 +204,21 @@ class KeyKinds(KeyTensors):
             for size in sizes:
                 makers.setdefault(size, set()).add(path)
         return channels, makers
+
+    @staticmethod
+    def _own_sizes(name: str, shapes: dict) -> list:
+        """List the sizes that a tensor of its own may give to what is put out.
+
+        Not the rows of all gates, nor those of queries, keys and values together.
+        """
+        slot = name.rpartition(".")[2]
+        if slot.startswith(("weight_hh", "weight_hr")):
+            size = shapes[name][0 if slot.startswith("weight_hr") else -1]
+            return [size, 2 * size] if f"{name}_reverse" in shapes else [size]
+        if slot.startswith("in_proj_weight"):
+            return [shapes[name][-1]]
+        joint = slot.startswith(("weight_ih", "bias_ih", "bias_hh", "in_proj_bias"))
+        return [] if joint else list(shapes[name])
 
     @classmethod
     def _check_table(cls, table: dict, asked: dict, modules: dict, found: dict) -> None:

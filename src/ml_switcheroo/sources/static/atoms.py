@@ -14,7 +14,8 @@ class Atom:
     """One axis that has not been merged with another.
 
     Attributes:
-        role: ``batch``, ``channel``, ``space``, ``one`` (size 1), ``out`` (of a linear) or ``any``.
+        role: ``batch``, ``channel``, ``space``, ``one`` (size 1), ``out`` (of a linear), ``step``, ``hidden``
+            and ``layer`` (of a recurrent layer) or ``any``.
         of: The layer whose channels these are.
         place: Which of the factors of the layer's output this is.
         factors: The sizes a reshape has divided that output into.

@@ -145,7 +145,11 @@ MODULE_ATTRIBUTES = frozenset(
 """What ``torch.nn.Module`` and its containers define: classes behind them in the MRO do not matter."""
 
 
-_BARE = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol", "typing.NamedTuple"})
+_BARE = frozenset(
+    """builtins.object abc.ABC typing.Generic typing.Protocol typing.NamedTuple argparse.Namespace
+    types.SimpleNamespace""".split()
+)
+"""Classes that give their instances no attributes."""
 
 
 def is_subclass(machine: Machine, cls: Value, base: Value) -> bool | None:

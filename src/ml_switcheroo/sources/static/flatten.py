@@ -12,6 +12,7 @@ from ml_switcheroo.sources.static.atoms import REST, Atom
 from ml_switcheroo.sources.static.classes import find
 from ml_switcheroo.sources.static.machine import Budget, Machine
 from ml_switcheroo.sources.static.memory import Memory
+from ml_switcheroo.sources.static.sequences import in_order
 from ml_switcheroo.sources.static.splits import split_of
 from ml_switcheroo.sources.static.values import (
     ABSENT,
@@ -166,7 +167,7 @@ def answer_of(given: Any, paths: Mapping[int, str], channels: Mapping[int, int])
         return None
     atoms = [atom for atom in axis if atom.role != "one"] or list(axis[:1])
     image = atoms[0].role == "channel" and all(atom.role == "space" for atom in atoms[1:])
-    if len(axis) == 1:
+    if len(axis) == 1 or (axis and in_order(axis)):
         return NO_FLATTEN
     if not image or not channels.get(id(atoms[0].of)):
         return None

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
 from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.containers import children, subscript
+from ml_switcheroo.sources.static.sequences import joined_units, recurrent
 from ml_switcheroo.sources.static.shaping import (
     flattened,
+    indexed,
     permuted,
     rearranged,
     reduced,
@@ -169,10 +171,8 @@ _LAYERS: dict[str, Callable[[Machine, Instance, Tensor | None], Value]] = {
     "AdaptiveMaxPool": _global_pool,
     "Flatten": _flatten_layer,
     "Unflatten": _unflatten_layer,
+    **dict.fromkeys(("rnn", "lstm", "gru", "rnn_cell", "lstm_cell", "gru_cell"), recurrent),
 }
-
-
-# Changes of shape -------------------------------------------------------------------------
 
 
 # Methods and functions --------------------------------------------------------------------
@@ -267,7 +267,7 @@ _PASSING_FUNCTIONS = frozenset(
     """relu relu_ relu6 leaky_relu elu selu celu gelu silu mish sigmoid tanh hardswish hardsigmoid softplus
     dropout dropout2d dropout1d dropout3d max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d
     interpolate batch_norm layer_norm instance_norm normalize log_softmax softmax clamp abs exp pad
-    local_response_norm alpha_dropout""".split()
+    local_response_norm alpha_dropout pack_padded_sequence""".split()
 )
 _MADE = frozenset("arange zeros_like ones_like as_tensor eye randint logspace tril triu".split())
 _SHAPED = frozenset({"zeros", "ones", "empty", "randn", "rand"})
@@ -289,6 +289,8 @@ def function(machine: Machine, name: str, args: Arguments) -> Value:
         return Tensor(() if isinstance(first, int | float) else None)
     if word in _MADE:
         return Tensor(first.shape if isinstance(first, Tensor) else None)
+    if word in ("cat", "concat"):
+        return joined_units(args.get(0, "tensors"))
     if not isinstance(first, Tensor):
         return UNKNOWN
     return _of_tensor(machine, word, first, args)
@@ -297,6 +299,8 @@ def function(machine: Machine, name: str, args: Arguments) -> Value:
 def _of_tensor(machine: Machine, word: str, first: Tensor, args: Arguments) -> Value:
     if word in _PASSING_FUNCTIONS:
         return first
+    if word == "pad_packed_sequence":
+        return first, UNKNOWN
     if word.startswith("adaptive_"):
         fake = Instance(
             External("torch.nn.AdaptiveAvgPool2d"), args={"output_size": args.get(1, "output_size")}
@@ -372,4 +376,7 @@ def _indexed(machine: Machine, tensor: Tensor, index: Value) -> Value:
         parts = machine.seen[id(tensor)][1]
         if parts is not None and -len(parts) <= index < len(parts):
             return parts[index]
+    found = indexed(tensor, index if isinstance(index, tuple) else (index,))
+    if found is not None:
+        return found
     return Tensor(tensor.shape[1:] if tensor.shape and isinstance(index, int) else None)

@@ -6,7 +6,7 @@ that is given plain values alone, and changes nothing but what it makes, makes t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from ml_switcheroo.sources.static.values import (
     Unknown,
     Value,
     next_serial,
+    options,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ __all__ = ["Memory", "key_of"]
 
 _FEWEST = 60
 """Expressions and statements of a constructor that is worth remembering."""
+
+_DEEPEST = 6
+"""How deep the parts of an argument are looked at."""
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), Absent)
 _SHARED = (*_PLAIN, Unknown, Text, External, Site, range)
@@ -93,7 +97,7 @@ class Memory:
             yield found
         steps = machine.taken - steps
         if found and not changes and steps >= _FEWEST and before == _circumstances(machine):
-            kept: dict[int, Value] = {}
+            kept = dict(_held(args))
             copy = _Copy(machine, lambda place: _keep(machine, place, first, kept), first)
             try:
                 value = copy.of(found[0])
@@ -117,27 +121,58 @@ def key_of(machine: Machine, cls: Class, args: Arguments) -> Hashable:
     return id(cls), machine.sites[-1].node, heap.edition, taken_for, given
 
 
-def _plain_arguments(machine: Machine, args: Arguments) -> Hashable:
-    keyword = ((name, _plain(machine, value)) for name, value in args.keyword.items())
-    return tuple(_plain(machine, value) for value in args.positional), tuple(keyword)
+def _plain_arguments(machine: Machine, args: Arguments, depth: int = 0) -> Hashable:
+    keyword = ((name, _plain(machine, value, depth)) for name, value in args.keyword.items())
+    return tuple(_plain(machine, value, depth) for value in args.positional), tuple(keyword)
 
 
-def _plain(machine: Machine, value: Value) -> Hashable:
+def _plain(machine: Machine, value: Value, depth: int = 0) -> Hashable:
+    """Return what stands for a value: equal only where it is the same, and holds the same."""
     if isinstance(value, _PLAIN):
         return type(value), repr(value)
-    if isinstance(value, tuple):
-        return tuple(_plain(machine, item) for item in value)
     if isinstance(value, External | Unknown | Text):
         return value
-    if isinstance(value, OneOf):
-        return "one of", tuple(_plain(machine, one) for one in value.choices)
     if isinstance(value, Class | Function) and machine.heap.lasting(value.attrs):
         return id(value)
     if isinstance(value, Builtin) and machine.builtins.get(value.name) is value:
         return id(value)
-    if isinstance(value, Partial) and not (value.args.open_positional or value.args.open_keyword):
-        return "partial", _plain(machine, value.function), _plain_arguments(machine, value.args)
+    if depth < _DEEPEST:
+        return _plain_parts(machine, value, depth + 1)
     raise _Unsuited
+
+
+def _plain_parts(machine: Machine, value: Value, depth: int) -> Hashable:
+    if isinstance(value, tuple):
+        return tuple(_plain(machine, item, depth) for item in value)
+    if isinstance(value, OneOf):
+        return "one of", tuple(_plain(machine, one, depth) for one in value.choices)
+    if isinstance(value, Partial) and not (value.args.open_positional or value.args.open_keyword):
+        return "partial", _plain(machine, value.function, depth), _plain_arguments(machine, value.args, depth)
+    if type(value) is list:
+        return id(value), tuple(_plain(machine, item, depth) for item in value)
+    if type(value) is dict:
+        return id(value), tuple((key, _plain(machine, item, depth)) for key, item in value.items())
+    if isinstance(value, Instance) and not (value.torch or value.open or value.marks):
+        return _plain(machine, value.cls, depth), _plain(machine, value.attrs, depth)
+    raise _Unsuited
+
+
+def _held(value: Value) -> Iterator[tuple[int, Value]]:
+    """Yield the lists and dictionaries that plain arguments hold, by id."""
+    if isinstance(value, list | dict):
+        yield id(value), value
+    for item in _parts(value):
+        yield from _held(item)
+
+
+def _parts(value: Value) -> Iterable[Value]:
+    if isinstance(value, Arguments):
+        return [*value.positional, *value.keyword.values()]
+    if isinstance(value, Instance | Partial):
+        return [value.attrs if isinstance(value, Instance) else value.args]
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else options(value) if isinstance(value, OneOf) else ()
 
 
 def _circumstances(machine: Machine) -> tuple[int, ...]:
@@ -154,6 +189,8 @@ def _circumstances(machine: Machine) -> tuple[int, ...]:
 
 def _keep(machine: Machine, place: Value, first: int, kept: dict[int, Value]) -> bool:
     """Tell whether a place was there before; one that nobody has announced is unsuited."""
+    if id(place) in kept:
+        return True
     if machine.heap.lasting(place):
         kept[id(place)] = place
         return True

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
+from ml_switcheroo.sources.static.sequences import regrouped
 from ml_switcheroo.sources.static.splits import divided
 from ml_switcheroo.sources.static.values import (
     Repeat,
@@ -19,7 +20,17 @@ from ml_switcheroo.sources.static.values import (
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["flattened", "permuted", "rearranged", "reduced", "reshaped", "squeezed", "swapped", "unflattened"]
+__all__ = [
+    "flattened",
+    "indexed",
+    "permuted",
+    "rearranged",
+    "reduced",
+    "reshaped",
+    "squeezed",
+    "swapped",
+    "unflattened",
+]
 
 
 def flattened(
@@ -49,6 +60,8 @@ def reshaped(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
         return Tensor()
     if axes[0] == (REST,):
         return _reshaped_end(machine, tensor, sizes)
+    if (units := regrouped(tensor, sizes)) is not None:
+        return units
     front = _kept(axes, sizes)
     back = _kept(axes[::-1][: len(axes) - len(front)], sizes[::-1][: len(sizes) - len(front)])
     middle = sizes[len(front) : len(sizes) - len(back)]
@@ -213,3 +226,41 @@ def squeezed(tensor: Tensor, dim: Value) -> Tensor:
     if places is None or not places <= ones:
         return Tensor()
     return made(tuple(axis for place, axis in enumerate(axes) if place not in places))
+
+
+def indexed(tensor: Tensor, index: tuple[Value, ...]) -> Tensor | None:
+    """Return ``tensor[index]`` for numbers, slices, None and Ellipsis; None where the axes do not tell."""
+    axes = tensor.axes
+    taken = sum(one is not None and one is not Ellipsis for one in index)
+    if not axes or axes[0] == (REST,) or taken > len(axes) or index.count(Ellipsis) > 1:
+        return None
+    place = index.index(Ellipsis) if Ellipsis in index else len(index)
+    rest: list[Value] = [slice(None)] * (len(axes) - taken)
+    left = list(axes)
+    found: list[Axis] = []
+    for one in (*index[:place], *rest, *index[place + 1 :]):
+        if one is None:
+            found.append((Atom("one"),))
+            continue
+        axis = left.pop(0)
+        if isinstance(one, slice):
+            kept = _cut(axis, one)
+            if kept is None:
+                return None
+            found.append(kept)
+        elif not isinstance(one, int) or isinstance(one, bool) or _is_factor(axis):
+            return None
+    return made(tuple(found)) if found else None
+
+
+def _is_factor(axis: Axis) -> bool:
+    return bool(axis) and axis[0].role == "factor"
+
+
+def _cut(axis: Axis, by: slice) -> Axis | None:
+    """Return what a slice leaves of an axis; None where that is not known."""
+    if by == slice(None):
+        return axis
+    if len(axis) != 1:
+        return None
+    return axis if axis[0].role in ("batch", "space", "step", "hidden") else (Atom("any"),)

@@ -161,6 +161,15 @@ def _deque(machine: Machine, args: Arguments) -> Value:
     return machine.heap.new([Repeat(UNKNOWN)] if items is None else list(items))
 
 
+def _namespace(name: str) -> Callable[[Machine, Arguments], Value]:
+    def run(machine: Machine, args: Arguments) -> Value:
+        made = new_instance(machine, External(name))
+        made.attrs.update(args.keyword)
+        return UNKNOWN if args.open_keyword or args.positional else made
+
+    return run
+
+
 def _pure(function: Callable[..., Any]) -> Callable[[Machine, Arguments], Value]:
     def run(machine: Machine, args: Arguments) -> Value:
         def inner(*values: Value) -> Value:
@@ -336,6 +345,7 @@ _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
     "itertools.product": _product,
     "itertools.repeat": _repeat,
     "itertools.accumulate": _accumulate,
+    **{name: _namespace(name) for name in ("argparse.Namespace", "types.SimpleNamespace")},
     "math.prod": _prod,
     "numpy.prod": _prod,
     "typing.cast": lambda machine, args: args.positional[1],
