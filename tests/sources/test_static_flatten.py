@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ml_switcheroo.sources.findings import NO_FLATTEN, Flatten
-from sources.reading import read_and_compare
+from ml_switcheroo.sources.live import read_module
+from sources.reading import read_and_compare, run, specs_of
 
 NET = """
 class Net(nn.Module):
@@ -200,3 +201,50 @@ class Net(nn.Module):
         "net.4": "linear",
     }
     assert findings["net.1"].flatten is None
+
+
+OUT = ("attn.out_proj.weight", "attn.out_proj.bias")  # of the attention
+POOLED = """
+class Head(nn.Module):
+    def __init__(self, width, classes):
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d({size})
+        self.out = nn.Linear(width * {size} ** 2, classes)
+
+    def forward(self, x):
+        return self.out(self.pool(x).flatten(1))
+
+
+class Net(nn.Module):
+    def __init__(self, width=12):
+        super().__init__()
+        self.stem = nn.Conv2d(3, width, 3)
+        self.rnn = nn.LSTM(width, width, batch_first=True, bidirectional=True)
+        self.attn = nn.MultiheadAttention(2 * width, 4, batch_first=True)
+        self.proj = nn.Linear(2 * width, width)
+        self.head = Head(width, 5)
+
+    def forward(self, x):
+        x = self.stem(x)
+        n, c, h, w = x.shape
+        t, _ = self.rnn(x.flatten(2).transpose(1, 2))
+        t, _ = self.attn(t, t, t)
+        t = self.proj(t)
+        return self.head(t.transpose(1, 2).reshape(n, c, h, w))
+"""
+
+
+def test_an_image_of_channels_that_nobody_knows_is_a_choice(tmp_path: Path) -> None:
+    code = POOLED.replace("{size}", "2")
+    static = read_and_compare(tmp_path, code, unknown=(*OUT, "head.out.weight", "head.out.bias"))
+    model = run(tmp_path, code).Net()
+    for knowledge in (static, read_module(model, specs_of(model))):
+        assert knowledge.findings["proj"].flatten == NO_FLATTEN
+        assert "head.out" not in knowledge.findings
+        possible = [finding.flatten for finding in knowledge.candidates["head.out"]]
+        assert [(one.channels, one.of) for one in possible if one is not None] == [(1, ""), (12, "stem")]
+
+
+def test_an_image_of_one_place_is_no_choice(tmp_path: Path) -> None:
+    knowledge = read_and_compare(tmp_path, POOLED.replace("{size}", "1"), unknown=OUT)
+    assert knowledge.findings["head.out"].flatten == NO_FLATTEN

@@ -6,7 +6,7 @@ as any: nothing is read but classes, attributes and names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -70,6 +70,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
     }
     uses = follow_live(_unwrapped(model))
     findings: dict[str, Finding] = {}
+    candidates: dict[str, tuple[Finding, ...]] = {}
     containers: dict[str, str] = {}
     owned: set[str] = set()
     for path, module in _walk(model, ("",)):
@@ -84,7 +85,11 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
                 kind, "live", _reason(module, cls), args=MappingProxyType(_arguments(module, kind))
             )
             use = uses.get(id(module))
-            findings[path] = used_as(finding, use) if use else finding
+            possible = used_as(finding, use) if use else (finding,)
+            if len(possible) == 1:
+                findings[path] = possible[0]
+            else:
+                candidates[path] = possible
             owned.update(_join(path, slot.rpartition(".")[0]) for slot in slots if "." in slot)
         for slot, _, own_kind in _tensors(module):
             name = _join(path, slot)
@@ -96,9 +101,10 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
                 findings[name] = Finding(own_kind, "live", f"a {own_kind} of {type(module).__qualname__}")
     return Knowledge(
         MappingProxyType(findings),
+        MappingProxyType(candidates),
         containers=MappingProxyType(containers),
         tied=_tied(model, specs),
-        notes=_notes(findings, specs),
+        notes=_notes({*findings, *candidates}, specs),
         computed=MappingProxyType(computed_in(_walk(model, ("",)))),
     )
 
@@ -219,7 +225,7 @@ def _reparametrizes(path: str) -> bool:
     return "parametrizations" in path.split(".")
 
 
-def _notes(findings: Mapping[str, Finding], specs: Mapping[str, TensorSpec]) -> tuple[str, ...]:
+def _notes(findings: Collection[str], specs: Mapping[str, TensorSpec]) -> tuple[str, ...]:
     if specs and not findings:
         return (f"The live module has none of the checkpoint's {len(specs)} tensors.",)
     return ()

@@ -31,7 +31,7 @@ from ml_switcheroo.tensors import TensorSpec
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.entry import Attempt
 
-__all__ = ["Use", "answer_of", "image_behind", "image_of", "run_forward", "used_as", "uses"]
+__all__ = ["Use", "answer_of", "image_behind", "image_of", "run_forward", "settled", "used_as", "uses"]
 
 _STEPS = 600_000
 
@@ -43,6 +43,8 @@ class Use:
     flatten: Flatten | None = None
     unflatten: Flatten | None = None
     split: Split | None = None
+    flattens: tuple[Flatten, ...] = ()
+    """What may be flattened before it, where an image is and nobody knows its channels."""
 
 
 def uses(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, Use]:
@@ -81,8 +83,27 @@ def uses(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, Use]:
         behind = [image_behind(made, paths) for made in modules]
         if flatten is None and behind and behind[0] is not None and all(one == behind[0] for one in behind):
             flatten = behind[0]
-        found[path] = Use(flatten, image, split)
+        found[path] = settled(Use(flatten, image, split), _size(path, specs), paths, channels)
     return found
+
+
+def settled(use: Use, size: int, paths: Mapping[int, str], channels: Mapping[int, int]) -> Use:
+    """Return a use without a flatten of channels that nobody knows: those of any layer may be meant.
+
+    Args:
+        use: What is known; its flatten is of 0 channels where they are unknown.
+        size: What the module takes in.
+        paths: The path of each module, by the id of its instance.
+        channels: How many channels each module puts out, by the id of its instance; 0 for unknown.
+    """
+    if use.flatten is None or use.flatten.channels:
+        return use
+    makers: dict[int, str] = {}
+    for one, count in channels.items():
+        if 1 < count < size and size % count == 0:
+            makers.setdefault(count, paths.get(one, ""))
+    possible = [Flatten(count, of, use.flatten.where) for count, of in makers.items()]
+    return replace(use, flatten=None, flattens=(NO_FLATTEN, *possible) if possible else ())
 
 
 def image_of(made: Instance, paths: Mapping[int, str]) -> Flatten | None:
@@ -104,8 +125,15 @@ def image_behind(made: Instance, paths: Mapping[int, str]) -> Flatten | None:
     return found if found is not None and found.channels > 1 else None
 
 
-def used_as(finding: Finding, use: Use) -> Finding:
-    """Return a finding with what ``forward`` shows of its module."""
+def used_as(finding: Finding, use: Use) -> tuple[Finding, ...]:
+    """Return a finding with what ``forward`` shows of its module; several where that leaves a choice."""
+    if finding.kind == "linear" and use.flattens:
+        known = replace(finding, unflatten=use.unflatten, split=use.split)
+        return tuple(replace(known, flatten=one) for one in use.flattens)
+    return (_used(finding, use),)
+
+
+def _used(finding: Finding, use: Use) -> Finding:
     if finding.kind == "linear_in_out":
         return replace(finding, split=use.split)
     if finding.kind == "linear":
@@ -120,10 +148,14 @@ _NORMS = frozenset({"batch_norm", "layer_norm", "rms_norm"})
 
 def _divides(flatten: Flatten | None, path: str, specs: Mapping[str, TensorSpec]) -> bool:
     """Tell whether the input of a linear can consist of so many channels."""
+    size = _size(path, specs)
+    return flatten is not None and size > 0 and (not flatten.channels or size % flatten.channels == 0)
+
+
+def _size(path: str, specs: Mapping[str, TensorSpec]) -> int:
+    """Return what a linear or a norm of one axis takes in; 0 for anything else."""
     weight = specs.get(f"{path}.weight" if path else "weight")
-    if flatten is None or weight is None:
-        return False
-    return len(weight.shape) in (1, 2) and weight.shape[-1] % flatten.channels == 0
+    return weight.shape[-1] if weight is not None and len(weight.shape) in (1, 2) else 0
 
 
 def run_forward(machine: Machine, root: Instance) -> None:
@@ -155,7 +187,7 @@ def _run_forward(machine: Machine, root: Instance) -> None:
 
 
 def answer_of(given: Any, paths: Mapping[int, str], channels: Mapping[int, int]) -> Flatten | None:
-    """Return what one input of a linear means; None where its axes are unknown.
+    """Return what one input of a linear means; None where its axes are unknown, 0 channels where they are.
 
     Args:
         given: The last axis of the input, and where that was made.
@@ -169,11 +201,12 @@ def answer_of(given: Any, paths: Mapping[int, str], channels: Mapping[int, int])
     image = atoms[0].role == "channel" and all(atom.role == "space" for atom in atoms[1:])
     if len(axis) == 1 or (axis and in_order(axis)):
         return NO_FLATTEN
+    where = site.where if site is not None else ""
+    if image and atoms[0].of is None:  # an image whose channels nobody knows
+        return Flatten(0, "", where) if len(atoms) > 1 else NO_FLATTEN
     if not image or not channels.get(id(atoms[0].of)):
         return None
-    return Flatten(
-        channels[id(atoms[0].of)], paths.get(id(atoms[0].of), ""), site.where if site is not None else ""
-    )
+    return Flatten(channels[id(atoms[0].of)], paths.get(id(atoms[0].of), ""), where)
 
 
 def _channels(made: Instance, path: str, specs: Mapping[str, TensorSpec]) -> int:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
 from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.containers import children, subscript
-from ml_switcheroo.sources.static.sequences import joined_units, recurrent
+from ml_switcheroo.sources.static.sequences import (
+    TRANSFORMERS,
+    attended,
+    joined_units,
+    of_features,
+    recurrent,
+)
 from ml_switcheroo.sources.static.shaping import (
     flattened,
     indexed,
@@ -104,15 +110,16 @@ def _linear(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
 
 def _conv(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
     note_image(layer, tensor)
-    return made(_feature_map(layer))
+    return made(_feature_map(layer, layer))
 
 
-def _feature_map(layer: Instance) -> tuple[Axis, ...] | None:
+def _feature_map(layer: Instance, of: Instance | None) -> tuple[Axis, ...] | None:
+    """Return the axes of a feature map of as many dimensions as a layer's name says."""
     rank = layer.torch[-2:-1]
     if not rank.isdigit():
         return None
     space = tuple((Atom("space"),) for _ in range(int(rank)))
-    return ((Atom("batch"),), (Atom("channel", layer),), *space)
+    return ((Atom("batch"),), (Atom("channel", of),), *space)
 
 
 def _norm(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
@@ -124,7 +131,9 @@ def _norm(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
     if tensor is not None and tensor.axes is not None and tensor.axes[0] != (REST,):
         return tensor
     axes = (
-        _feature_map(layer) if layer.torch.startswith("BatchNorm") and layer.torch != "BatchNorm1d" else None
+        _feature_map(layer, layer)
+        if layer.torch.startswith("BatchNorm") and layer.torch != "BatchNorm1d"
+        else None
     )
     return made(axes) if axes else tensor or UNKNOWN
 
@@ -133,13 +142,15 @@ def _pass(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
     return tensor or UNKNOWN
 
 
-def _global_pool(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
-    size = layer.args.get("output_size")
-    if tensor is None or not tensor.axes:
+def _adaptive_pool(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
+    """Return what is pooled: of an unknown tensor, a feature map of channels that nobody knows."""
+    known = tensor.axes if tensor is not None and tensor.axes and tensor.axes[0] != (REST,) else None
+    axes = known or _feature_map(layer, None)
+    if axes is None:
         return UNKNOWN
-    if size in (1, (1,), (1, 1), (1, 1, 1)):
-        return made(tuple((Atom("one"),) if axis[0].role == "space" else axis for axis in tensor.axes))
-    return tensor
+    if layer.args.get("output_size") in (1, (1,), (1, 1), (1, 1, 1)):
+        return made(tuple((Atom("one"),) if axis[0].role == "space" else axis for axis in axes))
+    return tensor if known and tensor is not None else made(axes)
 
 
 def _flatten_layer(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
@@ -167,10 +178,12 @@ _LAYERS: dict[str, Callable[[Machine, Instance, Tensor | None], Value]] = {
     "group_norm": _pass,
     "layer_norm": _norm,
     "embedding": _embedding,
-    "AdaptiveAvgPool": _global_pool,
-    "AdaptiveMaxPool": _global_pool,
+    "AdaptiveAvgPool": _adaptive_pool,
+    "AdaptiveMaxPool": _adaptive_pool,
     "Flatten": _flatten_layer,
     "Unflatten": _unflatten_layer,
+    "mha": attended,
+    **dict.fromkeys(TRANSFORMERS, of_features),
     **dict.fromkeys(("rnn", "lstm", "gru", "rnn_cell", "lstm_cell", "gru_cell"), recurrent),
 }
 
@@ -305,7 +318,7 @@ def _of_tensor(machine: Machine, word: str, first: Tensor, args: Arguments) -> V
         fake = Instance(
             External("torch.nn.AdaptiveAvgPool2d"), args={"output_size": args.get(1, "output_size")}
         )
-        return _global_pool(machine, fake, first)
+        return _adaptive_pool(machine, fake, first)
     if word == "flatten":
         return flattened(machine, first, args.get(1, "start_dim", 0), args.get(2, "end_dim", -1))
     if word == "rearrange":

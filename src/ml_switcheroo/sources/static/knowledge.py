@@ -36,14 +36,14 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
     for key, makers in keys.items():
-        said = [
-            _finding(owner, used.get(key, Use()), key in resized) for owner in makers.values() if owner.kind
-        ]
-        kinds = {one.kind for one in said}
-        if len(kinds) == 1 and len(said) == len(makers):
-            findings[key] = _agreed(said)
-        elif kinds:
-            candidates[key] = tuple({one.kind: one for one in said}.values())
+        said = [_finding(owner, key in resized) for owner in makers.values() if owner.kind]
+        certain = len(said) == len(makers) and len({one.kind for one in said}) == 1
+        kinds = [_agreed(said)] if certain else list({one.kind: one for one in said}.values())
+        possible = tuple(one for kind in kinds for one in used_as(kind, used.get(key, Use())))
+        if certain and len(possible) == 1:
+            findings[key] = possible[0]
+        elif possible:
+            candidates[key] = possible
     _split_conflicts(found, findings, candidates)
     return Knowledge(
         MappingProxyType(dict(sorted(findings.items()))),
@@ -103,13 +103,10 @@ def _agreed(said: list[Finding]) -> Finding:
         for name, value in first.args.items()
         if all(name in other.args and other.args[name] == value for other in said)
     }
-    flatten = first.flatten if all(other.flatten == first.flatten for other in said) else None
-    unflatten = first.unflatten if all(other.unflatten == first.unflatten for other in said) else None
-    split = first.split if all(other.split == first.split for other in said) else None
-    return replace(first, args=MappingProxyType(shared), flatten=flatten, unflatten=unflatten, split=split)
+    return replace(first, args=MappingProxyType(shared))
 
 
-def _finding(owner: Owner, use: Use, resized: bool) -> Finding:
+def _finding(owner: Owner, resized: bool) -> Finding:
     maker = owner.maker
     reason, where = _shown(maker.site, maker)
     args = maker.args if isinstance(maker, Instance) and not resized else {}
@@ -124,8 +121,7 @@ def _finding(owner: Owner, use: Use, resized: bool) -> Finding:
     }
     if isinstance(maker, Instance) and (moved := reparametrized(maker)):
         stated["reparametrized"] = tuple(moved.values())
-    found = Finding(owner.kind, "static", reason, where, MappingProxyType(stated))
-    return used_as(found, use)
+    return Finding(owner.kind, "static", reason, where, MappingProxyType(stated))
 
 
 def _plain(value: Value) -> Value:

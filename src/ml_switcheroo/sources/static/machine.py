@@ -26,8 +26,8 @@ from ml_switcheroo.sources.static.values import (
     Value,
     join,
     options,
-    stores,
 )
+from ml_switcheroo.sources.static.wrapping import stores
 
 __all__ = ["STEPS", "Budget", "Ending", "Machine", "Outcome", "Tables"]
 

@@ -12,7 +12,7 @@ from ml_switcheroo.errors import SourceError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.static.entry import deep_recursion
 from ml_switcheroo.sources.static.files import Library
-from ml_switcheroo.sources.static.flatten import Use, answer_of, image_behind, image_of, run_forward
+from ml_switcheroo.sources.static.flatten import Use, answer_of, image_behind, image_of, run_forward, settled
 from ml_switcheroo.sources.static.interpreter import new_machine
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.nn import name_of
@@ -48,7 +48,8 @@ def follow_live(model: Any) -> Mapping[int, Use]:
         answers = [answer_of(given, paths, channels) for given in copy.marks.get("inputs", ())]
         same = bool(answers) and all(answer == answers[0] for answer in answers)
         flatten = answers[0] if same else image_behind(copy, paths)
-        found[id(live)] = Use(flatten, image_of(copy, paths), split_of(copy))
+        use = Use(flatten, image_of(copy, paths), split_of(copy))
+        found[id(live)] = settled(use, getattr(live, "in_features", 0), paths, channels)
     return found
 
 

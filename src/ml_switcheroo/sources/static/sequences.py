@@ -1,4 +1,4 @@
-"""What recurrent layers put out: steps and hidden units, whose order is the same in every framework."""
+"""What recurrent layers and transformers put out: steps and units, whose order is the same everywhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from ml_switcheroo.sources.static.values import UNKNOWN, Instance, Maybe, Repeat
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["in_order", "joined_units", "recurrent", "regrouped"]
+__all__ = ["TRANSFORMERS", "attended", "in_order", "joined_units", "of_features", "recurrent", "regrouped"]
+
+TRANSFORMERS = frozenset(
+    """Transformer TransformerEncoder TransformerDecoder TransformerEncoderLayer
+    TransformerDecoderLayer""".split()
+)
 
 _STEP: Axis = (Atom("step"),)
 
@@ -32,6 +37,16 @@ def recurrent(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value
     steps = (_STEP,) * (rank - 1)
     state = made(((Atom("layer"),), *steps[1:], hidden))
     return made((*steps, hidden)), ((state, state) if layer.torch == "LSTM" else state)
+
+
+def of_features(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
+    """Return what a transformer gives: any number of axes, and its features last."""
+    return made(((REST,), (Atom("out"),)))
+
+
+def attended(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
+    """Return what attention gives: the features, and the weights of the steps."""
+    return of_features(machine, layer, tensor), UNKNOWN
 
 
 def in_order(axis: Axis) -> bool:

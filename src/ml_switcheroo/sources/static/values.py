@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import enum
-import functools
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -52,7 +51,6 @@ __all__ = [
     "next_serial",
     "options",
     "same",
-    "stores",
 ]
 
 Value = Any
@@ -319,26 +317,6 @@ def options(value: Value) -> tuple[Value, ...]:
 def contents(value: Value) -> Value:
     """Return the dictionary that an instance of a subclass of dict is; any other value as it is."""
     return value.marks.get("dict", value) if isinstance(value, Instance) else value
-
-
-_SHORT = 12
-
-
-def stores(value: Value) -> bool:
-    """Tell whether calling something is done for what it stores elsewhere: a registration, a patch."""
-    if isinstance(value, Builtin):
-        return value.name in ("setattr", "exec")
-    node = value.node if isinstance(value, Function) else None
-    return isinstance(node, ast.FunctionDef) and len(node.body) <= _SHORT and _assigns_elsewhere(node)
-
-
-@functools.lru_cache(maxsize=4096)
-def _assigns_elsewhere(node: ast.FunctionDef) -> bool:
-    inside = [inner for statement in node.body for inner in ast.walk(statement)]
-    targets = [t for inner in inside if isinstance(inner, ast.Assign) for t in inner.targets]
-    return any(isinstance(inner, ast.Global) for inner in inside) or any(
-        isinstance(target, ast.Subscript | ast.Attribute) for target in targets
-    )
 
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), Absent)

@@ -1,13 +1,14 @@
-"""Whether a decorator's wrapper hands on what it is given, so that the function within stands for it."""
+"""What a function is for: a wrapper that hands on what it is given, one that stores something elsewhere."""
 
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 
-from ml_switcheroo.sources.static.values import Class, Function, Value
+from ml_switcheroo.sources.static.values import Builtin, Class, Function, Value
 
-__all__ = ["hands_on", "unwrapped"]
+__all__ = ["hands_on", "stores", "unwrapped"]
 
 _LOOKS = frozenset("isinstance len hasattr getattr type str repr print callable id issubclass".split())
 """Functions that leave alone what they are given."""
@@ -108,3 +109,23 @@ def _gives(made: Function | Class) -> bool:
     if not isinstance(made, Function) or isinstance(made.node, ast.Lambda):
         return True
     return any(isinstance(one, ast.Return) and one.value is not None for one in ast.walk(made.node))
+
+
+_SHORT = 12
+
+
+def stores(value: Value) -> bool:
+    """Tell whether calling something is done for what it stores elsewhere: a registration, a patch."""
+    if isinstance(value, Builtin):
+        return value.name in ("setattr", "exec")
+    node = value.node if isinstance(value, Function) else None
+    return isinstance(node, ast.FunctionDef) and len(node.body) <= _SHORT and _assigns_elsewhere(node)
+
+
+@functools.lru_cache(maxsize=4096)
+def _assigns_elsewhere(node: ast.FunctionDef) -> bool:
+    inside = [inner for statement in node.body for inner in ast.walk(statement)]
+    targets = [t for inner in inside if isinstance(inner, ast.Assign) for t in inner.targets]
+    return any(isinstance(inner, ast.Global) for inner in inside) or any(
+        isinstance(target, ast.Subscript | ast.Attribute) for target in targets
+    )
