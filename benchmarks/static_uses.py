@@ -314,6 +314,7 @@ def _by_heads(probe: Probe, found: Split, out: int) -> tuple[str, str]:
     dim = out // (heads * parts)
     block = probe.width // heads
     lone: dict[int, bool] = {}
+    whole_heads = set()
     for part in range(parts):
         for head in dict.fromkeys((0, 1, heads - 1)):
             row = (part * heads + head if words[0] == "part" else head * parts + part) * dim + min(1, dim - 1)
@@ -330,7 +331,11 @@ def _by_heads(probe: Probe, found: Split, out: int) -> tuple[str, str]:
                 )
             if len(columns) > 1 and columns != whole and _is_block(columns, probe.width):
                 return REFUTED, f"part {part}, head {head} reaches {len(columns)} columns, not {block}"
-            lone[part] = len(columns) == 1
+            own = head * block + min(1, dim - 1)
+            whole_heads.add(columns == whole or (block == dim and columns == {own}))
+            lone[part] = lone.get(part, True) and len(columns) == 1
+    if whole_heads != {True}:
+        return UNTESTED, "a head is reached in part"
     rows = {part: (part * heads if words[0] == "part" else part) * dim for part in range(parts)}
     return _by_role(probe, found, lone, rows)
 
@@ -343,15 +348,19 @@ def _is_block(columns: frozenset[int], width: int) -> bool:
 
 def _by_parts(probe: Probe, found: Split, out: int) -> tuple[str, str]:
     width = out // found.parts
+    if probe.width != width:
+        return UNTESTED, "what takes the result is of another width"
     lone: dict[int, bool] = {}
     for part in range(found.parts):
         for column in dict.fromkeys((0, 1, width - 1)):
             columns, _ = probe.reached(part * width + column)
-            if not columns or len(columns) == probe.width != 1:
+            if not columns or len(columns) == width != 1:
                 return UNTESTED, "what is between reaches all columns, or none"
-            if probe.width == width and len(columns) == 1 and column not in columns:
+            if column not in columns:
+                if not _is_block(columns, width):
+                    return UNTESTED, "what is between mixes the columns"
                 return REFUTED, f"part {part}, column {column} reaches {sorted(columns)[:4]} ..."
-            lone[part] = len(columns) == 1
+            lone[part] = lone.get(part, True) and len(columns) == 1
     if not any(lone.values()):
         return UNTESTED, "no part keeps its columns apart"
     return _by_role(probe, found, lone, {part: part * width for part in range(found.parts)})

@@ -107,12 +107,12 @@ class Net(nn.Module):
 """
     findings = read_and_compare(tmp_path, code).findings
     assert bare(findings["c_attn"].split) == Split("part dim", 3, None, ("q", "k", "v"))
-    assert bare(findings["q_proj"].split) == Split("head dim", 1, None)
+    assert bare(findings["q_proj"].split) == Split("head dim", 1, 2)
     assert bare(findings["k_proj"].split) == Split("head dim", 1, 2)
 
 
 def test_a_projection_of_something_unknown_is_divided_by_sizes_that_make_it_up(tmp_path: Path) -> None:
-    code = NET.replace("x = self.norm(x + self.pos)", "x = self.norm(torch.cat([x, self.pos]))")
+    code = NET.replace("x = self.norm(x + self.pos)", "x = torch.einsum('bnc->bnc', x)")
     split = (
         read_and_compare(
             tmp_path, code.replace("{attend}", TIMM.replace("C // self.num_heads", "self.head_dim"))
@@ -141,3 +141,110 @@ def test_a_live_module_is_followed_as_well(tmp_path: Path) -> None:
     assert bare(read_module(model, specs_of(model)).findings["qkv"].split) == Split(
         "part head dim", 3, 3, ("q", "k", "v")
     )
+
+
+ATTENTION = """
+import functools
+
+def kept(function):
+    @functools.wraps(function)
+    def wrapper(self, *args, **kwargs):
+        return function(self, *args, **kwargs)
+    return wrapper
+
+class Scale(nn.Module):
+    def __init__(self, size, eps=1e-6):
+        super().__init__()
+        self.weight, self.eps = nn.Parameter(torch.ones(size)), eps
+
+    def forward(self, x):
+        x = x.to(torch.float32)
+        x = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps)
+        return self.weight * x.to(x.dtype)
+
+class Layer(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.norm = Scale(config.width, config.eps)
+        self.size, self.head = config.width, config.width // config.heads
+        self.heads = config.heads
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.q_proj = nn.Linear(config.width, config.width)
+        self.out = nn.Linear(config.width, config.width)
+
+    def forward(self, hidden, mask=None):
+        x = self.norm(hidden)
+        {attend}
+        return hidden + self.out(q)
+
+class Config:
+    width, heads, eps = 24, 4, 1e-5
+
+class Net(nn.Module):
+    def __init__(self, config={config}):
+        super().__init__()
+        self.embed = nn.Embedding(11, config.width)
+        self.layers = nn.ModuleList([Layer(config) for _ in range(3)])
+
+    @kept
+    def forward(self, ids=None, mask=None, embeds=None):
+        if (ids is None) ^ (embeds is not None):
+            raise ValueError("one of them")
+        hidden = self.embed(ids) if embeds is None else embeds
+        for layer in self.layers[:n]:
+            hidden = layer(hidden, mask)
+        return hidden
+
+n = 3
+"""
+
+PROJECTIONS = {
+    "a shape made of shapes": (
+        "shape = (*x.shape[:-1], -1, self.head)\n        q = self.q_proj(x).view(shape).transpose(1, 2)",
+        "q_proj",
+        Split("head dim", 1, 4),
+    ),
+    "a split along the third axis": (
+        "q, k, v = self.qkv(x).split(self.size, dim=2)",
+        "qkv",
+        Split("part dim", 3, None, ("q", "k", "v")),
+    ),
+    "indices of a factor": (
+        "b, n, _ = x.shape\n        x = self.qkv(x).view(b, n, self.heads, 3, self.head)\n"
+        "        q, k, v = x[..., 0, :], x[..., 1, :], x[..., 2, :]\n        q = q.reshape(b, n, self.size)",
+        "qkv",
+        Split("head part dim", 3, 4, ("q", "k", "v")),
+    ),
+    "a chunk of nobody knows which axis": (
+        "shape = (*x.shape[:-1], -1, 3 * self.head)\n        x = self.qkv(x).view(shape).transpose(1, 2)\n"
+        "        q, k, v = x.chunk(3, dim=-1)",
+        "qkv",
+        None,
+    ),
+    "a chunk along the third axis": ("q, k, v = self.qkv(x).chunk(3, dim=2)", "qkv", None),
+}
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_attention_whose_inputs_have_defaults(tmp_path: Path, name: str) -> None:
+    attend, layer, expected = PROJECTIONS[name]
+    code = ATTENTION.replace("{attend}", attend).replace("{config}", "Config()")
+    findings = read_and_compare(tmp_path, code).findings
+    assert {bare(findings[f"layers.{i}.{layer}"].split) for i in range(3)} == {expected}
+
+
+def test_a_size_that_the_checkpoint_shows_divides_a_projection(tmp_path: Path) -> None:
+    attend = PROJECTIONS["a split along the third axis"][0]
+    code = (
+        ATTENTION.replace("{attend}", attend)
+        .replace("{config}", "None")
+        .replace("=None):\n        super", "):\n        super")
+    )
+    findings = read_and_compare(tmp_path, code, "Net(Config)").findings
+    assert bare(findings["layers.2.qkv"].split) == Split("part dim", 3, None, ("q", "k", "v"))
+
+
+def test_tokens_put_before_others_leave_the_rest_as_it_is(tmp_path: Path) -> None:
+    attend = "x = torch.cat([self.pos.mean(1, keepdim=True).expand(2, -1, -1), x], dim=1)\n        " + TIMM
+    split = read_and_compare(tmp_path, NET.replace("{attend}", attend)).findings["qkv"].split
+    assert bare(split) == Split("part head dim", 3, 4, ("q", "k", "v"))

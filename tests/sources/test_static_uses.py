@@ -49,16 +49,17 @@ class Flat(nn.Module):
 class Attention(nn.Module):
     """Self-attention with a fused projection, by parts or by heads."""
 
-    def __init__(self, interleaved: bool) -> None:
+    def __init__(self, interleaved: bool, heads: int = 4) -> None:
         super().__init__()
         self.qkv, self.proj, self.interleaved = nn.Linear(24, 72), nn.Linear(24, 24), interleaved
+        self.heads = heads
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         b, n, _ = x.shape
         if self.interleaved:
-            q, k, v = self.qkv(x).view(b, n, 4, 3, 6).permute(3, 0, 2, 1, 4)
+            q, k, v = self.qkv(x).view(b, n, self.heads, 3, -1).permute(3, 0, 2, 1, 4)
         else:
-            q, k, v = self.qkv(x).view(b, n, 3, 4, 6).permute(2, 0, 3, 1, 4)
+            q, k, v = self.qkv(x).view(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         return self.proj((q @ k.mT).softmax(-1).matmul(v).transpose(1, 2).reshape(b, n, 24))
 
 
@@ -83,6 +84,16 @@ def test_the_proof_of_a_split_tells_right_from_wrong(
         answer, _ = proofs.divided(model, lambda: model(tokens), "qkv", Split(axes, 3, 4, names))
     right = axes == ("head part dim" if interleaved else "part head dim") and names == ("q", "k", "v")
     assert answer == (proofs.CONFIRMED if right else proofs.REFUTED)
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("heads", [2, 3, 4, 6, 12])
+def test_the_proof_of_parts_tells_right_from_wrong(proofs: ModuleType, interleaved: bool, heads: int) -> None:
+    torch.manual_seed(0)
+    model, tokens = Attention(interleaved, heads).eval(), torch.randn(2, 7, 24)
+    with torch.no_grad():
+        answer, _ = proofs.divided(model, lambda: model(tokens), "qkv", Split("part dim", 3, None))
+    assert answer == (proofs.REFUTED if interleaved else proofs.CONFIRMED)
 
 
 @pytest.mark.parametrize("heads", [2, 8])

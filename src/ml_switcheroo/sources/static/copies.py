@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.classes import new_instance
+from ml_switcheroo.sources.static.classes import find, new_instance
 from ml_switcheroo.sources.static.values import (
+    ABSENT,
     UNKNOWN,
     Arguments,
     Class,
@@ -101,6 +102,13 @@ def _asdict(machine: Machine, args: Arguments) -> Value:
     return machine.heap.new(dict(value.attrs)) if isinstance(value, Instance) else UNKNOWN
 
 
+def _default(value: Value) -> Value:
+    """Return the default that a field of a dataclass has, by what the class holds under its name."""
+    if isinstance(value, Instance) and value.cls == External("dataclasses.field"):
+        value = value.args.get("default", ABSENT)
+    return External("dataclasses.MISSING") if value is ABSENT else value
+
+
 def _fields(machine: Machine, args: Arguments) -> Value:
     value = args.positional[0]
     cls = value.cls if isinstance(value, Instance) else value
@@ -109,7 +117,7 @@ def _fields(machine: Machine, args: Arguments) -> Value:
     found = []
     for name in cls.fields:
         made = new_instance(machine, External("builtins.object"))
-        made.attrs["name"] = name
+        made.attrs["name"], made.attrs["default"] = name, _default(find(cls, name)[0])
         found.append(made)
     return tuple(found)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from ml_switcheroo.sources.static.values import (
     Raised,
     Site,
     Tensor,
+    Value,
     options,
 )
 from ml_switcheroo.tensors import TensorSpec
@@ -59,6 +60,8 @@ def uses(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, Use]:
             if weight is not None and weight.shape:
                 size = weight.shape[-1 if KIND_OF_CLASS.get(made.torch) == "linear_in_out" else 0]
                 made.marks["out"] = size if made.marks.setdefault("out", size) == size else None
+    sizes = attempt.fit.sizes.items()
+    attempt.machine.solved.update({name: min(real) for name, real in sizes if name and len(real) == 1})
     for root in options(attempt.value):
         if isinstance(root, Instance):
             run_forward(attempt.machine, root)
@@ -164,26 +167,57 @@ def run_forward(machine: Machine, root: Instance) -> None:
     machine.frame = None
     machine.memory = Memory()
     machine.assumed.clear()
-    try:
-        _run_forward(machine, root)
-    except (Raised, Budget):
-        return  # what was seen until here has been written down
-
-
-def _run_forward(machine: Machine, root: Instance) -> None:
-    start = Tensor(axes=((REST,), (Atom("input"),)))
     method, where = find(root.cls, "forward")
-    if not isinstance(method, Function) or not isinstance(where, Class):
-        machine.call(root, Arguments([start]))
+    runs: list[tuple[Value, list[Value]]]
+    if isinstance(method, Function) and isinstance(where, Class):
+        machine.sites.append(Site(method.source, method.node))
+        runs = [(Bound(method, root), given) for given in _inputs(_wrapped(method))]
+    else:
+        runs = [(root, [_input()])]
+    for called, given in runs:
+        try:
+            machine.call(called, Arguments(given))
+        except Raised:
+            continue  # what was seen until here has been written down
+        except Budget:
+            pass
         return
-    spec = method.node.args
+
+
+def _input() -> Tensor:
+    return Tensor(axes=((REST,), (Atom("input"),)))
+
+
+def _wrapped(method: Function) -> Function:
+    """Return the function that says what a method takes: the one inside of ``wrapper(*args)``."""
+    frame = method.frame
+    while frame is not None and method.node.args.vararg is not None:
+        inner = [one for one in frame.names.values() if isinstance(one, Function) and one.name == "forward"]
+        if inner:
+            return _wrapped(inner[0])
+        frame = frame.outer
+    return method
+
+
+_MOST_INPUTS = 4
+
+
+def _inputs(method: Function) -> Iterator[list[Value]]:
+    """Yield what to call ``forward`` with: what has no default is a tensor.
+
+    Where everything has a default, that of the inputs is None: the first is a tensor, then the first two.
+    """
+    start, spec = _input(), method.node.args
     names = [*spec.posonlyargs, *spec.args][1:]
-    defaults = (
-        [ABSENT] * (len(names) - len(method.defaults)) + method.defaults[-len(names) :] if names else []
-    )
-    given = [start if default is ABSENT else default for default in defaults]
-    machine.sites.append(Site(method.source, method.node))
-    machine.call(Bound(method, root), Arguments(given))
+    defaults: list[Value] = []
+    if names:
+        defaults = [ABSENT] * (len(names) - len(method.defaults)) + method.defaults[-len(names) :]
+    optional = [place for place, default in enumerate(defaults) if default is None][:_MOST_INPUTS]
+    if ABSENT in defaults or not optional:
+        yield [start if default is ABSENT else default for default in defaults]
+        return
+    for last in optional:
+        yield [start if default is None else default for default in defaults[: last + 1]]
 
 
 def answer_of(given: Any, paths: Mapping[int, str], channels: Mapping[int, int]) -> Flatten | None:
@@ -198,6 +232,8 @@ def answer_of(given: Any, paths: Mapping[int, str], channels: Mapping[int, int])
     if axis is None:
         return None
     atoms = [atom for atom in axis if atom.role != "one"] or list(axis[:1])
+    if any(atom.role == "lost" for atom in axis):
+        return None
     image = atoms[0].role == "channel" and all(atom.role == "space" for atom in atoms[1:])
     if len(axis) == 1 or (axis and in_order(axis)):
         return NO_FLATTEN

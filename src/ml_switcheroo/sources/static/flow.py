@@ -9,16 +9,10 @@ from typing import TYPE_CHECKING, Any
 from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
 from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.containers import children, subscript
-from ml_switcheroo.sources.static.sequences import (
-    TRANSFORMERS,
-    attended,
-    joined_units,
-    of_features,
-    recurrent,
-)
+from ml_switcheroo.sources.static.parts import broadcast, joined, taken
+from ml_switcheroo.sources.static.sequences import TRANSFORMERS, attended, of_features, recurrent
 from ml_switcheroo.sources.static.shaping import (
     flattened,
-    indexed,
     permuted,
     rearranged,
     reduced,
@@ -39,8 +33,10 @@ from ml_switcheroo.sources.static.values import (
     Site,
     Size,
     Tensor,
+    Unknown,
     Value,
     join,
+    known,
     options,
 )
 
@@ -61,17 +57,24 @@ def unpacked(value: Value, count: int) -> list[Value]:
 def widen(before: Value, after: Value) -> Value:
     """Return what a name may hold in any round of a loop, from the first two."""
     if isinstance(before, Tensor) and isinstance(after, Tensor):
-        return before if _alike(before.axes, after.axes) else Tensor()
+        return _widened(before, after)
     if isinstance(before, int | float | str) or isinstance(after, int | float | str):
         return UNKNOWN
     return join([before, after])
 
 
-def _alike(left: Any, right: Any) -> bool:
-    if left is None or right is None or len(left) != len(right):
-        return False
-    pairs = zip(left, right, strict=True)
-    return all([a.role for a in mine] == [b.role for b in other] for mine, other in pairs)
+def _widened(before: Tensor, after: Tensor) -> Tensor:
+    """Return the axes that agree in what they hold; of another one, nothing is known but that it is one."""
+    if before.axes is None or after.axes is None or len(before.axes) != len(after.axes):
+        return Tensor()
+    axes: list[Axis] = []
+    for mine, other in zip(before.axes, after.axes, strict=True):
+        if [atom.role for atom in mine] != [atom.role for atom in other]:
+            if len(mine) != 1 or len(other) != 1 or REST in (*mine, *other):
+                return Tensor()
+            mine = (Atom("any"),)
+        axes.append(mine)
+    return before if tuple(axes) == before.axes else made(tuple(axes))
 
 
 # Layers -----------------------------------------------------------------------------------
@@ -256,9 +259,21 @@ def _taken_apart(machine: Machine, tensor: Tensor, name: str, args: Arguments) -
             args.get(0, "chunks" if name == "chunk" else "split_size_or_sections"),
             args.get(1, "dim", 0),
         )
+        given = machine.solved.get(given.symbol, given) if isinstance(given, Unknown) else given
         count = given if name != "split" else _count(tensor, given)
+        if name == "split" and isinstance(dim, int) and dim > 0 and _makes_up(tensor, given, count):
+            dim = -1  # any other axis would have to be as long by chance
         parts = chunked(tensor, given if name == "split" else (), count, dim, _site(machine))
     return UNKNOWN if parts is None else machine.heap.new(list(parts))
+
+
+def _makes_up(tensor: Tensor, given: Value, count: Value) -> bool:
+    """Tell whether the parts of a split make up the output of a linear whose leading axes are unknown."""
+    axes: tuple[Axis, ...] = tensor.axes or ()
+    if len(axes) != 2 or axes[0] != (REST,) or (layer := axes[1][0].of) is None:
+        return False
+    whole, sizes = layer.marks.get("out"), given if isinstance(given, list | tuple) else ()
+    return isinstance(whole, int) and (isinstance(count, int) or (known(sizes) and sum(sizes) == whole))
 
 
 def _count(tensor: Tensor, size: Value) -> Value:
@@ -274,13 +289,14 @@ def _count(tensor: Tensor, size: Value) -> Value:
 _PASSING = frozenset(
     """contiguous clone detach to float half double bfloat16 cuda cpu type_as relu relu_ sigmoid tanh exp abs
     clamp mul mul_ add add_ div sub neg requires_grad_ type pow sqrt normal_ uniform_ fill_ zero_ softmax
-    masked_fill dropout""".split()
+    masked_fill dropout rsqrt square reciprocal sin cos""".split()
 )
 _PASSING_FUNCTIONS = frozenset(
     """relu relu_ relu6 leaky_relu elu selu celu gelu silu mish sigmoid tanh hardswish hardsigmoid softplus
     dropout dropout2d dropout1d dropout3d max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d
     interpolate batch_norm layer_norm instance_norm normalize log_softmax softmax clamp abs exp pad
-    local_response_norm alpha_dropout pack_padded_sequence""".split()
+    local_response_norm alpha_dropout pack_padded_sequence rsqrt sqrt
+    square sin cos""".split()
 )
 _MADE = frozenset("arange zeros_like ones_like as_tensor eye randint logspace tril triu".split())
 _SHAPED = frozenset({"zeros", "ones", "empty", "randn", "rand"})
@@ -303,7 +319,7 @@ def function(machine: Machine, name: str, args: Arguments) -> Value:
     if word in _MADE:
         return Tensor(first.shape if isinstance(first, Tensor) else None)
     if word in ("cat", "concat"):
-        return joined_units(args.get(0, "tensors"))
+        return joined(args.get(0, "tensors"), args.get(1, "dim", 0))
     if not isinstance(first, Tensor):
         return UNKNOWN
     return _of_tensor(machine, word, first, args)
@@ -340,56 +356,23 @@ def operate(machine: Machine, place: Any, args: Arguments) -> Value:
     """Return what an operator or a subscript gives, with a tensor on one side."""
     op, left, right = place
     if op == "[]":
-        return _indexed(machine, left, right)
+        return taken(machine, left, right)
     if op is ast.MatMult:
         return UNKNOWN
     tensors = [one for one in (left, right) if isinstance(one, Tensor)]
     if len(tensors) == 1:
         return (
             tensors[0]
-            if isinstance(left, int | float | Tensor) and isinstance(right, int | float | Tensor)
+            if all(isinstance(one, Tensor) or _is_number(one) for one in (left, right))
             else Tensor()
         )
     mine, other = left.axes, right.axes
     if mine is None or other is None:
         weight = next((one for one in tensors if one.axes is None), left)
         return next((one for one in tensors if one is not weight), left) if weight.role else Tensor()
-    return made(_broadcast(mine, other))
+    return made(broadcast(mine, other))
 
 
-def _broadcast(left: tuple[Axis, ...], right: tuple[Axis, ...]) -> tuple[Axis, ...] | None:
-    """Return the axes of a sum, from the right; None where they do not tell."""
-    if left == right:
-        return left
-    if left[0] == (REST,) or right[0] == (REST,):
-        longer = right if left[0] == (REST,) else left
-        last = left[-1] if left[-1] == right[-1] else (Atom("any"),)
-        return (*longer[:-1], last) if len(left[-1]) == len(right[-1]) == 1 else None
-    if len(left) != len(right):
-        return None
-    axes = [_either(mine, other) for mine, other in zip(left, right, strict=True)]
-    return None if None in axes else tuple(axis for axis in axes if axis is not None)
-
-
-def _either(left: Axis, right: Axis) -> Axis | None:
-    """Return the axis of a sum of two: channels are added one by one, so either names them."""
-    if left == right or [atom.role for atom in right] == ["one"]:
-        return left
-    if [atom.role for atom in left] == ["one"]:
-        return right
-    if len(left) != 1 or len(right) != 1:
-        return left if [atom.role for atom in left] == [atom.role for atom in right] else None
-    return left if left[0].role == right[0].role else (Atom("any"),)
-
-
-def _indexed(machine: Machine, tensor: Tensor, index: Value) -> Value:
-    if isinstance(index, int) and not isinstance(index, bool):
-        if id(tensor) not in machine.seen:
-            machine.seen[id(tensor)] = (tensor, unbound(tensor, 0, _site(machine)))
-        parts = machine.seen[id(tensor)][1]
-        if parts is not None and -len(parts) <= index < len(parts):
-            return parts[index]
-    found = indexed(tensor, index if isinstance(index, tuple) else (index,))
-    if found is not None:
-        return found
-    return Tensor(tensor.shape[1:] if tensor.shape and isinstance(index, int) else None)
+def _is_number(value: Value) -> bool:
+    """Tell whether a value is a number, or a setting of the model that nobody knows."""
+    return isinstance(value, int | float) or (isinstance(value, Unknown) and bool(value.symbol))

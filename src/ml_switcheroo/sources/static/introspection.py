@@ -82,8 +82,11 @@ def instance_of(machine: Machine, value: Value, cls: Value) -> bool | None:
     if isinstance(cls, tuple | list):
         answers = [instance_of(machine, value, one) for one in cls]
         return True if True in answers else (None if None in answers else False)
-    if isinstance(value, Unknown | OneOf) or isinstance(cls, Unknown | OneOf):
+    if isinstance(value, Unknown | OneOf) or isinstance(cls, Unknown):
         return None
+    if isinstance(cls, OneOf):
+        found = {instance_of(machine, value, one) for one in cls.choices}
+        return found.pop() if len(found) == 1 else None
     if isinstance(value, Instance):
         return is_subclass(machine, value.cls, cls) if isinstance(cls, Class | External) else False
     if isinstance(value, Tensor):

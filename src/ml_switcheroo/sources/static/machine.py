@@ -126,7 +126,7 @@ class Machine:
         self.blind = ""
         self.cut = 0
         self._elsewhere = 0  # steps of modules' own code
-        self.seen: dict[int, Any] = {}
+        self.seen: dict[Any, Any] = {}
 
     # Reading ------------------------------------------------------------------------------
 

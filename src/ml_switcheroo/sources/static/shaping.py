@@ -179,22 +179,27 @@ def rearranged(machine: Machine, tensor: Value, pattern: Value) -> Value:
 def permuted(tensor: Tensor, order: list[Value]) -> Tensor:
     """Return ``tensor.permute(order)``."""
     axes = tensor.axes
-    if (
-        not axes
-        or axes[0] == (REST,)
-        or not known(order)
-        or sorted(o % len(axes) for o in order) != list(range(len(axes)))
-    ):
+    if axes and axes[0] == (REST,):
+        return _lost(axes)
+    if not axes or not known(order) or sorted(o % len(axes) for o in order) != list(range(len(axes))):
         return Tensor()
     result = made(tuple(axes[place] for place in order))
     result.site = tensor.site
     return result
 
 
+def _lost(axes: tuple[Axis, ...]) -> Tensor:
+    """Return what changing places makes of a divided projection where the leading axes are unknown."""
+    layers = [atom.of for axis in axes for atom in axis if atom.role in ("factor", "lost")]
+    return made(((REST,), (Atom("lost", layers[0]),))) if layers else Tensor()
+
+
 def swapped(tensor: Tensor, args: list[Value]) -> Tensor:
     """Return ``tensor.transpose(a, b)``."""
     axes = tensor.axes
-    if not axes or axes[0] == (REST,) or len(args) < 2 or not known(args[:2]):
+    if axes and axes[0] == (REST,):
+        return _lost(axes)
+    if not axes or len(args) < 2 or not known(args[:2]):
         return Tensor()
     order = list(range(len(axes)))
     a, b = args[0] % len(axes), args[1] % len(axes)
@@ -209,7 +214,8 @@ def reduced(tensor: Tensor, dims: Value, keep: Value) -> Tensor:
     if not axes or places is None or not known(places):
         return Tensor()
     if axes[0] == (REST,):
-        return Tensor() if -1 in places else tensor
+        last = places == [-1] and keep is True
+        return made((*axes[:-1], (Atom("one"),))) if last else Tensor() if -1 in places else tensor
     gone = {place % len(axes) for place in places}
     if keep is True:
         return made(tuple((Atom("one"),) if i in gone else axis for i, axis in enumerate(axes)))

@@ -25,8 +25,11 @@ def divided(axis: Axis, sizes: list[Value], site: Site | None) -> tuple[Axis, ..
     layer = axis[0].of
     plain = tuple(size if isinstance(size, int) and size > 0 else None for size in sizes)
     whole = layer.marks.get("out")
-    if None not in plain and isinstance(whole, int) and math.prod(filter(None, plain)) != whole:
+    rest = math.prod(size for size in plain if size)
+    if isinstance(whole, int) and (whole % rest or (None not in plain and rest != whole)):
         return None
+    if sizes.count(-1) == 1 == plain.count(None) and isinstance(whole, int):
+        plain = tuple(whole // rest if size is None else size for size in plain)
     atoms = tuple(Atom("factor", layer, place, plain) for place in range(len(sizes)))
     layer.marks.setdefault("factors", []).append((plain, site))
     return tuple((atom,) for atom in atoms)
@@ -34,8 +37,7 @@ def divided(axis: Axis, sizes: list[Value], site: Site | None) -> tuple[Axis, ..
 
 def unbound(tensor: Tensor, dim: Value, site: Site | None) -> list[Tensor] | None:
     """Return ``tensor.unbind(dim)`` for a factor of a known size; None where that is not known."""
-    place = _place(tensor, dim)
-    if place is None or tensor.axes is None:
+    if tensor.axes is None or _is_lost(tensor.axes) or (place := _place(tensor, dim)) is None:
         return None
     atom = tensor.axes[place][0]
     rest = (*tensor.axes[:place], *tensor.axes[place + 1 :])
@@ -49,8 +51,7 @@ def unbound(tensor: Tensor, dim: Value, site: Site | None) -> list[Tensor] | Non
 
 def chunked(tensor: Tensor, sizes: Value, count: Value, dim: Value, site: Site | None) -> list[Tensor] | None:
     """Return ``tensor.chunk(count, dim)`` or ``tensor.split(sizes, dim)``; None where that is not known."""
-    place = _place(tensor, dim)
-    if place is None or tensor.axes is None:
+    if tensor.axes is None or _is_lost(tensor.axes) or (place := _place(tensor, dim)) is None:
         return None
     atom = tensor.axes[place][0]
     listed = tuple(sizes) if isinstance(sizes, tuple | list) else ()
@@ -66,6 +67,15 @@ def chunked(tensor: Tensor, sizes: Value, count: Value, dim: Value, site: Site |
         return None
     rest = (*tensor.axes[:place], (Atom("part", atom.of),), *tensor.axes[place + 1 :])
     return _parts(atom, number, words, [rest] * number, site, listed if known(listed) else ())
+
+
+def _is_lost(axes: tuple[Axis, ...]) -> bool:
+    """Tell whether nobody knows which axis is which, and note that more is divided than was seen."""
+    lost = [atom.of for axis in axes for atom in axis if atom.role == "lost"]
+    for layer in lost:
+        if layer is not None:
+            layer.marks["unclear"] = True
+    return bool(lost)
 
 
 def _parts(
@@ -117,8 +127,8 @@ def note_image(layer: Instance, tensor: Tensor | None) -> None:
 
 def split_of(layer: Instance) -> Split | None:
     """Return how the output of a linear is divided, where every use of it divides it in the same way."""
-    if layer.marks.get("images"):
-        return None  # divided into channels and places, not into heads
+    if layer.marks.get("images") or layer.marks.get("unclear"):
+        return None  # divided into channels and places, not into heads; or further than was seen
     splits = [_split(record) for record in layer.marks.get("splits", ())]
     if not splits:
         splits = [_heads(sizes, site) for sizes, site in layer.marks.get("factors", ()) if len(sizes) == 2]
