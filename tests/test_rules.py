@@ -180,7 +180,7 @@ def test_a_rule_that_matches_nothing_is_an_error_that_names_it(rule):
 
 
 def test_a_move_of_a_tensor_that_is_not_there_is_an_error():
-    with pytest.raises(UsageError, match="tables -> t .*: not in the checkpoint: tables"):
+    with pytest.raises(UsageError, match=r"tables -> t .*: not in the checkpoint: tables"):
         make_plan(STATE, to="jax", rules=[*RULES, Move("tables", "t")])
 
 
