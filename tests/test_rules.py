@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 
-from ml_switcheroo.errors import RuleError
+from ml_switcheroo.errors import RuleError, UsageError
 from ml_switcheroo.moves import Move
+from ml_switcheroo.planner import make_plan
 from ml_switcheroo.rule_lines import load_rules
 from ml_switcheroo.rules import Drop, Keep, Kind, Rename, match, renamed
 
@@ -112,3 +114,76 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path, text, message):
 def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(RuleError, match="absent"):
         load_rules(tmp_path / "absent.toml")
+
+
+STATE = {
+    "model.layers.0.q_proj.weight": np.ones((3, 3), "f4"),
+    "model.layers.1.q_proj.weight": np.ones((3, 3), "f4"),
+    "tok.weight": np.ones((4, 3), "f4"),
+    "table": np.ones((3, 4), "f4"),
+    "inv_freq": np.ones(3, "f4"),
+}
+RULES = (
+    Rename("model.layers.{i}.{p}_proj", "layers.{i}.attn.{p}"),
+    Kind("model.layers.{i}.{p}_proj", "Linear"),
+    Kind("*tok", "embedding"),
+    Drop("*inv_freq", "computed anew"),
+    Move("table", "table", "here there -> there here"),
+)
+TOML = """
+rules = ['Kind("*tok", "embedding")']
+[[rename]]
+source = "model.layers.{i}.{p}_proj"
+target = "layers.{i}.attn.{p}"
+[[kind]]
+pattern = "model.layers.{i}.{p}_proj"
+kind = "Linear"
+[[drop]]
+pattern = "*inv_freq"
+why = "computed anew"
+[[move]]
+sources = "table"
+leaves = "table"
+ops = "here there -> there here"
+"""
+
+
+def test_a_file_does_what_the_rules_in_python_do(tmp_path):
+    (tmp_path / "rules.toml").write_text(TOML)
+    plan, other = (make_plan(STATE, to="jax", rules=rules) for rules in (RULES, tmp_path / "rules.toml"))
+    plan.check()
+    assert plan.to_json() == other.to_json()
+    assert {path: spec.shape for path, spec in plan.outputs.items()} == {
+        "layers_0.attn.q.kernel": (3, 3),
+        "layers_1.attn.q.kernel": (3, 3),
+        "tok.embedding": (4, 3),
+        "table": (4, 3),
+    }
+    assert plan.dropped["inv_freq"].why == "computed anew"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rename("encoder", "enc"),
+        Kind("toks", "embedding"),
+        Drop("*.freq"),
+        Keep("rope"),
+        Move("h.{i}.w", "t.{i}"),
+    ],
+    ids=lambda rule: type(rule).__name__,
+)
+def test_a_rule_that_matches_nothing_is_an_error_that_names_it(rule):
+    with pytest.raises(RuleError, match=r"(?s)rules that match nothing:.*Correct or delete them") as failed:
+        make_plan(STATE, to="jax", rules=[*RULES, rule])
+    assert str(rule) in str(failed.value)
+
+
+def test_a_move_of_a_tensor_that_is_not_there_is_an_error():
+    with pytest.raises(UsageError, match=r"tables -> t .*: not in the checkpoint: tables"):
+        make_plan(STATE, to="jax", rules=[*RULES, Move("tables", "t")])
+
+
+def test_a_tensor_that_is_moved_and_dropped_is_an_error():
+    with pytest.raises(RuleError, match=r"contradict each other on:\n  table: table -> .*; dropped: old"):
+        make_plan(STATE, to="jax", rules=[*RULES, Drop("table", "old")])

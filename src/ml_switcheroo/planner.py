@@ -123,6 +123,7 @@ def prepare(
     rules = load_rules(rules) if isinstance(rules, str | Path) else tuple(rules)
     template = template_of(like, target)
     dropped = dropped_by(rules, specs)
+    _none_dropped(rules, dropped)
     told = layers is not None
     peeled = peel(
         {name: spec for name, spec in specs.items() if name not in dropped},
@@ -182,6 +183,19 @@ def _count_known(layers: Any, specs: Mapping[str, TensorSpec]) -> int:
     except SourceError:
         return 0  # said when the source is read for good
     return sum(len(owner.tensors) for owner in classify(specs, [knowledge]) if owner.possible)
+
+
+def _none_dropped(rules: Sequence[Rule], dropped: Mapping[str, Left]) -> None:
+    """Raise where one rule moves a tensor that another one drops."""
+    moves = [move for rule in rules if isinstance(rule, Move) for move in expanded(rule, dropped)]
+    lines = [
+        f"  {name}: {move}; dropped: {dropped[name].why}"
+        for move in moves
+        for name in move.sources
+        if name in dropped
+    ]
+    if lines:
+        raise RuleError("\n".join(["rules contradict each other on:", *sorted(lines), "Keep one of each."]))
 
 
 def _all_used(rules: Sequence[Rule], names: Sequence[str], plan: Plan) -> None:

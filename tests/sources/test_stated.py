@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import ml_switcheroo as ms
-from ml_switcheroo.errors import UsageError
+from ml_switcheroo.errors import RuleError, UsageError
+from ml_switcheroo.rules import Kind
 from ml_switcheroo.sources.stated import from_rules, from_table
 
 NAMES = ["bi.weight", "bi.bias", "pos"]
@@ -36,3 +37,27 @@ def test_a_kind_of_a_tensor_or_a_layer_is_that_of_its_own():
 def test_a_table_with_words_that_are_no_kinds_names_them_all():
     with pytest.raises(UsageError, match="a: Zorp, b: Gnarl"):
         from_table({"b": "Gnarl", "a": "Zorp", "c": "Linear"})
+
+
+@pytest.mark.parametrize(
+    ("rules", "line"),
+    [
+        ([Kind("a", "linear"), Kind("a", "embedding")], 'a: Kind("a", "linear"), Kind("a", "embedding")'),
+        ([Kind("a", "Linear"), Kind("*", "embedding")], 'a: Kind("a", "Linear"), Kind("*", "embedding")'),
+        ([Kind("a", "linear", flatten=2), Kind("{p}", "linear", flatten=1)], "a: Kind"),
+        ([Kind("a", "linear", unflatten=2), Kind("{p}", "linear", unflatten=1)], "a: Kind"),
+        ([Kind("a", "mha", args={"num_heads": 2}), Kind("a", "mha", args={"num_heads": 4})], "a: Kind"),
+        ([Kind("a", "parameter"), Kind("a.weight", "buffer")], "a.weight: Kind"),
+    ],
+)
+def test_rules_that_contradict_each_other_are_an_error_that_names_them(rules, line):
+    with pytest.raises(RuleError, match="rules contradict each other on:") as failed:
+        from_rules(rules, ["a.weight", "b.weight"])
+    assert line in str(failed.value)
+
+
+def test_rules_that_agree_are_put_together():
+    rules = [Kind("fc", "linear", flatten=4), Kind("{p}", "Linear", args={"bias": True})]
+    found = from_rules(rules, ["fc.weight"]).findings["fc"]
+    assert (found.kind, found.flatten.channels, dict(found.args)) == ("linear", 4, {"bias": True})
+    assert found.reason == 'Kind("fc", "linear", flatten=4), Kind("{p}", "Linear", args={"bias": True})'

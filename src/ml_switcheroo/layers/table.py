@@ -132,7 +132,7 @@ _ROWS = (
         _BATCH_ARGS,
         frozenset({*_NORM, *_RUNNING}),
         sizes={"channel": "num_features"},
-        defaults={"eps": 1e-5, "momentum": 0.1},
+        defaults={"eps": 1e-5, "momentum": 0.1, "affine": False, "track_running_stats": False},
     ),
     Layer(
         "layer_norm",

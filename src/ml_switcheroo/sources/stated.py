@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ml_switcheroo.errors import UsageError
+from ml_switcheroo.errors import RuleError, UsageError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
+from ml_switcheroo.rule_lines import written
 from ml_switcheroo.rules import Kind, Rule, match
 from ml_switcheroo.sources.findings import Finding, Flatten, Knowledge
 
@@ -14,23 +15,48 @@ __all__ = ["from_rules", "from_table", "kind_named", "module_paths"]
 
 
 def from_rules(rules: Iterable[Rule], names: Iterable[str]) -> Knowledge:
-    """Turn Kind rules into findings for the modules and tensors that they match."""
+    """Turn Kind rules into findings for the modules and tensors that they match.
+
+    Raises:
+        RuleError: Two rules say different things of one; all such are named.
+    """
     kinds, names = [rule for rule in rules if isinstance(rule, Kind)], list(names)
-    findings: dict[str, Finding] = {}
+    said: dict[str, list[Kind]] = {}
     for path in module_paths(names) if kinds else ():
         for rule in kinds:
             if match(rule.pattern, path) is not None:
-                before, behind = (
-                    None if channels is None else Flatten(channels)
-                    for channels in (rule.flatten, rule.unflatten)
-                )
-                kind = kind_named(rule.kind)
-                found = Finding(kind, "rules", repr(rule), args=rule.args, flatten=before, unflatten=behind)
                 # A module is no parameter: all that it keeps are.
                 own = [name for name in names if name.startswith(f"{path}.")]
-                alone = kind not in ("parameter", "buffer") or not own
-                findings.update(dict.fromkeys([path] if alone else own, found))
-    return Knowledge(findings)
+                alone = kind_named(rule.kind) not in ("parameter", "buffer") or not own
+                for key in [path] if alone else own:
+                    said.setdefault(key, []).append(rule)
+    clashes = [path for path, found in said.items() if not _agree(found)]
+    if clashes:
+        lines = [f"  {path}: {written(said[path])}" for path in sorted(clashes)]
+        raise RuleError("\n".join(["rules contradict each other on:", *lines, "Keep one of each."]))
+    return Knowledge({path: _stated(found) for path, found in said.items()})
+
+
+def _agree(rules: list[Kind]) -> bool:
+    """Tell whether nothing that one rule says is said otherwise by another."""
+    facts: dict[str, Any] = {}
+    for rule in rules:
+        stated = {"": kind_named(rule.kind), ".flatten": rule.flatten, ".unflatten": rule.unflatten}
+        for word, value in {**rule.args, **stated}.items():
+            if value is not None and facts.setdefault(word, value) != value:
+                return False
+    return True
+
+
+def _stated(rules: list[Kind]) -> Finding:
+    """Return what rules that agree say together."""
+    before, behind = (
+        next((Flatten(channels) for channels in stated if channels is not None), None)
+        for stated in ([rule.flatten for rule in rules], [rule.unflatten for rule in rules])
+    )
+    args = {name: value for rule in rules for name, value in rule.args.items()}
+    kind, reason = kind_named(rules[0].kind), written(rules)
+    return Finding(kind, "rules", reason, args=args, flatten=before, unflatten=behind)
 
 
 def from_table(table: Mapping[str, str | tuple[str, Mapping[str, Any]]]) -> Knowledge:

@@ -223,7 +223,8 @@ def _own(machine: Machine, owner: Instance, name: str) -> tuple[Value] | None:
     if name in owner.args or (name in parameters_of(owner.torch) and name in _DEFAULTS):
         if name not in owner.args and owner.marks.get("open"):
             return (UNKNOWN,)
-        value = owner.args.get(name, _DEFAULTS.get(name, UNKNOWN))
+        usual = LAYERS[KIND_OF_CLASS[owner.torch]].defaults if owner.torch in KIND_OF_CLASS else {}
+        value = owner.args.get(name, usual.get(name, _DEFAULTS.get(name, UNKNOWN)))
         if name in _SPATIAL and isinstance(value, int) and owner.torch[-2:] in ("1d", "2d", "3d"):
             return ((value,) * int(owner.torch[-2]),)
         return (value,)

@@ -72,7 +72,7 @@ def mentions(made: Instance, kind: str, slot: str) -> bool | None:
     for name in switches:
         if name is None or name not in layer.args:
             continue
-        value = made.args.get(name, True if not unsure else None)
+        value = made.args.get(name, None if unsure else layer.defaults.get(name, True))
         if value is False or (value is None and name in made.args):
             return False
         if value is not True:
