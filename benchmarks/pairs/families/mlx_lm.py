@@ -97,22 +97,30 @@ def _build(config_class: Any, overrides: dict[str, Any]) -> Any:
 
 
 def _convert(model_type: str, model: Any) -> list[Leaf]:
-    from mlx.utils import tree_flatten
     from mlx_lm.utils import load_model
 
     importlib.import_module(f"mlx_lm.models.{model_type}")
     with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
-        config = json.loads(model.config.to_json_string(use_diff=False))  # what is as by default, too
-        (Path(folder) / "config.json").write_text(json.dumps(config))
-        converted, _ = load_model(Path(folder))
-    return [
-        Leaf(tuple(path.split(".")), np.array(value.astype(_float32(value))), "parameters")
-        for path, value in tree_flatten(converted.parameters())
-    ]
+        save(model, Path(folder))
+        return leaves(load_model(Path(folder))[0])
 
 
-def _float32(value: Any) -> Any:
+def save(model: Any, folder: Path) -> None:
+    """Save a model of `transformers` with its whole configuration, what is as by default too."""
+    model.save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps(json.loads(model.config.to_json_string(use_diff=False))))
+
+
+def leaves(model: Any) -> list[Leaf]:
+    """Return the parameters of a model of MLX, in float32."""
     import mlx.core as mx
+    from mlx.utils import tree_flatten
 
-    return mx.float32 if mx.issubdtype(value.dtype, mx.floating) else value.dtype
+    return [
+        Leaf(
+            tuple(path.split(".")),
+            np.array(value.astype(mx.float32) if mx.issubdtype(value.dtype, mx.floating) else value),
+            "parameters",
+        )
+        for path, value in tree_flatten(model.parameters())
+    ]
