@@ -73,6 +73,18 @@ OF_TYPE: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def make_square() -> None:
+    """Let widths be equal from now on, so that most matrices are square and most vectors of one size."""
+    SIZES.update(
+        dict.fromkeys(("intermediate_size", "ffn_dim", "d_ff", "d_inner", "n_inner", "hidden_dim"), 24)
+    )
+    SIZES.update(
+        {"encoder_ffn_dim": 24, "decoder_ffn_dim": 24, "embedding_size": 24, "d_kv": 6, "head_dim": 6}
+    )
+    SIZES.update({"decoder_attention_heads": 4, "num_key_value_heads": 4, "moe_intermediate_size": 24})
+    SIZES.update({"projection_dim": 24, "word_embed_proj_dim": 24, "shared_expert_intermediate_size": 24})
+
+
 def small(config_class: type, **overrides: Any) -> Any:
     """Make a small configuration of a class; `overrides` are set whether it has them by default or not."""
     default = config_class()

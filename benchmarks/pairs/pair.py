@@ -31,6 +31,7 @@ class Leaf:
     keys: tuple[str, ...]
     value: np.ndarray
     collection: str = "params"
+    axis_names: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -87,6 +88,7 @@ def write_pair(
             "shape": leaf.value.shape,
             "dtype": str(leaf.value.dtype),
             "collection": leaf.collection,
+            **({"axis_names": leaf.axis_names} if leaf.axis_names else {}),
         }
         for leaf in leaves
     ]
