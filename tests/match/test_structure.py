@@ -172,3 +172,11 @@ def test_the_rules_that_an_ambiguity_prints_settle_it():
     plan = draw(state, like, rules=[Rename("x.foo", "x/bar_foo")])
     plan.check()
     np.testing.assert_array_equal(plan.apply(state)["x/bar_foo/kernel"], state["x.foo.weight"].T)
+
+
+def test_square_experts_that_could_be_a_convolution_are_ambiguous():
+    state = filled(("moe.output_linear.weight", (3, 4, 4)), ("moe.router.layer.weight", (3, 4)))
+    like = {"moe/switch_mlp/down_proj/weight": (3, 4, 4), "moe/router/layer/weight": (3, 4)}
+    plan = draw(state, like, to="mlx")
+    assert plan.ambiguous[0].names == ("moe.output_linear.weight",)
+    assert len(plan.ambiguous[0].rules) == 2
