@@ -90,7 +90,7 @@ def small(config_class: type, **overrides: Any) -> Any:
     default = config_class()
     sizes: dict[str, Any] = {}
     for name, value in vars(default).items():
-        if hasattr(value, "to_dict"):
+        if getattr(value, "model_type", ""):
             sizes[name] = small(type(value), **overrides.pop(name, {})).to_dict()
         elif name in SIZES and isinstance(value, int):
             sizes[name] = SIZES[name]

@@ -6,6 +6,7 @@ conversion is run twice, over different numbers: what comes out the same both ti
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
@@ -108,8 +109,8 @@ def _run(build, convert, start):
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
-    with torch.device("meta"):  # no memory for a model that is too large
-        _weigh(build())
+    with contextlib.suppress(NotImplementedError), torch.device("meta"):
+        _weigh(build())  # no memory for a model that is too large
     model = build().float().eval()
     origin = Origin(fill(model, start))
     leaves = list(convert(model))
