@@ -174,9 +174,41 @@ def test_the_rules_that_an_ambiguity_prints_settle_it():
     np.testing.assert_array_equal(plan.apply(state)["x/bar_foo/kernel"], state["x.foo.weight"].T)
 
 
+def test_numbered_norms_of_stacked_blocks_stand_at_the_attention_and_at_the_mlp():
+    parts = {"self_attn.q_proj.weight": (4, 4), "self_attn_layer_norm.weight": (4,), "fc1.weight": (6, 4)}
+    parts |= {"fc2.weight": (4, 6), "final_layer_norm.weight": (4,)}
+    state = filled(*((f"layers.{i}.{name}", shape) for i in range(2) for name, shape in parts.items()))
+    like = {
+        "layers/attn/query_proj/weight": (2, 4, 4),
+        "layers/layer_norm1/weight": (2, 4),
+        "layers/linear1/weight": (2, 6, 4),
+        "layers/linear2/weight": (2, 4, 6),
+        "layers/layer_norm2/weight": (2, 4),
+    }
+    found = draw(state, like, to="equinox").apply(state, partial=True)
+    for leaf, name in (("layer_norm1", "self_attn_layer_norm"), ("layer_norm2", "final_layer_norm")):
+        rows = np.stack([state[f"layers.{i}.{name}.weight"] for i in range(2)])
+        np.testing.assert_array_equal(found[f"layers/{leaf}/weight"], rows)
+
+
 def test_square_experts_that_could_be_a_convolution_are_ambiguous():
     state = filled(("moe.output_linear.weight", (3, 4, 4)), ("moe.router.layer.weight", (3, 4)))
     like = {"moe/switch_mlp/down_proj/weight": (3, 4, 4), "moe/router/layer/weight": (3, 4)}
     plan = draw(state, like, to="mlx")
     assert plan.ambiguous[0].names == ("moe.output_linear.weight",)
     assert len(plan.ambiguous[0].rules) == 2
+
+
+def test_a_root_that_only_the_target_has_hides_no_path():
+    state = filled(("LayerNorm.weight", (4,)), ("norm.weight", (4,)), ("embeddings.LayerNorm.weight", (4,)))
+    paths = ("LayerNorm/gamma", "norm/gamma", "embeddings/LayerNorm/gamma")
+    found = draw(state, {f"tf_model/bert/{path}": (4,) for path in paths}, to="keras").apply(state)
+    for path, name in zip(paths, state, strict=True):
+        np.testing.assert_array_equal(found[f"tf_model/bert/{path}"], state[name])
+
+
+def test_a_root_that_the_source_has_too_keeps_its_meaning():
+    state = filled(("norm.weight", (4,)), ("decoder.norm.weight", (4,)), ("decoder.fc1.weight", (6, 4)))
+    like = {"decoder/norm/gamma": (4,), "decoder/fc1/kernel": (4, 6)}
+    found = draw(state, like, to="keras").apply(state, partial=True)
+    np.testing.assert_array_equal(found["decoder/norm/gamma"], state["decoder.norm.weight"])
