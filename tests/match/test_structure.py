@@ -212,3 +212,12 @@ def test_a_root_that_the_source_has_too_keeps_its_meaning():
     like = {"decoder/norm/gamma": (4,), "decoder/fc1/kernel": (4, 6)}
     found = draw(state, like, to="keras").apply(state, partial=True)
     np.testing.assert_array_equal(found["decoder/norm/gamma"], state["decoder.norm.weight"])
+
+
+def test_the_second_of_two_numbered_parts_of_an_mlp_is_the_way_down():
+    parts = {"fc1.weight": (6, 4), "fc2.weight": (4, 6)}
+    state = filled(*((f"layers.{i}.{name}", shape) for i in range(2) for name, shape in parts.items()))
+    like = {f"blocks/{i}/mlp{n}/weight": parts[f"fc{n}.weight"] for i in range(2) for n in (1, 2)}
+    found = draw(state, like, to="mlx").apply(state)
+    for i in range(2):
+        np.testing.assert_array_equal(found[f"blocks/{i}/mlp2/weight"], state[f"layers.{i}.fc2.weight"])

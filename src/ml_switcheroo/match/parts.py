@@ -35,7 +35,8 @@ def named(found: Sequence[Unit]) -> list[Unit]:
 
 def _is_up(unit: Unit, downs: set[tuple[Token, ...]], second: set[tuple[Token, ...]]) -> bool:
     """Tell whether neighbours show the way up: ``ffn`` beside ``ffn_output``; the second of two gates."""
-    return (unit.tail == {"mlp"} and _above(unit) in downs) or unit.pattern in second
+    plain = unit.tail == {"mlp"} and unit.role != "down"
+    return (plain and _above(unit) in downs) or unit.pattern in second
 
 
 def _counted_pair(gates: Sequence[Unit]) -> tuple[Unit, Unit] | None:
