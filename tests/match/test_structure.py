@@ -221,3 +221,36 @@ def test_the_second_of_two_numbered_parts_of_an_mlp_is_the_way_down():
     found = draw(state, like, to="mlx").apply(state)
     for i in range(2):
         np.testing.assert_array_equal(found[f"blocks/{i}/mlp2/weight"], state[f"layers.{i}.fc2.weight"])
+
+
+def test_a_bias_with_a_name_of_its_own_belongs_to_the_module_beside_it():
+    parts = {
+        f"{part}_proj.{slot}": (4, 4)[: 2 - (slot == "bias")] for part in "qkv" for slot in ("weight", "bias")
+    }
+    state = filled(
+        *((f"layers.{i}.self_attn.{name}", shape) for i in range(2) for name, shape in parts.items())
+    )
+    like = {}
+    for i in range(2):
+        like |= {f"layers/{i}/attn/{part}_proj/w": (4, 2, 2) for part in "qkv"}
+        like |= {f"layers/{i}/attn/{part}_bias": (4,) for part in "qkv"}
+    found = draw(state, like, to="nnx", layers={name.rpartition(".")[0]: "Linear" for name in state}).apply(
+        state
+    )
+    for part in "qkv":
+        bias = state[f"layers.1.self_attn.{part}_proj.bias"]
+        np.testing.assert_array_equal(found[f"layers/1/attn/{part}_bias"], bias)
+
+
+def test_the_gate_beside_experts_is_the_router():
+    parts = {"mlp.gate.weight": (3, 4)}
+    for expert in range(3):
+        parts |= {f"mlp.experts.{expert}.{name}_proj.weight": (6, 4) for name in ("gate", "up")}
+        parts |= {f"mlp.experts.{expert}.down_proj.weight": (4, 6)}
+    state = filled(*((f"layers.{i}.{name}", shape) for i in range(2) for name, shape in parts.items()))
+    stacks = {"gate_proj": (3, 4, 6), "up_proj": (3, 4, 6), "down_proj": (3, 6, 4), "router/kernel": (4, 3)}
+    like = {f"layers/{i}/mlp/{name}": shape for i in range(2) for name, shape in stacks.items()}
+    found = draw(state, like, to="nnx").apply(state)
+    np.testing.assert_array_equal(found["layers/1/mlp/router/kernel"], state["layers.1.mlp.gate.weight"].T)
+    gates = [state[f"layers.1.mlp.experts.{expert}.gate_proj.weight"].T for expert in range(3)]
+    np.testing.assert_array_equal(found["layers/1/mlp/gate_proj"], np.stack(gates))

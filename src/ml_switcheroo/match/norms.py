@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.repeats import Numeral, Token
-from ml_switcheroo.match.units import Unit, cut
+from ml_switcheroo.match.units import Unit, cut, scopes
 from ml_switcheroo.match.vocabulary import FILLERS, PHRASES
-from ml_switcheroo.match.words import meaning
 
 __all__ = ["agree", "placed"]
 
@@ -29,7 +28,8 @@ def placed(found: Sequence[Unit]) -> list[Unit]:
     A ``post_attention_layernorm`` is the norm before the MLP, unless the MLP has norms of its own name.
     """
     places = [_places(unit) if unit.role == NORM else frozenset() for unit in found]
-    stacked = {scope for unit in found if not unit.inside for scope in _around_attention(unit)}
+    # A block whose repetitions are stacked has no number.
+    stacked = {scope for unit in found if not unit.inside for scope in scopes(unit, "attn")}
     where_in = [_block(unit, stacked) for unit in found]
     blocks: dict[tuple[Token, ...], list[Places]] = {}
     for block, where in zip(where_in, places, strict=True):
@@ -56,15 +56,6 @@ def _block(unit: Unit, stacked: Collection[tuple[Token, ...]]) -> tuple[Token, .
     """Return the path of the block that a unit is in, counted or stacked; nothing for none."""
     above = cut(unit.pattern)[0]
     return unit.pattern[: unit.inside] if unit.inside else above if above in stacked else ()
-
-
-def _around_attention(unit: Unit) -> Iterator[tuple[Token, ...]]:
-    """Yield what a unit's attention stands in: a block whose repetitions are stacked has no number."""
-    above, last = cut(unit.pattern)
-    while above:
-        if "attn" in meaning(last):
-            yield above
-        above, last = cut(above)
 
 
 def _places(unit: Unit) -> Places:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 from ml_switcheroo.match.repeats import SLASH, Numeral, Place, Token
-from ml_switcheroo.match.vocabulary import LEAF_ROLES
+from ml_switcheroo.match.vocabulary import FILLERS, LEAF_ROLES
 from ml_switcheroo.match.words import HASH, meaning
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["ANY", "Index", "Piece", "Slot", "Unit", "below_root", "cut", "units"]
+__all__ = ["ANY", "Index", "Piece", "Slot", "Unit", "below_root", "cut", "scopes", "units"]
 
 ANY = frozenset({"linear", "conv", "embedding", "norm", "parameter"})
 
@@ -157,7 +157,31 @@ def units(
     for place in where.values():
         spans.setdefault(place.containers, set()).add(place.index)
     whole = {containers: frozenset(indices) for containers, indices in spans.items()}
-    return [_unit(pattern, slots, specs, kinds_of, whole) for pattern, slots in grouped.items()]
+    return _with_biases([_unit(pattern, slots, specs, kinds_of, whole) for pattern, slots in grouped.items()])
+
+
+def _with_biases(found: Sequence[Unit]) -> list[Unit]:
+    """Give a bias with a name of its own to the module beside it that is called the same.
+
+    ``attn/k_bias`` belongs to ``attn/k_proj/w``.
+    """
+    lonely = {_called(unit): unit for unit in found if unit.slots.keys() == {"bias"} and _called(unit)[1]}
+    hosts: dict[tuple[tuple[Token, ...], frozenset[str]], list[Unit]] = {}
+    for unit in found:
+        if _called(unit) in lonely and "weight" in unit.slots and "bias" not in unit.slots:
+            hosts.setdefault(_called(unit), []).append(unit)
+    given = {id(units[0]): lonely[key] for key, units in hosts.items() if len(units) == 1}
+    taken = {id(bias) for bias in given.values()}
+    return [
+        replace(unit, slots={**unit.slots, **given[id(unit)].slots}) if id(unit) in given else unit
+        for unit in found
+        if id(unit) not in taken
+    ]
+
+
+def _called(unit: Unit) -> tuple[tuple[Token, ...], frozenset[str]]:
+    """Return what a unit stands in, and the words of its own name that say something."""
+    return cut(unit.pattern)[0], unit.tail - FILLERS
 
 
 def _split(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], str]:
@@ -204,6 +228,15 @@ def below_root(found: Sequence[Unit], where: Mapping[str, Place], others: Mappin
 
 def _as_text(pattern: tuple[Token, ...]) -> tuple[str, ...]:
     return tuple(map(str, pattern))
+
+
+def scopes(unit: Unit, word: str) -> Iterator[tuple[Token, ...]]:
+    """Yield what a unit's parts of a name stand in: for ``attn``, the block that has the attention."""
+    above, last = cut(unit.pattern)
+    while above:
+        if word in meaning(last):
+            yield above
+        above, last = cut(above)
 
 
 def cut(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
