@@ -42,3 +42,16 @@ def test_blocks_are_recognised_where_children_are_counted_over_the_whole_model()
             assert np.array_equal(
                 found[f"{homes[i]}/{part}/kernel"], source[f"layers.{i}.moe.{part}.weight"].T
             )
+
+
+def test_the_input_embedding_is_that_of_the_tokens():
+    table, head = np.arange(28.0).reshape(7, 4), np.arange(28.0, 56.0).reshape(7, 4)
+    source = {"model.embed_tokens.weight": table, "lm_head.weight": head}
+    leaves = {"embedder/input_embedding": (7, 4)}
+    for i in range(2):
+        for part in ("attn.q_proj", "attn.k_proj", "attn.v_proj", "mlp.up_proj", "mlp.gate_proj"):
+            source[f"model.layers.{i}.{part}.weight"] = np.zeros((6, 4))
+            leaves[f"layers/{i}/{part.replace('.', '/')}/kernel"] = (4, 6)
+        source[f"model.layers.{i}.input_layernorm.weight"] = np.ones(4)
+        leaves[f"layers/{i}/input_layernorm/w"] = (4,)
+    assert np.array_equal(filled(source, leaves, to="nnx")["embedder/input_embedding"], table)

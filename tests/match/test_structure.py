@@ -172,3 +172,85 @@ def test_the_rules_that_an_ambiguity_prints_settle_it():
     plan = draw(state, like, rules=[Rename("x.foo", "x/bar_foo")])
     plan.check()
     np.testing.assert_array_equal(plan.apply(state)["x/bar_foo/kernel"], state["x.foo.weight"].T)
+
+
+def test_numbered_norms_of_stacked_blocks_stand_at_the_attention_and_at_the_mlp():
+    parts = {"self_attn.q_proj.weight": (4, 4), "self_attn_layer_norm.weight": (4,), "fc1.weight": (6, 4)}
+    parts |= {"fc2.weight": (4, 6), "final_layer_norm.weight": (4,)}
+    state = filled(*((f"layers.{i}.{name}", shape) for i in range(2) for name, shape in parts.items()))
+    like = {
+        "layers/attn/query_proj/weight": (2, 4, 4),
+        "layers/layer_norm1/weight": (2, 4),
+        "layers/linear1/weight": (2, 6, 4),
+        "layers/linear2/weight": (2, 4, 6),
+        "layers/layer_norm2/weight": (2, 4),
+    }
+    found = draw(state, like, to="equinox").apply(state, partial=True)
+    for leaf, name in (("layer_norm1", "self_attn_layer_norm"), ("layer_norm2", "final_layer_norm")):
+        rows = np.stack([state[f"layers.{i}.{name}.weight"] for i in range(2)])
+        np.testing.assert_array_equal(found[f"layers/{leaf}/weight"], rows)
+
+
+def test_square_experts_that_could_be_a_convolution_are_ambiguous():
+    state = filled(("moe.output_linear.weight", (3, 4, 4)), ("moe.router.layer.weight", (3, 4)))
+    like = {"moe/switch_mlp/down_proj/weight": (3, 4, 4), "moe/router/layer/weight": (3, 4)}
+    plan = draw(state, like, to="mlx")
+    assert plan.ambiguous[0].names == ("moe.output_linear.weight",)
+    assert len(plan.ambiguous[0].rules) == 2
+
+
+def test_a_root_that_only_the_target_has_hides_no_path():
+    state = filled(("LayerNorm.weight", (4,)), ("norm.weight", (4,)), ("embeddings.LayerNorm.weight", (4,)))
+    paths = ("LayerNorm/gamma", "norm/gamma", "embeddings/LayerNorm/gamma")
+    found = draw(state, {f"tf_model/bert/{path}": (4,) for path in paths}, to="keras").apply(state)
+    for path, name in zip(paths, state, strict=True):
+        np.testing.assert_array_equal(found[f"tf_model/bert/{path}"], state[name])
+
+
+def test_a_root_that_the_source_has_too_keeps_its_meaning():
+    state = filled(("norm.weight", (4,)), ("decoder.norm.weight", (4,)), ("decoder.fc1.weight", (6, 4)))
+    like = {"decoder/norm/gamma": (4,), "decoder/fc1/kernel": (4, 6)}
+    found = draw(state, like, to="keras").apply(state, partial=True)
+    np.testing.assert_array_equal(found["decoder/norm/gamma"], state["decoder.norm.weight"])
+
+
+def test_the_second_of_two_numbered_parts_of_an_mlp_is_the_way_down():
+    parts = {"fc1.weight": (6, 4), "fc2.weight": (4, 6)}
+    state = filled(*((f"layers.{i}.{name}", shape) for i in range(2) for name, shape in parts.items()))
+    like = {f"blocks/{i}/mlp{n}/weight": parts[f"fc{n}.weight"] for i in range(2) for n in (1, 2)}
+    found = draw(state, like, to="mlx").apply(state)
+    for i in range(2):
+        np.testing.assert_array_equal(found[f"blocks/{i}/mlp2/weight"], state[f"layers.{i}.fc2.weight"])
+
+
+def test_a_bias_with_a_name_of_its_own_belongs_to_the_module_beside_it():
+    parts = {
+        f"{part}_proj.{slot}": (4, 4)[: 2 - (slot == "bias")] for part in "qkv" for slot in ("weight", "bias")
+    }
+    state = filled(
+        *((f"layers.{i}.self_attn.{name}", shape) for i in range(2) for name, shape in parts.items())
+    )
+    like = {}
+    for i in range(2):
+        like |= {f"layers/{i}/attn/{part}_proj/w": (4, 2, 2) for part in "qkv"}
+        like |= {f"layers/{i}/attn/{part}_bias": (4,) for part in "qkv"}
+    found = draw(state, like, to="nnx", layers={name.rpartition(".")[0]: "Linear" for name in state}).apply(
+        state
+    )
+    for part in "qkv":
+        bias = state[f"layers.1.self_attn.{part}_proj.bias"]
+        np.testing.assert_array_equal(found[f"layers/1/attn/{part}_bias"], bias)
+
+
+def test_the_gate_beside_experts_is_the_router():
+    parts = {"mlp.gate.weight": (3, 4)}
+    for expert in range(3):
+        parts |= {f"mlp.experts.{expert}.{name}_proj.weight": (6, 4) for name in ("gate", "up")}
+        parts |= {f"mlp.experts.{expert}.down_proj.weight": (4, 6)}
+    state = filled(*((f"layers.{i}.{name}", shape) for i in range(2) for name, shape in parts.items()))
+    stacks = {"gate_proj": (3, 4, 6), "up_proj": (3, 4, 6), "down_proj": (3, 6, 4), "router/kernel": (4, 3)}
+    like = {f"layers/{i}/mlp/{name}": shape for i in range(2) for name, shape in stacks.items()}
+    found = draw(state, like, to="nnx").apply(state)
+    np.testing.assert_array_equal(found["layers/1/mlp/router/kernel"], state["layers.1.mlp.gate.weight"].T)
+    gates = [state[f"layers.1.mlp.experts.{expert}.gate_proj.weight"].T for expert in range(3)]
+    np.testing.assert_array_equal(found["layers/1/mlp/gate_proj"], np.stack(gates))

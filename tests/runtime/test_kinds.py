@@ -120,6 +120,14 @@ def test_a_linear_on_pooled_channels_is_no_suspect():
     assert kinds(shapes_of(net), "4") == ["linear"]
 
 
+def test_as_many_inputs_as_a_convolution_has_channels_need_no_flatten():
+    patches = nn.Conv2d(3, 12, 4, bias=False)  # by its shape it may also be a transposed one, of 3 channels
+    shapes = shapes_of(nn.Sequential(patches, nn.Linear(12, 12), nn.Linear(12, 5)))
+    assert kinds(shapes, "1") == ["linear"]
+    behind_all_of_it = shapes_of(nn.Sequential(patches, nn.Flatten(), nn.Linear(48, 5)))
+    assert set(kinds(behind_all_of_it, "2")) >= {"linear(c=12)", "linear(c=3)"}
+
+
 def test_the_order_of_definition_does_not_hide_a_flatten():
     net = nn.ModuleDict({"head": nn.Linear(32, 5), "conv": nn.Conv2d(3, 8, 3)})
     assert kinds(shapes_of(net), "head") == ["linear", "linear(c=8)"]

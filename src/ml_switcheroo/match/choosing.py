@@ -116,4 +116,14 @@ def _choice(
     turned = any(way.ops for way in link.options[role][str(chosen.layout)].values())
     if turned and may_be_table(match.source, match.target, link):
         return Chosen(None, "a linear would be turned, an embedding would not")
+    if turned and link.kind == "conv" and _may_be_stack(match, role):
+        return Chosen(None, "a convolution would be turned, a stack of matrices would not")
     return chosen
+
+
+def _may_be_stack(match: Match, role: str) -> bool:
+    """Tell whether what is read as a convolution may be square matrices, such as those of experts."""
+    source = match.source
+    shapes = (spec.shape for spec in source.slots[match.link.slots[role]].specs.values())
+    part = bool(source.role) or not source.said.isdisjoint({"moe", "experts"})
+    return part and "bias" not in source.slots and any(len(s) == 3 and s[1] == s[2] > 1 for s in shapes)

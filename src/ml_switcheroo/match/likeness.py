@@ -67,7 +67,7 @@ def likeness(source: Unit, target: Unit, link: Link, here: Lexicon, there: Lexic
     score -= _unshared(other - mine, target.tail, there, here)
     score += _parts(source, target)
     score += _numbers(source, target)
-    score += _SAME_PATH if source.pattern == target.pattern else _ends(source, target)
+    score += _SAME_PATH if source.below == target.below else _ends(source, target)
     score += _SAME_KIND * (link.kind == "embedding")
     if here.has_blocks and there.has_blocks:
         score += _OTHER_DEPTH * (bool(source.inside) != bool(target.inside))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.repeats import Numeral, Token
-from ml_switcheroo.match.units import Unit
+from ml_switcheroo.match.units import Unit, cut, scopes
 from ml_switcheroo.match.vocabulary import FILLERS, PHRASES
 
 __all__ = ["agree", "placed"]
@@ -28,15 +28,22 @@ def placed(found: Sequence[Unit]) -> list[Unit]:
     A ``post_attention_layernorm`` is the norm before the MLP, unless the MLP has norms of its own name.
     """
     places = [_places(unit) if unit.role == NORM else frozenset() for unit in found]
+    # A block whose repetitions are stacked has no number.
+    stacked = {scope for unit in found if not unit.inside for scope in scopes(unit, "attn")}
+    where_in = [_block(unit, stacked) for unit in found]
     blocks: dict[tuple[Token, ...], list[Places]] = {}
-    for unit, where in zip(found, places, strict=True):
-        blocks.setdefault(_block(unit), []).append(where)
+    for block, where in zip(where_in, places, strict=True):
+        blocks.setdefault(block, []).append(where)
     result = []
-    beside = Counter(_block(unit) for unit in found if _may_be_norm(unit) and not _elsewhere(unit))
-    for unit, where in zip(found, places, strict=True):
-        around = blocks[_block(unit)]
-        if unit.role == NORM and unit.inside:
-            norms = beside[_block(unit)]
+    beside = Counter(
+        block
+        for unit, block in zip(found, where_in, strict=True)
+        if _may_be_norm(unit) and not _elsewhere(unit)
+    )
+    for unit, block, where in zip(found, where_in, places, strict=True):
+        around = blocks[block]
+        if unit.role == NORM and block:
+            norms = beside[block]
             unit = replace(unit, turns=_counted(unit.numbers, norms), beside=norms)
         if where == _BETWEEN and around.count(_BETWEEN) == 1:
             own = any(other and other <= _MLP for other in around)
@@ -45,8 +52,10 @@ def placed(found: Sequence[Unit]) -> list[Unit]:
     return result
 
 
-def _block(unit: Unit) -> tuple[Token, ...]:
-    return unit.pattern[: unit.inside]
+def _block(unit: Unit, stacked: Collection[tuple[Token, ...]]) -> tuple[Token, ...]:
+    """Return the path of the block that a unit is in, counted or stacked; nothing for none."""
+    above = cut(unit.pattern)[0]
+    return unit.pattern[: unit.inside] if unit.inside else above if above in stacked else ()
 
 
 def _places(unit: Unit) -> Places:

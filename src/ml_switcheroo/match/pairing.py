@@ -64,7 +64,7 @@ def _needed(source: Unit, target: Unit, rival: Unit | None) -> float:
         return _MARGIN_OF_PARTS if target.containers == rival.containers else _MARGIN
     if source.role == NORM == target.role:
         several = max(len(source.places), len(target.places)) > _SEVERAL
-        other_block = source.beside != target.beside and source.pattern != target.pattern
+        other_block = source.beside != target.beside and source.below != target.below
         if several or other_block:
             return _MARGIN_OF_OPEN_NORMS
     told = bool(source.places) != bool(target.places)
@@ -194,7 +194,7 @@ def _vouched(source: Unit, target: Unit, found: Link) -> bool:
     wrong leaf out: its own name must agree.
     """
     square = found.kind == "linear" and not found.sizes and _is_square(source)
-    if source.pattern == target.pattern or not (square or found.kind in ("parameter", "norm")):
+    if source.below == target.below or not (square or found.kind in ("parameter", "norm")):
         return True
     own = (source.tail & target.said) | (target.tail & source.said) if square else source.tail & target.tail
     if source.role == NORM == target.role and NORM not in source.said & target.said:
@@ -259,7 +259,7 @@ def _nameless(choice: Choice, field: Field, scores: Mapping[Pair, float], near: 
     source, target = field.sources[choice.source], field.targets[choice.target]
     if source.role != NORM or target.role != NORM or choice.source in field.forced:
         return False
-    if (source.inside and target.inside) or agree(source, target) or source.pattern == target.pattern:
+    if (source.inside and target.inside) or agree(source, target) or source.below == target.below:
         return False
     common = _common(source, target)
     if common - _WHERE:
@@ -304,7 +304,7 @@ def _rivals(choice: Choice, scores: Mapping[Pair, float], beside: _Beside) -> li
 
 
 def _why(source: Unit, target: Unit) -> str:
-    if source.pattern == target.pattern:
+    if source.below == target.below:
         return "the same path"
     if source.role == target.role != "":
         return f"both are the {_PARTS.get(source.role, source.role)}"

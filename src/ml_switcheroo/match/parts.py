@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ml_switcheroo.match.repeats import SLASH, Numeral, Token
-from ml_switcheroo.match.units import Unit
+from ml_switcheroo.match.units import Unit, scopes
 
-__all__ = ["NORM", "named", "ungated"]
+__all__ = ["NORM", "named", "routed", "ungated"]
 
 NORM = "norm"
 
@@ -35,7 +35,8 @@ def named(found: Sequence[Unit]) -> list[Unit]:
 
 def _is_up(unit: Unit, downs: set[tuple[Token, ...]], second: set[tuple[Token, ...]]) -> bool:
     """Tell whether neighbours show the way up: ``ffn`` beside ``ffn_output``; the second of two gates."""
-    return (unit.tail == {"mlp"} and _above(unit) in downs) or unit.pattern in second
+    plain = unit.tail == {"mlp"} and unit.role != "down"
+    return (plain and _above(unit) in downs) or unit.pattern in second
 
 
 def _counted_pair(gates: Sequence[Unit]) -> tuple[Unit, Unit] | None:
@@ -109,6 +110,18 @@ def ungated(found: Sequence[Unit], others: Sequence[Unit]) -> list[Unit]:
     """
     gated = any(unit.role == "gate" for unit in others) and not any(unit.role == "gate" for unit in found)
     return [replace(unit, role="") if gated and _first_of_two(unit) else unit for unit in found]
+
+
+def routed(found: Sequence[Unit], others: Sequence[Unit]) -> list[Unit]:
+    """Take the gate beside experts for what chooses among them, where the other tree has a router."""
+    roles = [{unit.role for unit in units} for units in (found, others)]
+    if "router" in roles[0] or "router" not in roles[1]:
+        return list(found)
+    beside = {scope for unit in found for scope in scopes(unit, "experts")}
+    return [
+        replace(unit, role="router") if unit.tail == {"gate"} and _above(unit) in beside else unit
+        for unit in found
+    ]
 
 
 def _first_of_two(unit: Unit) -> bool:

@@ -15,12 +15,12 @@ from ml_switcheroo.match.making import fused_moves, mixed, moves_of
 from ml_switcheroo.match.norms import placed
 from ml_switcheroo.match.orders import orders
 from ml_switcheroo.match.pairing import Match, Rivalry, lay_out, pair, weigh
-from ml_switcheroo.match.parts import named, ungated
+from ml_switcheroo.match.parts import named, routed, ungated
 from ml_switcheroo.match.repeats import Place, Token, places
 from ml_switcheroo.match.sighting import kind_of_class, kinds_of_leaf, kinds_of_words, plain_kind
 from ml_switcheroo.match.spelling import segments
 from ml_switcheroo.match.testimony import conventions, narrowed, shown_before, testimony
-from ml_switcheroo.match.units import Index, Piece, Unit, units
+from ml_switcheroo.match.units import Index, Piece, Unit, below_root, units
 from ml_switcheroo.match.vocabulary import LEAF_ROLES
 from ml_switcheroo.moves import Move
 from ml_switcheroo.recipes import Target
@@ -100,6 +100,8 @@ def solve(question: Question) -> Found:
     if not sources or not targets:
         return Found((), ())
     sources, targets = ungated(sources, targets), ungated(targets, sources)
+    sources, targets = routed(sources, targets), routed(targets, sources)
+    sources, targets = below_root(sources, names, paths), below_root(targets, paths, names)
     whole = sources
     sources, targets = cut(sources, targets), cut(targets, whole)
     source_orders = orders(sources, _known_orders(question, sources, names))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from ml_switcheroo.match.repeats import SLASH, Numeral, Place, Token
-from ml_switcheroo.match.vocabulary import LEAF_ROLES
+from ml_switcheroo.match.vocabulary import FILLERS, LEAF_ROLES
 from ml_switcheroo.match.words import HASH, meaning
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["ANY", "Index", "Piece", "Slot", "Unit", "units"]
+__all__ = ["ANY", "Index", "Piece", "Slot", "Unit", "below_root", "cut", "scopes", "units"]
 
 ANY = frozenset({"linear", "conv", "embedding", "norm", "parameter"})
 
@@ -73,6 +73,7 @@ class Unit:
         span: The indices of all that is repeated together with it.
         turns: For a norm, where it stands as one of those that its block counts.
         beside: For a norm in a block, how many norms the block has.
+        root: How much of the pattern is a root of the whole tree that the other tree does not have.
     """
 
     pattern: tuple[Token, ...]
@@ -89,11 +90,17 @@ class Unit:
     span: frozenset[Index] = frozenset()
     turns: frozenset[str] = frozenset()
     beside: int = 0
+    root: int = 0
 
     @property
     def indices(self) -> frozenset[Index]:
         """The indices of the repetitions."""
         return frozenset(index for slot in self.slots.values() for index in slot.paths)
+
+    @property
+    def below(self) -> tuple[Token, ...]:
+        """The path without a root that only this tree has."""
+        return self.pattern[self.root :]
 
     @property
     def tail(self) -> frozenset[str]:
@@ -117,7 +124,7 @@ def _spelled(words: tuple[Token, ...]) -> frozenset[str]:
 @cache
 def _last_words(pattern: tuple[Token, ...]) -> frozenset[str]:
     """Return the words of a pattern's last segment: every pair of units asks for them."""
-    return frozenset(word for word in meaning(_cut(pattern)[1]) if isinstance(word, str) and word != HASH)
+    return frozenset(word for word in meaning(cut(pattern)[1]) if isinstance(word, str) and word != HASH)
 
 
 # Segments that some frameworks put around a bare tensor.
@@ -150,20 +157,44 @@ def units(
     for place in where.values():
         spans.setdefault(place.containers, set()).add(place.index)
     whole = {containers: frozenset(indices) for containers, indices in spans.items()}
-    return [_unit(pattern, slots, specs, kinds_of, whole) for pattern, slots in grouped.items()]
+    return _with_biases([_unit(pattern, slots, specs, kinds_of, whole) for pattern, slots in grouped.items()])
+
+
+def _with_biases(found: Sequence[Unit]) -> list[Unit]:
+    """Give a bias with a name of its own to the module beside it that is called the same.
+
+    ``attn/k_bias`` belongs to ``attn/k_proj/w``.
+    """
+    lonely = {_called(unit): unit for unit in found if unit.slots.keys() == {"bias"} and _called(unit)[1]}
+    hosts: dict[tuple[tuple[Token, ...], frozenset[str]], list[Unit]] = {}
+    for unit in found:
+        if _called(unit) in lonely and "weight" in unit.slots and "bias" not in unit.slots:
+            hosts.setdefault(_called(unit), []).append(unit)
+    given = {id(units[0]): lonely[key] for key, units in hosts.items() if len(units) == 1}
+    taken = {id(bias) for bias in given.values()}
+    return [
+        replace(unit, slots={**unit.slots, **given[id(unit)].slots}) if id(unit) in given else unit
+        for unit in found
+        if id(unit) not in taken
+    ]
+
+
+def _called(unit: Unit) -> tuple[tuple[Token, ...], frozenset[str]]:
+    """Return what a unit stands in, and the words of its own name that say something."""
+    return cut(unit.pattern)[0], unit.tail - FILLERS
 
 
 def _split(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], str]:
     """Split a pattern into that of the module and the role of the tensor."""
-    head, last = _cut(pattern)
+    head, last = cut(pattern)
     text = next((name for name in _names(last) if name in LEAF_ROLES), None)
     if text is not None:
         role, _ = LEAF_ROLES[text]
         wrappers = _WRAPPERS if role in ("weight", "bias") else _PARAMETRISED
-        above, wrapper = _cut(head)
+        above, wrapper = cut(head)
         while tuple(wrapper) in wrappers and above:
             head = above
-            above, wrapper = _cut(head)
+            above, wrapper = cut(head)
         return head, role
     if len(last) > 1 and last[-1] in _ENDINGS:
         return pattern[:-1], _ENDINGS[str(last[-1])]
@@ -175,7 +206,41 @@ def _names(segment: tuple[Token, ...]) -> tuple[str, str]:
     return "_".join(map(str, segment)), "".join(map(str, segment))
 
 
-def _cut(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
+def below_root(found: Sequence[Unit], where: Mapping[str, Place], others: Mapping[str, Place]) -> list[Unit]:
+    """Mark the root that all paths of a tree have, unless the other tree says it, too.
+
+    Args:
+        found: Units of the tree.
+        where: The places of all its paths.
+        others: Those of the other tree's.
+    """
+    patterns = sorted((place.pattern for place in where.values()), key=_as_text)
+    first, last = patterns[0], patterns[-1]
+    size = 0
+    for position, (token, other) in enumerate(zip(first, last, strict=False)):
+        if token != other or token == HASH or (isinstance(token, Numeral) and token.count > 1):
+            break
+        size = position + 1 if token == SLASH else size
+    if not size or any(place.pattern[:1] == first[:1] for place in others.values()):
+        return list(found)
+    return [replace(unit, root=min(size, len(unit.pattern))) for unit in found]
+
+
+def _as_text(pattern: tuple[Token, ...]) -> tuple[str, ...]:
+    return tuple(map(str, pattern))
+
+
+def scopes(unit: Unit, word: str) -> Iterator[tuple[Token, ...]]:
+    """Yield what a unit's parts of a name stand in: for ``attn``, the block that has the attention."""
+    above, last = cut(unit.pattern)
+    while above:
+        if word in meaning(last):
+            yield above
+        above, last = cut(above)
+
+
+def cut(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
+    """Cut a pattern before its last segment."""
     for position in range(len(pattern) - 1, -1, -1):
         if pattern[position] == SLASH:
             return pattern[:position], pattern[position + 1 :]

@@ -45,7 +45,7 @@ _TABLE = {
     "router": "router, gate dense router",
     "embed": "embed, embeds, embedding, embeddings, embedder, emb, embs",
     "tok": "tok, token, tokens, word, words, vocab, vocabulary",
-    "tok embed": "wte, shared, tok embeddings, embed in",
+    "tok embed": "wte, shared, tok embeddings, embed in, input embedding, input embeddings",
     "pos": "pos, position, positions, positional",
     "pos embed": "wpe",
     "seg": "segment, token type, type, segments, token types",

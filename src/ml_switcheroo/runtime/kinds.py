@@ -128,8 +128,8 @@ class KeyKinds(KeyTensors):
         """Add ``linear(c=...)`` where a Linear may stand behind the Flatten of a convolution.
 
         Suspected are the first Linear after a convolution (and others of its input size), and one whose
-        input size no other tensor puts out; only where the size is a multiple of the channels. So are the
-        norms between.
+        input size no other tensor puts out; only where the size is a multiple of the channels, and not the
+        channels themselves. So are the norms between.
         """
         channels, makers = cls._outputs(shapes, modules, found)
         conv, first = "", 0
@@ -146,6 +146,8 @@ class KeyKinds(KeyTensors):
                 behind = [conv] if conv and size == first else []
                 others = makers.get(size, set())
                 behind += [] if len(others) > (path in others) else channels
+                # Of as many channels as a convolution puts out, it takes them as they are.
+                behind = [maker for maker in behind if channels[maker][0] != size]
                 sizes = {c: maker for maker in reversed(behind) for c in channels[maker]}
                 if path in table:  # what is told of the linear holds for the norms before it
                     sizes = dict.fromkeys([cls.parse_kind(table[path])[1]], conv)
