@@ -200,3 +200,21 @@ class Net(nn.Module):
         "net.4": "linear",
     }
     assert findings["net.1"].flatten is None
+
+
+def test_a_norm_of_layers_put_together_names_the_channels(tmp_path: Path) -> None:
+    code = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 2, 3)
+        self.norm = nn.BatchNorm2d(6)
+        self.fc = nn.Linear(24, 3)
+
+    def forward(self, x):
+        x = torch.cat([self.one(x), self.two(x)], 1)
+        return self.fc(torch.flatten(F.relu(self.norm(x)), 1))
+"""
+    flatten = read_and_compare(tmp_path, code).findings["fc"].flatten
+    assert flatten is not None
+    assert (flatten.channels, flatten.of) == (6, "norm")
