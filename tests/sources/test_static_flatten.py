@@ -248,3 +248,21 @@ def test_an_image_of_channels_that_nobody_knows_is_a_choice(tmp_path: Path) -> N
 def test_an_image_of_one_place_is_no_choice(tmp_path: Path) -> None:
     knowledge = read_and_compare(tmp_path, POOLED.replace("{size}", "1"), unknown=OUT)
     assert knowledge.findings["head.out"].flatten == NO_FLATTEN
+
+
+def test_a_norm_of_layers_put_together_names_the_channels(tmp_path: Path) -> None:
+    code = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 2, 3)
+        self.norm = nn.BatchNorm2d(6)
+        self.fc = nn.Linear(24, 3)
+
+    def forward(self, x):
+        x = torch.cat([self.one(x), self.two(x)], 1)
+        return self.fc(torch.flatten(F.relu(self.norm(x)), 1))
+"""
+    flatten = read_and_compare(tmp_path, code).findings["fc"].flatten
+    assert flatten is not None
+    assert (flatten.channels, flatten.of) == (6, "norm")

@@ -221,6 +221,12 @@ PROJECTIONS = {
         "qkv",
         None,
     ),
+    "a split of a factor by a size that nobody knows": (
+        "x = self.qkv(x)\n        x = x.reshape(x.shape[:-1] + (2, -1))\n"
+        "        q, k, v = torch.split(x, int(x.shape[0]), dim=-1)",
+        "qkv",
+        None,
+    ),
     "a chunk along the third axis": ("q, k, v = self.qkv(x).chunk(3, dim=2)", "qkv", None),
 }
 

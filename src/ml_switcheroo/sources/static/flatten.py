@@ -62,9 +62,10 @@ def uses(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, Use]:
                 made.marks["out"] = size if made.marks.setdefault("out", size) == size else None
     sizes = attempt.fit.sizes.items()
     attempt.machine.solved.update({name: min(real) for name, real in sizes if name and len(real) == 1})
+    ended = True
     for root in options(attempt.value):
         if isinstance(root, Instance):
-            run_forward(attempt.machine, root)
+            ended = run_forward(attempt.machine, root) and ended
     paths: dict[int, str] = {}
     channels: dict[int, int] = {}
     for path, modules in attempt.fit.modules.items():
@@ -79,7 +80,7 @@ def uses(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, Use]:
         ]
         same = bool(answers) and all(answer == answers[0] for answer in answers)
         flatten = answers[0] if same and _divides(answers[0], path, specs) else None
-        splits = [split_of(made) for made in modules]
+        splits = [split_of(made, ended) for made in modules]
         split = splits[0] if splits and all(one == splits[0] for one in splits) else None
         images = [image_of(made, paths) for made in modules]
         image = images[0] if images and all(one == images[0] for one in images) else None
@@ -161,8 +162,8 @@ def _size(path: str, specs: Mapping[str, TensorSpec]) -> int:
     return weight.shape[-1] if weight is not None and len(weight.shape) in (1, 2) else 0
 
 
-def run_forward(machine: Machine, root: Instance) -> None:
-    """Follow ``forward`` of a module, as far as it can be followed."""
+def run_forward(machine: Machine, root: Instance) -> bool:
+    """Follow ``forward`` of a module, as far as it can be followed; tell whether that was to its end."""
     machine.steps = _STEPS
     machine.frame = None
     machine.memory = Memory()
@@ -180,8 +181,9 @@ def run_forward(machine: Machine, root: Instance) -> None:
         except Raised:
             continue  # what was seen until here has been written down
         except Budget:
-            pass
-        return
+            return False
+        return True
+    return False
 
 
 def _input() -> Tensor:

@@ -131,13 +131,12 @@ def _norm(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
         layer.marks.setdefault("inputs", []).append((last, tensor.site))
     elif last and last[0].role == "out" and last[0].of is not None:
         layer.marks.setdefault("behind", []).append(last[0].of)
+    image = layer.torch.startswith("BatchNorm") and layer.torch != "BatchNorm1d"
     if tensor is not None and tensor.axes is not None and tensor.axes[0] != (REST,):
-        return tensor
-    axes = (
-        _feature_map(layer, layer)
-        if layer.torch.startswith("BatchNorm") and layer.torch != "BatchNorm1d"
-        else None
-    )
+        joined_before = image and len(tensor.axes) > 2 and [atom.role for atom in tensor.axes[1]] == ["any"]
+        channel: Axis = (Atom("channel", layer),)
+        return made((tensor.axes[0], channel, *tensor.axes[2:])) if joined_before else tensor
+    axes = _feature_map(layer, layer) if image else None
     return made(axes) if axes else tensor or UNKNOWN
 
 

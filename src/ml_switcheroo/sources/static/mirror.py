@@ -40,7 +40,7 @@ def follow_live(model: Any) -> Mapping[int, Use]:
     made: dict[int, Instance] = {}
     with deep_recursion():
         root = _mirror(machine, model, made)
-        run_forward(machine, root)
+        ended = run_forward(machine, root)
     channels = {id(copy): _channels(live) for live, copy in _pairs(model, made)}
     paths = {id(made[id(module)]): name for name, module in model.named_modules() if id(module) in made}
     found = {}
@@ -48,7 +48,7 @@ def follow_live(model: Any) -> Mapping[int, Use]:
         answers = [answer_of(given, paths, channels) for given in copy.marks.get("inputs", ())]
         same = bool(answers) and all(answer == answers[0] for answer in answers)
         flatten = answers[0] if same else image_behind(copy, paths)
-        use = Use(flatten, image_of(copy, paths), split_of(copy))
+        use = Use(flatten, image_of(copy, paths), split_of(copy, ended))
         found[id(live)] = settled(use, getattr(live, "in_features", 0), paths, channels)
     return found
 

@@ -37,7 +37,9 @@ def divided(axis: Axis, sizes: list[Value], site: Site | None) -> tuple[Axis, ..
 
 def unbound(tensor: Tensor, dim: Value, site: Site | None) -> list[Tensor] | None:
     """Return ``tensor.unbind(dim)`` for a factor of a known size; None where that is not known."""
-    if tensor.axes is None or _is_lost(tensor.axes) or (place := _place(tensor, dim)) is None:
+    place = _place(tensor, dim)
+    if tensor.axes is None or place is None or _is_lost(tensor.axes):
+        _unclear(tensor)
         return None
     atom = tensor.axes[place][0]
     rest = (*tensor.axes[:place], *tensor.axes[place + 1 :])
@@ -51,12 +53,15 @@ def unbound(tensor: Tensor, dim: Value, site: Site | None) -> list[Tensor] | Non
 
 def chunked(tensor: Tensor, sizes: Value, count: Value, dim: Value, site: Site | None) -> list[Tensor] | None:
     """Return ``tensor.chunk(count, dim)`` or ``tensor.split(sizes, dim)``; None where that is not known."""
-    if tensor.axes is None or _is_lost(tensor.axes) or (place := _place(tensor, dim)) is None:
+    place = _place(tensor, dim)
+    if tensor.axes is None or place is None or _is_lost(tensor.axes):
+        _unclear(tensor)
         return None
     atom = tensor.axes[place][0]
     listed = tuple(sizes) if isinstance(sizes, tuple | list) else ()
     number = len(listed) or count
     if not isinstance(number, int) or not 1 < number <= 16 or not isinstance(atom.of, Instance):
+        _unclear(tensor)
         return None
     if atom.role == "out":
         words = ["part", "dim"]
@@ -70,12 +75,15 @@ def chunked(tensor: Tensor, sizes: Value, count: Value, dim: Value, site: Site |
 
 
 def _is_lost(axes: tuple[Axis, ...]) -> bool:
-    """Tell whether nobody knows which axis is which, and note that more is divided than was seen."""
-    lost = [atom.of for axis in axes for atom in axis if atom.role == "lost"]
-    for layer in lost:
-        if layer is not None:
-            layer.marks["unclear"] = True
-    return bool(lost)
+    """Tell whether nobody knows which of the axes is which."""
+    return any(atom.role == "lost" for axis in axes for atom in axis)
+
+
+def _unclear(tensor: Tensor) -> None:
+    """Note that a projection is divided further, in a way that was not seen."""
+    for atom in (atom for axis in tensor.axes or () for atom in axis):
+        if atom.role in ("factor", "lost") and atom.of is not None:
+            atom.of.marks["unclear"] = True
 
 
 def _parts(
@@ -125,12 +133,15 @@ def note_image(layer: Instance, tensor: Tensor | None) -> None:
     maker.marks.setdefault("images", []).append((channels, layer))
 
 
-def split_of(layer: Instance) -> Split | None:
-    """Return how the output of a linear is divided, where every use of it divides it in the same way."""
+def split_of(layer: Instance, ended: bool = True) -> Split | None:
+    """Return how the output of a linear is divided, where every use of it divides it in the same way.
+
+    Where ``forward`` was not followed to its end, what was divided into heads may be divided further.
+    """
     if layer.marks.get("images") or layer.marks.get("unclear"):
         return None  # divided into channels and places, not into heads; or further than was seen
     splits = [_split(record) for record in layer.marks.get("splits", ())]
-    if not splits:
+    if not splits and ended:
         splits = [_heads(sizes, site) for sizes, site in layer.marks.get("factors", ()) if len(sizes) == 2]
     plain = {replace(split, names=(), where="") for split in splits}
     return max(splits, key=lambda split: len(split.names)) if len(plain) == 1 else None
