@@ -64,7 +64,7 @@ def make_cct14():
 
 
 def make_cross():
-    return cross_vit.CrossViT(image_size=256, num_classes=10, sm_dim=32, lg_dim=64)
+    return cross_vit.CrossViT(image_size=240, num_classes=10, sm_dim=32, lg_dim=64)
 
 
 def make_crossformer():
@@ -90,7 +90,9 @@ def make_local():
 
 
 def make_look():
-    return look_vit.LookViT(dim=32, image_size=64, num_classes=10, depth=2, patch_size=16)
+    return look_vit.LookViT(
+        dim=32, image_size=256, num_classes=10, depth=2, patch_size=32, highres_patch_size=16
+    )
 
 
 def make_maxvit():
