@@ -18,6 +18,7 @@ Any code can be measured; it is imported for that, so name only code that you wo
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import json
 import logging
@@ -179,13 +180,26 @@ def _small(name: str, cls: Any) -> torch.nn.Module:
 
 
 def source_cases(root: Path, sources: Iterable[str]) -> Iterator[Case]:
-    """Yield the models that ``path/model.py:Net(width=8)`` makes, below a root; the call is evaluated."""
+    """Yield the models that ``path/model.py:Net(width=8)`` makes, below a root; the call is evaluated.
+
+    A file alone stands for each of its public functions.
+    """
     sys.path.insert(0, str(root.resolve()))
     import_torchvision()
-    for source in sources:
+    for source in (one for given in sources for one in _each(root, given)):
         place, _, call = source.partition(":")
         spec = f"{place}:{call.partition('(')[0]}"
         yield Case(source, spec, lambda place=place, call=call: _called(root, place, call), root)
+
+
+def _each(root: Path, source: str) -> Iterator[str]:
+    """Yield a source as it is; for a file alone, one for each of its public functions."""
+    if ":" in source:
+        yield source
+        return
+    body = ast.parse((root / source).read_text(encoding="utf-8")).body
+    names = [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    yield from (f"{source}:{name}" for name in names if not name.startswith("_"))
 
 
 def _called(root: Path, place: str, call: str) -> torch.nn.Module:
@@ -328,7 +342,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("suites", nargs="*", help=f"{', '.join(SUITES)}; all where nothing is named")
-    parser.add_argument("--source", action="append", default=[], help="path/model.py:Net or ...:Net(width=8)")
+    parser.add_argument("--source", action="append", default=[], help="a.py:Net, a.py:Net(width=8), or a.py")
     parser.add_argument("--root", type=Path, default=Path(), help="where --source and its imports begin")
     parser.add_argument("--every", type=int, default=1, help="take each n-th model")
     parser.add_argument("--start", type=int, default=0, help="begin with this one")

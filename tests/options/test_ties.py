@@ -107,3 +107,22 @@ def test_a_leaf_of_mlx_is_shared_too():
     net, port = Tied(), Port()
     assert ms.load_into(port, net.state_dict(), layers=net) == ([], [])
     assert mx.array_equal(port.tok.weight, mx.array(net.tok.weight.detach().numpy()))
+
+
+@pytest.mark.parametrize("to", ["nnx", "linen", "equinox", "haiku", "keras", "mlx", "numpy", "jax"])
+def test_tied_names_reach_every_target_and_come_back_tied_and_bit_for_bit(tmp_path, to):
+    net = Tied()
+    torch.save(net.state_dict(), tmp_path / "tied.pt")
+    layers = {"tok": "Embedding", "head": "Linear"}
+    with ms.open_checkpoint(tmp_path / "tied.pt") as state:
+        assert state.tied == (("tok.weight", "head.weight"),)
+        plan = ms.make_plan(state, to=to, layers=layers)
+        leaves = dict(plan.apply(state))
+        assert len(leaves) == 2
+        back = ms.to_torch(leaves, like=net.state_dict(), to=to, layers=layers)
+    for name in ("tok.weight", "head.weight"):
+        assert torch.equal(back[name], net.tok.weight)
+    again = Tied()
+    again.load_state_dict(back)
+    assert again.head.weight is again.tok.weight
+    assert torch.equal(again.head.weight, net.head.weight)

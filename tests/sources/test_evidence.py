@@ -100,3 +100,45 @@ def test_names_that_one_layer_of_torch_gives_prove_it(make, kind):
 def test_a_recurrent_weight_of_other_shapes_proves_nothing():
     known = read({"m.weight_ih_l0": (20, 3), "m.weight_hh_l0": (20, 4)})
     assert "m" not in known.findings
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        {"weight_g": (4, 1, 1, 1), "weight_v": (4, 3, 3, 3)},
+        {
+            "parametrizations.weight.original0": (4, 1, 1, 1),
+            "parametrizations.weight.original1": (4, 3, 3, 3),
+        },
+        {"weight_orig": (4, 3, 3, 3), "weight_u": (4,), "weight_v": (27,)},
+    ],
+)
+def test_the_pieces_of_a_weight_are_read_as_the_weight(pieces):
+    rest = {"norm.weight": (4,), "norm.bias": (4,), "fc.weight": (5, 64), "fc.bias": (5,)}
+    split = read({**{f"c.{slot}": shape for slot, shape in pieces.items()}, **rest})
+    whole = read({"c.weight": (4, 3, 3, 3), **rest})
+    assert split == whole
+    assert "conv" in {
+        finding.kind for finding in (split.findings.get("c"), *split.candidates.get("c", ())) if finding
+    }
+    assert {finding.flatten.channels for finding in split.candidates["fc"]} == {1, 4}
+
+
+def test_a_layer_with_a_weight_norm_is_the_layer():
+    known = read({"fc.weight_g": (4, 1), "fc.weight_v": (4, 3), "fc.bias": (4,)})
+    assert known.findings["fc"].kind == "linear"
+    assert known.candidates == {}
+
+
+def test_a_pair_that_may_be_a_table_and_its_head_lists_both():
+    known = read({"tok.weight": (50, 8), "head.weight": (50, 8)})
+    for path in ("tok", "head"):
+        assert [one.kind for one in known.candidates[path]][:2] == ["linear", "embedding"]
+        assert known.candidates[path][1].reason == "50 rows of size 8"
+
+
+def test_running_statistics_and_a_weight_of_one_axis_leave_norms_only():
+    known = read({"n.weight": (8,), "b.weight": (8,), "b.bias": (8,), "b.running_mean": (8,)})
+    assert {one.kind for one in known.candidates["n"]} == {"layer_norm", "group_norm", "rms_norm", "prelu"}
+    assert {one.reason for one in known.candidates["n"]} == {"a weight of one axis"}
+    assert [one.kind for one in known.candidates["b"]] == ["batch_norm", "instance_norm"]

@@ -160,6 +160,22 @@ class Net(Base):
         super().__init__()
         self.a = nn.Linear(width, width)
 """,
+    "__new__ that returns something else": """
+class Projection(nn.Module):
+    def __new__(cls, inner, outer, rank=None):
+        if rank is None:
+            return nn.Linear(inner, outer, bias=False)
+        return super().__new__(cls)
+    def __init__(self, inner, outer, rank=None):
+        super().__init__()
+        self.down = nn.Linear(inner, rank, bias=False)
+        self.up = nn.Embedding(rank, outer)
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = Projection(3, 3)
+        self.b = Projection(3, 3, rank=2)
+""",
     "a class that is a dictionary": """
 class Config(dict):
     def __init__(self, *args, **kwargs):

@@ -42,7 +42,7 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
     doubts: dict[str, str] = {}
-    for path, readings in KeyKinds.possible_kinds(shapes).items():
+    for path, readings in KeyKinds.possible_kinds(_in_one(shapes)).items():
         behind = [text for text, _ in readings if "(" in text and not text.startswith("linear")]
         if behind:
             doubts[path] = (
@@ -95,6 +95,19 @@ def _place(value: Any) -> object:
         where = value.__array_interface__["data"][0]
         return (where, value.shape, value.strides, value.dtype) if value.size else None
     return None
+
+
+def _in_one(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Put the weight in the place of the pieces that stand for it, such as ``weight_g`` and ``weight_v``."""
+    weights: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for group in KeyKinds.PIECES:
+        whole = group[len(group) == 2]  # the piece that is shaped as the weight is
+        for name, shape in shapes.items():
+            path = name.removesuffix(whole)
+            pieces = [path + piece for piece in group]
+            if path != name and path[-1:] in ("", ".") and all(piece in shapes for piece in pieces):
+                weights.update(dict.fromkeys(pieces, (f"{path}weight", shape)))
+    return dict(weights.get(name, (name, shape)) for name, shape in shapes.items())
 
 
 def _by_slots(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str, str]]:

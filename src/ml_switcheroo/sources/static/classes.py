@@ -198,15 +198,16 @@ def instantiate(machine: Machine, cls: Class, args: Arguments) -> Value:
 
 
 def _made(machine: Machine, cls: Class, args: Arguments) -> Value:
-    made = new_instance(machine, cls)
     maker, _ = find(cls, "__new__")
-    if isinstance(maker, Function):
-        value = machine.call(maker, args.after(cls))
-        if not isinstance(value, Instance):
-            return value
-        made = value
-    construct(machine, made, args)
-    return made
+    if not isinstance(maker, Function):
+        made = new_instance(machine, cls)
+        construct(machine, made, args)
+        return made
+    value = machine.call(maker, args.after(cls))
+    for one in options(value):
+        if isinstance(one, Instance) and is_subclass(machine, one.cls, cls):
+            construct(machine, one, args)
+    return value
 
 
 def construct(machine: Machine, made: Instance, args: Arguments, behind: Class | None = None) -> None:
