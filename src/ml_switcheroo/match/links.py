@@ -12,7 +12,7 @@ from ml_switcheroo.match.layouts import Way, later_rows, stacked, ways
 from ml_switcheroo.match.norms import agree
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.units import Index, Slot, Unit
-from ml_switcheroo.match.vocabulary import contradict
+from ml_switcheroo.match.vocabulary import KNOWN, contradict
 
 __all__ = ["Join", "Link", "link"]
 
@@ -68,6 +68,9 @@ def link(source: Unit, target: Unit, order: str) -> Link | None:
         return None
     if contradict(source.said, target.said):
         return None
+    # A name that is another's and a word more, is not that other one: q_proj beside extra_q_proj.
+    if not (source.more <= target.said and target.more <= source.said):
+        return None
     slots = _slots(source, target)
     if slots is None:
         return None
@@ -108,7 +111,8 @@ def _slots(source: Unit, target: Unit) -> dict[str, str] | None:
     if not found or not {"weight", "parameter"} & set(target.slots) <= set(found):
         return None
     # A tied head leaves its bias alone: its weight is the embedding's.
-    alone = target.slots.keys() == {"bias"}
+    known = source.pattern == target.pattern or (not target.containers and target.tail <= KNOWN)
+    alone = known and target.slots.keys() == {"bias"}
     if not alone and not {"weight", "parameter"} & set(source.slots) <= set(found.values()):
         return None
     return found
@@ -117,9 +121,12 @@ def _slots(source: Unit, target: Unit) -> dict[str, str] | None:
 def _alignments(source: Unit, target: Unit) -> Iterator[tuple[tuple[Join, ...], tuple[int, ...]]]:
     here, there = source.indices, target.indices
     more = len(source.containers) - len(target.containers)
+    if more and (source.piece or target.piece) and (here != source.span or there != target.span):
+        return
     if more == 0:
         # What only some blocks have goes into the same blocks, if both trees have all blocks.
-        nested = (here <= there or there <= here) and not (source.piece or target.piece)
+        alike = source.tail - KNOWN == target.tail - KNOWN and not (source.piece or target.piece)
+        nested = alike and (here <= there or there <= here)
         if here == there or (nested and source.span == target.span and len(source.span) > 1):
             yield tuple(Join((index,), (index,)) for index in sorted(here & there)), ()
     elif more > 0:

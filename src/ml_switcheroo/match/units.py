@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from ml_switcheroo.match.repeats import SLASH, Numeral, Place, Token
-from ml_switcheroo.match.vocabulary import LEAF_ROLES
+from ml_switcheroo.match.vocabulary import FILLERS, KNOWN, LEAF_ROLES
 from ml_switcheroo.match.words import HASH, meaning
 from ml_switcheroo.tensors import TensorSpec
 
@@ -73,6 +73,7 @@ class Unit:
         span: The indices of all that is repeated together with it.
         turns: For a norm, where it stands as one of those that its block counts.
         beside: For a norm in a block, how many norms the block has.
+        more: Words that nobody knows, without which its name is that of another module of its tree.
     """
 
     pattern: tuple[Token, ...]
@@ -89,6 +90,7 @@ class Unit:
     span: frozenset[Index] = frozenset()
     turns: frozenset[str] = frozenset()
     beside: int = 0
+    more: frozenset[str] = frozenset()
 
     @property
     def indices(self) -> frozenset[Index]:
@@ -99,6 +101,11 @@ class Unit:
     def tail(self) -> frozenset[str]:
         """The words of the last segment."""
         return _last_words(self.pattern)
+
+    @property
+    def own(self) -> frozenset[str]:
+        """The words of the last segment that tell something and that no segment above says as well."""
+        return _own_words(self.pattern)
 
     @property
     def said(self) -> frozenset[str]:
@@ -118,6 +125,11 @@ def _spelled(words: tuple[Token, ...]) -> frozenset[str]:
 def _last_words(pattern: tuple[Token, ...]) -> frozenset[str]:
     """Return the words of a pattern's last segment: every pair of units asks for them."""
     return frozenset(word for word in meaning(_cut(pattern)[1]) if isinstance(word, str) and word != HASH)
+
+
+@cache
+def _own_words(pattern: tuple[Token, ...]) -> frozenset[str]:
+    return _last_words(pattern) - FILLERS - _spelled(_words(_cut(pattern)[0])[0])
 
 
 # Segments that some frameworks put around a bare tensor.
@@ -150,7 +162,22 @@ def units(
     for place in where.values():
         spans.setdefault(place.containers, set()).add(place.index)
     whole = {containers: frozenset(indices) for containers, indices in spans.items()}
-    return [_unit(pattern, slots, specs, kinds_of, whole) for pattern, slots in grouped.items()]
+    found = [_unit(pattern, slots, specs, kinds_of, whole) for pattern, slots in grouped.items()]
+    modules = {_plain(_split(pattern)[0]) for pattern in {place.pattern for place in where.values()}}
+    return [replace(unit, more=more) if (more := _more(unit.pattern, modules)) else unit for unit in found]
+
+
+def _more(pattern: tuple[Token, ...], modules: Set[tuple[str, ...]]) -> frozenset[str]:
+    """Return the words that nobody knows, if the name without them is that of another module."""
+    head, last = map(_plain, _cut(pattern))
+    unknown = {word for word in last if not (word.isdecimal() or KNOWN.issuperset(meaning((word,))))}
+    plain = tuple(word for word in last if word not in unknown)
+    other = (*head, SLASH, *plain) if head else plain
+    return frozenset(word for one in unknown for word in meaning((one,))) if other in modules else frozenset()
+
+
+def _plain(pattern: tuple[Token, ...]) -> tuple[str, ...]:
+    return tuple(map(str, pattern))
 
 
 def _split(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], str]:
