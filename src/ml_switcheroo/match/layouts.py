@@ -50,6 +50,8 @@ _SPLIT: Mapping[tuple[str, int], tuple[str, tuple[tuple[str, str], ...]]] = {
 _CONV = (("oi", "out in *space"), ("io", "*space in out"), ("osi", "out *space in"))
 # Only a kernel with one input is ever stored as (out, in): a depthwise one.
 _DEPTHWISE = (*_CONV, ("soi", "*space out in"))
+# With as many inputs as outputs, what has the two the wrong way round looks like one of these.
+_SQUARE = (*_DEPTHWISE, ("ios", "in out *space"), ("iso", "in *space out"))
 _PARTS = 3
 
 
@@ -104,7 +106,8 @@ def _conv(shape: Shape, wanted: Shape) -> Iterator[Way]:
         ones = " 1" * (len(shape) - 2)
         yield from _matching(f"out in{ones}", _FLAT, shape, wanted)
     elif len(shape) > 2 and len(wanted) == len(shape):
-        yield from _matching("out in *space", _DEPTHWISE if shape[1] == 1 else _CONV, shape, wanted)
+        kept = _SQUARE if shape[0] == shape[1] else _DEPTHWISE if shape[1] == 1 else _CONV
+        yield from _matching("out in *space", kept, shape, wanted)
 
 
 def _matching(

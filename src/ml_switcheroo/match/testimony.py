@@ -24,6 +24,7 @@ __all__ = [
     "conventions",
     "is_square",
     "leaf_key",
+    "leaf_name",
     "may_be_table",
     "narrowed",
     "relative",
@@ -128,7 +129,7 @@ def shown_before(
     for unit in targets:
         layout = order_by_bias(unit)
         if layout is not None:
-            key = "linear", _leaf_name(unit, "weight"), False
+            key = "linear", leaf_name(unit, "weight"), False
             found.setdefault(key, {})[unit.pattern] = Witness(layout, layout, 2)
     for move in moves:
         path, shape = move.leaves[0], move.inputs[0].shape
@@ -240,9 +241,10 @@ def may_be_table(source: Unit, target: Unit, link: Link) -> bool:
 
 def leaf_key(link: Link, target: Unit, role: str) -> Key:
     """Return what leaves are compared by; all parameters with names of their own count as one."""
-    return link.kind, _leaf_name(target, role), bool(link.sizes)
+    return link.kind, leaf_name(target, role), bool(link.sizes)
 
 
-def _leaf_name(target: Unit, role: str) -> str:
+def leaf_name(target: Unit, role: str) -> str:
+    """Return what the leaf of a slot is called; all parameters with names of their own are called alike."""
     path = next(iter(target.slots[role].paths.values()))
     return role if role == "parameter" else path.replace(".", "/").rpartition("/")[2]
