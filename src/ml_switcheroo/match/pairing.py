@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ml_switcheroo.match.assignment import Choice, Pair, assign
 from ml_switcheroo.match.likeness import ENOUGH, Lexicon, likeness
-from ml_switcheroo.match.links import Link, link
+from ml_switcheroo.match.links import Known, Link, link
 from ml_switcheroo.match.norms import agree
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.units import Unit
@@ -118,12 +118,13 @@ def lay_out(
         forced: Pairs that the user's rules name, by their numbers.
     """
     links: dict[Pair, Link] = {}
+    known: Known = {}
     taken = set(forced.values())
     for i, source in enumerate(sources):
         for j, target in enumerate(targets):
             if forced.get(i, j) != j or (j in taken and i not in forced):
                 continue
-            found = link(source, target, orders[i])
+            found = link(source, target, orders[i], known)
             if found is not None:
                 links[i, j] = found
     return Field(sources, targets, links, forced)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from ml_switcheroo.match.links import Link
 from ml_switcheroo.match.orders import order_by_bias
@@ -246,5 +247,9 @@ def leaf_key(link: Link, target: Unit, role: str) -> Key:
 
 def leaf_name(target: Unit, role: str) -> str:
     """Return what the leaf of a slot is called; all parameters with names of their own are called alike."""
-    path = next(iter(target.slots[role].paths.values()))
-    return role if role == "parameter" else path.replace(".", "/").rpartition("/")[2]
+    return role if role == "parameter" else _last(next(iter(target.slots[role].paths.values())))
+
+
+@cache
+def _last(path: str) -> str:
+    return path.replace(".", "/").rpartition("/")[2]

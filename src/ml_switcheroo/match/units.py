@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 
 from ml_switcheroo.match.repeats import SLASH, Numeral, Place, Token
 from ml_switcheroo.match.vocabulary import FILLERS, KNOWN, LEAF_ROLES
@@ -92,22 +92,36 @@ class Unit:
     beside: int = 0
     more: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def indices(self) -> frozenset[Index]:
         """The indices of the repetitions."""
         return frozenset(index for slot in self.slots.values() for index in slot.paths)
 
-    @property
+    @cached_property
     def tail(self) -> frozenset[str]:
         """The words of the last segment."""
         return _last_words(self.pattern)
 
-    @property
+    @cached_property
+    def unknown(self) -> frozenset[str]:
+        """The words of the last segment that nobody knows."""
+        return self.tail - KNOWN
+
+    @cached_property
+    def outline(self) -> tuple[object, ...]:
+        """What it can be and the shapes of its tensors: all that a link depends on, but words."""
+        shapes = tuple(
+            (role, tuple((index, spec.shape) for index, spec in slot.specs.items()))
+            for role, slot in self.slots.items()
+        )
+        return self.kinds, self.role, self.piece, len(self.containers), self.span, shapes
+
+    @cached_property
     def own(self) -> frozenset[str]:
         """The words of the last segment that tell something and that no segment above says as well."""
         return _own_words(self.pattern)
 
-    @property
+    @cached_property
     def said(self) -> frozenset[str]:
         """The words of the whole path."""
         return _spelled(self.words)
