@@ -144,6 +144,7 @@ def _vector(shape: Shape, wanted: Shape, heads: str) -> Iterator[Way]:
 
 
 _NAMES = "abcdefgh"
+_IMAGE = 3
 
 
 def _kept(kind: str, shape: Shape, wanted: Shape) -> Iterator[Way]:
@@ -154,6 +155,8 @@ def _kept(kind: str, shape: Shape, wanted: Shape) -> Iterator[Way]:
     elif tuple(n for n in shape if n != 1) == tuple(n for n in wanted if n != 1):
         yield Way("same", (Axes(f"{_without_ones(shape)} -> {_without_ones(wanted)}"),))
         return
+    if kind == "norm" and len(shape) >= _IMAGE and wanted == (*shape[1:], shape[0]):
+        yield Way("channels last", (Axes("channel *space -> *space channel"),))
     if turned and wanted == (*shape[:-2], shape[-1], shape[-2]):
         rest = "".join(f"{name} " for name in _NAMES[: len(shape) - 2])
         yield Way("turned", (Axes(f"{rest}y x -> {rest}x y"),))
