@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -193,29 +193,47 @@ def narrowed(field: Field, found: Testimony) -> dict[tuple[int, int], Link]:
         for key, witnesses in seen.items()
         if len(witnesses) > 1
     }
+    names = [_leaf_names(target) for target in field.targets]
+    # Units of the same shapes share their links.
+    made: dict[tuple[int, object], Link | None] = {}
     result: dict[tuple[int, int], Link] = {}
     for (i, j), link in field.links.items():
-        source, target = field.sources[i], field.targets[j]
-        if may_be_table(source, target, link):
-            result[i, j] = link
-            continue
-        options = {}
-        for role, layouts in link.options.items():
-            only = clear.get((leaf_key(link, target, role), target.slots[role].rank), ())
-            options[role] = {name: ways for name, ways in layouts.items() if len(only) != 1 or name in only}
-        if options == link.options:
-            result[i, j] = link
-        elif all(options.values()):
-            result[i, j] = replace(link, options=options)
+        alike = id(link), names[j]
+        if alike not in made:
+            made[alike] = _narrowed(field.sources[i], field.targets[j], link, clear)
+        narrow = made[alike]
+        if narrow is not None:
+            result[i, j] = narrow
     return result
+
+
+def _narrowed(
+    source: Unit, target: Unit, link: Link, clear: Mapping[tuple[Key, int], Set[str]]
+) -> Link | None:
+    if may_be_table(source, target, link):
+        return link
+    options = {}
+    for role, layouts in link.options.items():
+        only = clear.get((leaf_key(link, target, role), target.slots[role].rank), set())
+        options[role] = {name: ways for name, ways in layouts.items() if len(only) != 1 or name in only}
+    if options == link.options:
+        return link
+    return replace(link, options=options) if all(options.values()) else None
+
+
+def _leaf_names(target: Unit) -> tuple[object, ...]:
+    return tuple((role, leaf_name(target, role), slot.rank) for role, slot in target.slots.items())
 
 
 def contradicted(field: Field, usual: Mapping[tuple[str, str], str]) -> set[tuple[str, str]]:
     """Return the conventions under which some leaf could be filled by nothing, but otherwise could."""
     fits: dict[tuple[str, str, int], bool] = {}
+    seen: set[tuple[int, int]] = set()
     for (i, j), link in field.links.items():
-        if may_be_table(field.sources[i], field.targets[j], link):
+        # Units of the same shapes share their links.
+        if (id(link), j) in seen or may_be_table(field.sources[i], field.targets[j], link):
             continue
+        seen.add((id(link), j))
         for role, options in link.options.items():
             kind, name, _ = leaf_key(link, field.targets[j], role)
             if role == "weight" and (kind, name) in usual:
