@@ -159,7 +159,10 @@ def testimony(matches: Sequence[Match], shown: Testimony) -> dict[Key, dict[tupl
 def _shows(match: Match) -> Iterator[tuple[Key, Witness]]:
     if not may_be_table(match.source, match.target, match.link):
         for role, options in match.link.options.items():
-            if len(options) == 1:
+            rank = match.source.slots[match.link.slots[role]].rank
+            # A part of a fused leaf that has more axes may be no part of it: its parts may not make it up.
+            part = match.target.piece is None or match.target.slots[role].rank == rank
+            if len(options) == 1 and part:
                 (layout,) = options
                 done = relative(layout, match.link.order)
                 witness = Witness(layout, done, match.target.slots[role].rank, is_square(match, role))
