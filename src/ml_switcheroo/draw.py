@@ -192,10 +192,10 @@ def _fitting(owner: Owner, options: list[Option], request: Request) -> list[Opti
         return fitting if fitting and vectors else options
     if len(fitting) != 1 or len(options) == 1:
         return fitting or options
-    if fitting[0].finding.kind.endswith("_norm") and any(move.ops for move in fitting[0].moves):
-        return (
-            options  # A matrix that a target keeps against its framework's convention looks like this, too.
-        )
+    kind = fitting[0].finding.kind
+    if (kind.endswith("_norm") or kind == "conv_transpose") and any(move.ops for move in fitting[0].moves):
+        # A kernel that a target keeps against its framework's convention looks like this, too.
+        return options
     others = {option.finding.kind for option in options} - {fitting[0].finding.kind}
     reason = f"fits the target's leaves; {' and '.join(sorted(others)) or 'the other reading'} does not"
     moves = tuple(replace(move, origin="target", reason=reason) for move in fitting[0].moves)

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 # None of them is a word for a part of a network: a second norm in a block would be a network of another kind.
-WORDS = ("extra", "ema", "adapter", "shadow", "second", "zorp")
+WORDS = ("extra", "ema", "adapter", "shadow", "second", "spare")
 
 
 def modules_of(paths, separator):

@@ -9,7 +9,7 @@ import ml_switcheroo as ms
 from match.attacks import ATTACKS, attacked
 from match.trees import networks
 
-EXAMPLES = 80
+EXAMPLES = 300
 
 
 @pytest.fixture(autouse=True)

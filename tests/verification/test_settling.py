@@ -88,6 +88,50 @@ def test_whether_a_square_weight_is_a_table_or_a_matrix_is_settled(kind):
     np.testing.assert_array_equal(settled.apply(source.state_dict())["a.zorp"], weight if table else weight.T)
 
 
+class SeveralAxes(nnx.Module):
+    """A layer norm over rows, columns and channels, the channels first or last in its weights."""
+
+    def __init__(self, *, channels_last):
+        self.scale = nnx.Param(jnp.ones((WIDTH,) * 3))
+        self.bias = nnx.Param(jnp.zeros((WIDTH,) * 3))
+        self.order = (0, 1, 2) if channels_last else (1, 2, 0)
+
+    def __call__(self, x):
+        x = (x - x.mean((1, 2, 3), keepdims=True)) / jnp.sqrt(x.var((1, 2, 3), keepdims=True) + 1e-5)
+        scale, bias = (one.get_value().transpose(self.order) for one in (self.scale, self.bias))
+        return x * scale + bias
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("second", [True, False])
+def test_the_axes_of_norms_over_several_are_settled(first, second):
+    model = torch.nn.Sequential()
+    for name in ("a", "b"):
+        model.add_module(name, torch.nn.LayerNorm((WIDTH,) * 3))
+    source = seeded(lambda: model)
+    with torch.no_grad():
+        for parameter in source.parameters():
+            parameter.normal_()
+    target = Chain(a=SeveralAxes(channels_last=first), b=SeveralAxes(channels_last=second))
+    plan = ms.make_plan(source.state_dict(), to="nnx", like=target)
+    names = {name for entry in plan.ambiguous for name in entry.names}
+    assert names == {f"{module}.{slot}" for module in "ab" for slot in ("weight", "bias")}
+    settled = ms.settle(
+        plan,
+        source_model=source,
+        target_model=target,
+        inputs=rows(2, WIDTH, WIDTH, WIDTH),
+        input_axes="n c h w -> n h w c",
+        output_axes="n c h w -> n h w c",
+    )
+    settled.check()
+    leaves = settled.apply(source.state_dict())
+    for name, last in (("a", first), ("b", second)):
+        for slot, leaf in (("weight", "scale"), ("bias", "bias")):
+            kept = getattr(source.get_submodule(name), slot).detach().numpy()
+            np.testing.assert_array_equal(leaves[f"{name}.{leaf}"], kept.transpose(1, 2, 0) if last else kept)
+
+
 def test_a_symmetric_matrix_is_not_settled():
     source = linears("a")
     with torch.no_grad():

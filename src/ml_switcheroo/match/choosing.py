@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from ml_switcheroo.match.pairing import Field, Match
@@ -13,11 +13,13 @@ from ml_switcheroo.match.testimony import (
     contradicted,
     is_square,
     leaf_key,
+    leaf_name,
     may_be_table,
     relative,
     testimony,
     unlike,
 )
+from ml_switcheroo.match.units import Unit
 
 __all__ = ["Chosen", "choose"]
 
@@ -58,15 +60,52 @@ def choose(
     against = contradicted(field, usual)
     followed = {key: layout for key, layout in usual.items() if key not in against}
     found = testimony(matches, shown)
+    silent = _silent(field)
     choices = [
         {
             role: _confirmed(match, role, found, usual)
-            or _choice(match, role, list(options), found, followed)
+            or _choice(match, role, list(options), found, followed, silent)
             for role, options in match.link.options.items()
         }
         for match in matches
     ]
-    return choices, {kind for kind, _ in against | unlike(found, usual)}
+    return choices, {kind for kind, _ in against | unlike(found, usual)} | (
+        {"conv"} if _unfit(field) else set()
+    )
+
+
+def _silent(field: Field) -> set[tuple[str, str]]:
+    """Return the kinds and names of leaves that would show how they are kept, but that nothing fits."""
+    fitting = {target for _, target in field.links}
+    return {
+        (kind, leaf_name(unit, "weight"))
+        for number, unit in enumerate(field.targets)
+        if number not in fitting and "weight" in unit.slots
+        for kind in unit.kinds & {"linear", "conv"}
+        if any(
+            len(set(spec.shape)) > 1 for spec in unit.slots["weight"].specs.values() if len(spec.shape) > 1
+        )
+    }
+
+
+def _unfit(field: Field) -> bool:
+    """Tell whether a kernel of a convolution has the name and the sizes of one that it cannot be made of."""
+    fitting = {target for _, target in field.links}
+    kernels = {(unit.tail, sizes) for unit in field.sources if (sizes := _sizes(unit))}
+    return any(
+        (unit.tail, _sizes(unit)) in kernels
+        for number, unit in enumerate(field.targets)
+        if number not in fitting
+    )
+
+
+def _sizes(unit: Unit) -> tuple[int, ...]:
+    if "conv" not in unit.kinds or "weight" not in unit.slots or unit.slots["weight"].rank < _KERNEL:
+        return ()
+    return tuple(sorted(next(iter(unit.slots["weight"].specs.values())).shape))
+
+
+_KERNEL = 3
 
 
 def _confirmed(
@@ -90,6 +129,7 @@ def _choice(
     options: list[str],
     found: Testimony,
     usual: Mapping[tuple[str, str], str],
+    silent: Set[tuple[str, str]],
 ) -> Chosen:
     if len(options) == 1:
         return Chosen(options[0])
@@ -109,6 +149,8 @@ def _choice(
         chosen = Chosen("same", "a tensor with a name of its own is kept as it is")
     elif fit and others - {convention}:
         return Chosen(None, f"leaves called {name} are kept otherwise than the framework keeps them")
+    elif fit and not others and (kind, name) in silent:
+        return Chosen(None, f"nothing fills a leaf called {name} that would show how they are kept")
     elif fit:
         chosen = Chosen(fit, f"as the framework keeps a {name}")
     else:

@@ -50,6 +50,8 @@ _SPLIT: Mapping[tuple[str, int], tuple[str, tuple[tuple[str, str], ...]]] = {
 _CONV = (("oi", "out in *space"), ("io", "*space in out"), ("osi", "out *space in"))
 # Only a kernel with one input is ever stored as (out, in): a depthwise one.
 _DEPTHWISE = (*_CONV, ("soi", "*space out in"))
+# With as many inputs as outputs, what has the two the wrong way round looks like one of these.
+_SQUARE = (*_DEPTHWISE, ("ios", "in out *space"), ("iso", "in *space out"))
 _PARTS = 3
 
 
@@ -104,7 +106,8 @@ def _conv(shape: Shape, wanted: Shape) -> Iterator[Way]:
         ones = " 1" * (len(shape) - 2)
         yield from _matching(f"out in{ones}", _FLAT, shape, wanted)
     elif len(shape) > 2 and len(wanted) == len(shape):
-        yield from _matching("out in *space", _DEPTHWISE if shape[1] == 1 else _CONV, shape, wanted)
+        kept = _SQUARE if shape[0] == shape[1] else _DEPTHWISE if shape[1] == 1 else _CONV
+        yield from _matching("out in *space", kept, shape, wanted)
 
 
 def _matching(
@@ -141,6 +144,7 @@ def _vector(shape: Shape, wanted: Shape, heads: str) -> Iterator[Way]:
 
 
 _NAMES = "abcdefgh"
+_IMAGE = 3
 
 
 def _kept(kind: str, shape: Shape, wanted: Shape) -> Iterator[Way]:
@@ -151,6 +155,8 @@ def _kept(kind: str, shape: Shape, wanted: Shape) -> Iterator[Way]:
     elif tuple(n for n in shape if n != 1) == tuple(n for n in wanted if n != 1):
         yield Way("same", (Axes(f"{_without_ones(shape)} -> {_without_ones(wanted)}"),))
         return
+    if kind == "norm" and len(shape) >= _IMAGE and wanted == (*shape[1:], shape[0]):
+        yield Way("channels last", (Axes("channel *space -> *space channel"),))
     if turned and wanted == (*shape[:-2], shape[-1], shape[-2]):
         rest = "".join(f"{name} " for name in _NAMES[: len(shape) - 2])
         yield Way("turned", (Axes(f"{rest}y x -> {rest}x y"),))

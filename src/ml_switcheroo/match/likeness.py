@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 
 from ml_switcheroo.match.links import Link
 from ml_switcheroo.match.norms import agree
@@ -91,17 +92,18 @@ def _unshared(words: frozenset[str], tail: frozenset[str], own: Lexicon, foreign
 def _ends(source: Unit, target: Unit) -> float:
     """Weigh how many segments the two paths have in common at their ends."""
     score = 0.0
-    for mine, other in zip(_segments(source), _segments(target), strict=False):
+    for mine, other in zip(_segments(source.pattern), _segments(target.pattern), strict=False):
         if mine != other or score >= 2 * _SAME_END:
             break
         score += _SAME_END if {str(word) for word in mine} - FILLERS else _SAME_END / 2
     return score
 
 
-def _segments(unit: Unit) -> list[tuple[Token, ...]]:
+@cache
+def _segments(pattern: tuple[Token, ...]) -> list[tuple[Token, ...]]:
     """Return the segments of a path, the last one first."""
     found: list[list[Token]] = [[]]
-    for token in unit.pattern:
+    for token in pattern:
         if token == SLASH:
             found.append([])
         else:

@@ -14,7 +14,7 @@ from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.units import Index, Slot, Unit
 from ml_switcheroo.match.vocabulary import contradict
 
-__all__ = ["Join", "Link", "link"]
+__all__ = ["Join", "Known", "Link", "link"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,18 @@ class Link:
 _NOT_SAVED = frozenset({"count"})
 
 
-def link(source: Unit, target: Unit, order: str) -> Link | None:
+Known = dict[tuple[object, ...], Link | None]
+"""Links that were found already, by all that they depend on."""
+
+
+def link(source: Unit, target: Unit, order: str, known: Known) -> Link | None:
     """Return how two units can be linked; None where they cannot.
 
     Args:
         source: A unit of the source.
         target: A unit of the target.
         order: How the source keeps matrices: ``oi`` or ``io``.
+        known: The links between units of the same shapes; a new one is added.
     """
     if source.role and target.role and source.role != target.role:
         return None
@@ -68,6 +73,25 @@ def link(source: Unit, target: Unit, order: str) -> Link | None:
         return None
     if contradict(source.said, target.said):
         return None
+    # A name that is another's and a word more, is not that other one: q_proj beside extra_q_proj.
+    if not (source.more <= target.said and target.more <= source.said):
+        return None
+    alike, same = source.unknown == target.unknown, source.pattern == target.pattern
+    key = (_outline(source), _outline(target), order, alike, same)
+    if key not in known:
+        known[key] = _link(source, target, order)
+    return known[key]
+
+
+_TELLING = frozenset({"embed", "tok", "pos", "seg", "dense", "head"})
+
+
+def _outline(unit: Unit) -> tuple[object, ...]:
+    """Return all of a unit that its links depend on, its name aside."""
+    return unit.outline, unit.tail & _TELLING, "pos" in unit.words, not unit.unknown
+
+
+def _link(source: Unit, target: Unit, order: str) -> Link | None:
     slots = _slots(source, target)
     if slots is None:
         return None
@@ -108,7 +132,8 @@ def _slots(source: Unit, target: Unit) -> dict[str, str] | None:
     if not found or not {"weight", "parameter"} & set(target.slots) <= set(found):
         return None
     # A tied head leaves its bias alone: its weight is the embedding's.
-    alone = target.slots.keys() == {"bias"}
+    known = source.pattern == target.pattern or (not target.containers and not target.unknown)
+    alone = known and target.slots.keys() == {"bias"}
     if not alone and not {"weight", "parameter"} & set(source.slots) <= set(found.values()):
         return None
     return found
@@ -117,9 +142,12 @@ def _slots(source: Unit, target: Unit) -> dict[str, str] | None:
 def _alignments(source: Unit, target: Unit) -> Iterator[tuple[tuple[Join, ...], tuple[int, ...]]]:
     here, there = source.indices, target.indices
     more = len(source.containers) - len(target.containers)
+    if more and (source.piece or target.piece) and (here != source.span or there != target.span):
+        return
     if more == 0:
         # What only some blocks have goes into the same blocks, if both trees have all blocks.
-        nested = (here <= there or there <= here) and not (source.piece or target.piece)
+        alike = source.unknown == target.unknown and not (source.piece or target.piece)
+        nested = alike and (here <= there or there <= here)
         if here == there or (nested and source.span == target.span and len(source.span) > 1):
             yield tuple(Join((index,), (index,)) for index in sorted(here & there)), ()
     elif more > 0:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.repeats import Numeral, Token
 from ml_switcheroo.match.units import Unit, cut, scopes
-from ml_switcheroo.match.vocabulary import FILLERS, PHRASES
+from ml_switcheroo.match.vocabulary import KNOWN
 
 __all__ = ["agree", "placed"]
 
@@ -17,7 +17,7 @@ Places = frozenset[str]
 
 _ATTENTION = frozenset({"attn.pre", "attn.post"})
 _MLP = frozenset({"mlp.pre", "mlp.post"})
-KNOWN = FILLERS.union(*PHRASES.values())
+_ENDINGS = frozenset({"final", "out", "full"})
 # What follows the attention is before the MLP; in blocks with norms on both sides of both, it is not.
 _BETWEEN = frozenset({"attn.post", "mlp.pre"})
 
@@ -73,8 +73,12 @@ def _places(unit: Unit) -> Places:
         return frozenset({"mlp.post"} if after else {"mlp.pre"} if before else _MLP)
     if "in" in words or before:
         return frozenset({"attn.pre"})
-    ending = words & {"final", "out", "full"}
-    return _MLP if after or (ending and (unit.inside or not ending & unit.tail)) else frozenset()
+    ending = words & _ENDINGS
+    if not unit.inside and ending & unit.tail:
+        ending = set()
+    if ending and not words <= KNOWN | _ENDINGS:
+        return _ATTENTION | _MLP  # The word that nobody knows can be the attention.
+    return _MLP if after or ending else frozenset()
 
 
 def _may_be_norm(unit: Unit) -> bool:

@@ -40,7 +40,7 @@ def order_by_bias(unit: Unit) -> Order | None:
     seen = set()
     for index, spec in weight.specs.items():
         if index not in bias.specs:
-            return None
+            continue
         (size,) = bias.specs[index].shape
         rows, columns = spec.shape
         if rows != columns:

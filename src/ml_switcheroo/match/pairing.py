@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from ml_switcheroo.match.assignment import Choice, Pair, assign
 from ml_switcheroo.match.likeness import ENOUGH, Lexicon, likeness
-from ml_switcheroo.match.links import Link, link
+from ml_switcheroo.match.links import Known, Link, link
 from ml_switcheroo.match.norms import agree
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.units import Unit
-from ml_switcheroo.match.vocabulary import FILLERS
+from ml_switcheroo.match.vocabulary import FILLERS, KNOWN
 from ml_switcheroo.match.words import HASH
 
 __all__ = ["Field", "Match", "Rivalry", "lay_out", "pair", "weigh"]
@@ -62,15 +62,26 @@ def _needed(source: Unit, target: Unit, rival: Unit | None) -> float:
     """
     if rival is not None and source.role == target.role == rival.role != "" and source.role != NORM:
         return _MARGIN_OF_PARTS if target.containers == rival.containers else _MARGIN
-    if source.role == NORM == target.role:
+    if source.role == NORM == target.role and "mean" not in source.slots:
         several = max(len(source.places), len(target.places)) > _SEVERAL
         other_block = source.beside != target.beside and source.below != target.below
+        if several and (other_block or source.tail ^ target.tail):
+            return math.inf
         if several or other_block:
             return _MARGIN_OF_OPEN_NORMS
+    if rival is not None and _stranger(source, target, rival):
+        return _MARGIN_OF_STRANGERS
     told = bool(source.places) != bool(target.places)
     return _MARGIN_OF_NORMS if source.role == NORM == target.role and source.inside and told else _MARGIN
 
 
+def _stranger(source: Unit, target: Unit, rival: Unit) -> bool:
+    """Tell whether a target says nothing more of a source than its rival, but a word that nobody knows."""
+    strange = target.said - KNOWN - source.said - rival.said
+    return bool(strange) and _common(source, target) <= _common(source, rival)
+
+
+_MARGIN_OF_STRANGERS = 1.0
 _MARGIN_OF_NORMS = 0.6
 _MARGIN_OF_PARTS = 1.0
 _MARGIN_OF_OPEN_NORMS = 1.5
@@ -107,12 +118,13 @@ def lay_out(
         forced: Pairs that the user's rules name, by their numbers.
     """
     links: dict[Pair, Link] = {}
+    known: Known = {}
     taken = set(forced.values())
     for i, source in enumerate(sources):
         for j, target in enumerate(targets):
             if forced.get(i, j) != j or (j in taken and i not in forced):
                 continue
-            found = link(source, target, orders[i])
+            found = link(source, target, orders[i], known)
             if found is not None:
                 links[i, j] = found
     return Field(sources, targets, links, forced)
@@ -193,10 +205,10 @@ def _vouched(source: Unit, target: Unit, found: Link) -> bool:
     A vector, a square matrix, or a tensor of somebody's own class, has no kind and no shape that would rule a
     wrong leaf out: its own name must agree.
     """
-    square = found.kind == "linear" and not found.sizes and _is_square(source)
+    square = found.kind == "linear" and _is_square(source)
     if source.below == target.below or not (square or found.kind in ("parameter", "norm")):
         return True
-    own = (source.tail & target.said) | (target.tail & source.said) if square else source.tail & target.tail
+    own = (source.own & target.said) | (target.own & source.said) if square else source.tail & target.tail
     if source.role == NORM == target.role and NORM not in source.said & target.said:
         return bool(own) or agree(source, target) is True
     return bool(own) or (source.role == target.role != "")
@@ -216,9 +228,9 @@ def _remaining(
 ) -> Iterator[Match]:
     """Link what is left over where nothing else is possible for either of the two.
 
-    That only one thing fits proves little by itself. It counts inside a block of which everything else is
-    linked to one block of the source, and for a kernel or matrix whose shape says something, where the
-    words do not speak against it.
+    That only one thing fits proves little by itself. It counts for a convolution or its norm inside a block
+    of which everything else is linked to one block of the source, and for a kernel or matrix whose shape
+    says something, where the words do not speak against it.
     """
     possible = [pair for pair in scores if pair[0] in open_sources and pair[1] in open_targets]
     once = Counter(i for i, _ in possible), Counter(j for _, j in possible)
@@ -227,29 +239,28 @@ def _remaining(
     for i, j in alone:
         source, target, found = field.sources[i], field.targets[j], field.links[i, j]
         key = (source.containers, target.containers)
-        certain = len(source.kinds & target.kinds) == 1 or len(target.kinds & _SHAPED) == len(target.kinds)
+        convolves = found.kind == "conv" or "mean" in source.slots
         rest = {n for n in open_targets if field.targets[n].containers == target.containers}
-        in_block = bool(source.containers) and key in blocks and rest <= {b for _, b in alone} and certain
-        guess = found.kind == "linear" and not _vouched(source, target, found)
-        if in_block and scores[i, j] > _AGAINST and not guess:
+        in_block = bool(source.containers) and key in blocks and rest <= {b for _, b in alone} and convolves
+        if in_block and source.indices == target.indices and scores[i, j] > _AGAINST:
             yield Match(source, target, found, "everything else in this block has its place")
-        elif scores[i, j] >= _shaped(source, found):
+        elif scores[i, j] >= _shaped(source, target, found):
             yield Match(source, target, found, "nothing else has this shape")
 
 
-_SHAPED = frozenset({"linear", "conv"})
 _AGAINST = -0.75
 
 
-def _shaped(source: Unit, found: Link) -> float:
+def _shaped(source: Unit, target: Unit, found: Link) -> float:
     """Return how much the words must say for a link by shape alone."""
     weight = source.slots.get("weight")
     if weight is None or found.sizes:
         return math.inf
     shapes = {spec.shape for spec in weight.specs.values()}
-    if found.kind == "conv" and weight.rank > 2:
+    if found.kind == "conv" and weight.rank > 2 and not source.containers:
         return 0.0
-    if found.kind == "linear" and weight.rank == 2 and all(rows != columns for rows, columns in shapes):
+    told = source.own & target.said or target.own & source.said
+    if told and found.kind == "linear" and weight.rank == 2 and all(a != b for a, b in shapes):
         return 0.2
     return math.inf
 
@@ -261,12 +272,12 @@ def _nameless(choice: Choice, field: Field, scores: Mapping[Pair, float], near: 
         return False
     if (source.inside and target.inside) or agree(source, target) or source.below == target.below:
         return False
+    alone = not field.links[choice.source, choice.target].sizes
+    if alone and _counts(source) != _counts(target):
+        return True
     common = _common(source, target)
     if common - _WHERE:
         return False
-    alone = not field.links[choice.source, choice.target].sizes
-    if alone and bool(source.inside) != bool(target.inside):
-        return True
     if _telling(source) and _telling(target):
         return True
     enough = scores[choice.source, choice.target] - _MARGIN_OF_NAMELESS
@@ -275,6 +286,12 @@ def _nameless(choice: Choice, field: Field, scores: Mapping[Pair, float], near: 
     return any(
         scores[i, j] > enough and common <= _common(field.sources[i], field.targets[j]) for i, j in others
     )
+
+
+def _counts(unit: Unit) -> bool:
+    """Tell whether a unit stands in a block, or in what looks like one of several."""
+    path = next(iter(next(iter(unit.slots.values())).paths.values()))
+    return bool(unit.inside) or any(part.isdecimal() for part in path.replace("/", ".").split("."))
 
 
 def _common(source: Unit, target: Unit) -> set[str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ml_switcheroo.match.repeats import SLASH, Numeral, Token
 from ml_switcheroo.match.units import Unit, scopes
+from ml_switcheroo.match.vocabulary import KNOWN
 
 __all__ = ["NORM", "named", "routed", "ungated"]
 
@@ -25,18 +26,28 @@ def named(found: Sequence[Unit]) -> list[Unit]:
         neighbours.setdefault(_parent(unit), set()).update(_spelled(unit.local))
     first = [replace(unit, role=_role(unit, neighbours[_parent(unit)])) for unit in found]
     downs = {_above(unit) for unit in first if unit.role == "down" and "mlp" in unit.tail}
+    attentions = {_above(unit) for unit in first if unit.role in ("q", "qkv")}
     gates: dict[tuple[object, ...], list[Unit]] = {}
     for unit in first:
         if unit.role == "gate":
-            gates.setdefault((*unit.containers, *_above(unit)), []).append(unit)
-    second = {pair[1].pattern for pair in map(_counted_pair, gates.values()) if pair}
-    return [replace(unit, role="up") if _is_up(unit, downs, second) else unit for unit in first]
+            gates.setdefault(_siblings(unit), []).append(unit)
+    pairs = {siblings: pair for siblings, two in gates.items() if (pair := _counted_pair(two))}
+    second = {pair[1].pattern for pair in pairs.values()}
+    told = []
+    for unit in first:
+        plain = unit.tail == {"mlp"} and unit.role != "down"
+        if (plain and _above(unit) in downs) or unit.pattern in second:
+            unit = replace(unit, role="up")  # ffn beside ffn_output; the second of two gates
+        elif not unit.role and unit.tail == {"mlp", "dense"} and _siblings(unit) in pairs:
+            unit = replace(unit, role="down")  # what is neither of two gates
+        elif not unit.role and unit.tail == {"attn"} and unit.pattern in attentions:
+            unit = replace(unit, role="o")  # the matrix of an attention that holds its queries, too
+        told.append(unit)
+    return told
 
 
-def _is_up(unit: Unit, downs: set[tuple[Token, ...]], second: set[tuple[Token, ...]]) -> bool:
-    """Tell whether neighbours show the way up: ``ffn`` beside ``ffn_output``; the second of two gates."""
-    plain = unit.tail == {"mlp"} and unit.role != "down"
-    return (plain and _above(unit) in downs) or unit.pattern in second
+def _siblings(unit: Unit) -> tuple[object, ...]:
+    return (*unit.containers, *_above(unit))
 
 
 def _counted_pair(gates: Sequence[Unit]) -> tuple[Unit, Unit] | None:
@@ -70,7 +81,9 @@ def _role(unit: Unit, around: set[str]) -> str:
     numbered = {f"{word}{number} of {number.count}" for word, number in unit.numbers.items()}
     if "mlp" in words and not numbered & _NUMBERED.keys():
         numbered = {
-            f"w{number.rank + 1} of {number.count}" for number in unit.numbers.values() if number.count == 2
+            f"w{number.rank + 1} of {number.count}"
+            for word, number in unit.numbers.items()
+            if number.count == 2 and word.rstrip("'") in KNOWN
         }
     for role in ("mixed", "qkv", "kv"):
         if role in words:
@@ -81,7 +94,7 @@ def _role(unit: Unit, around: set[str]) -> str:
             return "up" if role == "v" and "mlp" in words and not attention else role
     if attention and {"in", "dense"} <= words:
         return "qkv"
-    if attention and words & _OUTWARD and "up" not in words:
+    if attention and words & _OUTWARD and "up" not in words and unit.tail <= KNOWN:
         return "o"
     return _mlp_role(words, numbered, in_block=bool(unit.inside))
 
@@ -96,7 +109,7 @@ def _mlp_role(words: set[str], numbered: set[str], *, in_block: bool) -> str:
         if spelled in numbered:
             return role
     inside = words & {"mlp", "moe", "experts"}
-    if "wo" in words or (inside and "out" in words):
+    if inside and words & {"wo", "out"}:
         return "down"
     if "mlp" in words and "in" in words:
         return "up"

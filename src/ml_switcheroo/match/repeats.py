@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ml_switcheroo.match.vocabulary import PHRASES
 from ml_switcheroo.match.words import HASH, tokens
 
 __all__ = ["SLASH", "Numeral", "Place", "Token", "places"]
@@ -155,8 +156,12 @@ def _alone(numbers: dict[int, list[_Entry]], words: dict[str, list[_Entry]]) -> 
 
 
 def _named_by(numbers: dict[int, list[_Entry]], prefix: tuple[Token, ...]) -> bool:
-    """Tell whether the one number belongs to the name of a module: fc2 beside a way up of another name."""
-    if len(numbers) > 1 or not prefix or prefix[-1] == SLASH:
+    """Tell whether the numbers belong to the names of modules: fc2 beside a way up of another name."""
+    start = max((i + 1 for i, token in enumerate(prefix) if token == SLASH), default=0)
+    words = tuple(map(str, prefix[start:]))
+    if any((*words[i:], str(number)) in PHRASES for i in range(len(words)) for number in numbers):
+        return True
+    if len(numbers) > 1 or not words:
         return False
     (entries,) = numbers.values()
     return _outline(entries)[1] <= 1 or any(entry.rest[1:2] != (SLASH,) for entry in entries)

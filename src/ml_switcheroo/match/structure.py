@@ -271,6 +271,7 @@ def _as_pattern(moves: Sequence[Move]) -> Move | None:
 
 
 _NUMBER = re.compile(r"(?<![A-Za-z0-9])\d+|(?<=[A-Za-z_])\d+(?=[._/]|$)")
+_HOLE = re.compile(r"\{[a-z]\}")
 _LETTERS = "ijkn"
 
 
@@ -280,8 +281,10 @@ def _rename(source: Unit, target: Unit) -> str:
     here, there = next(iter(mine.values())), next(iter(other.values()))
     if len(mine) > 1 and mine.keys() == other.keys():
         varying = [_counted(mine, index) for index in range(len(source.containers))]
-        if varying == [_counted(other, index) for index in range(len(target.containers))]:
-            here, there = _lettered(mine), _lettered(other)
+        lettered = _lettered(mine), _lettered(other)
+        alike = set(_HOLE.findall(lettered[1])) <= set(_HOLE.findall(lettered[0]))
+        if alike and varying == [_counted(other, index) for index in range(len(target.containers))]:
+            here, there = lettered
     return written(Rename(here, there))
 
 

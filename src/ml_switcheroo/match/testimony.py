@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import cache
 
 from ml_switcheroo.match.links import Link
 from ml_switcheroo.match.orders import order_by_bias
@@ -24,6 +25,7 @@ __all__ = [
     "conventions",
     "is_square",
     "leaf_key",
+    "leaf_name",
     "may_be_table",
     "narrowed",
     "relative",
@@ -128,7 +130,7 @@ def shown_before(
     for unit in targets:
         layout = order_by_bias(unit)
         if layout is not None:
-            key = "linear", _leaf_name(unit, "weight"), False
+            key = "linear", leaf_name(unit, "weight"), False
             found.setdefault(key, {})[unit.pattern] = Witness(layout, layout, 2)
     for move in moves:
         path, shape = move.leaves[0], move.inputs[0].shape
@@ -157,7 +159,10 @@ def testimony(matches: Sequence[Match], shown: Testimony) -> dict[Key, dict[tupl
 def _shows(match: Match) -> Iterator[tuple[Key, Witness]]:
     if not may_be_table(match.source, match.target, match.link):
         for role, options in match.link.options.items():
-            if len(options) == 1:
+            rank = match.source.slots[match.link.slots[role]].rank
+            # A part of a fused leaf that has more axes may be no part of it: its parts may not make it up.
+            part = match.target.piece is None or match.target.slots[role].rank == rank
+            if len(options) == 1 and part:
                 (layout,) = options
                 done = relative(layout, match.link.order)
                 witness = Witness(layout, done, match.target.slots[role].rank, is_square(match, role))
@@ -191,29 +196,47 @@ def narrowed(field: Field, found: Testimony) -> dict[tuple[int, int], Link]:
         for key, witnesses in seen.items()
         if len(witnesses) > 1
     }
+    names = [_leaf_names(target) for target in field.targets]
+    # Units of the same shapes share their links.
+    made: dict[tuple[int, object], Link | None] = {}
     result: dict[tuple[int, int], Link] = {}
     for (i, j), link in field.links.items():
-        source, target = field.sources[i], field.targets[j]
-        if may_be_table(source, target, link):
-            result[i, j] = link
-            continue
-        options = {}
-        for role, layouts in link.options.items():
-            only = clear.get((leaf_key(link, target, role), target.slots[role].rank), ())
-            options[role] = {name: ways for name, ways in layouts.items() if len(only) != 1 or name in only}
-        if options == link.options:
-            result[i, j] = link
-        elif all(options.values()):
-            result[i, j] = replace(link, options=options)
+        alike = id(link), names[j]
+        if alike not in made:
+            made[alike] = _narrowed(field.sources[i], field.targets[j], link, clear)
+        narrow = made[alike]
+        if narrow is not None:
+            result[i, j] = narrow
     return result
+
+
+def _narrowed(
+    source: Unit, target: Unit, link: Link, clear: Mapping[tuple[Key, int], Set[str]]
+) -> Link | None:
+    if may_be_table(source, target, link):
+        return link
+    options = {}
+    for role, layouts in link.options.items():
+        only = clear.get((leaf_key(link, target, role), target.slots[role].rank), set())
+        options[role] = {name: ways for name, ways in layouts.items() if len(only) != 1 or name in only}
+    if options == link.options:
+        return link
+    return replace(link, options=options) if all(options.values()) else None
+
+
+def _leaf_names(target: Unit) -> tuple[object, ...]:
+    return tuple((role, leaf_name(target, role), slot.rank) for role, slot in target.slots.items())
 
 
 def contradicted(field: Field, usual: Mapping[tuple[str, str], str]) -> set[tuple[str, str]]:
     """Return the conventions under which some leaf could be filled by nothing, but otherwise could."""
     fits: dict[tuple[str, str, int], bool] = {}
+    seen: set[tuple[int, int]] = set()
     for (i, j), link in field.links.items():
-        if may_be_table(field.sources[i], field.targets[j], link):
+        # Units of the same shapes share their links.
+        if (id(link), j) in seen or may_be_table(field.sources[i], field.targets[j], link):
             continue
+        seen.add((id(link), j))
         for role, options in link.options.items():
             kind, name, _ = leaf_key(link, field.targets[j], role)
             if role == "weight" and (kind, name) in usual:
@@ -240,9 +263,14 @@ def may_be_table(source: Unit, target: Unit, link: Link) -> bool:
 
 def leaf_key(link: Link, target: Unit, role: str) -> Key:
     """Return what leaves are compared by; all parameters with names of their own count as one."""
-    return link.kind, _leaf_name(target, role), bool(link.sizes)
+    return link.kind, leaf_name(target, role), bool(link.sizes)
 
 
-def _leaf_name(target: Unit, role: str) -> str:
-    path = next(iter(target.slots[role].paths.values()))
-    return role if role == "parameter" else path.replace(".", "/").rpartition("/")[2]
+def leaf_name(target: Unit, role: str) -> str:
+    """Return what the leaf of a slot is called; all parameters with names of their own are called alike."""
+    return role if role == "parameter" else _last(next(iter(target.slots[role].paths.values())))
+
+
+@cache
+def _last(path: str) -> str:
+    return path.replace(".", "/").rpartition("/")[2]

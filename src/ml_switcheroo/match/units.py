@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 
 from ml_switcheroo.match.repeats import SLASH, Numeral, Place, Token
-from ml_switcheroo.match.vocabulary import FILLERS, LEAF_ROLES
+from ml_switcheroo.match.vocabulary import FILLERS, KNOWN, LEAF_ROLES
 from ml_switcheroo.match.words import HASH, meaning
 from ml_switcheroo.tensors import TensorSpec
 
@@ -74,6 +74,7 @@ class Unit:
         turns: For a norm, where it stands as one of those that its block counts.
         beside: For a norm in a block, how many norms the block has.
         root: How much of the pattern is a root of the whole tree that the other tree does not have.
+        more: Words that nobody knows, without which its name is that of another module of its tree.
     """
 
     pattern: tuple[Token, ...]
@@ -91,23 +92,43 @@ class Unit:
     turns: frozenset[str] = frozenset()
     beside: int = 0
     root: int = 0
+    more: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def indices(self) -> frozenset[Index]:
         """The indices of the repetitions."""
         return frozenset(index for slot in self.slots.values() for index in slot.paths)
 
-    @property
+    @cached_property
     def below(self) -> tuple[Token, ...]:
         """The path without a root that only this tree has."""
         return self.pattern[self.root :]
 
-    @property
+    @cached_property
     def tail(self) -> frozenset[str]:
         """The words of the last segment."""
         return _last_words(self.pattern)
 
-    @property
+    @cached_property
+    def unknown(self) -> frozenset[str]:
+        """The words of the last segment that nobody knows."""
+        return self.tail - KNOWN
+
+    @cached_property
+    def outline(self) -> tuple[object, ...]:
+        """What it can be and the shapes of its tensors: all that a link depends on, but words."""
+        shapes = tuple(
+            (role, tuple((index, spec.shape) for index, spec in slot.specs.items()))
+            for role, slot in self.slots.items()
+        )
+        return self.kinds, self.role, self.piece, len(self.containers), self.span, shapes
+
+    @cached_property
+    def own(self) -> frozenset[str]:
+        """The words of the last segment that tell something and that no segment above says as well."""
+        return _own_words(self.pattern)
+
+    @cached_property
     def said(self) -> frozenset[str]:
         """The words of the whole path."""
         return _spelled(self.words)
@@ -125,6 +146,11 @@ def _spelled(words: tuple[Token, ...]) -> frozenset[str]:
 def _last_words(pattern: tuple[Token, ...]) -> frozenset[str]:
     """Return the words of a pattern's last segment: every pair of units asks for them."""
     return frozenset(word for word in meaning(cut(pattern)[1]) if isinstance(word, str) and word != HASH)
+
+
+@cache
+def _own_words(pattern: tuple[Token, ...]) -> frozenset[str]:
+    return _last_words(pattern) - FILLERS - _spelled(_words(cut(pattern)[0])[0])
 
 
 # Segments that some frameworks put around a bare tensor.
@@ -157,7 +183,11 @@ def units(
     for place in where.values():
         spans.setdefault(place.containers, set()).add(place.index)
     whole = {containers: frozenset(indices) for containers, indices in spans.items()}
-    return _with_biases([_unit(pattern, slots, specs, kinds_of, whole) for pattern, slots in grouped.items()])
+    found = _with_biases(
+        [_unit(pattern, slots, specs, kinds_of, whole) for pattern, slots in grouped.items()]
+    )
+    modules = {_plain(_split(pattern)[0]) for pattern in {place.pattern for place in where.values()}}
+    return [replace(unit, more=more) if (more := _more(unit.pattern, modules)) else unit for unit in found]
 
 
 def _with_biases(found: Sequence[Unit]) -> list[Unit]:
@@ -182,6 +212,19 @@ def _with_biases(found: Sequence[Unit]) -> list[Unit]:
 def _called(unit: Unit) -> tuple[tuple[Token, ...], frozenset[str]]:
     """Return what a unit stands in, and the words of its own name that say something."""
     return cut(unit.pattern)[0], unit.tail - FILLERS
+
+
+def _more(pattern: tuple[Token, ...], modules: Set[tuple[str, ...]]) -> frozenset[str]:
+    """Return the words that nobody knows, if the name without them is that of another module."""
+    head, last = map(_plain, cut(pattern))
+    unknown = {word for word in last if not (word.isdecimal() or KNOWN.issuperset(meaning((word,))))}
+    plain = tuple(word for word in last if word not in unknown)
+    other = (*head, SLASH, *plain) if head else plain
+    return frozenset(word for one in unknown for word in meaning((one,))) if other in modules else frozenset()
+
+
+def _plain(pattern: tuple[Token, ...]) -> tuple[str, ...]:
+    return tuple(map(str, pattern))
 
 
 def _split(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 
-__all__ = ["FILLERS", "LEAF_ROLES", "PHRASES", "QUIET", "contradict"]
+__all__ = ["FILLERS", "KNOWN", "LEAF_ROLES", "PHRASES", "QUIET", "contradict"]
 
 _TABLE = {
     "norm": (
@@ -57,7 +57,7 @@ _TABLE = {
     "pool": "pooler, pooled, pool, pooling",
     "conv": "conv, convolution, conv1d, conv2d, conv3d, conv 1d, conv 2d",
     "shortcut": "shortcut, downsample, downsampling, residual conv",
-    "dense": "dense, linear, proj, projection, project, lin",
+    "dense": "dense, linear, proj, projection, projector, project, lin",
     "encoder": "encoder, enc",
     "decoder": "decoder, dec",
     "final": "final, last",
@@ -82,6 +82,9 @@ FILLERS = frozenset(
     kernel params param parameters w c main net backbone bias tf flax self
     """.split()
 )
+
+# Every word that is known to mean something, or nothing.
+KNOWN = FILLERS.union(*PHRASES.values())
 
 # Words that tell little, because authors add them and leave them out as they like.
 QUIET = frozenset("experts moe mlp attn in out final embed sequence".split())

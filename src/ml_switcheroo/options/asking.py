@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.match.sighting import plain_kind
 from ml_switcheroo.match.structure import Doubt, Question, solve
+from ml_switcheroo.match.vocabulary import KNOWN
+from ml_switcheroo.match.words import meaning, segment_tokens
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes
 from ml_switcheroo.options.option import Option, option_for
@@ -96,7 +99,7 @@ def matched(
         only = options[0] if len(options) == 1 else None
         if only is not None:
             left = [move for move in only.moves if placed.isdisjoint(move.sources)]
-            open_ones = [move for move in left if move.kind in found.odd and _square(move)]
+            open_ones = [move for move in left if move.kind in found.odd and _either_way_fits(move)]
             doubts += tuple(map(_either_way, open_ones))
             moves += [move for move in left if move not in open_ones]
             dropped.update({n: Left(request.specs[n], why) for n, why in only.dropped.items()})
@@ -113,12 +116,22 @@ def _square(move: Move) -> bool:
     return len(move.sources) == len(move.leaves) == 1 and len(shape) == 2 and shape[0] == shape[1]
 
 
+def _either_way_fits(move: Move) -> bool:
+    shape = move.inputs[0].shape
+    return _square(move) or (move.kind == "conv" and len(shape) > 2 and shape[0] == shape[1])
+
+
 def _either_way(move: Move) -> Doubt:
-    """Ask how a square matrix is kept, in a tree that does not keep all as its framework does."""
-    kept, turned = (replace(move, ops=ops) for ops in ((), (Axes("out in -> in out"),)))
+    """Ask how a square matrix or kernel is kept, in a tree that does not keep all as its framework does."""
+    conv = move.kind == "conv"
+    other = Axes("out in *space -> *space out in" if conv else "out in -> in out")
+    kept, turned = replace(move, ops=move.ops if conv else ()), replace(move, ops=(other,))
     return Doubt(
         move.sources,
-        ("as it is", "turned: other matrices are not kept as the framework keeps them, and it is square"),
+        (
+            "as the framework keeps it" if conv else "as it is",
+            "turned: others are not kept as the framework keeps them, and it is square",
+        ),
         (written(kept), written(turned)),
     )
 
@@ -152,7 +165,9 @@ def placed_modules(
         and not others.issuperset(owner.tensors.values())
     ]
     odd = _unlike_the_framework(request, moves) | found.odd if left else frozenset()
-    left = [owner for owner in left if owner.possible[0].kind not in odd]
+    modules = {_NUMBERS.sub("#", name.rpartition(".")[0]) for name in request.specs}
+    kinds = ((owner, owner.possible[0].kind) for owner in left)
+    left = [owner for owner, kind in kinds if kind not in odd and not _says_more(owner.path, modules)]
     if not left:
         return []
     taken = {path for move in moves for path in move.leaves}
@@ -182,6 +197,21 @@ def placed_modules(
             if in_words(path, option) or not any(map(_square, option.moves))
         ]
     return [option for path, option in placed_at.items() if in_words(path, option)]
+
+
+_NUMBERS = re.compile(r"\d+")
+
+
+def _says_more(path: str, modules: Set[str]) -> bool:
+    """Tell whether a name is that of another module and a word that nobody knows: it is another one."""
+    head, dot, last = path.rpartition(".")
+    words = last.split("_")
+    known = [
+        word
+        for word in words
+        if KNOWN.issuperset(map(str, meaning(segment_tokens(word)))) or word.isdecimal()
+    ]
+    return len(known) < len(words) and _NUMBERS.sub("#", f"{head}{dot}{'_'.join(known)}") in modules
 
 
 def _bare(owner: Owner, path: str, request: Request, template: Template) -> Option:

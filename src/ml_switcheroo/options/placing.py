@@ -157,7 +157,8 @@ def _settled(owners: Sequence[Owner], places: Sequence[Site], fits: Fits) -> Ite
     if len(owners) != len(places):
         return
     if len(owners) == 1:
-        yield owners[0].path, places[0], "nothing else fits there, and it fits nowhere else"
+        if places[0].path in fits[owners[0].path]:
+            yield owners[0].path, places[0], "nothing else fits there, and it fits nowhere else"
         return
     divided = _divided(owners, places)
     if len(divided) > 1:
@@ -190,8 +191,8 @@ def _divided(owners: Sequence[Owner], places: Sequence[Site]) -> list[tuple[list
 
 def in_words(path: str, option: Option) -> bool:
     """Tell whether the name of a module has a word in common with the place it was given."""
-    last = _words(path.rpartition(".")[2]) or _words(path)
-    return any(last & _words(leaf) for move in option.moves for leaf in move.leaves)
+    own = next(filter(None, map(_words, reversed(path.split(".")))), set())
+    return any(own & _words(leaf) for move in option.moves for leaf in move.leaves)
 
 
 def _words(path: str) -> set[str]:

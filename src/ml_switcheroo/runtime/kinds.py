@@ -80,7 +80,7 @@ class KeyKinds(KeyTensors):
         """List what the shapes of one module's tensors allow."""
         weight, bias = slots.get("weight", ()), slots.get("bias")
         rank = len(weight)
-        if "running_mean" in slots or "running_var" in slots:
+        if not {"running_mean", "running_var", cls.DROPPED}.isdisjoint(slots):
             return [(kind, "running statistics beside it") for kind in ("batch_norm", "instance_norm")]
         if rank == 1 and bias in (None, weight):
             unbiased = ("rms_norm", "prelu") if bias is None else ("batch_norm", "instance_norm")
