@@ -142,3 +142,16 @@ def test_running_statistics_and_a_weight_of_one_axis_leave_norms_only():
     assert {one.kind for one in known.candidates["n"]} == {"layer_norm", "group_norm", "rms_norm", "prelu"}
     assert {one.reason for one in known.candidates["n"]} == {"a weight of one axis"}
     assert [one.kind for one in known.candidates["b"]] == ["batch_norm", "instance_norm"]
+
+
+def test_a_recurrent_layer_behind_a_convolution_is_doubted():
+    shapes = {
+        "conv.weight": (6, 1, 3, 3),
+        "rnn.weight_ih_l0": (20, 24),
+        "rnn.weight_hh_l0": (20, 5),
+        "rnn.bias_ih_l0": (20,),
+        "rnn.bias_hh_l0": (20,),
+    }
+    assert read(shapes).doubts["rnn"].startswith("rnn: where 6 channels of conv are flattened into its input")
+    assert "rnn" not in read(shapes | {"fc.weight": (24, 6)}).doubts  # which puts out what it takes in
+    assert "rnn" not in read(shapes | {"conv.weight": (24, 1, 3, 3)}).doubts

@@ -266,3 +266,34 @@ class Net(nn.Module):
     flatten = read_and_compare(tmp_path, code).findings["fc"].flatten
     assert flatten is not None
     assert (flatten.channels, flatten.of) == (6, "norm")
+
+
+CRNN = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 6, 3, padding=1)
+        self.rnn = nn.{cell}(6 * {rows}, 5, batch_first=True)
+        self.fc = nn.Linear(5, 3)
+
+    def forward(self, x):
+        x = self.conv(x)
+        x = x.permute(0, 3, 1, 2).flatten(2)
+        out, _ = self.rnn(x)
+        return self.fc(out)
+"""
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "GRU", "RNN"])
+def test_an_image_that_is_flattened_before_a_recurrent_layer_is_named(tmp_path: Path, cell: str) -> None:
+    knowledge = read_and_compare(tmp_path, CRNN.replace("{cell}", cell).replace("{rows}", "4"))
+    (note,) = knowledge.notes
+    assert note.startswith("rnn: where 6 channels of conv model.py:")
+    assert knowledge.findings["fc"].flatten == NO_FLATTEN
+
+
+def test_one_row_before_a_recurrent_layer_is_nothing_to_name(tmp_path: Path) -> None:
+    code = CRNN.replace("{cell}", "LSTM").replace("{rows}", "1")
+    assert not read_and_compare(
+        tmp_path, code.replace("nn.Conv2d", "nn.Conv1d").replace("0, 3, 1, 2", "0, 2, 1")
+    ).notes

@@ -15,7 +15,7 @@ import numpy as np
 
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.runtime.kinds import KeyKinds
-from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Knowledge
+from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Knowledge, flattened_steps
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["read_names", "tied_in"]
@@ -64,6 +64,8 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
             candidates[path] = possible
     for path, kind, reason in _by_slots(shapes):
         findings[path] = Finding(kind, "evidence", reason)
+        if kind != "mha" and (flatten := _before_steps(path, shapes)):
+            doubts[path] = flattened_steps(path, flatten)
     return Knowledge(findings, candidates, doubts=doubts)
 
 
@@ -127,6 +129,21 @@ def _by_slots(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str,
             if kind is not None and (projection is None or kind == "lstm"):
                 cell = "_cell" if slot == "weight_hh" else ""
                 yield path, kind + cell, f"{slot} has {gates} times {hidden} rows"
+
+
+def _before_steps(path: str, shapes: Mapping[str, tuple[int, ...]]) -> Flatten | None:
+    """Return a Flatten that a recurrent layer may stand behind: nothing else puts out what it takes in."""
+    dot = "." if path else ""
+    first = next(
+        f"{path}{dot}{slot}" for slot in ("weight_ih_l0", "weight_ih") if f"{path}{dot}{slot}" in shapes
+    )
+    size = shapes[first][-1]
+    if any(size in shape[:1] for name, shape in shapes.items() if name.endswith("weight")):
+        return None
+    for name, shape in shapes.items():
+        if name.endswith(".weight") and len(shape) in (4, 5) and 1 < shape[0] < size and size % shape[0] == 0:
+            return Flatten(shape[0], name.rpartition(".")[0])
+    return None
 
 
 def _slots() -> tuple[str, ...]:

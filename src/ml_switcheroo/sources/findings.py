@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ml_switcheroo.computed import Computed
 
-__all__ = ["NO_FLATTEN", "PRIORITY", "Finding", "Flatten", "Knowledge", "Origin", "Split"]
+__all__ = ["NO_FLATTEN", "PRIORITY", "Finding", "Flatten", "Knowledge", "Origin", "Split", "flattened_steps"]
 
 Origin = Literal["rules", "live", "static", "target", "evidence"]
 
@@ -33,6 +33,18 @@ class Flatten:
 
 
 NO_FLATTEN = Flatten(channels=1)
+
+
+def flattened_steps(path: str, flatten: Flatten) -> str:
+    """Say that a recurrent layer takes, or may take, the channels and rows of an image as one axis.
+
+    Nothing permutes its columns: a port whose images are channels-last must turn them before its flatten.
+    """
+    origin = " ".join(word for word in (f"of {flatten.of}" if flatten.of else "", flatten.where) if word)
+    return (
+        f"{path}: where {flatten.channels} channels {origin} are flattened into its input, it keeps their"
+        " order in PyTorch, (c h). Where the port's images are channels-last, transpose before the flatten."
+    )
 
 
 @dataclass(frozen=True, slots=True)

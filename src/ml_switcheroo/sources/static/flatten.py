@@ -157,8 +157,9 @@ def _divides(flatten: Flatten | None, path: str, specs: Mapping[str, TensorSpec]
 
 
 def _size(path: str, specs: Mapping[str, TensorSpec]) -> int:
-    """Return what a linear or a norm of one axis takes in; 0 for anything else."""
-    weight = specs.get(f"{path}.weight" if path else "weight")
+    """Return what a linear, a recurrent layer or a norm of one axis takes in; 0 for anything else."""
+    names = (f"{path}.{slot}" if path else slot for slot in ("weight", "weight_ih_l0", "weight_ih"))
+    weight = next((specs[name] for name in names if name in specs), None)
     return weight.shape[-1] if weight is not None and len(weight.shape) in (1, 2) else 0
 
 

@@ -10,7 +10,7 @@ from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
 from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.containers import children, subscript
 from ml_switcheroo.sources.static.parts import broadcast, joined, taken
-from ml_switcheroo.sources.static.sequences import TRANSFORMERS, attended, of_features, recurrent
+from ml_switcheroo.sources.static.sequences import RECURRENT, TRANSFORMERS, attended, of_features, recurrent
 from ml_switcheroo.sources.static.shaping import (
     flattened,
     permuted,
@@ -186,7 +186,7 @@ _LAYERS: dict[str, Callable[[Machine, Instance, Tensor | None], Value]] = {
     "Unflatten": _unflatten_layer,
     "mha": attended,
     **dict.fromkeys(TRANSFORMERS, of_features),
-    **dict.fromkeys(("rnn", "lstm", "gru", "rnn_cell", "lstm_cell", "gru_cell"), recurrent),
+    **dict.fromkeys(RECURRENT, recurrent),
 }
 
 

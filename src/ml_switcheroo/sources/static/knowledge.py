@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.sources.findings import Finding, Knowledge
+from ml_switcheroo.sources.findings import Finding, Knowledge, flattened_steps
 from ml_switcheroo.sources.static.computing import computed_of
 from ml_switcheroo.sources.static.fit import Fit, Owner
 from ml_switcheroo.sources.static.flatten import Use, used_as, uses
 from ml_switcheroo.sources.static.nn import reparametrized
+from ml_switcheroo.sources.static.sequences import RECURRENT
 from ml_switcheroo.sources.static.values import Instance, Site, Tensor, Value, known
 from ml_switcheroo.tensors import TensorSpec
 
@@ -50,7 +51,7 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
         MappingProxyType(dict(sorted(candidates.items()))),
         MappingProxyType(_containers(found, specs)),
         _tied(found),
-        tuple(_notes(attempt, specs)),
+        (*_notes(attempt, specs), *_flattened_steps(findings, used)),
         computed=MappingProxyType(computed_of(attempt)),
     )
 
@@ -177,6 +178,16 @@ def _notes(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> list[str]:
         if names:
             notes.append(f"{who} {text} {_listed(names)}.")
     return notes
+
+
+def _flattened_steps(findings: Mapping[str, Finding], used: Mapping[str, Use]) -> Iterator[str]:
+    """Say where a recurrent layer takes a flattened image: no recipe permutes its columns."""
+    for path, finding in findings.items():
+        use = used.get(path, Use())
+        flattens = use.flattens or ((use.flatten,) if use.flatten is not None else ())
+        seen = [flatten for flatten in flattens if flatten.channels > 1]
+        if finding.kind in RECURRENT and seen:
+            yield flattened_steps(path, seen[0])
 
 
 def _listed(names: list[str]) -> str:

@@ -10,8 +10,18 @@ from ml_switcheroo.sources.static.values import UNKNOWN, Instance, Maybe, Repeat
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["TRANSFORMERS", "attended", "in_order", "joined_units", "of_features", "recurrent", "regrouped"]
+__all__ = [
+    "RECURRENT",
+    "TRANSFORMERS",
+    "attended",
+    "in_order",
+    "joined_units",
+    "of_features",
+    "recurrent",
+    "regrouped",
+]
 
+RECURRENT = frozenset("rnn lstm gru rnn_cell lstm_cell gru_cell".split())
 TRANSFORMERS = frozenset(
     """Transformer TransformerEncoder TransformerDecoder TransformerEncoderLayer
     TransformerDecoderLayer""".split()
@@ -27,10 +37,11 @@ def recurrent(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value
     and nothing else is another.
     """
     hidden: Axis = (Atom("hidden", layer),)
+    axes = tensor.axes if tensor is not None else None
+    layer.marks.setdefault("inputs", []).append((axes[-1] if axes else None, tensor.site if tensor else None))
     if layer.torch.endswith("Cell"):
         state = made((_STEP, hidden))
         return (state, state) if layer.torch == "LSTMCell" else state
-    axes = tensor.axes if tensor is not None else None
     rank = len(axes) if axes and axes[0] != (REST,) else 3
     if rank not in (2, 3):
         return UNKNOWN
