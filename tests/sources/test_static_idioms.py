@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_switcheroo.sources.static.files import Library
 from sources.reading import HEAD, read_and_compare
 
 CASES = {
@@ -252,3 +253,15 @@ class Net(nn.Module):
         self.b = vars(arches)[arch](4)
 """
     assert set(read_and_compare(tmp_path, code).findings) == {"a", "b"}
+
+
+def test_packages_that_are_known_by_their_reference_are_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("regex", "helpers"):
+        (tmp_path / f"{name}.py").write_text("def compile(text):\n    return text\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    library = Library([])
+    assert library.module("helpers") is not None
+    assert library.module("regex") is None  # as large as a program, for one pattern of a tokenizer
+    assert library.exists("regex")

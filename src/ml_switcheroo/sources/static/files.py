@@ -14,7 +14,7 @@ from ml_switcheroo.sources.static.values import Value
 
 __all__ = ["Library", "Source", "bound_names"]
 
-OPAQUE = frozenset(sys.stdlib_module_names) | {"torch", "numpy", "einops"}
+OPAQUE = frozenset(sys.stdlib_module_names) | {"torch", "numpy", "einops", "regex"}
 """Packages that are known by their reference, not by their source."""
 
 _LARGEST = 8 << 20  # bytes of a source file
