@@ -70,3 +70,18 @@ def test_a_state_dict_of_another_model_is_an_error_that_names_everything():
 def test_a_tree_alone_shows_no_target():
     with pytest.raises(UsageError, match="say to= one of"):
         ms.to_torch({"a": np.zeros(1)}, like={"a": np.zeros(1)})
+
+
+def test_what_is_tied_in_pytorch_and_trained_apart_is_an_error():
+    table = torch.randn(5, 3)
+    state = {"embed.weight": table, "head.weight": table}
+    kinds = {"embed": "embedding", "head": "linear"}
+    kept = table.numpy()
+    back = ms.to_torch({"embed.embedding": kept, "head.kernel": kept.T}, like=state, to="jax", layers=kinds)
+    assert torch.equal(back["head.weight"], table)
+    apart = {"embed.embedding": kept, "head.kernel": kept.T + 1}
+    with pytest.raises(LoadError, match=r"embed\.weight, head\.weight") as caught:
+        ms.to_torch(apart, like=state, to="jax", layers=kinds)
+    assert len(caught.value.problems) == 1
+    whole = {"embed.weight": table, "head.weight": table.clone()}
+    assert not torch.equal(*ms.to_torch(apart, like=whole, to="jax", layers=kinds).values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from ml_switcheroo.ops import Array
 from ml_switcheroo.planner import make_plan
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.rules import Rule
+from ml_switcheroo.sources.evidence import tied_in
 from ml_switcheroo.targets import TARGETS, find_target, owner_of
 from ml_switcheroo.tensors import as_numpy, to_tensor
 from ml_switcheroo.tree import flatten
@@ -43,7 +44,8 @@ def to_torch(
         The state dict in the order of ``like``: torch tensors where ``like`` has them, else arrays.
 
     Raises:
-        LoadError: A tensor of ``like`` has no leaf, or a leaf no tensor; all of them are named.
+        LoadError: A tensor of ``like`` has no leaf, or a leaf no tensor; or what is one tensor in ``like``
+            was trained apart in the model. All of them are named.
         PlanError: Something is ambiguous.
         UsageError: The target is not known, or a move has no way back (a folded spectral norm).
 
@@ -73,7 +75,24 @@ def to_torch(
         cure = "Add Rename, Drop or Keep rules."
         raise LoadError("\n".join([head, *sorted(left), cure]), problems=sorted(left))
     back = (~plan).apply(_leaves(model, target if owner is not None else None, target))
+    _check_ties(tied_in(like), back)
     return {name: _as_in(like[name], back[name] if name in back else like[name]) for name in like}
+
+
+def _check_ties(tied: Iterable[Sequence[str]], back: Mapping[str, Array]) -> None:
+    """Raise for names that are one tensor in PyTorch, of which it would keep the last, and differ here."""
+    apart = []
+    for names in tied:
+        first, *others = [name for name in names if name in back] or [""]
+        apart += [f"  {first}, {name}" for name in others if not _same(back[first], back[name])]
+    if apart:
+        head = "one tensor in the PyTorch state dict, but different ones in the model:"
+        cure = "Clone one of them in like=, and untie them in the PyTorch model."
+        raise LoadError("\n".join([head, *sorted(apart), cure]), problems=sorted(apart))
+
+
+def _same(one: Array, other: Array) -> bool:
+    return one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
 def _leaves(model: Any, owner: Target | None, target: Target) -> Mapping[str, Array]:
