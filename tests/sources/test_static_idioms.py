@@ -10,6 +10,26 @@ from ml_switcheroo.sources.static.files import Library
 from sources.reading import HEAD, read_and_compare
 
 CASES = {
+    "the modules of a backbone that keeps plain objects, too": """
+class Info:
+    def __init__(self):
+        self.width = 4
+class Backbone(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.info = Info()
+        self.conv = nn.Conv2d(3, 4, 1)
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = Backbone()
+        for _, child in self.backbone.named_children():
+            child.requires_grad_(False)
+        modes = [(module, module.training) for module in self.backbone.modules()]
+        for module, mode in modes:
+            module.training = mode
+        self.fc = nn.Linear(self.backbone.info.width, 2)
+""",
     "a wrapper that changes the arguments": """
 from functools import partial, wraps
 def configured(init):

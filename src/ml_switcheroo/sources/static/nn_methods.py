@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.sources.static.classes import lineage
 from ml_switcheroo.sources.static.containers import add_item, children, remove_item, store_item
 from ml_switcheroo.sources.static.heap import plain
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
     Arguments,
+    Builtin,
+    Class,
     Instance,
     Maybe,
     OneOf,
@@ -25,12 +28,7 @@ from ml_switcheroo.sources.static.values import (
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["METHODS", "as_parameter", "holds_module"]
-
-
-def holds_module(value: Value) -> bool:
-    """Tell whether a value is, or may be, an instance (of a module class)."""
-    return any(isinstance(one, Instance) for one in options(value))
+__all__ = ["METHODS", "as_parameter"]
 
 
 def as_parameter(item: Value) -> Value:
@@ -85,9 +83,9 @@ def _named_children(machine: Machine, args: Arguments) -> Value:
         name = str(place) if sure else Text((None,))
         found.append(type(item)((name, item.value)) if isinstance(item, Maybe | Repeat) else (name, item))
     for key, value in owner.attrs.items():
-        if holds_module(value):
-            pair = (key, join(one for one in options(value) if isinstance(one, Instance)))
-            sure = all(isinstance(one, Instance) for one in options(value))
+        if modules := [one for one in options(value) if _may_be_module(one)]:
+            pair = (key, join(modules))
+            sure = len(modules) == len(options(value))
             found.append(Repeat(pair) if isinstance(key, Text) else pair if sure else Maybe(pair))
     return machine.heap.new(found)
 
@@ -115,9 +113,16 @@ def _walk(owner: Instance, prefix: str, seen: set[int]) -> list[tuple[Value, Ins
     for key, item in pairs:
         value = item.value if isinstance(item, Maybe | Repeat) else item
         for one in options(value):
-            if isinstance(one, Instance):
+            if _may_be_module(one):
                 found.extend(_walk(one, f"{prefix}.{key}".strip("."), seen))
     return found
+
+
+def _may_be_module(value: Value) -> bool:
+    """Tell whether a value is an instance that derives from what is not read, as every module does."""
+    return isinstance(value, Instance) and not all(
+        isinstance(base, Class | Builtin) for base in lineage(value.cls)
+    )
 
 
 def _apply(machine: Machine, args: Arguments) -> Value:
