@@ -179,6 +179,20 @@ def test_a_rule_that_matches_nothing_is_an_error_that_names_it(rule):
     assert str(rule) in str(failed.value)
 
 
+@pytest.mark.parametrize("rule", [Kind("fc", "linear"), Rename("fc", "head")], ids=["Kind", "Rename"])
+def test_a_rule_beside_a_move_that_takes_all_it_matches_is_unused(rule):
+    state = {"fc.weight": np.zeros((2, 3), np.float32), "other.weight": np.zeros((2, 4), np.float32)}
+    moves = [Move("fc.weight", "fc.matrix", "out in -> in out"), Kind("other", "linear")]
+    with pytest.raises(RuleError, match="all that it matches is taken by a Move") as failed:
+        make_plan(state, to="jax", rules=[*moves, rule])
+    assert str(rule) in str(failed.value)
+    several = Kind("*", "linear")  # says something of the rest: the Move is an exception
+    assert make_plan(state, to="jax", rules=[moves[0], several]).outputs.keys() == {
+        "fc.matrix",
+        "other.kernel",
+    }
+
+
 def test_a_move_of_a_tensor_that_is_not_there_is_an_error():
     with pytest.raises(UsageError, match=r"tables -> t .*: not in the checkpoint: tables"):
         make_plan(STATE, to="jax", rules=[*RULES, Move("tables", "t")])

@@ -17,7 +17,7 @@ from ml_switcheroo.moves import Move
 from ml_switcheroo.peel import Peeled, peel, restored
 from ml_switcheroo.plan import Left, Plan
 from ml_switcheroo.rule_lines import expanded, load_rules
-from ml_switcheroo.rules import Keep, Rename, Rule, match
+from ml_switcheroo.rules import Keep, Kind, Rename, Rule, match
 from ml_switcheroo.sources import evidence
 from ml_switcheroo.sources.classify import classify
 from ml_switcheroo.sources.findings import Knowledge
@@ -199,12 +199,20 @@ def _none_dropped(rules: Sequence[Rule], dropped: Mapping[str, Left]) -> None:
 
 
 def _all_used(rules: Sequence[Rule], names: Sequence[str], plan: Plan) -> None:
-    """Raise where a rule matches nothing: most often it is misspelled."""
+    """Raise where a rule matches nothing: it is misspelled, or a Move takes all that it would decide."""
     modules = list(module_paths(names))
+    moves = [move for rule in rules if isinstance(rule, Move) for move in expanded(rule, modules)]
+    moved = {name for move in moves for name in move.sources}
+    left = list(module_paths(name for name in names if name not in moved)) if moved else modules
     leaves = [*plan.outputs, *plan.kept, *plan.missing]
-    unused = [rule for rule in rules if not _matches(rule, modules, leaves)]
-    if unused:
-        listed = "\n".join(f"  {rule}" for rule in unused)
+    lines = []
+    for rule in rules:
+        if not _matches(rule, modules, leaves):
+            lines.append(f"  {rule}")
+        elif isinstance(rule, Kind | Rename) and not _matches(rule, left, leaves):
+            lines.append(f"  {rule}: all that it matches is taken by a Move")
+    if lines:
+        listed = "\n".join(lines)
         raise RuleError(f"rules that match nothing:\n{listed}\nCorrect or delete them.")
 
 
