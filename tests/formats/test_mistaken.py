@@ -16,7 +16,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
     [
         (POINTER, "a pointer of Git LFS", "git lfs pull"),
         (b"\n<!DOCTYPE html><html></html>", "a web page", "Download"),
-        (gzip.compress(b"weights"), "compressed by gzip", "Unpack"),
+        (gzip.compress(b"weights", mtime=0), "compressed by gzip", "Unpack"),
         (b"GGUF\x03\0\0\0\0\0\0\0", "a GGUF file", "made from"),
     ],
 )
