@@ -155,3 +155,9 @@ def test_a_recurrent_layer_behind_a_convolution_is_doubted():
     assert read(shapes).doubts["rnn"].startswith("rnn: where 6 channels of conv are flattened into its input")
     assert "rnn" not in read(shapes | {"fc.weight": (24, 6)}).doubts  # which puts out what it takes in
     assert "rnn" not in read(shapes | {"conv.weight": (24, 1, 3, 3)}).doubts
+
+
+def test_a_recurrent_layer_of_which_a_half_is_missing_is_read_all_the_same():
+    known = read({"conv.weight": (6, 1, 3, 3), "rnn.weight_hh_l0": (20, 5)})
+    assert known.findings["rnn"].kind == "lstm"
+    assert "rnn" not in known.doubts

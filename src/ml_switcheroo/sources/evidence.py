@@ -134,10 +134,8 @@ def _by_slots(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str,
 def _before_steps(path: str, shapes: Mapping[str, tuple[int, ...]]) -> Flatten | None:
     """Return a Flatten that a recurrent layer may stand behind: nothing else puts out what it takes in."""
     dot = "." if path else ""
-    first = next(
-        f"{path}{dot}{slot}" for slot in ("weight_ih_l0", "weight_ih") if f"{path}{dot}{slot}" in shapes
-    )
-    size = shapes[first][-1]
+    inward = (shapes.get(f"{path}{dot}{slot}", ()) for slot in ("weight_ih_l0", "weight_ih"))
+    size = next((shape[-1] for shape in inward if shape), 0)
     if any(size in shape[:1] for name, shape in shapes.items() if name.endswith("weight")):
         return None
     for name, shape in shapes.items():
