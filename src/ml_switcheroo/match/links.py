@@ -51,9 +51,6 @@ class Link:
     order: str
 
 
-_NOT_SAVED = frozenset({"count"})
-
-
 Known = dict[tuple[object, ...], Link | None]
 """Links that were found already, by all that they depend on."""
 

@@ -19,7 +19,6 @@ from ml_switcheroo.sources.static.values import (
     Function,
     Instance,
     OneOf,
-    OpenDict,
     Partial,
     Raised,
     Unknown,
@@ -320,8 +319,3 @@ def _replaces(result: Value, made: Function | Class) -> bool:
 
 def _undecorated(machine: Machine, args: Arguments) -> Value:
     return UNKNOWN
-
-
-def open_keywords(machine: Machine, known: dict[str, Value]) -> Value:
-    """Return the dictionary of ``**kwargs`` of which only some keys are known."""
-    return machine.heap.new(OpenDict(known))
