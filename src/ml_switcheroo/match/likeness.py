@@ -8,6 +8,7 @@ from functools import cache
 
 from ml_switcheroo.match.links import Link
 from ml_switcheroo.match.norms import agree
+from ml_switcheroo.match.numbering import Numbering
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.repeats import SLASH, Token
 from ml_switcheroo.match.units import Unit
@@ -60,14 +61,16 @@ def words_of(unit: Unit) -> frozenset[str]:
     return unit.said
 
 
-def likeness(source: Unit, target: Unit, link: Link, here: Lexicon, there: Lexicon) -> float:
+def likeness(
+    source: Unit, target: Unit, link: Link, here: Lexicon, there: Lexicon, numbers: Numbering
+) -> float:
     """Weigh what two units have in common against what only one of them has."""
     mine, other = words_of(source), words_of(target)
     score = sum(min(here.weights[word], there.weights[word]) for word in mine & other)
     score -= _unshared(mine - other, source.tail, here, there)
     score -= _unshared(other - mine, target.tail, there, here)
     score += _parts(source, target)
-    score += _numbers(source, target)
+    score += _numbers(source, target, numbers)
     score += _SAME_PATH if source.below == target.below else _ends(source, target)
     score += _SAME_KIND * (link.kind == "embedding")
     if here.has_blocks and there.has_blocks:
@@ -119,15 +122,13 @@ def _parts(source: Unit, target: Unit) -> float:
     return _ONE_PART * (source.role != target.role)
 
 
-def _numbers(source: Unit, target: Unit) -> float:
+def _numbers(source: Unit, target: Unit, numbers: Numbering) -> float:
     score = 0.0
     for word in source.numbers.keys() & target.numbers.keys():
-        mine, other = source.numbers[word], target.numbers[word]
-        if mine.value == other.value:
-            score += _SAME_NUMBER
-        elif (mine.rank, mine.count) == (other.rank, other.count) and mine.count > 1:
-            # The first of two is the first of two; of one alone the number says which it is.
-            score += _SAME_RANK
-        else:
+        alike = numbers.agree(source, target, word)
+        if alike:
+            same = source.numbers[word].value == target.numbers[word].value
+            score += _SAME_NUMBER if same else _SAME_RANK
+        elif alike is not None:
             score += _OTHER_NUMBER
     return score

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import product
 
 from ml_switcheroo.match.fused import cuts
 from ml_switcheroo.match.fused import joins as joins_of
+from ml_switcheroo.match.grids import Axis, corresponding, crossed, orders_of
 from ml_switcheroo.match.layouts import Way, later_rows, stacked, ways
-from ml_switcheroo.match.norms import agree
+from ml_switcheroo.match.norms import agree, elsewhere
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.units import Index, Slot, Unit
 from ml_switcheroo.match.vocabulary import contradict
@@ -68,15 +69,16 @@ def link(source: Unit, target: Unit, order: str, known: Known) -> Link | None:
         return None
     if NORM in (source.role, target.role) and agree(source, target) is False:
         return None
-    if contradict(source.said, target.said):
+    if contradict(source.said, target.said) or elsewhere(source, target) or crossed(source, target):
         return None
     # A name that is another's and a word more, is not that other one: q_proj beside extra_q_proj.
     if not (source.more <= target.said and target.more <= source.said):
         return None
     alike, same = source.unknown == target.unknown, source.pattern == target.pattern
-    key = (_outline(source), _outline(target), order, alike, same)
+    axes = corresponding(source, target)
+    key = (_outline(source), _outline(target), order, alike, same, axes)
     if key not in known:
-        known[key] = _link(source, target, order)
+        known[key] = _link(source, target, order, axes)
     return known[key]
 
 
@@ -88,11 +90,11 @@ def _outline(unit: Unit) -> tuple[object, ...]:
     return unit.outline, unit.tail & _TELLING, "pos" in unit.words, not unit.unknown
 
 
-def _link(source: Unit, target: Unit, order: str) -> Link | None:
+def _link(source: Unit, target: Unit, order: str, axes: tuple[Axis, ...]) -> Link | None:
     slots = _slots(source, target)
     if slots is None:
         return None
-    for joins, sizes in _alignments(source, target):
+    for joins, sizes in _alignments(source, target, axes):
         for kind in _readings(source, target):
             options = {}
             for role, mine in slots.items():
@@ -136,34 +138,43 @@ def _slots(source: Unit, target: Unit) -> dict[str, str] | None:
     return found
 
 
-def _alignments(source: Unit, target: Unit) -> Iterator[tuple[tuple[Join, ...], tuple[int, ...]]]:
+def _alignments(
+    source: Unit, target: Unit, axes: tuple[Axis, ...]
+) -> Iterator[tuple[tuple[Join, ...], tuple[int, ...]]]:
     here, there = source.indices, target.indices
-    more = len(source.containers) - len(target.containers)
+    counts = len(source.containers), len(target.containers)
+    more = counts[0] - counts[1]
     if more and (source.piece or target.piece) and (here != source.span or there != target.span):
         return
     if more == 0:
         # What only some blocks have goes into the same blocks, if both trees have all blocks.
         alike = source.unknown == target.unknown and not (source.piece or target.piece)
-        nested = alike and (here <= there or there <= here)
-        if here == there or (nested and source.span == target.span and len(source.span) > 1):
-            yield tuple(Join((index,), (index,)) for index in sorted(here & there)), ()
+        kept = next(orders_of(len(source.containers), len(target.containers), axes))
+        place = {index: tuple(index[axis] for axis in kept) for index in sorted(here)}
+        span = {tuple(index[axis] for axis in kept) for index in source.span}
+        turned = frozenset(place.values())
+        nested = alike and (turned <= there or there <= turned)
+        if turned == there or (nested and span == target.span and len(span) > 1):
+            yield tuple(Join((index,), (at,)) for index, at in place.items() if at in there), ()
     elif more > 0:
-        for groups, sizes in _groups(here, there, len(source.containers), len(target.containers)):
+        for groups, sizes in _groups(here, there, orders_of(*counts, axes)):
             yield tuple(Join(many, (one,)) for one, many in groups), sizes
             if set(sizes) == {1}:
                 yield tuple(Join(many, (one,)) for one, many in groups), ()
     else:
-        for groups, sizes in _groups(there, here, len(target.containers), len(source.containers)):
+        back = tuple((other, mine) for mine, other in axes)
+        for groups, sizes in _groups(there, here, orders_of(*counts[::-1], back)):
             yield tuple(Join((one,), many) for one, many in groups), sizes
             if set(sizes) == {1}:
                 yield tuple(Join((one,), many) for one, many in groups), ()
 
 
 def _groups(
-    many: frozenset[Index], few: frozenset[Index], longer: int, shorter: int
+    many: frozenset[Index], few: frozenset[Index], orders: Iterator[tuple[int, ...]]
 ) -> Iterator[tuple[list[tuple[Index, tuple[Index, ...]]], tuple[int, ...]]]:
     """Group the longer indices by those of their places that the shorter ones have."""
-    for kept in combinations(range(longer), shorter):
+    longer = len(next(iter(many)))
+    for kept in orders:
         groups: dict[Index, list[Index]] = {}
         for index in sorted(many):
             groups.setdefault(tuple(index[i] for i in kept), []).append(index)

@@ -9,9 +9,9 @@ from dataclasses import replace
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.repeats import Numeral, Token
 from ml_switcheroo.match.units import Unit, cut, scopes
-from ml_switcheroo.match.vocabulary import KNOWN
+from ml_switcheroo.match.vocabulary import KNOWN, QUIET
 
-__all__ = ["agree", "placed"]
+__all__ = ["agree", "elsewhere", "placed"]
 
 Places = frozenset[str]
 
@@ -40,16 +40,61 @@ def placed(found: Sequence[Unit]) -> list[Unit]:
         for unit, block in zip(found, where_in, strict=True)
         if _may_be_norm(unit) and not _elsewhere(unit)
     )
-    for unit, block, where in zip(found, where_in, places, strict=True):
+    counted = _confirmed(found, where_in, beside)
+    for number, (unit, block, where) in enumerate(zip(found, where_in, places, strict=True)):
         around = blocks[block]
         if unit.role == NORM and block:
-            norms = beside[block]
-            unit = replace(unit, turns=_counted(unit.numbers, norms), beside=norms)
+            unit = replace(unit, turns=counted.get(number, frozenset()), beside=beside[block])
         if where == _BETWEEN and around.count(_BETWEEN) == 1:
             own = any(other and other <= _MLP for other in around)
             where = frozenset({"attn.post"} if own else {"mlp.pre"})
         result.append(replace(unit, places=where) if where else unit)
     return result
+
+
+def _confirmed(
+    found: Sequence[Unit], where_in: Sequence[tuple[Token, ...]], beside: Mapping[tuple[Token, ...], int]
+) -> dict[int, Places]:
+    """Return where counted norms stand whose block is written down in that order, too.
+
+    That the first norm is the attention's is a custom. It counts where what each of them stands before, or
+    behind, says the same.
+    """
+    blocks: dict[tuple[Token, ...], list[int]] = {block: [] for block in where_in if block}
+    for number, unit in enumerate(found):
+        for block in blocks:
+            if unit.pattern[: len(block)] == block:
+                blocks[block].append(number)
+    result: dict[int, Places] = {}
+    for block, members in blocks.items():
+        turns = {
+            number: turn
+            for number in members
+            if where_in[number] == block and found[number].role == NORM
+            if (turn := _counted(found[number].numbers, beside[block]))
+        }
+        for order in (members, members[::-1]):
+            parts = {
+                number: _next_part([found[n] for n in order[order.index(number) + 1 :]]) for number in turns
+            }
+            if turns and all(parts[number] and parts[number] <= turn for number, turn in turns.items()):
+                result |= turns
+                break
+    return result
+
+
+def _next_part(units: Sequence[Unit]) -> Places:
+    """Return the places of the first unit that is part of an attention or of an MLP."""
+    for unit in units:
+        if unit.role in _IN_ATTENTION or ("attn" in unit.said and unit.role != NORM):
+            return frozenset({"cross"}) if "cross" in unit.said else _ATTENTION
+        if unit.role in _IN_MLP or ("mlp" in unit.said and unit.role != NORM):
+            return _MLP
+    return frozenset()
+
+
+_IN_ATTENTION = frozenset({"q", "k", "v", "kv", "qkv", "mixed", "o"})
+_IN_MLP = frozenset({"up", "down", "gate", "gate_up"})
 
 
 def _block(unit: Unit, stacked: Collection[tuple[Token, ...]]) -> tuple[Token, ...]:
@@ -102,6 +147,22 @@ def agree(source: Unit, target: Unit) -> bool | None:
     return None if not here or not there else not here.isdisjoint(there)
 
 
+def elsewhere(source: Unit, target: Unit) -> bool:
+    """Tell whether two norms outside of blocks stand at different ends of a network, or at nobody knows what.
+
+    A norm without another word is the last one; behind an embedding, a stem or an input is another one.
+    """
+    if NORM not in (source.role, target.role) or source.inside or target.inside:
+        return False
+    if source.below == target.below or "mean" in source.slots:
+        return False
+    mine, other = ((unit.said & _EARLY) | (unit.unknown - QUIET) for unit in (source, target))
+    tables = _TABLES if "embed" in mine & other else set()
+    return mine - tables != other - tables
+
+
+_TABLES = frozenset({"patch", "tok", "pos"})
+_EARLY = frozenset({"embed", "before", "in", "patch", "tok", "pos", "conv"})
 _ORDER = {2: (_ATTENTION, _MLP), 3: (_ATTENTION, frozenset({"cross"}), _MLP)}
 
 

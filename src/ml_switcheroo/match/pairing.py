@@ -11,6 +11,7 @@ from ml_switcheroo.match.assignment import Choice, Pair, assign
 from ml_switcheroo.match.likeness import ENOUGH, Lexicon, likeness
 from ml_switcheroo.match.links import Known, Link, link
 from ml_switcheroo.match.norms import agree
+from ml_switcheroo.match.numbering import numbering
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.units import Unit
 from ml_switcheroo.match.vocabulary import FILLERS, KNOWN
@@ -133,8 +134,9 @@ def lay_out(
 def weigh(field: Field) -> dict[Pair, float]:
     """Weigh the words of the two units of every link."""
     here, there = Lexicon(field.sources), Lexicon(field.targets)
+    numbers = numbering(field.sources, field.targets, field.links)
     return {
-        (i, j): likeness(field.sources[i], field.targets[j], found, here, there)
+        (i, j): likeness(field.sources[i], field.targets[j], found, here, there, numbers)
         for (i, j), found in field.links.items()
     }
 

@@ -22,14 +22,21 @@ class Numeral:
         value: The number.
         rank: How many of its siblings are smaller.
         count: How many siblings there are, itself among them.
+        siblings: Their values in order, its own among them.
     """
 
     value: int
     rank: int
     count: int
+    siblings: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return str(self.value)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether it is one of 0, 1, 2 ... or of 1, 2, 3 ...: then its rank is what it says."""
+        return self.siblings[:1] in ((0,), (1,)) and self.siblings[-1] - self.siblings[0] + 1 == self.count
 
 
 Token = str | Numeral
@@ -128,12 +135,13 @@ def _numbered(
         for entry in counted:
             entry.inside = len(branch.prefix)
         return [branch.below(counted)]
-    ranks = {number: rank for rank, number in enumerate(sorted(numbers))}
+    siblings = tuple(sorted(numbers))
+    ranks = {number: rank for rank, number in enumerate(siblings)}
     # What counts blocks stands behind a name, or ends one: block0_1_conv is not in block 1 of block 0.
     nested = branch.prefix[-1:] == (HASH,) and any(entry.rest[1:2] != (SLASH,) for entry in counted)
     if nested or not _repeated(numbers):
         return [
-            branch.below(entries, Numeral(number, ranks[number], len(numbers)))
+            branch.below(entries, Numeral(number, ranks[number], len(numbers), siblings))
             for number, entries in numbers.items()
         ]
     for number, entries in numbers.items():

@@ -6,14 +6,14 @@ longest one counts. A number is written as it stands in the path (``fc1`` is rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 
-__all__ = ["FILLERS", "KNOWN", "LEAF_ROLES", "PHRASES", "QUIET", "contradict"]
+__all__ = ["FILLERS", "KNOWN", "LEAF_ROLES", "PHRASES", "QUIET", "apart", "contradict"]
 
 _TABLE = {
     "norm": (
         "norm, normalization, layernorm, layer norm, layer normalization, ln, rmsnorm, rms norm, rms, bn,"
-        "batchnorm, batch norm, batch normalization, groupnorm, group norm, norms"
+        "batchnorm, batch norm, batch normalization, groupnorm, group norm, norms, layrnorm"
     ),
     "final norm": "ln f, norm f, lnf",
     "pre norm": "prenorm, layernorm before, layer norm before, norm before",
@@ -66,6 +66,8 @@ _TABLE = {
     "after": "post, after",
     "rel": "relative, rel",
     "patch": "patch, patches",
+    "vision": "vision, visual, image, img",
+    "text": "text, textual",
 }
 
 PHRASES: Mapping[tuple[str, ...], tuple[str, ...]] = {
@@ -123,6 +125,16 @@ LEAF_ROLES: Mapping[str, tuple[str, frozenset[str]]] = {
 # Whoever says one of these words does not mean another one of them.
 _EXCLUSIVE = (frozenset({"tok", "pos", "seg"}), frozenset({"encoder", "decoder"}))
 
+# The same for what stands by itself: inside of a block, what is behind the attention is before the MLP.
+_APART = (
+    frozenset({"before", "after"}),
+    frozenset({"embed", "final"}),
+    frozenset({"head", "aux"}),
+    frozenset({"up", "down"}),
+    frozenset({"in", "out"}),
+    frozenset({"in", "final"}),
+)
+
 
 def contradict(mine: Set[str], other: Set[str]) -> bool:
     """Tell whether the words of two paths cannot mean the same place.
@@ -130,4 +142,17 @@ def contradict(mine: Set[str], other: Set[str]) -> bool:
     >>> contradict({"encoder", "attn"}, {"decoder", "attn"}), contradict({"encoder"}, {"head"})
     (True, False)
     """
-    return any(mine & words and other & words and not mine & other & words for words in _EXCLUSIVE)
+    return _exclude(mine, other, _EXCLUSIVE)
+
+
+def apart(mine: Set[str], other: Set[str]) -> bool:
+    """Tell whether the words of two paths outside of blocks cannot mean the same place.
+
+    >>> apart({"norm", "before"}, {"norm", "after"}), apart({"norm", "before"}, {"norm", "in"})
+    (True, False)
+    """
+    return _exclude(mine, other, (*_EXCLUSIVE, *_APART))
+
+
+def _exclude(mine: Set[str], other: Set[str], groups: Iterable[Set[str]]) -> bool:
+    return any(mine & words and other & words and not mine & other & words for words in groups)

@@ -14,11 +14,11 @@ from ml_switcheroo.match.words import meaning, segment_tokens
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes
 from ml_switcheroo.options.option import Option, option_for
-from ml_switcheroo.options.placing import Site, in_words, place_rest, sites
+from ml_switcheroo.options.placing import Site, place_rest, sites
 from ml_switcheroo.options.request import Request
 from ml_switcheroo.plan import Left
 from ml_switcheroo.rule_lines import written
-from ml_switcheroo.rules import Keep, Rename, match, renamed
+from ml_switcheroo.rules import Rename, renamed
 from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tree import Template
@@ -183,20 +183,7 @@ def placed_modules(
         shown = template.attributes.get(site.path, {}) if site else {}
         return option_for(owner, owner.possible[0], request.specs, request.target, where, shown)
 
-    placed_at = place_rest(left, free, template.specs, request.specs, option_at)
-    filled = taken | {path for option in placed_at.values() for move in option.moves for path in move.leaves}
-    keeps = [rule for rule in request.rules if isinstance(rule, Keep)]
-    empty = [path for path in template.specs if path not in filled]
-    if len(placed_at) == len(left) and all(
-        any(match(k.pattern, path) is not None for k in keeps) for path in empty
-    ):
-        # All that is left goes where room is left, unless it is square: then its shape says too little.
-        return [
-            option
-            for path, option in placed_at.items()
-            if in_words(path, option) or not any(map(_square, option.moves))
-        ]
-    return [option for path, option in placed_at.items() if in_words(path, option)]
+    return list(place_rest(left, free, template.specs, request.specs, option_at, moves).values())
 
 
 _NUMBERS = re.compile(r"\d+")

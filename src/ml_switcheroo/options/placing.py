@@ -7,23 +7,24 @@ numbers in their names, counted in order.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.match.spelling import segments
-from ml_switcheroo.match.vocabulary import FILLERS, LEAF_ROLES, contradict
-from ml_switcheroo.match.words import meaning, segment_tokens
+from ml_switcheroo.match.vocabulary import LEAF_ROLES, apart
+from ml_switcheroo.moves import Move
 from ml_switcheroo.options.moving import Place
 from ml_switcheroo.options.option import Option
+from ml_switcheroo.options.series import ranked
+from ml_switcheroo.options.vouching import Vouching, nameless, words_of
 from ml_switcheroo.recipes import Naming
 from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.tensors import TensorSpec
 from ml_switcheroo.tree import Template
 
-__all__ = ["Site", "in_words", "place_rest", "sites"]
+__all__ = ["Site", "place_rest", "sites"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +77,20 @@ def sites(template: Template, naming: Naming, taken: Collection[str]) -> list[Si
     return modules + [Site(path, {(): path}) for path, name in names.items() if name not in LEAF_ROLES]
 
 
+Fits = Mapping[str, Mapping[str, Option]]
+
+
 def place_rest(
     owners: Sequence[Owner],
     free: Sequence[Site],
     specs: Mapping[str, TensorSpec],
     sources: Mapping[str, TensorSpec],
     option_at: Callable[[Owner, Site | None], Option],
+    filled: Sequence[Move],
 ) -> dict[str, Option]:
     """Return the options of the modules that have exactly one place, by their paths.
+
+    That nothing else fits a place is not enough: see :mod:`ml_switcheroo.options.vouching`.
 
     Args:
         owners: The modules, each of which is known to be of one kind.
@@ -91,17 +98,45 @@ def place_rest(
         specs: The specs of the target's leaves.
         sources: The specs of the source tensors.
         option_at: Makes the moves of a module at a place; without one, where it would be by its name.
+        filled: The moves that are certain already.
     """
-    fits = _fits(owners, free, specs, sources, option_at)
     by_path = {owner.path: owner for owner in owners}
     placed: dict[str, Option] = {}
+    unvouched: dict[str, Option] = {}
+    vouching = Vouching.of(sources, specs, filled, by_path)
+    fits = _by_name(_fits(owners, free, specs, sources, option_at), vouching)
     for group, places in _groups(fits):
         for path, place, why in _settled([by_path[path] for path in group], places, fits):
-            placed[path] = _because(fits[path][place.path], why)
+            option = _because(fits[path][place.path], why)
+            certain = vouching.speaks_for(path, place.path, option.moves)
+            (placed if certain else unvouched)[path] = option
+    if _complete(owners, free, {**placed, **unvouched}):
+        placed |= {path: option for path, option in unvouched.items() if nameless(path, option.moves)}
     return placed
 
 
-Fits = Mapping[str, Mapping[str, Option]]
+def _by_name(fits: Fits, vouching: Vouching) -> Fits:
+    """Keep a place for the module of its name, where that fits."""
+    named = {
+        place: path for path, places in fits.items() for place in places if vouching.same_name(path, place)
+    }
+    at = {path: place for place, path in named.items()}
+    kept = {
+        path: {
+            place: option
+            for place, option in places.items()
+            if named.get(place, path) == path and at.get(path, place) == place
+        }
+        for path, places in fits.items()
+    }
+    return {path: places for path, places in kept.items() if places}
+
+
+def _complete(owners: Sequence[Owner], free: Sequence[Site], placed: Mapping[str, Option]) -> bool:
+    """Tell whether all that is left has a place, and nothing is left to be filled."""
+    filled = {path for option in placed.values() for move in option.moves for path in move.leaves}
+    wanted = {path for site in free for path in site.leaves.values()}
+    return wanted <= filled and all(owner.path in placed for owner in owners)
 
 
 def _fits(
@@ -118,7 +153,7 @@ def _fits(
     found: dict[str, dict[str, Option]] = {}
     for owner in owners:
         for site in by_size.get(_size(owner, option_at(owner, None), sources), ()):
-            if contradict(_words(owner.path), _words(site.path)):
+            if apart(words_of(owner.path), words_of(site.path)):
                 continue
             option = option_at(owner, site)
             filled = {path for move in option.moves for path in move.leaves}
@@ -165,19 +200,19 @@ def _settled(owners: Sequence[Owner], places: Sequence[Site], fits: Fits) -> Ite
         for mine, there in divided:
             yield from _settled(mine, there, fits)
         return
-    ranked = _ranked([owner.path for owner in owners]), _ranked([place.path for place in places])
+    own, other = ranked([owner.path for owner in owners]), ranked([place.path for place in places])
     complete = all(place.path in fits[owner.path] for owner in owners for place in places)
-    if ranked[0] and sorted(ranked[0].values()) == sorted(ranked[1].values()) and complete:
-        there_at = {rank: place for place in places for rank in [ranked[1][place.path]]}
+    if own is not None and other is not None and own.lines_up(other) and complete:
+        at = {other.ranks[place.path]: place for place in places}
         for owner in owners:
             why = "alike but for the numbers in their names, counted in order"
-            yield owner.path, there_at[ranked[0][owner.path]], why
+            yield owner.path, at[own.ranks[owner.path]], why
 
 
 def _divided(owners: Sequence[Owner], places: Sequence[Site]) -> list[tuple[list[Owner], list[Site]]]:
     """Divide a group by the words that as many of its modules have as of its places."""
-    mine = {owner.path: _words(owner.path) for owner in owners}
-    there = {place.path: _words(place.path) for place in places}
+    mine = {owner.path: words_of(owner.path) for owner in owners}
+    there = {place.path: words_of(place.path) for place in places}
     counts = [Counter(word for words in side.values() for word in words) for side in (mine, there)]
     telling = {word for word, count in counts[0].items() if count == counts[1][word] < len(owners)}
     groups: dict[frozenset[str], tuple[list[Owner], list[Site]]] = {}
@@ -187,46 +222,6 @@ def _divided(owners: Sequence[Owner], places: Sequence[Site]) -> list[tuple[list
         groups.setdefault(frozenset(there[place.path] & telling), ([], []))[1].append(place)
     even = all(len(left) == len(right) for left, right in groups.values())
     return list(groups.values()) if even else []
-
-
-def in_words(path: str, option: Option) -> bool:
-    """Tell whether the name of a module has a word in common with the place it was given."""
-    own = next(filter(None, map(_words, reversed(path.split(".")))), set())
-    return any(own & _words(leaf) for move in option.moves for leaf in move.leaves)
-
-
-def _words(path: str) -> set[str]:
-    segments_of = re.split(r"[./]", path)
-    words = (word for segment in segments_of for word in meaning(segment_tokens(segment)))
-    return {word for word in words if isinstance(word, str)} - FILLERS
-
-
-_NUMBER = re.compile(r"(?<=[A-Za-z])_?(\d+)|(?<![A-Za-z0-9])(\d+)")
-
-
-def _ranked(paths: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Return the ranks of the numbers that differ among paths alike in all else; nothing where they are not.
-
-    The first of ``conv2d, conv2d_1`` has no number: it is counted as the one before them.
-    """
-    split = {path: re.split(r"[./]", path) for path in paths}
-    if len({tuple(_NUMBER.sub("", segment) for segment in parts) for parts in split.values()}) != 1:
-        return {}
-    rows: dict[str, list[int]] = {path: [] for path in paths}
-    for place in range(len(split[paths[0]])):
-        numbers = {
-            path: [int(n[1] or n[2]) for n in _NUMBER.finditer(parts[place])] for path, parts in split.items()
-        }
-        most = max(map(len, numbers.values()))
-        for path, found in numbers.items():
-            rows[path] += [-1] * (most - len(found)) + found
-    columns = list(zip(*rows.values(), strict=True))
-    orders = [sorted(set(column)) for column in columns if len(set(column)) > 1]
-    varying = [index for index, column in enumerate(columns) if len(set(column)) > 1]
-    return {
-        path: tuple(order.index(row[index]) for index, order in zip(varying, orders, strict=True))
-        for path, row in rows.items()
-    }
 
 
 def _because(option: Option, why: str) -> Option:

@@ -1,0 +1,208 @@
+"""What speaks for a place, besides that a module fits it and nothing else does.
+
+That something is left over proves nothing: the head of another task has the same shape as often as not. The
+names must say the same, or say nothing where the place is known by what stands around it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ml_switcheroo.match.vocabulary import FILLERS
+from ml_switcheroo.match.words import meaning, segment_tokens
+from ml_switcheroo.moves import Move
+from ml_switcheroo.options.series import Series, series_of
+
+__all__ = ["Vouching", "nameless", "words_of"]
+
+Tokens: TypeAlias = tuple[str | int, ...]
+Stem: TypeAlias = tuple[str, ...]
+
+_SEPARATOR = re.compile(r"[./]")
+_LEAF = re.compile(r"[./][^./]*$")
+_KINDS = frozenset({"norm", "conv"})
+_QUIET = frozenset({"head", "out"})
+"""What says little beside another word: ``fc_mean`` is ``mean``."""
+
+_FEW = 4
+"""More leaves than that are a layer with layers of its own, such as an LSTM both ways."""
+
+
+@dataclass(frozen=True)
+class Vouching:
+    """What two trees say of a module and a place.
+
+    Attributes:
+        here: The series of the source's modules.
+        there: The series of the target's.
+        first: The first of all modules of either tree that are alike but for their numbers.
+        blocks: Which blocks of the target are which of the source, by what is placed already.
+    """
+
+    here: Mapping[str, Series]
+    there: Mapping[str, Series]
+    first: tuple[Mapping[Stem, Tokens], Mapping[Stem, Tokens]]
+    blocks: Mapping[str, Set[str]]
+
+    @classmethod
+    def of(
+        cls, sources: Iterable[str], leaves: Iterable[str], moves: Sequence[Move], modules: Iterable[str]
+    ) -> Vouching:
+        """Read two trees and the moves between them that are certain.
+
+        Args:
+            sources: The names of the checkpoint.
+            leaves: The paths of the template.
+            moves: What is placed already.
+            modules: The paths of the modules that have no place yet.
+        """
+        mine = [*modules, *(name.rpartition(".")[0] for name in sources)]
+        other = [_LEAF.sub("", path) for path in leaves]
+        return cls(series_of(mine), series_of(other), (_first(mine), _first(other)), _blocks(moves))
+
+    def same_name(self, path: str, place: str) -> bool:
+        """Tell whether two paths differ in their separators only: ``layer1.0.bn1`` and ``layer1_0_bn1``.
+
+        What one tree counts from 1 and the other from 0 has other names.
+        """
+        tokens = _tokens(path)
+        first = [there.get(_stem(tokens)) for there in self.first]
+        return tokens == _tokens(place) and first[0] == first[1]
+
+    def speaks_for(self, path: str, place: str, moves: Sequence[Move]) -> bool:
+        """Tell whether a module can be taken for a place that nothing else fits.
+
+        Args:
+            path: The module's path.
+            place: The place's, as the target writes it.
+            moves: The moves that would fill it.
+        """
+        if self.same_name(path, place):
+            return True
+        mine, other = _telling(path), _telling(place)
+        alike = mine == other or (mine - _QUIET == other - _QUIET != set())
+        if mine and (alike or _consists_of(mine, moves)):
+            return True
+        if self._same_number(path, place, moves):
+            return True
+        unnamed = not _last(path) or not _last(place)
+        return unnamed and (self._same_block(path, moves) or bool(_shared(path, place)))
+
+    def _same_number(self, path: str, place: str, moves: Sequence[Move]) -> bool:
+        """Tell whether two modules without words of their own are the same one of two series that line up."""
+        modules = {_LEAF.sub("", leaf) for move in moves for leaf in move.leaves}
+        if len(modules) != 1 or path not in self.here or _telling(path) or _telling(place):
+            return False
+        mine, other = self.here[path], self.there.get(modules.pop())
+        leaf = next(leaf for move in moves for leaf in move.leaves)
+        return (
+            other is not None
+            and mine.lines_up(other)
+            and mine.ranks[path] == other.ranks[_LEAF.sub("", leaf)]
+        )
+
+    def _same_block(self, path: str, moves: Sequence[Move]) -> bool:
+        known = self.blocks.get(_block(path), frozenset())
+        return all(known & set(_blocks_of(_LEAF.sub("", leaf))) for move in moves for leaf in move.leaves)
+
+
+def nameless(path: str, moves: Sequence[Move]) -> bool:
+    """Tell whether a module or its place has no name of its own, and a shape that says more than a norm's.
+
+    Frameworks call layers by what they are (``Dense_1``): where all else has its place, nothing contradicts.
+    """
+    specs = (spec for move in moves for spec in move.inputs)
+    shaped = any(len(spec.shape) > 1 and len(set(spec.shape)) > 1 for spec in specs)
+    places = (_LEAF.sub("", leaf) for move in moves for leaf in move.leaves)
+    return shaped and (not words_of(path) - _KINDS or any(not words_of(place) - _KINDS for place in places))
+
+
+def words_of(path: str) -> set[str]:
+    """Return the words of a path that are no fillers.
+
+    >>> sorted(words_of("encoder.layers.0.fc1"))
+    ['encoder', 'up']
+    """
+    words = (word for segment in _SEPARATOR.split(path) for word in meaning(segment_tokens(segment)))
+    return {word for word in words if isinstance(word, str)} - FILLERS
+
+
+def _tokens(path: str) -> Tokens:
+    return tuple(token for segment in _SEPARATOR.split(path) for token in segment_tokens(segment))
+
+
+def _stem(tokens: Tokens) -> Stem:
+    return tuple(token if isinstance(token, str) else "#" for token in tokens)
+
+
+def _first(paths: Iterable[str]) -> dict[Stem, Tokens]:
+    found: dict[Stem, Tokens] = {}
+    for path in paths:
+        tokens = _tokens(path)
+        stem = _stem(tokens)
+        numbers = [token for token in tokens if isinstance(token, int)]
+        known = [token for token in found.get(stem, tokens) if isinstance(token, int)]
+        if numbers <= known:
+            found[stem] = tokens
+    return found
+
+
+def _last(path: str) -> set[str]:
+    return words_of(_SEPARATOR.split(path)[-1]) - _KINDS
+
+
+def _telling(path: str) -> set[str]:
+    """Return the words of the last segment that says more than what kind of layer it is."""
+    words = (words_of(segment) - _KINDS for segment in reversed(_SEPARATOR.split(path)))
+    return next(filter(None, words), set())
+
+
+def _consists_of(own: set[str], moves: Sequence[Move]) -> bool:
+    """Tell whether a layer of layers has the words inside of itself: ``forward_rnn`` of an ``rnn``."""
+    leaves = [leaf for move in moves for leaf in move.leaves]
+    inside = {word for leaf in leaves for part in _SEPARATOR.split(leaf)[1:-1] for word in words_of(part)}
+    return len(leaves) > _FEW and own <= inside
+
+
+def _shared(path: str, place: str) -> set[object]:
+    """Return what the paths above have in common: words, or the name of a module with its number."""
+    mine, other = (_SEPARATOR.split(one) for one in (path, place))
+    numbered = {
+        tokens
+        for tokens in map(segment_tokens, mine[:-1])
+        if len(tokens) > 1 and tokens in map(segment_tokens, other[:-1])
+    }
+    return numbered | ((words_of(path) & words_of(place)) - _KINDS)
+
+
+def _block(path: str) -> str:
+    """Return the path of the innermost block that a module stands in; empty for none."""
+    return next(iter(_blocks_of(path)), "")
+
+
+def _blocks_of(path: str) -> list[str]:
+    """Return the paths of all blocks that a module stands in, the innermost first: they end in a number."""
+    parts = _SEPARATOR.split(path)[:-1]
+    return [".".join(parts[: i + 1]) for i in reversed(range(len(parts))) if parts[i][-1:].isdecimal()]
+
+
+def _blocks(moves: Sequence[Move]) -> dict[str, frozenset[str]]:
+    """Return for each block of the source those of the target that have all of it and nothing else."""
+    there: dict[str, frozenset[str]] = {}
+    back: dict[str, set[str]] = {}
+    for move in moves:
+        for name in move.sources:
+            block = _block(name.rpartition(".")[0])
+            for leaf in move.leaves:
+                places = frozenset(_blocks_of(_LEAF.sub("", leaf)))
+                there[block] = there.get(block, places) & places
+                for place in places:
+                    back.setdefault(place, set()).add(block)
+    return {
+        block: frozenset(place for place in places if back[place] == {block})
+        for block, places in there.items()
+        if block
+    }
