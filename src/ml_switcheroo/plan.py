@@ -12,6 +12,7 @@ from typing import Any
 
 from ml_switcheroo.apply import Leaves
 from ml_switcheroo.errors import PlanError, UsageError
+from ml_switcheroo.formats.apart import write_text
 from ml_switcheroo.moves import Move, spec_from_json, spec_to_json
 from ml_switcheroo.report import changes_text, plan_text, problems_text
 from ml_switcheroo.stamp import refuse_converted
@@ -114,13 +115,17 @@ class Plan:
                 ambiguous=self.doubted,
             )
 
-    def apply(self, state: Mapping[str, Any], *, partial: bool = False) -> Leaves:
+    def apply(
+        self, state: Mapping[str, Any], *, partial: bool = False, allow_overflow: bool = False
+    ) -> Leaves:
         """Return the leaves for a checkpoint or state dict, each computed when it is asked for.
 
         Args:
             state: The tensors the plan was made for, or others with the same names and specs.
             partial: Give the leaves that are certain, although others are missing or ambiguous, or
                 tensors of the state are not accounted for.
+            allow_overflow: Give a leaf although finite values became infinite, NaN, 0 or other integers in
+                the dtype that it has; otherwise that raises :class:`CastError` when it is asked for.
 
         Raises:
             PlanError: Something is missing or ambiguous, or the state is not what was planned for.
@@ -131,7 +136,7 @@ class Plan:
         if not partial:
             self.check(allow_unexpected=True)
             self.check_names(state)
-        return Leaves(self.moves, state)
+        return Leaves(self.moves, state, allow_overflow=allow_overflow)
 
     def check_names(self, state: Mapping[str, Any]) -> None:
         """Raise if the plan says nothing of a tensor: it was made for another checkpoint, or edited.
@@ -203,9 +208,18 @@ class Plan:
             "notes": list(self.notes),
         }
 
-    def save(self, path: str | Path) -> None:
-        """Write the plan as JSON."""
-        Path(path).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+    def save(self, path: str | Path, *inputs: Any) -> None:
+        """Write the plan as JSON; the file appears whole or not at all.
+
+        Args:
+            path: The file to write.
+            inputs: What must not be overwritten, besides the checkpoint that the plan was made for.
+
+        Raises:
+            CheckpointError: The file cannot be written.
+            UsageError: It is one of the inputs.
+        """
+        write_text(path, json.dumps(self.to_json(), indent=1) + "\n", self.source, *inputs)
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def plan(
     from ml_switcheroo.errors import PlanError
     from ml_switcheroo.explain import explain_tensor
     from ml_switcheroo.formats import open_checkpoint
+    from ml_switcheroo.formats.apart import write_text
     from ml_switcheroo.plan import Plan
     from ml_switcheroo.planner import make_plan
 
@@ -57,15 +59,17 @@ def plan(
         "rules": rules or (),
         "dtype": dtype,
     }
+    inputs = [checkpoint, layers, like, rules, old]
+    _check_outputs([path for path in (output, html) if path is not None], inputs)
     with open_checkpoint(checkpoint, select=select) as opened:
         if explain is not None:
             click.echo(explain_tensor(explain, opened, **options))
             return
         made = make_plan(opened, **options)
     if output is not None:
-        made.save(output)
+        made.save(output, *inputs)
     if html is not None:
-        html.write_text(made.to_html(), encoding="utf-8")
+        write_text(html, made.to_html(), *inputs)
     if old is not None:
         changes = Plan.load(old).changes(made)
         click.echo(changes or f"as in {old}", err=not changes)
@@ -79,3 +83,14 @@ def plan(
     except PlanError as error:
         click.echo(str(error).rpartition("\n")[2], err=True)
         raise click.exceptions.Exit(error.exit_code) from error
+
+
+def _check_outputs(outputs: Sequence[Path], inputs: Sequence[object]) -> None:
+    """Raise before anything is read if an output is an input, or both outputs are one file."""
+    from ml_switcheroo.errors import UsageError
+    from ml_switcheroo.formats.apart import keep_apart
+
+    for out in outputs:
+        keep_apart(out, *inputs)
+    if len({out.resolve() for out in outputs}) < len(outputs):
+        raise UsageError(f"{outputs[0]} cannot be both the plan and the page; give two names")

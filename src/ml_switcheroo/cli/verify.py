@@ -82,11 +82,16 @@ def verify(
     your code and needs both frameworks. With --settle, exit code 1 also where something stays ambiguous.
     """
     from ml_switcheroo.errors import UsageError
+    from ml_switcheroo.formats.apart import keep_apart
     from ml_switcheroo.plan import Plan
     from ml_switcheroo.verification import filled
     from ml_switcheroo.verification import settle as settled
     from ml_switcheroo.verification import verify as run
 
+    given = [source, target_model, inputs, target_inputs, source_call, target_call, checkpoint, plan_file]
+    given += [layers, rules]
+    if output is not None:
+        keep_apart(output, *given)
     model = made_by(source, "--source")
     options: dict[str, Any] = {
         "source_model": model if checkpoint is None else filled(model, checkpoint),
@@ -107,7 +112,7 @@ def verify(
     if settle:
         plan = settled(plan, **options, layers=layers)
         if output is not None:
-            plan.save(output)
+            plan.save(output, *given)
         _show_settled(plan)
     report = run(plan, **options, load=load or settle)
     if as_json:
