@@ -21,6 +21,7 @@ from ml_switcheroo.rules import Keep, Kind, Rename, Rule, match
 from ml_switcheroo.sources import evidence
 from ml_switcheroo.sources.classify import classify
 from ml_switcheroo.sources.findings import Knowledge
+from ml_switcheroo.sources.foreign import refuse_foreign, refuse_turned
 from ml_switcheroo.sources.stated import from_rules, from_table, module_paths
 from ml_switcheroo.stamp import refuse_converted
 from ml_switcheroo.targets import find_target, template_of
@@ -129,6 +130,7 @@ def prepare(
         {name: spec for name, spec in specs.items() if name not in dropped},
         (lambda inner: _count_known(layers, inner)) if told else None,
     )
+    _check_layout(layers, peeled.specs, rules, str(getattr(state, "path", "the state dict")))
     known = [from_rules(rules, peeled.specs), *([_from_layers(layers, peeled.specs)] if told else [])]
     if template is not None:
         known.append(from_template(template, peeled.specs, target.naming, rules))
@@ -183,6 +185,24 @@ def _count_known(layers: Any, specs: Mapping[str, TensorSpec]) -> int:
     except SourceError:
         return 0  # said when the source is read for good
     return sum(len(owner.tensors) for owner in classify(specs, [knowledge]) if owner.possible)
+
+
+def _check_layout(layers: Any, specs: Mapping[str, TensorSpec], rules: Sequence[Rule], where: str) -> None:
+    """Raise where a checkpoint is laid out as another framework's, and nobody says what its tensors are."""
+    if hasattr(layers, "state_dict"):
+        refuse_turned(layers, specs, where)
+    elif layers is None:
+        stated = [rule.pattern for rule in rules if isinstance(rule, Kind)]
+        moved = {name for rule in rules if isinstance(rule, Move) for name in rule.sources}
+        refuse_foreign(
+            {
+                name: spec
+                for name, spec in specs.items()
+                if name not in moved
+                and not any(match(pattern, name.rpartition(".")[0]) is not None for pattern in stated)
+            },
+            where,
+        )
 
 
 def _none_dropped(rules: Sequence[Rule], dropped: Mapping[str, Left]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["exported", "refuse_converted", "stamp", "stamped_target"]
 
 _PREFIX = "ml_switcheroo"
+_FORMATS = {"mlx": "mlx", "flax": "linen", "tf": "keras"}
 
 
 def stamp(plan: Plan, source_hash: str) -> dict[str, str]:
@@ -44,8 +45,12 @@ def _mark(target: str, source: str | Path) -> dict[str, str]:
 
 
 def stamped_target(state: Mapping[str, Any]) -> str | None:
-    """Return the target that a checkpoint was converted to; None where it was not converted."""
-    return dict(getattr(state, "metadata", {})).get(f"{_PREFIX}.target")
+    """Return the target that a checkpoint was converted to; None where it was not converted.
+
+    MLX writes ``format: mlx`` into its safetensors files, transformers ``flax`` and ``tf``.
+    """
+    metadata = dict(getattr(state, "metadata", {}))
+    return metadata.get(f"{_PREFIX}.target") or _FORMATS.get(metadata.get("format", ""))
 
 
 def refuse_converted(state: Mapping[str, Any]) -> None:
@@ -56,8 +61,12 @@ def refuse_converted(state: Mapping[str, Any]) -> None:
     """
     target = stamped_target(state)
     if target not in (None, "torch"):
-        source = dict(getattr(state, "metadata", {})).get(f"{_PREFIX}.source") or "a state dict"
+        metadata, path = dict(getattr(state, "metadata", {})), getattr(state, "path", "the checkpoint")
+        source = metadata.get(f"{_PREFIX}.source") or "a state dict"
+        said = f"was already converted to {target} (from {source})"
+        if f"{_PREFIX}.target" not in metadata:
+            said = f"says that it is in another layout than PyTorch's (format: {metadata['format']})"
         raise UsageError(
-            f"{getattr(state, 'path', 'the checkpoint')} was already converted to {target} (from {source});"
-            " converting it again would permute it twice. Convert the original, or load this one as it is."
+            f"{path} {said}; converting it again would permute it twice."
+            " Convert the original, or load this one as it is."
         )
