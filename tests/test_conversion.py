@@ -115,6 +115,6 @@ def test_the_source_is_not_overwritten(source: Path) -> None:
         (source.with_name("link.safetensors"), {}),
         (source.parent, {"max_shard_bytes": 10**6}),
     ]:
-        with pytest.raises(ms.errors.UsageError, match="is where the source is"):
+        with pytest.raises(ms.errors.UsageError, match="is where the input"):
             ms.convert(source, out, to="jax", layers=LAYERS, **options)
     assert source.read_bytes() == before

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from ml_switcheroo.errors import PlanError
+import numpy as np
+
+from ml_switcheroo.errors import CastError, PlanError
 from ml_switcheroo.formats.deferred import Deferred
 from ml_switcheroo.moves import Move
-from ml_switcheroo.ops import Array
-from ml_switcheroo.tensors import as_numpy, spec_of
+from ml_switcheroo.ops import Array, Cast, run, trace
+from ml_switcheroo.ops.casting import Losses, losses, may_lose
+from ml_switcheroo.tensors import DTYPES, as_numpy, spec_of
 
 __all__ = ["Leaves"]
 
@@ -20,20 +24,32 @@ class Leaves(Mapping[str, Array]):
     Args:
         moves: The moves to carry out.
         state: The source tensors: arrays, torch tensors or the lazy tensors of a checkpoint.
+        allow_overflow: Give a leaf although finite values became infinite, NaN, 0 or other integers.
 
     Raises:
         PlanError: A tensor is not there, or of another shape or dtype than the plan says.
     """
 
-    def __init__(self, moves: Sequence[Move], state: Mapping[str, Any]) -> None:
+    def __init__(
+        self, moves: Sequence[Move], state: Mapping[str, Any], *, allow_overflow: bool = False
+    ) -> None:
         self._moves = tuple(moves)
         self._state = state
+        self._allow_overflow = allow_overflow
         self._place = {path: (move, index) for move in self._moves for index, path in enumerate(move.leaves)}
         _compare(self._moves, state)
 
     def __getitem__(self, path: str) -> Array:
+        """Return a leaf.
+
+        Raises:
+            CastError: Values would be lost.
+        """
         move, index = self._place[path]
-        return self._run(move)[index]
+        leaves, lost = self._run(move)
+        if lost:
+            raise _lost(lost, self._moves)
+        return leaves[index]
 
     def __contains__(self, path: object) -> bool:
         return path in self._place
@@ -44,19 +60,83 @@ class Leaves(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._place)
 
+    def check_values(self) -> None:
+        """Read everything that is cast to a dtype that may not hold it.
+
+        Raises:
+            CastError: Values would be lost; all leaves are named.
+        """
+        lost = [found for move in self._moves if self._watches(move) for found in self._run(move)[1].items()]
+        if lost:
+            raise _lost(dict(lost), self._moves)
+
     def stream(self) -> Iterator[tuple[str, Array | Deferred]]:
         """Yield each path and leaf, running every move once and keeping none.
 
         A leaf is deferred where its move only moves elements or casts: nothing of it is read before a writer
         takes it strip by strip, or ``numpy.asarray`` all at once.
+
+        Raises:
+            CastError: Values are lost; also raised by whoever takes a deferred leaf. :meth:`check_values`
+                then names all leaves.
         """
         for move in self._moves:
             sources = tuple(_deferred(self._state[name]) for name in move.sources)
-            leaves: Any = move(sources)  # type: ignore[arg-type]
-            yield from zip(move.leaves, leaves, strict=True)
+            if not self._watches(move):
+                yield from zip(move.leaves, move(sources), strict=True)  # type: ignore[arg-type]
+                continue
+            before: Any = run(move.ops[:-1], sources)  # type: ignore[arg-type]
+            for path, leaf, cast in zip(move.leaves, before, move.ops[-1](before), strict=True):
+                if isinstance(cast, Deferred):
+                    yield path, cast.watched(partial(self._watch, path))
+                else:
+                    self._watch(path, np.asarray(leaf), cast)
+                    yield path, cast
 
-    def _run(self, move: Move) -> tuple[Array, ...]:
-        return move(tuple(_array(self._state[name]) for name in move.sources))
+    def _watches(self, move: Move) -> bool:
+        """Tell whether the dtype of a leaf may not hold all values that it gets."""
+        if self._allow_overflow or not move.ops or not isinstance(move.ops[-1], Cast):
+            return False
+        stations = trace(move.ops, move.inputs)
+        pairs = zip(stations[-2], stations[-1], strict=True)
+        return any(may_lose(DTYPES[a.dtype].numpy, DTYPES[b.dtype].numpy) for a, b in pairs)
+
+    def _watch(self, path: str, before: Array, after: Array) -> None:
+        found = losses(before, after)
+        if found:
+            raise _lost({path: found}, self._moves)
+
+    def _run(self, move: Move) -> tuple[tuple[Array, ...], dict[str, Losses]]:
+        """Return the leaves of a move, and what was lost on the way."""
+        sources = tuple(_array(self._state[name]) for name in move.sources)
+        if not self._watches(move):
+            return move(sources), {}
+        before = run(move.ops[:-1], sources)
+        after = move.ops[-1](before)
+        found = zip(move.leaves, before, after, strict=True)
+        return after, {path: lost for path, a, b in found if (lost := losses(a, b))}
+
+
+_MOST = 20
+"""Leaves that an error lists; its attribute has all."""
+
+
+def _lost(lost: Mapping[str, Losses], moves: Sequence[Move]) -> CastError:
+    outputs = {path: spec for move in moves for path, spec in zip(move.leaves, move.outputs, strict=True)}
+    number = f"{len(lost)} of {len(outputs)} leaves"
+    lines = [f"  {path} {outputs[path]}: {lost[path]}" for path in sorted(lost)]
+    listed = lines if len(lines) <= _MOST else [*lines[:_MOST], f"  ... and {len(lines) - _MOST} more"]
+    return CastError(
+        "\n".join(
+            [
+                f"{number} would lose values that were finite",
+                *listed,
+                "Choose a dtype of a wider range (bfloat16 for float16), or insist: --allow-overflow,"
+                " allow_overflow=True.",
+            ]
+        ),
+        {path: str(found) for path, found in lost.items()},
+    )
 
 
 def _array(value: Any) -> Array:

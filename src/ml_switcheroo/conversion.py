@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo import __version__
-from ml_switcheroo.errors import UsageError
+from ml_switcheroo.errors import CastError, UsageError
 from ml_switcheroo.export import to_torch
 from ml_switcheroo.formats import open_checkpoint, write_npz, write_safetensors
+from ml_switcheroo.formats.apart import keep_apart
 from ml_switcheroo.ops import Array
 from ml_switcheroo.outputs import choose_output
 from ml_switcheroo.plan import Plan
@@ -36,6 +37,7 @@ def convert(
     plan: Plan | None = None,
     allow_missing: bool = False,
     allow_unexpected: bool = False,
+    allow_overflow: bool = False,
     resume: bool = False,
     max_shard_bytes: int | None = None,
     format: str | None = None,  # noqa: A002 (the word users know)
@@ -57,6 +59,7 @@ def convert(
         plan: A plan made before; then nothing is asked again.
         allow_missing: Write although leaves of ``like`` are not filled.
         allow_unexpected: Write although tensors are left over.
+        allow_overflow: Write although finite values become infinite, NaN, 0 or other integers.
         resume: Keep what is done if the run is interrupted, and go on with what an interrupted run of the
             same plan, source and version left.
         max_shard_bytes: Write safetensors files of at most that many bytes, and their index.
@@ -68,13 +71,14 @@ def convert(
         The plan that was carried out.
 
     Raises:
+        CastError: A dtype cannot hold what it gets; nothing was written.
         PlanError: Something is missing, unexpected or ambiguous; nothing was written.
         CheckpointError: The source cannot be read, or changed; or ``out`` cannot be written.
         UsageError: Nothing decides the format, the options do not go together, or ``checkpoint`` was
             converted already.
     """
     out = Path(out)
-    _check_apart(Path(checkpoint), out)
+    keep_apart(out, checkpoint, layers, like, rules)
     output = choose_output(out, format, to, resume=resume, max_shard_bytes=max_shard_bytes)
     with open_checkpoint(checkpoint, select=select) as opened:
         plan = plan or make_plan(opened, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
@@ -83,20 +87,16 @@ def convert(
         if not allow_unexpected:
             plan.check_names(opened)
         plan.check(allow_missing=allow_missing, allow_unexpected=allow_unexpected)
-        leaves = plan.apply(opened, partial=True)
+        leaves = plan.apply(opened, partial=True, allow_overflow=allow_overflow)
         key = f"{__version__} {plan.digest} {opened.fingerprint}"
         write = output.writer(plan, like, key, say)
         stream = _counted(leaves.stream(), sum(spec.nbytes for spec in plan.outputs.values()), progress)
-        write(out, plan.outputs, stream, stamp(plan, opened.digest))
+        try:
+            write(out, plan.outputs, stream, stamp(plan, opened.digest))
+        except CastError:
+            leaves.check_values()  # the first leaf was enough to stop; this names all
+            raise
     return plan
-
-
-def _check_apart(source: Path, out: Path) -> None:
-    """Raise :class:`UsageError` if the output would take the place of the source."""
-    if source.exists() and out.exists():
-        same = [source, *source.parents[:1]] if out.is_dir() else [source]
-        if any(out.samefile(place) for place in same):
-            raise UsageError(f"{out} is where the source is, which would be lost; give another name")
 
 
 def _counted(
@@ -140,6 +140,7 @@ def export(
     out = Path(out)
     if out.suffix not in (".safetensors", ".npz"):
         raise UsageError(f"{out}: a PyTorch state dict is written as .safetensors or .npz")
+    keep_apart(out, converted, like, layers, rules)
     with open_checkpoint(converted) as leaves, open_checkpoint(like) as state:
         stamped = stamped_target(leaves)
         if stamped == "torch":
@@ -170,13 +171,14 @@ def is_up_to_date(
     if not Path(out).exists():
         return False
     allowed = {key: options.pop(key) for key in ("allow_missing", "allow_unexpected") if key in options}
+    overflow = options.pop("allow_overflow", False)
     given = options.pop("plan", None)
     with open_checkpoint(checkpoint, select=select) as opened, open_checkpoint(out) as there:
         plan = given or make_plan(opened, **options)
         plan.check(**allowed)
         if dict(there.specs) != dict(plan.outputs):
             return False
-        leaves = plan.apply(opened, partial=True).stream()
+        leaves = plan.apply(opened, partial=True, allow_overflow=overflow).stream()
         return all(np.array_equal(_bytes(leaf), _bytes(there[path].read())) for path, leaf in leaves)
 
 

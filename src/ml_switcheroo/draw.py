@@ -11,6 +11,7 @@ from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.match.spelling import segments
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Cast
+from ml_switcheroo.ops.casting import refusal
 from ml_switcheroo.options import Option, option_for
 from ml_switcheroo.options.asking import is_open, matched, may_ask, placed_modules
 from ml_switcheroo.options.places import Places
@@ -103,7 +104,8 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
         moves = joined(moves, unexpected, tied, request.specs)
         unexpected = {n: left for n, left in unexpected.items() if all(n not in m.sources for m in moves)}
     moves, clashes = _without_clashes(moves)
-    moves = [_cast(move, request) for move in moves]
+    moves, uncast = _all_cast(moves, request)
+    unexpected.update(uncast)
     kept, missing = _unfilled(request, moves, unexpected)
     notes = [note for knowledge in request.knowledge for note in knowledge.notes]
     evident = {owner.path for owner in owners if {f.origin for f in owner.possible} <= {"evidence"}}
@@ -244,6 +246,25 @@ def _without_clashes(moves: Sequence[Move]) -> tuple[list[Move], list[Ambiguity]
         for path, found in clashing.items()
     ]
     return [move for move in moves if id(move) not in bad], clashes
+
+
+def _all_cast(moves: Sequence[Move], request: Request) -> tuple[list[Move], dict[str, Left]]:
+    """Add the casts that were asked for; leave out the moves whose leaves are no place for such numbers."""
+    found: list[Move] = []
+    refused: dict[str, Left] = {}
+    for move in moves:
+        cast = _cast(move, request)
+        why = ""
+        for before, after in zip(move.outputs, cast.outputs, strict=True):
+            why = why or refusal(DTYPES[before.dtype].numpy, DTYPES[after.dtype].numpy)
+        if why:
+            leaves = ", ".join(
+                f"{path} is {spec.dtype}" for path, spec in zip(cast.leaves, cast.outputs, strict=True)
+            )
+            refused.update({name: Left(request.specs[name], f"{leaves}: {why}") for name in move.sources})
+        else:
+            found.append(cast)
+    return found, refused
 
 
 def _cast(move: Move, request: Request) -> Move:

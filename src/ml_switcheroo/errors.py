@@ -11,6 +11,7 @@
     ├── SourceError                model code that cannot be read or found     exit 2
     ├── RewriteError               code that cannot be rewritten               exit 2
     ├── PlanError                  a plan with missing or ambiguous tensors    exit 1
+    ├── CastError                  values that another dtype cannot hold       exit 1
     └── LoadError (RuntimeError)   leaves that do not fit the live model       exit 1
 
 Every error carries its facts as attributes; ``str()`` is written for a person.
@@ -18,12 +19,13 @@ Every error carries its facts as attributes; ``str()`` is written for a person.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 __all__ = [
     "AxesError",
+    "CastError",
     "CheckpointError",
     "LoadError",
     "PlanError",
@@ -148,6 +150,20 @@ class PlanError(SwitcherooError):
         self.missing = tuple(missing)
         self.ambiguous = tuple(ambiguous)
         self.unexpected = tuple(unexpected)
+        super().__init__(message)
+
+
+class CastError(SwitcherooError):
+    """Report values that do not survive the change of dtype that was asked for.
+
+    Attributes:
+        losses: What is lost, by the leaf.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, losses: Mapping[str, str]) -> None:
+        self.losses = dict(losses)
         super().__init__(message)
 
 

@@ -7,17 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ml_switcheroo.errors import LoadError, UsageError
+import numpy as np
+
+from ml_switcheroo.errors import CastError, LoadError, UsageError
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.match.spelling import segments
 from ml_switcheroo.ops import Array
+from ml_switcheroo.ops.casting import losses, may_lose, refusal
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planner import make_plan, specs_of
 from ml_switcheroo.recipes import Live, Target, parts_of
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.stamp import stamped_target
 from ml_switcheroo.targets import TARGETS, find_target, owner_of
-from ml_switcheroo.tensors import TensorSpec, as_numpy
+from ml_switcheroo.tensors import DTYPES, TensorSpec, as_numpy
 from ml_switcheroo.tree import Template
 
 __all__ = ["Loaded", "load_into"]
@@ -46,6 +49,7 @@ def load_into(
     layers: Any = None,
     rules: Iterable[Rule] | str | Path = (),
     strict: bool = True,
+    allow_overflow: bool = False,
 ) -> Loaded | Any:
     """Fill a live model with the tensors of a PyTorch checkpoint, or of a converted one.
 
@@ -61,6 +65,8 @@ def load_into(
         layers: What the PyTorch side is, as in :func:`make_plan`.
         rules: The user's rules.
         strict: Raise where leaves are missing or tensors unexpected; otherwise load the others.
+        allow_overflow: Load although finite values become infinite, NaN, 0 or other integers in the dtype
+            of a leaf.
 
     Returns:
         ``(missing_keys, unexpected_keys)`` in torch's names. Where models are immutable (Equinox,
@@ -68,19 +74,28 @@ def load_into(
         unexpected, and what else a person should know.
 
     Raises:
+        CastError: The dtype of a leaf cannot hold what it gets; nothing was written.
         LoadError: Leaves are missing, unexpected or of another shape; nothing was written.
         PlanError: Something is ambiguous; nothing was written.
         UsageError: The model is none of a known target.
     """
     if isinstance(state, str | Path):
         with open_checkpoint(state) as checkpoint:
-            return load_into(model, checkpoint, to=to, layers=layers, rules=rules, strict=strict)
+            return load_into(
+                model,
+                checkpoint,
+                to=to,
+                layers=layers,
+                rules=rules,
+                strict=strict,
+                allow_overflow=allow_overflow,
+            )
     target = owner_of(model, find_target(to) if to else None)
     if target is None or target.live is None:
         known = ", ".join(t.summary for t in TARGETS.values() if t.live)
         raise UsageError(f"load_into: a {type(model).__name__} is no model of a known target ({known})")
     if stamped_target(state) == target.name:
-        return _load_converted(model, target.live, state, strict=strict)
+        return _load_converted(model, target.live, state, strict=strict, allow_overflow=allow_overflow)
     plan = make_plan(state, to=target.name, layers=layers, like=model, rules=rules)
     plan.check(allow_missing=True, allow_unexpected=True)
     template = target.live.template(model)
@@ -92,9 +107,11 @@ def load_into(
         cure = "Add Rename, Drop or Keep rules, or load what fits with strict=False."
         text = _strict_text(model, _problems(plan, loaded), cure)
         raise LoadError(text, problems=(*plan.missing, *plan.unexpected))
+    leaves = plan.apply(state, partial=True, allow_overflow=allow_overflow)
+    leaves.check_values()
     if target.live.immutable:
         _warn(model, _problems(plan, loaded), plan.notes)
-    new = target.live.write(model, plan.apply(state, partial=True))
+    new = target.live.write(model, leaves)
     return new if target.live.immutable else loaded
 
 
@@ -139,12 +156,19 @@ def _warn(model: Any, problems: Sequence[str], notes: Sequence[str] = ()) -> Non
         warnings.warn("\n".join(lines), stacklevel=3)
 
 
-def _load_converted(model: Any, live: Live, state: Mapping[str, Any], *, strict: bool) -> Loaded | Any:
+def _dtype(spec: TensorSpec) -> np.dtype[Any]:
+    return DTYPES[spec.dtype].numpy
+
+
+def _load_converted(
+    model: Any, live: Live, state: Mapping[str, Any], *, strict: bool, allow_overflow: bool
+) -> Loaded | Any:
     expected, found = live.template(model).specs, specs_of(state)
     problems = [
         f"  {path}: {expected[path]} in the model, {spec} in the checkpoint"
         for path, spec in found.items()
-        if path in expected and expected[path].shape != spec.shape
+        if path in expected
+        and (expected[path].shape != spec.shape or refusal(_dtype(spec), _dtype(expected[path])))
     ]
     missing, unexpected = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     left = [f"  {path}: in the model only" for path in missing]
@@ -154,20 +178,32 @@ def _load_converted(model: Any, live: Live, state: Mapping[str, Any], *, strict:
         raise LoadError(_strict_text(model, problems), problems=problems)
     if live.immutable:
         _warn(model, left)
-    new = live.write(model, _Read(state, expected))
+    new = live.write(model, _Read(state, expected, allow_overflow=allow_overflow))
     return new if live.immutable else Loaded(missing, unexpected)
 
 
 class _Read(Mapping[str, Array]):
     """The tensors of a converted checkpoint that a model has, read when they are asked for."""
 
-    def __init__(self, state: Mapping[str, Any], expected: Mapping[str, TensorSpec]) -> None:
-        self._state = state
+    def __init__(
+        self, state: Mapping[str, Any], expected: Mapping[str, TensorSpec], *, allow_overflow: bool
+    ) -> None:
+        self._state, self._expected, self._allow_overflow = state, expected, allow_overflow
         self._paths = [path for path in expected if path in state]
 
     def __getitem__(self, path: str) -> Array:
         value = self._state[path]
-        return value.read() if hasattr(value, "read") else as_numpy(value)
+        array: Array = value.read() if hasattr(value, "read") else as_numpy(value)
+        wanted = _dtype(self._expected[path])
+        if not self._allow_overflow and may_lose(array.dtype, wanted):
+            with np.errstate(over="ignore", invalid="ignore"):
+                lost = losses(array, array.astype(wanted))
+            if lost:
+                text = (
+                    f"{path} {self._expected[path]}: {lost}\nLoad into a wider dtype, or allow_overflow=True."
+                )
+                raise CastError(text, {path: str(lost)})
+        return array
 
     def __contains__(self, path: object) -> bool:
         return path in self._state

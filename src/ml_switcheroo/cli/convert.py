@@ -21,6 +21,7 @@ __all__ = ["convert"]
 @click.option("--plan", "plan_file", type=FILE, metavar="FILE", help="Carry out a saved plan.")
 @click.option("--allow-missing", is_flag=True, help="Write although leaves of --like are not filled.")
 @click.option("--allow-unexpected", is_flag=True, help="Write although tensors are left over.")
+@click.option("--allow-overflow", is_flag=True, help="Write although values become infinite, NaN or 0.")
 @click.option(
     "--resume", is_flag=True, help="Keep what is done if interrupted, and go on where such a run stopped."
 )
@@ -53,6 +54,7 @@ def convert(
     *,
     allow_missing: bool,
     allow_unexpected: bool,
+    allow_overflow: bool,
     resume: bool,
     max_shard_size: str | None,
     form: str | None,
@@ -67,6 +69,7 @@ def convert(
     """
     from ml_switcheroo import conversion
     from ml_switcheroo.cli.progress import Progress
+    from ml_switcheroo.formats.apart import keep_apart
     from ml_switcheroo.plan import Plan
     from ml_switcheroo.report import summary
 
@@ -80,7 +83,10 @@ def convert(
         "plan": Plan.load(plan_file) if plan_file else None,
         "allow_missing": allow_missing,
         "allow_unexpected": allow_unexpected,
+        "allow_overflow": allow_overflow,
     }
+    if not check:
+        keep_apart(out, checkpoint, layers, like, rules, plan_file)
     if check:
         same = conversion.is_up_to_date(checkpoint, out, **arguments)
         click.echo(f"{out}: {'is' if same else 'is not'} what would be written", err=True)

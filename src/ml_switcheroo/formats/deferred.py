@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ Box = tuple[tuple[int, int], ...]
 """Start and stop on each axis."""
 
 Each = Callable[[Array], Array]
+Watch = Callable[[Array, Array], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,13 @@ class Patch:
         box: Where, in the part it is of.
         array: The elements; its shape is the box's.
         casts: The dtypes it is cast to, one after the other.
+        watch: Called with what is cast last, and with what it has become.
     """
 
     box: Box
     array: Array
     casts: tuple[np.dtype[Any], ...] = ()
+    watch: Watch | None = None
 
     def fill(self, target: Array, box: Box) -> None:
         """Copy what lies in ``box`` into ``target``, an array of that box."""
@@ -59,7 +62,10 @@ class Patch:
             source = plain
         for dtype in self.casts[:-1]:
             source = source.astype(dtype)
-        np.copyto(target, source, casting="unsafe")
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.copyto(target, source, casting="unsafe")
+        if self.watch is not None:
+            self.watch(source, target)
 
 
 def _inside(inner: Box, outer: Box) -> tuple[Any, ...]:
@@ -172,9 +178,8 @@ class Deferred:
 
     def drop(self) -> None:
         """Let go of the mapped pages that the array is made from; they come back when they are read again."""
-        for part in self.parts:
-            for patch in part.patches:
-                drop_pages(patch.array)
+        for patch in itertools.chain.from_iterable(part.patches for part in self.parts):
+            drop_pages(patch.array)
 
     def _part(self) -> Part:
         """Return one part of this array's own shape."""
@@ -189,7 +194,7 @@ class Deferred:
         return Deferred.of(np.asarray(self)).parts[0]
 
     def _map(self, shape: Sequence[int], box: Callable[[Box], Box], view: Each) -> Deferred:
-        patches = (Patch(box(patch.box), view(patch.array), patch.casts) for patch in self._part().patches)
+        patches = (replace(p, box=box(p.box), array=view(p.array)) for p in self._part().patches)
         return Deferred(tuple(shape), self.dtype, [Part(tuple(shape), tuple(patches))])
 
     def reshape(self, *shape: Any) -> Deferred:
@@ -208,7 +213,7 @@ class Deferred:
                 view = np.reshape(part.patches[0].array, wanted, copy=False)
             except ValueError:  # the merged axes are no single one in memory; in C order they still follow
                 return Deferred(wanted, self.dtype, self.parts)
-            patch = Patch(tuple((0, size) for size in wanted), view, part.patches[0].casts)
+            patch = replace(part.patches[0], box=tuple((0, size) for size in wanted), array=view)
             return Deferred(wanted, self.dtype, [Part(wanted, (patch,))])
         return Deferred(wanted, self.dtype, self.parts)
 
@@ -224,13 +229,15 @@ class Deferred:
     def astype(self, dtype: Any, **_: Any) -> Deferred:
         """Return the array with another dtype, by NumPy's rules."""
         wanted = np.dtype(dtype)
-        if wanted == self.dtype:
-            return self
-        parts = [
-            Part(part.shape, tuple(Patch(p.box, p.array, (*p.casts, wanted)) for p in part.patches))
-            for part in self.parts
-        ]
-        return Deferred(self.shape, wanted, parts)
+        cast = self._each(lambda patch: replace(patch, casts=(*patch.casts, wanted)))
+        return self if wanted == self.dtype else Deferred(self.shape, wanted, cast)
+
+    def watched(self, watch: Watch) -> Deferred:
+        """Return the array with somebody who is shown what is cast last, before and after, piece by piece."""
+        return Deferred(self.shape, self.dtype, self._each(lambda patch: replace(patch, watch=watch)))
+
+    def _each(self, change: Callable[[Patch], Patch]) -> list[Part]:
+        return [Part(part.shape, tuple(map(change, part.patches))) for part in self.parts]
 
     def __getitem__(self, index: Any) -> Any:
         """Return a part: deferred for integers and slices of step one, else a real array."""
@@ -249,7 +256,7 @@ class Deferred:
             common = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(patch.box, box, strict=True))
             if all(start < stop for start, stop in common):
                 moved = tuple((a - c, b - c) for (a, b), (c, _) in zip(common, box, strict=True))
-                patches.append(Patch(moved, patch.array[_inside(common, patch.box)], patch.casts))
+                patches.append(replace(patch, box=moved, array=patch.array[_inside(common, patch.box)]))
         if not patches:
             return Deferred.of(np.empty(shape, self.dtype))
         return Deferred(shape, self.dtype, [Part(shape, tuple(patches))])
@@ -314,7 +321,7 @@ def _settled(value: Any) -> Any:
 
 
 def _with_row(patch: Patch) -> Patch:
-    return Patch(((0, 1), *patch.box), patch.array[np.newaxis], patch.casts)
+    return replace(patch, box=((0, 1), *patch.box), array=patch.array[np.newaxis])
 
 
 def _moved(parts: Sequence[Part], axis: int) -> Iterator[Patch]:
@@ -324,7 +331,7 @@ def _moved(parts: Sequence[Part], axis: int) -> Iterator[Patch]:
         for patch in part.patches:
             low, high = patch.box[axis]
             box = (*patch.box[:axis], (low + start, high + start), *patch.box[axis + 1 :])
-            yield Patch(box, patch.array, patch.casts)
+            yield replace(patch, box=box)
         start += part.shape[axis]
 
 

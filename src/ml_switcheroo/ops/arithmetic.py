@@ -325,7 +325,8 @@ class Cast(Op):
         return tuple(TensorSpec(spec.shape, self.dtype) for spec in specs)
 
     def __call__(self, arrays: Arrays) -> Arrays:
-        return tuple(array.astype(DTYPES[self.dtype].numpy) for array in arrays)
+        with np.errstate(over="ignore", invalid="ignore"):  # counted where leaves are made
+            return tuple(array.astype(DTYPES[self.dtype].numpy) for array in arrays)
 
     def inverse(self, specs: Specs) -> Op:
         return Cast(specs[0].dtype)
