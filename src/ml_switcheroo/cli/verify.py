@@ -54,6 +54,7 @@ _FUNCTION = "FILE:FUNCTION"
     metavar="ERROR",
     help="Relative error that counts as agreement (1e-4; 16 bits 2e-2).",
 )
+@click.option("--strict", is_flag=True, help="Exit with 1 also where agreement shows little.")
 @as_json
 def verify(
     source: str,
@@ -74,9 +75,13 @@ def verify(
     *,
     load: bool,
     settle: bool,
+    strict: bool,
     as_json: bool,
 ) -> None:
     """Run both models on the same input; name the first layer that differs. Exit code 1 if the outputs do.
+
+    Outputs that agree but show little (all zeros, whole numbers, a known difference) are said to agree so far
+    as this shows, with the cause; --strict takes that for a difference.
 
     FILE:FUNCTION is model.py:make or package.module:make; it is called without arguments. This verb runs
     your code and needs both frameworks. With --settle, exit code 1 also where something stays ambiguous.
@@ -120,7 +125,8 @@ def verify(
     else:
         click.echo(str(report))
     still = plan is not None and bool(plan.ambiguous)
-    raise click.exceptions.Exit(0 if report.agrees and not still else 1)
+    failed = report.verdict == "differ" or (strict and not report.agrees)
+    raise click.exceptions.Exit(1 if failed or still else 0)
 
 
 def _show_settled(plan: Plan) -> None:

@@ -4,4 +4,9 @@ from ml_switcheroo.differences.attributes import by_attributes
 from ml_switcheroo.differences.computing import by_computing
 from ml_switcheroo.differences.wrapping import said_of_wrappers
 
-__all__ = ["by_attributes", "by_computing", "said_of_wrappers"]
+__all__ = ["by_attributes", "by_computing", "is_difference", "said_of_wrappers"]
+
+
+def is_difference(note: str) -> bool:
+    """Tell whether a note of a plan says that the two models differ beside their weights."""
+    return " in the target" in note and " in PyTorch" in note

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from ml_switcheroo.report import columns
 
-__all__ = ["Difference", "Layer", "Output", "Verification"]
+__all__ = ["Difference", "Layer", "Output", "Verdict", "Verification"]
+
+Verdict = Literal["agree", "agree so far as this shows", "differ"]
 
 SHOWN_AFTER = 12
 SHOWN_LEAVES = 6
@@ -48,12 +50,14 @@ class Output:
         error: Relative error; None where it cannot be compared.
         agrees: Whether it agrees.
         note: How it was read, or what the difference looks like.
+        weak: Why its agreement shows little; empty where it shows something.
     """
 
     name: str
     error: float | None
     agrees: bool
     note: str = ""
+    weak: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class Verification:
         first: The first place that differs; None where the outputs agree.
         tolerance: The relative error that counts as agreement.
         notes: What else a person should know.
+        doubts: Why agreement of the outputs is no proof.
+        filled: How many leaves the plan fills, and of how many.
     """
 
     source: str
@@ -94,11 +100,20 @@ class Verification:
     first: Difference | None
     tolerance: float
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    filled: tuple[int, int] | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the outputs agree, agree so far as this shows, or differ."""
+        if not self.outputs or not all(output.agrees for output in self.outputs):
+            return "differ"
+        return "agree so far as this shows" if self.doubts else "agree"
 
     @property
     def agrees(self) -> bool:
-        """Whether all outputs agree."""
-        return bool(self.outputs) and all(output.agrees for output in self.outputs)
+        """Whether all outputs agree, and that shows something."""
+        return self.verdict == "agree"
 
     @property
     def error(self) -> float:
@@ -108,12 +123,18 @@ class Verification:
 
     def to_json(self) -> dict[str, Any]:
         """Describe the verification with JSON's types."""
-        return {**asdict(self), "agrees": self.agrees}
+        return {**asdict(self), "agrees": self.agrees, "verdict": self.verdict}
 
     def __str__(self) -> str:
-        verdict = "agree" if self.agrees else "differ"
-        head = f"{self.source} (torch) and its port ({self.target}): the outputs {verdict}"
+        head = f"{self.source} (torch) and its port ({self.target}): the outputs {self.verdict}"
         lines = [f"{head}, tolerance {self.tolerance:g}"]
+        if self.filled is not None and self.filled[0] < self.filled[1]:
+            filled, leaves = self.filled
+            lines.insert(
+                0, f"the plan fills {filled} of {leaves} leaves of the port; the others keep their values"
+            )
+        if self.verdict != "differ":
+            lines += [f"because {doubt}" for doubt in self.doubts]
         for output in self.outputs:
             lines.append(f"  output {output.name}: {_error(output.error)}{_tail(output.note)}")
         if self.first is not None:

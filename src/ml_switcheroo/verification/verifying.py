@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ml_switcheroo.plan import Plan
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.verification.calls import Call
 from ml_switcheroo.verification.comparing import compare, tolerance_of
+from ml_switcheroo.verification.doubting import doubts_of
 from ml_switcheroo.verification.layerwise import compare_layers
 from ml_switcheroo.verification.locating import locate
 from ml_switcheroo.verification.pairs import Pair, pair_modules
@@ -64,7 +66,7 @@ def verify(
             default 1e-4, and 2e-2 where a dtype of 16 bits takes part.
 
     Returns:
-        The verification: ``agrees``, ``first``, ``layers``, ``outputs``, ``weights``.
+        The verification: ``verdict``, ``agrees``, ``first``, ``layers``, ``outputs``, ``weights``.
 
     Raises:
         PlanError: A plan that is made here is ambiguous.
@@ -100,8 +102,18 @@ def _verdict(
     notes = [*remarks, *sides.plan.notes]
     if len(weights) == len(sides.plan.outputs) > 0:
         notes.append("no leaf is what the plan gives: was the target model loaded? (load=True, --load)")
+    plan = sides.plan
     return Verification(
-        sides.source, sides.target.name, outputs, layers, weights, first, limit, tuple(dict.fromkeys(notes))
+        sides.source,
+        sides.target.name,
+        outputs,
+        layers,
+        weights,
+        first,
+        limit,
+        tuple(dict.fromkeys(notes)),
+        tuple(doubts_of(outputs, layers, plan.notes, limit)),
+        (len(plan.outputs), len(plan.outputs) + len(plan.missing)),
     )
 
 
@@ -146,13 +158,11 @@ def _outputs(
         compared = compare(a, b, ways if a.ndim > 2 else [AS_IT_IS], tolerance)
         agrees = compared.error is not None and compared.error <= tolerance
         note = f"{compared.note}; pass output_axes" if compared.open else compared.note
-        found.append(Output(name, compared.error, agrees, note))
+        found.append(Output(name, compared.error, agrees, note, compared.weak))
     more = len(mine) - len(found), len(other) - len(found)
     if any(more) and found:
         extra = f"{more[0]} more outputs in PyTorch and {more[1]} in the target are not compared"
-        found[-1] = Output(
-            found[-1].name, found[-1].error, found[-1].agrees, f"{found[-1].note} {extra}".strip()
-        )
+        found[-1] = replace(found[-1], note=f"{found[-1].note} {extra}".strip())
     return tuple(found)
 
 
