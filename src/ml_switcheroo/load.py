@@ -99,18 +99,17 @@ def load_into(
     plan = make_plan(state, to=target.name, layers=layers, like=model, rules=rules)
     plan.check(allow_missing=True, allow_unexpected=True)
     template = target.live.template(model)
-    loaded = Loaded(
-        sorted(torch_name(path, target, template) for path in plan.missing), sorted(plan.unexpected)
-    )
+    names = {path: torch_name(path, target, template) for path in plan.missing}
+    loaded = Loaded(sorted(names.values()), sorted(plan.unexpected))
     loaded.notes = plan.notes
     if strict and any(loaded):
         cure = "Add Rename, Drop or Keep rules, or load what fits with strict=False."
-        text = _strict_text(model, _problems(plan, loaded), cure)
+        text = _strict_text(model, _problems(plan, names), cure)
         raise LoadError(text, problems=(*plan.missing, *plan.unexpected))
     leaves = plan.apply(state, partial=True, allow_overflow=allow_overflow)
     leaves.check_values()
     if target.live.immutable:
-        _warn(model, _problems(plan, loaded), plan.notes)
+        _warn(model, _problems(plan, names), plan.notes)
     new = target.live.write(model, leaves)
     return new if target.live.immutable else loaded
 
@@ -132,13 +131,12 @@ def torch_name(path: str, target: Target, template: Template) -> str:
     return ".".join([*module, leaf])
 
 
-def _problems(plan: Plan, loaded: Loaded) -> list[str]:
+def _problems(plan: Plan, names: Mapping[str, str]) -> list[str]:
+    """List what is left over, with the name that each leaf would have in PyTorch."""
     lines = []
-    for path, name in zip(sorted(plan.missing), loaded.missing_keys, strict=False):
-        left = plan.missing[path]
-        lines.append(f"  missing     {path} {left.spec}: {left.why} (in PyTorch it would be {name})")
-    for name in loaded.unexpected_keys:
-        left = plan.unexpected[name]
+    for path, left in sorted(plan.missing.items()):
+        lines.append(f"  missing     {path} {left.spec}: {left.why} (in PyTorch it would be {names[path]})")
+    for name, left in sorted(plan.unexpected.items()):
         lines.append(f"  unexpected  {name} {left.spec}: {left.why}")
     return lines
 

@@ -13,7 +13,7 @@ from ml_switcheroo.match.layouts import Way, later_rows, stacked, ways
 from ml_switcheroo.match.norms import agree, elsewhere
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.units import Index, Slot, Unit
-from ml_switcheroo.match.vocabulary import contradict
+from ml_switcheroo.match.vocabulary import apart, contradict
 
 __all__ = ["Join", "Known", "Link", "link"]
 
@@ -71,6 +71,8 @@ def link(source: Unit, target: Unit, order: str, known: Known) -> Link | None:
         return None
     if contradict(source.said, target.said) or elsewhere(source, target) or crossed(source, target):
         return None
+    if not source.inside and not target.inside and _apart(source, target):
+        return None
     # A name that is another's and a word more, is not that other one: q_proj beside extra_q_proj.
     if not (source.more <= target.said and target.more <= source.said):
         return None
@@ -80,6 +82,12 @@ def link(source: Unit, target: Unit, order: str, known: Known) -> Link | None:
     if key not in known:
         known[key] = _link(source, target, order, axes)
     return known[key]
+
+
+def _apart(source: Unit, target: Unit) -> bool:
+    """Tell whether two modules outside of blocks are called what one is not: a head and an aux_head."""
+    heads = "head" in source.tail & target.tail and source.unknown != target.unknown
+    return heads or apart(source.tail, target.tail)
 
 
 _TELLING = frozenset({"embed", "tok", "pos", "seg", "dense", "head"})

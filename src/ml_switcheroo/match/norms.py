@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from ml_switcheroo.match.parts import NORM
-from ml_switcheroo.match.repeats import Numeral, Token
-from ml_switcheroo.match.units import Unit, cut, scopes
+from ml_switcheroo.match.repeats import Numeral, Place, Token
+from ml_switcheroo.match.units import Unit, cut, scopes, words_in
 from ml_switcheroo.match.vocabulary import KNOWN, QUIET
 
 __all__ = ["agree", "elsewhere", "placed"]
@@ -22,10 +22,14 @@ _ENDINGS = frozenset({"final", "out", "full"})
 _BETWEEN = frozenset({"attn.post", "mlp.pre"})
 
 
-def placed(found: Sequence[Unit]) -> list[Unit]:
+def placed(found: Sequence[Unit], tree: Mapping[str, Place]) -> list[Unit]:
     """Say of every norm where it can stand, as far as its words and its neighbours tell.
 
     A ``post_attention_layernorm`` is the norm before the MLP, unless the MLP has norms of its own name.
+
+    Args:
+        found: The units.
+        tree: The places of all paths, in the order in which the tree is written down.
     """
     places = [_places(unit) if unit.role == NORM else frozenset() for unit in found]
     # A block whose repetitions are stacked has no number.
@@ -40,7 +44,8 @@ def placed(found: Sequence[Unit]) -> list[Unit]:
         for unit, block in zip(found, where_in, strict=True)
         if _may_be_norm(unit) and not _elsewhere(unit)
     )
-    counted = _confirmed(found, where_in, beside)
+    written = list(dict.fromkeys(place.pattern for place in tree.values()))
+    counted = _confirmed(found, where_in, beside, written)
     for number, (unit, block, where) in enumerate(zip(found, where_in, places, strict=True)):
         around = blocks[block]
         if unit.role == NORM and block:
@@ -53,48 +58,48 @@ def placed(found: Sequence[Unit]) -> list[Unit]:
 
 
 def _confirmed(
-    found: Sequence[Unit], where_in: Sequence[tuple[Token, ...]], beside: Mapping[tuple[Token, ...], int]
+    found: Sequence[Unit],
+    where_in: Sequence[tuple[Token, ...]],
+    beside: Mapping[tuple[Token, ...], int],
+    written: Sequence[tuple[Token, ...]],
 ) -> dict[int, Places]:
     """Return where counted norms stand whose block is written down in that order, too.
 
     That the first norm is the attention's is a custom. It counts where what each of them stands before, or
     behind, says the same.
     """
-    blocks: dict[tuple[Token, ...], list[int]] = {block: [] for block in where_in if block}
-    for number, unit in enumerate(found):
-        for block in blocks:
-            if unit.pattern[: len(block)] == block:
-                blocks[block].append(number)
+    counted: dict[tuple[Token, ...], dict[int, Places]] = {}
+    for number, (unit, block) in enumerate(zip(found, where_in, strict=True)):
+        turn = _counted(unit.numbers, beside[block]) if block and unit.role == NORM else frozenset()
+        if turn:
+            counted.setdefault(block, {})[number] = turn
     result: dict[int, Places] = {}
-    for block, members in blocks.items():
-        turns = {
-            number: turn
-            for number in members
-            if where_in[number] == block and found[number].role == NORM
-            if (turn := _counted(found[number].numbers, beside[block]))
-        }
+    for block, turns in counted.items():
+        members = [pattern for pattern in written if pattern[: len(block)] == block]
         for order in (members, members[::-1]):
-            parts = {
-                number: _next_part([found[n] for n in order[order.index(number) + 1 :]]) for number in turns
-            }
-            if turns and all(parts[number] and parts[number] <= turn for number, turn in turns.items()):
+            parts = {number: _next_part(found[number].pattern, order, len(block)) for number in turns}
+            if all(parts[number] and parts[number] <= turn for number, turn in turns.items()):
                 result |= turns
                 break
     return result
 
 
-def _next_part(units: Sequence[Unit]) -> Places:
-    """Return the places of the first unit that is part of an attention or of an MLP."""
-    for unit in units:
-        if unit.role in _IN_ATTENTION or ("attn" in unit.said and unit.role != NORM):
-            return frozenset({"cross"}) if "cross" in unit.said else _ATTENTION
-        if unit.role in _IN_MLP or ("mlp" in unit.said and unit.role != NORM):
+def _next_part(norm: tuple[Token, ...], order: Sequence[tuple[Token, ...]], block: int) -> Places:
+    """Return the places of the first part of an attention or of an MLP that is written behind a norm."""
+    own = [place for place, pattern in enumerate(order) if pattern[: len(norm)] == norm]
+    for pattern in order[own[-1] + 1 :] if own else ():
+        words = {str(word) for word in words_in(pattern[block:])}
+        if NORM in words:
+            continue
+        if words & _IN_ATTENTION:
+            return frozenset({"cross"}) if "cross" in words else _ATTENTION
+        if words & _IN_MLP:
             return _MLP
     return frozenset()
 
 
-_IN_ATTENTION = frozenset({"q", "k", "v", "kv", "qkv", "mixed", "o"})
-_IN_MLP = frozenset({"up", "down", "gate", "gate_up"})
+_IN_ATTENTION = frozenset({"attn", "q", "k", "v", "kv", "qkv", "mixed", "o"})
+_IN_MLP = frozenset({"mlp", "up", "down", "gate"})
 
 
 def _block(unit: Unit, stacked: Collection[tuple[Token, ...]]) -> tuple[Token, ...]:

@@ -95,8 +95,8 @@ def solve(question: Question) -> Found:
     """Match what a question asks."""
     names = places(dict.fromkeys([*question.all_names, *question.specs]))
     paths = places(dict.fromkeys([*question.all_leaves, *question.leaves]))
-    sources = placed(named(units(question.specs, _source_kinds(question), names)))
-    targets = placed(named(units(question.leaves, _target_kinds(question), paths)))
+    sources = placed(named(units(question.specs, _source_kinds(question), names)), names)
+    targets = placed(named(units(question.leaves, _target_kinds(question), paths)), paths)
     if not sources or not targets:
         return Found((), ())
     sources, targets = ungated(sources, targets), ungated(targets, sources)

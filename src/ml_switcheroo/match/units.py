@@ -11,7 +11,7 @@ from ml_switcheroo.match.vocabulary import FILLERS, KNOWN, LEAF_ROLES
 from ml_switcheroo.match.words import HASH, meaning
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["ANY", "Index", "Piece", "Slot", "Unit", "below_root", "cut", "scopes", "units"]
+__all__ = ["ANY", "Index", "Piece", "Slot", "Unit", "below_root", "cut", "scopes", "units", "words_in"]
 
 ANY = frozenset({"linear", "conv", "embedding", "norm", "parameter"})
 
@@ -311,6 +311,11 @@ def _unit(
     return Unit(
         pattern, first.containers, slots, kinds, words, inner, first.inside, numbers=numbers, span=span
     )
+
+
+def words_in(pattern: tuple[Token, ...]) -> tuple[Token, ...]:
+    """Say what a pattern means."""
+    return _words(pattern)[0]
 
 
 def _words(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], dict[str, Numeral]]:

@@ -16,7 +16,7 @@ _TABLE = {
         "batchnorm, batch norm, batch normalization, groupnorm, group norm, norms, layrnorm"
     ),
     "final norm": "ln f, norm f, lnf",
-    "pre norm": "prenorm, layernorm before, layer norm before, norm before",
+    "before norm": "prenorm, layernorm before, layer norm before, norm before",
     "after norm": "layernorm after, layer norm after, norm after, postnorm",
     "attn": "attention, attn, mha, multi head attention, multihead attention, multihead attn, att",
     "self attn": "self attention, self attn, selfattention, attn self",
