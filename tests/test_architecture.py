@@ -20,7 +20,7 @@ LAYERS = [
     ["layers", "moves"],
     ["tree"],
     ["recipes", "rules"],
-    ["rule_lines"],
+    ["rule_lines", "renaming"],
     ["targets", "formats"],
     ["sources"],
     ["match"],

@@ -135,6 +135,7 @@ class PlanError(SwitcherooError):
         missing: Target leaves that nothing fills.
         ambiguous: Source tensors (or leaves) with several equally good answers.
         unexpected: Source tensors that nothing takes.
+        full: The message with all lines, where it was cut.
     """
 
     exit_code = 1
@@ -146,7 +147,9 @@ class PlanError(SwitcherooError):
         missing: Sequence[str] = (),
         ambiguous: Sequence[str] = (),
         unexpected: Sequence[str] = (),
+        full: str = "",
     ) -> None:
+        self.full = full or message
         self.missing = tuple(missing)
         self.ambiguous = tuple(ambiguous)
         self.unexpected = tuple(unexpected)

@@ -17,6 +17,8 @@ from ml_switcheroo.ops.casting import losses, may_lose, refusal
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planner import make_plan, specs_of
 from ml_switcheroo.recipes import Live, Target, parts_of
+from ml_switcheroo.report.suggesting import suggested
+from ml_switcheroo.report.text import bounded
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.stamp import stamped_target
 from ml_switcheroo.targets import TARGETS, find_target, owner_of
@@ -104,14 +106,18 @@ def load_into(
     loaded.notes = plan.notes
     if strict and any(loaded):
         cure = "Add Rename, Drop or Keep rules, or load what fits with strict=False."
-        text = _strict_text(model, _problems(plan, names), cure)
-        raise LoadError(text, problems=(*plan.missing, *plan.unexpected))
+        meant = [f"  could be meant: {rule}  ({why})" for rule, why in suggested(plan)]
+        lines = [line for part in bounded([_problems(plan, names), meant], _LINES) for line in part]
+        raise LoadError(_strict_text(model, lines, cure), problems=(*plan.missing, *plan.unexpected))
     leaves = plan.apply(state, partial=True, allow_overflow=allow_overflow)
     leaves.check_values()
     if target.live.immutable:
         _warn(model, _problems(plan, names), plan.notes)
     new = target.live.write(model, leaves)
     return new if target.live.immutable else loaded
+
+
+_LINES = 38  # of 40, with the head and the cure
 
 
 def torch_name(path: str, target: Target, template: Template) -> str:

@@ -113,6 +113,7 @@ class Plan:
                 missing=missing,
                 unexpected=unexpected,
                 ambiguous=self.doubted,
+                full=problems_text(self, missing, unexpected, full=True),
             )
 
     def apply(

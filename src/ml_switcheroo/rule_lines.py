@@ -12,7 +12,7 @@ from typing import Any
 from ml_switcheroo.errors import AxesError, RuleError, UsageError
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes, op_to_json
-from ml_switcheroo.rules import RULES, Rule, match
+from ml_switcheroo.rules import RULES, Rule, filled, match
 
 __all__ = ["expanded", "load_rules", "parse_rules", "written"]
 
@@ -108,8 +108,8 @@ def expanded(move: Move, names: Iterable[str]) -> Iterator[Move]:
         found = match(first, name)
         if found is not None:
             yield Move(
-                tuple(source.format_map(found) for source in move.sources),
-                tuple(leaf.format_map(found) for leaf in move.leaves),
+                tuple(filled(source, found) for source in move.sources),
+                tuple(filled(leaf, found) for leaf in move.leaves),
                 move.ops,
             )
 

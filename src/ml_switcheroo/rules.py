@@ -1,7 +1,8 @@
 """What the user says, where nothing else can know: rules, written in Python or in a TOML file.
 
-A pattern is a dotted name. ``{i}`` (also ``{j}``, ``{k}``, ``{n}``) stands for digits, ``{name}`` for
-any text without a dot, ``*`` for anything. There are no regular expressions to write.
+A pattern is a dotted name. ``{i}`` (also ``{j}``, ``{k}``, ``{n}``) stands for digits, ``{i+1}`` for the
+number that is one more than ``{i}`` on the other side, ``{name}`` for any text without a dot, ``*`` for
+anything. There are no regular expressions to write.
 """
 
 from __future__ import annotations
@@ -16,27 +17,34 @@ from typing import Any
 from ml_switcheroo.errors import RuleError
 from ml_switcheroo.moves import Move
 
-__all__ = ["RULES", "Drop", "Keep", "Kind", "Rename", "Rule", "match", "renamed"]
+__all__ = ["RULES", "Drop", "Keep", "Kind", "Rename", "Rule", "filled", "match", "renamed"]
 
 _DIGITS = frozenset("ijkn")
-_WORD = re.compile(r"\{(\w+)\}|(\*)")
+_WORD = re.compile(r"\{(\w+)(?:([+-])(\d+))?\}|(\*)")
 
 
 @cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    text, position, seen = "", 0, set()
+def _compiled(pattern: str) -> tuple[re.Pattern[str], tuple[tuple[str, str, int], ...]]:
+    """Return the pattern, and for each of its groups the word in the braces and what is added to it there."""
+    text, position = "", 0
+    groups: list[tuple[str, str, int]] = []
     for word in _WORD.finditer(pattern):
         text += re.escape(pattern[position : word.start()])
-        name = word[1]
-        if word[2]:
+        name, shift = word[1], _shift(word)
+        known = next((group for group, other, by in groups if (other, by) == (name, shift)), "")
+        if word[4]:
             text += ".*"
-        elif name in seen:
-            text += f"(?P={name})"
+        elif known:
+            text += f"(?P={known})"
         else:
-            text += f"(?P<{name}>" + (r"\d+)" if name in _DIGITS else r"[^.]+)")
-            seen.add(name)
+            groups.append((f"g{len(groups)}", name, shift))
+            text += f"(?P<{groups[-1][0]}>" + (r"\d+)" if name in _DIGITS else r"[^.]+)")
         position = word.end()
-    return re.compile(text + re.escape(pattern[position:]))
+    return re.compile(text + re.escape(pattern[position:])), tuple(groups)
+
+
+def _shift(word: re.Match[str]) -> int:
+    return int(f"{word[2]}{word[3]}") if word[2] else 0
 
 
 def match(pattern: str, name: str) -> Mapping[str, str] | None:
@@ -44,13 +52,38 @@ def match(pattern: str, name: str) -> Mapping[str, str] | None:
 
     >>> match("layers.{i}.{p}_proj", "layers.3.q_proj")
     {'i': '3', 'p': 'q'}
+    >>> match("layer{i+1}.fc", "layer1.fc")
+    {'i': '0'}
     >>> match("*.tok", "model.tok")
     {}
     >>> match("layers.{i}", "layers.x") is None
     True
     """
-    found = _compiled(pattern).fullmatch(name)
-    return None if found is None else found.groupdict()
+    compiled, groups = _compiled(pattern)
+    found = compiled.fullmatch(name)
+    if found is None:
+        return None
+    values: dict[str, str] = {}
+    for group, word, shift in groups:
+        value = str(int(found[group]) - shift) if shift else found[group]
+        if value.startswith("-") or values.setdefault(word, value) != value:
+            return None
+    return values
+
+
+def filled(pattern: str, values: Mapping[str, str]) -> str:
+    """Write a pattern with what its braces stand for.
+
+    >>> filled("stages.{i+1}.{p}", {"i": "0", "p": "q"})
+    'stages.1.q'
+    """
+    return _WORD.sub(lambda word: _written(word, values), pattern)
+
+
+def _written(word: re.Match[str], values: Mapping[str, str]) -> str:
+    if word[4]:
+        return word[0]
+    return str(int(values[word[1]]) + _shift(word)) if word[2] else values[word[1]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +110,7 @@ class Rename:
         for count in range(len(segments), 0, -1):
             found = match(self.source, ".".join(segments[:count]))
             if found is not None:
-                head = self.target.format_map(found)
+                head = filled(self.target, found)
                 return ".".join([*([head] if head else []), *segments[count:]])
         return None
 
@@ -149,6 +182,14 @@ def renamed(name: str, rules: Iterable[Rule]) -> str:
 
 def _check_braces(source: str, target: str, rule: str) -> None:
     known = {word[1] for word in _WORD.finditer(source) if word[1]}
+    odd = [
+        word
+        for text in (source, target)
+        for word in _WORD.finditer(text)
+        if word[2] and word[1] not in _DIGITS
+    ]
+    if odd:
+        raise RuleError(f"{rule}: {odd[0][0]}: only numbers are counted: {', '.join(sorted(_DIGITS))}")
     for word in _WORD.finditer(target):
-        if word[2] or word[1] not in known:
+        if word[4] or word[1] not in known:
             raise RuleError(f"{rule}: {word[0]} stands on the right only")

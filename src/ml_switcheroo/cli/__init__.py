@@ -47,5 +47,5 @@ def main() -> None:
         cli.main(prog_name="ml-switcheroo")
     except SwitcherooError as error:
         click.secho(f"{type(error).__name__}: ", err=True, nl=False, bold=True, fg="red")
-        click.echo(str(error), err=True)
+        click.echo(getattr(error, "full", error) if "--full" in sys.argv else error, err=True)
         sys.exit(error.exit_code)

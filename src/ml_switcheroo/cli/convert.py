@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ml_switcheroo.cli.like import read_like
-from ml_switcheroo.cli.options import FILE, as_json, planning, show_json
+from ml_switcheroo.cli.options import FILE, as_json, full, planning, show_json
 
 __all__ = ["convert"]
 
@@ -39,6 +39,7 @@ __all__ = ["convert"]
     default=None,
     help="Show how far it is on stderr; by default on a terminal, for large outputs.",
 )
+@full
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if OUT is not what would be written.")
 @as_json
 def convert(

@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["FILE", "as_json", "planning", "show_json", "target"]
+__all__ = ["FILE", "as_json", "full", "planning", "show_json", "target"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+full = click.option("--full", is_flag=True, expose_value=False, help="Print all lines of an error.")
 target = click.option(
     "--to",
     required=True,

@@ -24,6 +24,7 @@ from ml_switcheroo.match.units import Index, Piece, Unit, below_root, units
 from ml_switcheroo.match.vocabulary import LEAF_ROLES
 from ml_switcheroo.moves import Move
 from ml_switcheroo.recipes import Target
+from ml_switcheroo.renaming import one_rename
 from ml_switcheroo.rule_lines import expanded, written
 from ml_switcheroo.rules import Rename
 from ml_switcheroo.sources.findings import Finding
@@ -279,6 +280,9 @@ def _rename(source: Unit, target: Unit) -> str:
     """Write the rule that sends a unit to another, with ``{i}`` where both count the same blocks."""
     mine, other = _modules(source), _modules(target)
     here, there = next(iter(mine.values())), next(iter(other.values()))
+    shifted = one_rename((mine[i], other[i]) for i in mine) if mine.keys() == other.keys() else None
+    if shifted is not None and len(mine) > 1:
+        return written(shifted)
     if len(mine) > 1 and mine.keys() == other.keys():
         varying = [_counted(mine, index) for index in range(len(source.containers))]
         lettered = _lettered(mine), _lettered(other)

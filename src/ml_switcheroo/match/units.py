@@ -266,6 +266,8 @@ def below_root(found: Sequence[Unit], where: Mapping[str, Place], others: Mappin
         size = position + 1 if token == SLASH else size
     if not size or any(place.pattern[:1] == first[:1] for place in others.values()):
         return list(found)
+    if any(len(unit.pattern) < size for unit in found):
+        return list(found)  # what all paths begin with is a module itself, not what it stands in
     return [replace(unit, root=min(size, len(unit.pattern))) for unit in found]
 
 

@@ -8,12 +8,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.report.folding import Row, columns, fold, joined
+from ml_switcheroo.report.suggesting import suggested
 
 if TYPE_CHECKING:
     from ml_switcheroo.moves import Move
     from ml_switcheroo.plan import Left, Plan
 
-__all__ = ["by_pattern", "move_texts", "plan_text", "problems_text", "summary"]
+__all__ = ["bounded", "by_pattern", "move_texts", "plan_text", "problems_text", "summary"]
 
 _RANGE = re.compile(r"\{\d+\.\.\d+\}")
 
@@ -82,22 +83,55 @@ def summary(plan: Plan) -> str:
     return f"{total} tensor{'s' * (total != 1)} ({text}), {filled}"
 
 
-def problems_text(plan: Plan, missing: Sequence[str], unexpected: Sequence[str]) -> str:
-    """Write what keeps a plan from being applied, and the cure."""
+def problems_text(
+    plan: Plan, missing: Sequence[str], unexpected: Sequence[str], *, full: bool = False
+) -> str:
+    """Write what keeps a plan from being applied, and the cure: 40 lines at most, unless all are wanted."""
     head = (
         f"the plan for {plan.source or 'this state dict'} -> {plan.target} is not complete: {summary(plan)}"
     )
-    lines = [head]
-    lines += _section("missing: nothing fills them", {path: plan.missing[path] for path in missing})
-    lines += _section("unexpected: no leaf takes them", {name: plan.unexpected[name] for name in unexpected})
-    lines += _ambiguous(plan)
+    sections = [
+        _section("missing: nothing fills them", {path: plan.missing[path] for path in missing}),
+        _section("unexpected: no leaf takes them", {name: plan.unexpected[name] for name in unexpected}),
+        _ambiguous(plan),
+        _rules(plan) if missing and plan.unexpected else [],
+    ]
     cures = []
     if missing or unexpected:
         cures.append('add Rename("name in PyTorch", "path in the target"), Drop or Keep rules')
         cures += ["pass --allow-missing"] * bool(missing) + ["pass --allow-unexpected"] * bool(unexpected)
     if plan.ambiguous:
         cures.append("say what the layers are (layers=, --layers) or add one of the rules above")
-    return "\n".join([*lines, "To mend it: " + "; or ".join(cures) + "."])
+    body = sections if full else bounded(sections, _LINES - 2)
+    lines = [line for section in body for line in section]
+    return "\n".join([head, *lines, "To mend it: " + "; or ".join(cures) + "."])
+
+
+_LINES = 40
+
+
+def bounded(sections: Sequence[list[str]], most: int) -> list[list[str]]:
+    """Cut sections of lines so that all of them together have a number of lines at most.
+
+    >>> bounded([["a", "1", "2", "3", "4"], ["b", "5"]], 5)
+    [['a', '1', '  ... and 3 more (--full; error.full)'], ['b', '5']]
+    """
+    shares = [len(section) for section in sections]
+    while sum(shares) > most and max(shares) > 2:
+        shares[shares.index(max(shares))] -= 1
+    return [
+        section
+        if share == len(section)
+        else [*section[: share - 1], f"  ... and {len(section) - share + 1} more (--full; error.full)"]
+        for section, share in zip(sections, shares, strict=True)
+    ]
+
+
+def _rules(plan: Plan) -> list[str]:
+    rows = list(suggested(plan))
+    return (
+        ["could be meant (a rule to paste; nothing but sizes speaks for it)", *columns(rows)] if rows else []
+    )
 
 
 def _section(title: str, left: Mapping[str, Left]) -> list[str]:

@@ -1,0 +1,80 @@
+"""The rules that could be meant where leaves are missing and tensors are left over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ml_switcheroo.renaming import one_rename
+from ml_switcheroo.rule_lines import written
+from ml_switcheroo.rules import Rename
+from ml_switcheroo.targets import TARGETS
+from ml_switcheroo.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from ml_switcheroo.plan import Left, Plan
+
+__all__ = ["suggested"]
+
+_NUMBER = re.compile(r"\d+")
+Shapes = tuple[tuple[int, ...], ...]
+
+
+def suggested(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield a rule and what speaks for it, for each module of the target that one unused module could fill.
+
+    Modules are compared by the sizes of their tensors alone, in any order of the axes: nothing else speaks
+    for these rules, or the plan would have taken them.
+    """
+    target = TARGETS.get(plan.target)
+    skipped = 1 if target is not None and target.naming.collections else 0
+    leaves = _modules(plan.missing, r"[./]", skipped)
+    tensors = _modules(plan.unexpected, r"\.", 0)
+    by_shapes: dict[Shapes, list[str]] = {}
+    for module, shapes in tensors.items():
+        by_shapes.setdefault(shapes, []).append(module)
+    found: dict[Shapes, list[str]] = {}
+    for module, shapes in leaves.items():
+        if shapes in by_shapes:
+            found.setdefault(shapes, []).append(module)
+    pairs: list[tuple[str, str]] = []
+    for shapes, modules in found.items():
+        unused = by_shapes[shapes]
+        if len(unused) == len(modules) and len(modules) <= _MOST:
+            pairs += zip(sorted(unused, key=_order), sorted(modules, key=_order), strict=True)
+        else:
+            one_of = [written(Rename(unused[0], module)) for module in modules[:3]]
+            yield " or ".join(one_of), f"{len(unused)} unused modules of these sizes, {len(modules)} places"
+    yield from _folded(pairs)
+
+
+_MOST = 200
+
+
+def _folded(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for mine, other in pairs:
+        groups.setdefault((_NUMBER.sub("#", mine), _NUMBER.sub("#", other)), []).append((mine, other))
+    for group in groups.values():
+        rule = one_rename(group)
+        for line in [written(rule)] if rule else [written(Rename(*pair)) for pair in group]:
+            yield line, "the only one of its sizes" if len(group) == 1 else "in the order of their numbers"
+
+
+def _modules(left: Mapping[str, Left], separator: str, skipped: int) -> dict[str, Shapes]:
+    """Return the modules of what is left over, with the sorted sizes of all that is left of each."""
+    found: dict[str, list[TensorSpec]] = {}
+    for path, entry in left.items():
+        parts = re.split(f"({separator})", path)
+        module = "".join(parts[2 * skipped : -2])
+        found.setdefault(module or path, []).append(entry.spec)
+    return {
+        module: tuple(sorted(tuple(sorted(spec.shape)) for spec in specs)) for module, specs in found.items()
+    }
+
+
+def _order(path: str) -> tuple[tuple[int, int, str], ...]:
+    """Order paths with their numbers counted, not spelled."""
+    parts = re.split(r"(\d+)", path)
+    return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts)
