@@ -37,6 +37,7 @@ class Template:
         axes: Names of the axes of leaves that say them (penzai, haliax), by path.
         attributes: Plain attributes of the live model's layers, by path and by the target's names.
         computed: What the modules of the live model compute without weights, by path.
+        own: The class of modules that are none of the framework's own layers, by path.
     """
 
     specs: Mapping[str, TensorSpec]
@@ -46,6 +47,7 @@ class Template:
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     computed: Mapping[str, tuple[Computed, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    own: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def plain_attributes(module: Any) -> dict[str, Any]:

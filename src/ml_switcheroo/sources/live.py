@@ -15,7 +15,8 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS, kind_of
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.flatten import used_as
-from ml_switcheroo.sources.static.mirror import follow_live
+from ml_switcheroo.sources.static.mirror import follow_live, parameters_in
+from ml_switcheroo.sources.static.parameter_uses import turned_as
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["read_module"]
@@ -69,11 +70,13 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         for end in range(len(parts) + 1)
     }
     uses = follow_live(_unwrapped(model))
+    walked = list(_walk(model, ("",)))
+    parameters = parameters_in(walked, specs)
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
     containers: dict[str, str] = {}
     owned: set[str] = set()
-    for path, module in _walk(model, ("",)):
+    for path, module in walked:
         if path not in paths:
             continue
         cls, kind = _kind(module)
@@ -84,6 +87,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
             finding = Finding(
                 kind, "live", _reason(module, cls), args=MappingProxyType(_arguments(module, kind))
             )
+            finding = turned_as(finding, parameters.turned.get(path))
             use = uses.get(id(module))
             possible = used_as(finding, use) if use else (finding,)
             if len(possible) == 1:
@@ -104,8 +108,9 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         MappingProxyType(candidates),
         containers=MappingProxyType(containers),
         tied=_tied(model, specs),
-        notes=_notes({*findings, *candidates}, specs),
-        computed=MappingProxyType(computed_in(_walk(model, ("",)))),
+        notes=(*_notes({*findings, *candidates}, specs), *parameters.notes),
+        computed=MappingProxyType(computed_in(walked)),
+        uses=MappingProxyType(parameters.uses),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ml_switcheroo.sources.static.flatten import Use, answer_of, image_behind, i
 from ml_switcheroo.sources.static.interpreter import new_machine
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.nn import name_of
+from ml_switcheroo.sources.static.parameter_uses import ParameterUses, uses_of
 from ml_switcheroo.sources.static.splits import split_of
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
@@ -26,8 +27,9 @@ from ml_switcheroo.sources.static.values import (
     Value,
     known,
 )
+from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["follow_live"]
+__all__ = ["follow_live", "parameters_in"]
 
 
 def follow_live(model: Any) -> Mapping[int, Use]:
@@ -51,6 +53,20 @@ def follow_live(model: Any) -> Mapping[int, Use]:
         use = Use(flatten, image_of(copy, paths), split_of(copy, ended))
         found[id(live)] = settled(use, getattr(live, "in_features", 0), paths, channels)
     return found
+
+
+def parameters_in(modules: Iterable[tuple[str, Any]], specs: Mapping[str, TensorSpec]) -> ParameterUses:
+    """Return what the source of live modules does with their parameters, where it lies on disk.
+
+    Args:
+        modules: The modules with their paths, the outermost first.
+        specs: The checkpoint.
+    """
+    machine = new_machine(Library([]))
+    made: dict[int, Instance] = {}
+    with deep_recursion():
+        pairs = [(path, _mirror(machine, live, made)) for path, live in modules]
+        return uses_of(machine.library, pairs, specs, {})
 
 
 def _pairs(model: Any, made: Mapping[int, Instance]) -> list[tuple[Any, Instance]]:
@@ -86,7 +102,8 @@ def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
     slots = LAYERS[KIND_OF_CLASS[copy.torch]].slots if copy.torch in KIND_OF_CLASS else {}
     for name, tensor in tensors.items():
         if name not in slots:
-            copy.attrs[name] = None if tensor is None else Tensor(tuple(tensor.shape), "parameter")
+            role = "parameter" if name in live._parameters else "buffer"
+            copy.attrs[name] = None if tensor is None else Tensor(tuple(tensor.shape), role)
     copy.open = True  # what has no plain value is there all the same
     return copy
 
