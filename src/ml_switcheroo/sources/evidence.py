@@ -7,7 +7,7 @@ disagree on what a checkpoint shows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -49,6 +49,12 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
                 f"{path}: where a Flatten comes before this norm, its channels are to be permuted too"
             )
             readings = [reading for reading in readings if reading[0] not in behind]
+        if path not in specs and (why := _not_alone(readings)):
+            first = next(name for name in specs if name.rpartition(".")[0] == path)
+            doubts[first] = (
+                f"{path or 'the model'}: {why}; say what it is by a rule, or name the model's source"
+            )
+            continue
         possible = _possible(tuple(readings))
         if path not in specs and all(finding.kind in _STAYS for finding in possible):
             for name in specs:
@@ -67,6 +73,12 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
         if kind != "mha" and (flatten := _before_steps(path, shapes)):
             doubts[path] = flattened_steps(path, flatten)
     return Knowledge(findings, candidates, doubts=doubts)
+
+
+def _not_alone(readings: Sequence[tuple[str, str]]) -> str:
+    """Say what stands beside the tensors of a layer that no layer of torch.nn has; empty for nothing."""
+    own = [reason for kind, reason in readings if kind in _STAYS and reason.endswith(KeyKinds.BESIDE)]
+    return own[0] if own and len(own) < len(readings) else ""
 
 
 def tied_in(state: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:

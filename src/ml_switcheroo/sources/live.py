@@ -206,6 +206,8 @@ def _reason(module: Any, cls: str) -> str:
 
 def _arguments(module: Any, kind: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    if made_by := _made_by(module):
+        found["reparametrized"] = made_by
     for name in LAYERS[kind].args:
         value = getattr(module, name, None)
         if name == "bias" and not isinstance(value, bool):
@@ -215,6 +217,13 @@ def _arguments(module: Any, kind: str) -> dict[str, Any]:
         elif isinstance(value, tuple | list) and all(isinstance(item, int) for item in value):
             found[name] = tuple(value)
     return found
+
+
+def _made_by(module: Any) -> tuple[tuple[str, ...], ...]:
+    """Return the tensors that parametrizations make, each with the classes that do, in order."""
+    lists = module._modules.get("parametrizations") or {}
+    kept = getattr(lists, "items", dict)
+    return tuple((name, *(type(one).__name__ for one in makers)) for name, makers in kept())
 
 
 def _tensors(module: Any) -> Iterator[tuple[str, Any, str]]:

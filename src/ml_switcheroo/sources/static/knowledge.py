@@ -43,6 +43,7 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
         certain = len(said) == len(makers) and len({one.kind for one in said}) == 1
         kinds = [_agreed(said)] if certain else list({one.kind: one for one in said}.values())
         kinds = [turned_as(one, parameters.turned.get(key)) for one in kinds]
+        kinds = [_chosen(one, attempt.reasons.get((key, one.kind), "")) for one in kinds]
         possible = tuple(one for kind in kinds for one in used_as(kind, used.get(key, Use())))
         if certain and len(possible) == 1:
             findings[key] = possible[0]
@@ -94,6 +95,11 @@ def _claims(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, dict
     return keys
 
 
+def _chosen(finding: Finding, why: str) -> Finding:
+    """Return a finding with the argument of the model that makes it so."""
+    return replace(finding, reason=f"{finding.reason}, where {why}") if why else finding
+
+
 def _split_conflicts(
     found: Fit, findings: dict[str, Finding], candidates: dict[str, tuple[Finding, ...]]
 ) -> None:
@@ -133,7 +139,7 @@ def _finding(owner: Owner, resized: bool) -> Finding:
         if known(value) and (value is not None or name == "momentum")
     }
     if isinstance(maker, Instance) and (moved := reparametrized(maker)):
-        stated["reparametrized"] = tuple(moved.values())
+        stated["reparametrized"] = tuple((name, *marks.split(", ")) for name, marks in moved.items())
     return Finding(owner.kind, "static", reason, where, MappingProxyType(stated))
 
 

@@ -118,6 +118,8 @@ def _torch_name(cls: type) -> str:
 
 def _class(machine: Machine, cls: type) -> Value:
     """Return the class as its source says; what lies nowhere on disk is unknown."""
+    if cls.__module__ == "torch.nn.utils.parametrize":
+        cls = cls.__mro__[1]  # the class that a parametrization has derived from
     if cls.__module__.partition(".")[0] == "torch":
         return External(f"torch.nn.{cls.__name__}")
     module = sys.modules.get(cls.__module__)

@@ -9,79 +9,18 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
-from ml_switcheroo.ops import Op, Scale, Shift
-from ml_switcheroo.sources.findings import Finding, Usage
 from ml_switcheroo.sources.static.classes import lineage
 from ml_switcheroo.sources.static.files import Library
 from ml_switcheroo.sources.static.following import Follower, is_own
 from ml_switcheroo.sources.static.nn import slot
-from ml_switcheroo.sources.static.trails import Step, Traced, Used
+from ml_switcheroo.sources.static.trails import Traced, Used
+from ml_switcheroo.sources.static.use_verdicts import Judged, ParameterUses, Record, Seen, joined, turned_as
 from ml_switcheroo.sources.static.values import Class, Function, Instance, Tensor, Value, known, options
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["ParameterUses", "Turned", "turned_as", "uses_of"]
-
-
-@dataclass(frozen=True, slots=True)
-class Turned:
-    """A matrix that is used as ``x @ weight``: its axes are in and out.
-
-    Attributes:
-        code: The code.
-        where: ``file:line``.
-        by: The class whose ``forward`` it is.
-    """
-
-    code: str
-    where: str
-    by: str
-
-
-def turned_as(finding: Finding, turned: Turned | None) -> Finding:
-    """Return a finding of a linear whose matrix is used the other way round as what it is."""
-    if turned is None or finding.kind != "linear":
-        return finding
-    reason = f"{finding.reason}, used as {turned.code} in {turned.by}"
-    return replace(finding, kind="linear_in_out", reason=reason, where=turned.where)
-
-
-@dataclass(slots=True)
-class ParameterUses:
-    """What the code does with the parameters of a checkpoint.
-
-    Attributes:
-        uses: By tensor name, where something is done to it before the layer's own operation.
-        turned: By module path, where a matrix is used the other way round.
-        notes: What else a person should know.
-    """
-
-    uses: dict[str, Usage] = field(default_factory=dict)
-    turned: dict[str, Turned] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """A use of a tensor, by its name below the module whose ``forward`` it is."""
-
-    name: str
-    steps: tuple[Step, ...]
-    word: str
-    text: str
-    where: str
-
-
-@dataclass(slots=True)
-class _Seen:
-    """What one ``forward`` shows."""
-
-    records: list[_Record] = field(default_factory=list)
-    called: list[tuple[str, tuple[Step, ...]]] = field(default_factory=list)
-    returned: tuple[Step, ...] = ()
+__all__ = ["ParameterUses", "turned_as", "uses_of"]
 
 
 def uses_of(
@@ -100,7 +39,7 @@ def uses_of(
     """
     pairs = list(modules)
     follower = _Followed(library, pairs, specs, solved)
-    judged = _Judged(specs)
+    judged = Judged(specs)
     for path, made in pairs:
         if _suspect(made):
             judged.take(path, made, follower.of(path, made))
@@ -128,10 +67,10 @@ class _Followed:
                 self._names.setdefault(id(tensor), []).append(name)
                 shapes[id(tensor)] = specs[name].shape
         self._machine = Follower(library, solved, shapes)
-        self._seen: dict[Hashable, _Seen] = {}
+        self._seen: dict[Hashable, Seen] = {}
         self._long: dict[int, Hashable] = {}
 
-    def of(self, path: str, made: Instance) -> _Seen:
+    def of(self, path: str, made: Instance) -> Seen:
         """Return what the ``forward`` of a module shows."""
         key = self._long.get(id(made.cls)) or _signature(made)
         if key not in self._seen:
@@ -140,9 +79,9 @@ class _Followed:
                 self._long[id(made.cls)] = key
         return self._seen[key]
 
-    def _follow(self, path: str, made: Instance) -> _Seen:
+    def _follow(self, path: str, made: Instance) -> Seen:
         writing = self._machine.follow(made)
-        seen = _Seen()
+        seen = Seen()
         for used in writing.uses:
             seen.records += self._records(path, used)
         for call in writing.calls:
@@ -153,9 +92,9 @@ class _Followed:
             seen.returned = outputs[0].scaled
         return seen
 
-    def _records(self, path: str, used: Used) -> Iterator[_Record]:
+    def _records(self, path: str, used: Used) -> Iterator[Record]:
         for name in _below(path, self._names.get(id(used.trail.tensor), ())):
-            yield _Record(name, used.trail.steps, used.word, used.text, used.where)
+            yield Record(name, used.trail.steps, used.word, used.text, used.where)
 
 
 def _below(path: str, names: Iterable[str]) -> Iterator[str]:
@@ -170,17 +109,13 @@ def _own_tensors(path: str, made: Instance, specs: Mapping[str, TensorSpec]) -> 
     """Yield the parameters of a module itself that the checkpoint has."""
     kind = KIND_OF_CLASS.get(made.torch)
     for name in LAYERS[kind].slots if kind else ():
-        full = _joined(path, name)
+        full = joined(path, name)
         if full in specs and name not in made.attrs and isinstance(tensor := slot(made, name), Tensor):
             yield full, tensor
     for key, value in made.attrs.items():
         for one in options(value):
-            if isinstance(one, Tensor) and one.role == "parameter" and _joined(path, key) in specs:
-                yield _joined(path, key), one
-
-
-def _joined(path: str, part: Any) -> str:
-    return f"{path}.{part}" if path else str(part)
+            if isinstance(one, Tensor) and one.role == "parameter" and joined(path, key) in specs:
+                yield joined(path, key), one
 
 
 # Which modules are followed ---------------------------------------------------------------
@@ -245,169 +180,3 @@ def _signature(made: Instance) -> Hashable:
     if made.items is not None:
         return id(made)
     return id(made.cls), made.torch, args, tuple(plain), tuple(children)
-
-
-# What it comes to -------------------------------------------------------------------------
-
-_JUDGED = frozenset(
-    """linear linear_in_out conv conv_transpose embedding bilinear prelu layer_norm rms_norm group_norm
-    batch_norm instance_norm""".split()
-)
-_WORDS: Mapping[str, frozenset[str]] = {
-    "conv": frozenset({"conv", "linear", "right of @", "left of @", "einsum"}),
-    "conv_transpose": frozenset({"conv_transpose", "einsum"}),
-    "embedding": frozenset(
-        {"embedding", "linear", "right of @", "left of @", "joined", "bias", "einsum", "returned"}
-    ),
-    "prelu": frozenset({"prelu", "scale"}),
-    "bilinear": frozenset({"bilinear", "einsum"}),
-}
-_UNSURE = frozenset({"handed over", "einsum", "returned"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Sum:
-    """What the steps of a trail come to: ``times * tensor + plus``."""
-
-    times: float = 1.0
-    plus: float = 0.0
-    turned: bool = False
-    odd: Step | None = None
-    unsure: Step | None = None
-
-    @property
-    def ops(self) -> tuple[Op, ...]:
-        """The operations."""
-        found: list[Op] = []
-        if self.times != 1:
-            found.append(Scale(self.times))
-        if self.plus:
-            found.append(Shift(self.plus))
-        return tuple(found)
-
-
-def _sum(steps: tuple[Step, ...], rank: int) -> _Sum:
-    times, plus, turned = 1.0, 0.0, False
-    for step in steps:
-        if step.word == "times":
-            times, plus = times * step.amount, plus * step.amount
-        elif step.word == "plus":
-            plus += step.amount
-        elif step.word == "turned":
-            turned = not turned
-        elif step.word == "unsure":
-            return _Sum(unsure=step)
-        elif step.word == "other" or (step.word == "arranged" and rank > 1) or not times:
-            return _Sum(odd=step)
-    return _Sum(times, plus, turned)
-
-
-def _lies(word: str, turned: bool) -> str:
-    """Return the axes of a matrix that is used so; empty where it is none, or nobody knows."""
-    if word == "right of @":
-        turned = not turned
-    elif word not in ("linear", "left of @"):
-        return ""
-    return "in out" if turned else "out in"
-
-
-class _Judged:
-    """Puts together what all that was followed says of each tensor."""
-
-    def __init__(self, specs: Mapping[str, TensorSpec]) -> None:
-        self.found = ParameterUses()
-        self._specs = specs
-        self._records: dict[str, list[tuple[_Record, str, bool]]] = {}
-        self._called: set[str] = set()
-        self._followed: set[str] = set()
-
-    def take(self, path: str, made: Instance, seen: _Seen) -> None:
-        """Take in what the ``forward`` of a module shows."""
-        by = made.cls.name
-        self._followed.add(path)
-        for record in seen.records:
-            name = _joined(path, record.name)
-            if name in self._specs:
-                own = "." not in record.name
-                self._records.setdefault(name, []).append((record, by, own))
-        for below, scaled in seen.called:
-            self._called.add(_joined(path, below) if below else path)
-            if not below and scaled and made.torch in KIND_OF_CLASS:
-                self._note(path, by, "takes its input", scaled)
-        if seen.returned and made.torch in KIND_OF_CLASS:
-            self._note(path, by, "gives its output", seen.returned)
-
-    def _note(self, path: str, by: str, what: str, steps: tuple[Step, ...]) -> None:
-        text = (
-            f"{path or 'the model'}: the own forward of {by} {what} times a constant, {steps[0].text},"
-            f" {steps[0].where}; its tensors are copied as they are, so the port must do that too"
-        )
-        if text not in self.found.notes:
-            self.found.notes.append(text)
-
-    def module(self, path: str, made: Instance) -> None:
-        """Judge the tensors of a module."""
-        kind = KIND_OF_CLASS.get(made.torch, "")
-        if kind and kind not in _JUDGED:
-            return
-        for key in ("weight", "bias") if kind else list(made.attrs):
-            name = _joined(path, key)
-            if name in self._specs and not (kind and path in self._called):
-                self._tensor(name, path, kind, "bias" if key == "bias" else "weight", made)
-
-    def _tensor(self, name: str, path: str, kind: str, key: str, made: Instance) -> None:
-        records = self._records.get(name, [])
-        rank = len(self._specs[name].shape)
-        sums = [(record, by, own, _sum(record.steps, rank)) for record, by, own in records]
-        if not records:
-            if kind and key == "weight" and is_own(made):
-                where = made.cls.node.lineno if made.cls.node is not None else 0
-                place = f"{made.cls.source.label}:{where}" if made.cls.source is not None else ""
-                self.found.uses[name] = Usage((), "", place, made.cls.name, sure=False)
-            return
-        fitting = [one for one in sums if self._fits(kind, key, one[0].word, one[3])]
-        if any(not one[3].ops for one in fitting):
-            return
-        lies = {_lies(one[0].word, one[3].turned) for one in sums}
-        plain = not any(one[3].ops or one[3].odd or one[3].unsure for one in sums)
-        if kind == "linear" and key == "weight" and lies == {"in out"} and plain:
-            record, by, _, _ = sums[0]
-            self.found.turned[path] = Turned(record.text, record.where, by)
-            return
-        exact = {one[3].ops for one in fitting}
-        if len(fitting) == len(sums) and len(exact) == 1:
-            self._use(name, fitting[0], exact.pop())
-        else:
-            odd = next((one for one in sums if one not in fitting and not _vague(one)), None)
-            self._use(name, odd or sums[0], (), sure=odd is not None)
-
-    def _use(
-        self, name: str, one: tuple[_Record, str, bool, _Sum], ops: tuple[Op, ...], sure: bool = True
-    ) -> None:
-        record, by, own, total = one
-        steps = [
-            step for step in record.steps if step.word in ("plus", "times", "other", "arranged", "unsure")
-        ]
-        shown = total.odd or total.unsure or (steps[-1] if steps else None)
-        text, where = (shown.text, shown.where) if shown else (record.text, record.where)
-        self.found.uses[name] = Usage(ops, text, where, by, own, sure)
-
-    def _fits(self, kind: str, key: str, word: str, total: _Sum) -> bool:
-        """Tell whether a use is that of a layer of this kind, but for what is exact."""
-        if total.odd is not None or total.unsure is not None:
-            return False
-        if key == "bias":
-            return word in ("bias", "joined") or not kind
-        if not kind:
-            return word != "odd"
-        if kind in ("linear", "linear_in_out"):
-            lies = _lies(word, total.turned)
-            return lies == ("out in" if kind == "linear" else "in out") or word in ("joined", "einsum")
-        if kind in _WORDS:
-            return word in _WORDS[kind]
-        return word in ("scale", "joined")
-
-
-def _vague(one: tuple[_Record, str, bool, _Sum]) -> bool:
-    record, _, _, total = one
-    return total.unsure is not None or (record.word in _UNSURE and total.odd is None)

@@ -1,0 +1,244 @@
+"""What the uses of a parameter come to: the standard one, an exact operation before it, or something else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ml_switcheroo.layers import KIND_OF_CLASS
+from ml_switcheroo.ops import Op, Scale, Shift
+from ml_switcheroo.sources.findings import Finding, Usage
+from ml_switcheroo.sources.static.following import is_own
+from ml_switcheroo.sources.static.trails import Step
+from ml_switcheroo.sources.static.values import Instance
+from ml_switcheroo.tensors import TensorSpec
+
+__all__ = ["Judged", "ParameterUses", "Record", "Seen", "Turned", "joined", "turned_as"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A matrix that is used as ``x @ weight``: its axes are in and out.
+
+    Attributes:
+        code: The code.
+        where: ``file:line``.
+        by: The class whose ``forward`` it is.
+    """
+
+    code: str
+    where: str
+    by: str
+
+
+def turned_as(finding: Finding, turned: Turned | None) -> Finding:
+    """Return a finding of a linear whose matrix is used the other way round as what it is."""
+    if turned is None or finding.kind != "linear":
+        return finding
+    reason = f"{finding.reason}, used as {turned.code} in {turned.by}"
+    return replace(finding, kind="linear_in_out", reason=reason, where=turned.where)
+
+
+@dataclass(slots=True)
+class ParameterUses:
+    """What the code does with the parameters of a checkpoint.
+
+    Attributes:
+        uses: By tensor name, where something is done to it before the layer's own operation.
+        turned: By module path, where a matrix is used the other way round.
+        notes: What else a person should know.
+    """
+
+    uses: dict[str, Usage] = field(default_factory=dict)
+    turned: dict[str, Turned] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A use of a tensor, by its name below the module whose ``forward`` it is."""
+
+    name: str
+    steps: tuple[Step, ...]
+    word: str
+    text: str
+    where: str
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one ``forward`` shows."""
+
+    records: list[Record] = field(default_factory=list)
+    called: list[tuple[str, tuple[Step, ...]]] = field(default_factory=list)
+    returned: tuple[Step, ...] = ()
+
+
+_JUDGED = frozenset(
+    """linear linear_in_out conv conv_transpose embedding bilinear prelu layer_norm rms_norm group_norm
+    batch_norm instance_norm""".split()
+)
+_WORDS: Mapping[str, frozenset[str]] = {
+    "conv": frozenset({"conv", "linear", "right of @", "left of @", "einsum"}),
+    "conv_transpose": frozenset({"conv_transpose", "einsum"}),
+    "embedding": frozenset(
+        {"embedding", "linear", "right of @", "left of @", "joined", "bias", "einsum", "returned"}
+    ),
+    "prelu": frozenset({"prelu", "scale"}),
+    "bilinear": frozenset({"bilinear", "einsum"}),
+}
+_UNSURE = frozenset({"handed over", "einsum", "returned"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    """What the steps of a trail come to: ``times * tensor + plus``."""
+
+    times: float = 1.0
+    plus: float = 0.0
+    turned: bool = False
+    odd: Step | None = None
+    unsure: Step | None = None
+
+    @property
+    def ops(self) -> tuple[Op, ...]:
+        """The operations."""
+        found: list[Op] = []
+        if self.times != 1:
+            found.append(Scale(self.times))
+        if self.plus:
+            found.append(Shift(self.plus))
+        return tuple(found)
+
+
+def _sum(steps: tuple[Step, ...], rank: int) -> _Sum:
+    times, plus, turned = 1.0, 0.0, False
+    for step in steps:
+        if step.word == "times":
+            times, plus = times * step.amount, plus * step.amount
+        elif step.word == "plus":
+            plus += step.amount
+        elif step.word == "turned":
+            turned = not turned
+        elif step.word == "unsure":
+            return _Sum(unsure=step)
+        elif step.word == "other" or (step.word == "arranged" and rank > 1) or not times:
+            return _Sum(odd=step)
+    return _Sum(times, plus, turned)
+
+
+def _lies(word: str, turned: bool) -> str:
+    """Return the axes of a matrix that is used so; empty where it is none, or nobody knows."""
+    if word == "right of @":
+        turned = not turned
+    elif word not in ("linear", "left of @"):
+        return ""
+    return "in out" if turned else "out in"
+
+
+class Judged:
+    """Puts together what all that was followed says of each tensor."""
+
+    def __init__(self, specs: Mapping[str, TensorSpec]) -> None:
+        self.found = ParameterUses()
+        self._specs = specs
+        self._records: dict[str, list[tuple[Record, str, bool]]] = {}
+        self._called: set[str] = set()
+        self._followed: set[str] = set()
+
+    def take(self, path: str, made: Instance, seen: Seen) -> None:
+        """Take in what the ``forward`` of a module shows."""
+        by = made.cls.name
+        self._followed.add(path)
+        for record in seen.records:
+            name = joined(path, record.name)
+            if name in self._specs:
+                own = "." not in record.name
+                self._records.setdefault(name, []).append((record, by, own))
+        for below, scaled in seen.called:
+            self._called.add(joined(path, below) if below else path)
+            if not below and scaled and made.torch in KIND_OF_CLASS:
+                self._note(path, by, "takes its input", scaled)
+        if seen.returned and made.torch in KIND_OF_CLASS:
+            self._note(path, by, "gives its output", seen.returned)
+
+    def _note(self, path: str, by: str, what: str, steps: tuple[Step, ...]) -> None:
+        text = (
+            f"{path or 'the model'}: the own forward of {by} {what} times a constant, {steps[0].text},"
+            f" {steps[0].where}; its tensors are copied as they are, so the port must do that too"
+        )
+        if text not in self.found.notes:
+            self.found.notes.append(text)
+
+    def module(self, path: str, made: Instance) -> None:
+        """Judge the tensors of a module."""
+        kind = KIND_OF_CLASS.get(made.torch, "")
+        if kind and kind not in _JUDGED:
+            return
+        for key in ("weight", "bias") if kind else list(made.attrs):
+            name = joined(path, key)
+            if name in self._specs and not (kind and path in self._called):
+                self._tensor(name, path, kind, "bias" if key == "bias" else "weight", made)
+
+    def _tensor(self, name: str, path: str, kind: str, key: str, made: Instance) -> None:
+        records = self._records.get(name, [])
+        rank = len(self._specs[name].shape)
+        sums = [(record, by, own, _sum(record.steps, rank)) for record, by, own in records]
+        if not records:
+            if kind and key == "weight" and is_own(made):
+                where = made.cls.node.lineno if made.cls.node is not None else 0
+                place = f"{made.cls.source.label}:{where}" if made.cls.source is not None else ""
+                self.found.uses[name] = Usage((), "", place, made.cls.name, sure=False)
+            return
+        fitting = [one for one in sums if self._fits(kind, key, one[0].word, one[3])]
+        if any(not one[3].ops for one in fitting):
+            return
+        lies = {_lies(one[0].word, one[3].turned) for one in sums}
+        plain = not any(one[3].ops or one[3].odd or one[3].unsure for one in sums)
+        if kind == "linear" and key == "weight" and lies == {"in out"} and plain:
+            record, by, _, _ = sums[0]
+            self.found.turned[path] = Turned(record.text, record.where, by)
+            return
+        exact = {one[3].ops for one in fitting}
+        if len(fitting) == len(sums) and len(exact) == 1:
+            self._use(name, fitting[0], exact.pop())
+        else:
+            odd = next((one for one in sums if one not in fitting and not _vague(one)), None)
+            self._use(name, odd or sums[0], (), sure=odd is not None)
+
+    def _use(
+        self, name: str, one: tuple[Record, str, bool, _Sum], ops: tuple[Op, ...], sure: bool = True
+    ) -> None:
+        record, by, own, total = one
+        steps = [
+            step for step in record.steps if step.word in ("plus", "times", "other", "arranged", "unsure")
+        ]
+        shown = total.odd or total.unsure or (steps[-1] if steps else None)
+        text, where = (shown.text, shown.where) if shown else (record.text, record.where)
+        self.found.uses[name] = Usage(ops, text, where, by, own, sure)
+
+    def _fits(self, kind: str, key: str, word: str, total: _Sum) -> bool:
+        """Tell whether a use is that of a layer of this kind, but for what is exact."""
+        if total.odd is not None or total.unsure is not None:
+            return False
+        if key == "bias":
+            return word in ("bias", "joined") or not kind
+        if not kind:
+            return word != "odd"
+        if kind in ("linear", "linear_in_out"):
+            lies = _lies(word, total.turned)
+            return lies == ("out in" if kind == "linear" else "in out") or word in ("joined", "einsum")
+        if kind in _WORDS:
+            return word in _WORDS[kind]
+        return word in ("scale", "joined")
+
+
+def _vague(one: tuple[Record, str, bool, _Sum]) -> bool:
+    record, _, _, total = one
+    return total.unsure is not None or (record.word in _UNSURE and total.odd is None)
+
+
+def joined(path: str, part: Any) -> str:
+    """Return the name of a part of a module; the model itself has no name."""
+    return f"{path}.{part}" if path else str(part)
