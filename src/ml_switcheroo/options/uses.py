@@ -57,11 +57,11 @@ def by_use(request: Request, moves: Sequence[Move], owners: Sequence[Owner]) -> 
     copied, and that is said. Of a tree without classes nobody knows.
     """
     uses = {name: use for known in request.knowledge[::-1] for name, use in known.uses.items()}
-    found = ByUse()
+    of = {name: owner for owner in owners for name in owner.tensors.values()}
+    found = ByUse(notes=_said_of_more(request, moves, of))
     if not uses:
         found.moves = list(moves)
         return found
-    of = {name: owner for owner in owners for name in owner.tensors.values()}
     asked: dict[str, list[_Case]] = {}
     for move in moves:
         case = _case(request, move, uses, of)
@@ -79,6 +79,25 @@ def by_use(request: Request, moves: Sequence[Move], owners: Sequence[Owner]) -> 
                 found.notes.append(_note(request, case))
     found.asked = [_question(path, cases) for path, cases in asked.items()]
     return found
+
+
+def _said_of_more(request: Request, moves: Sequence[Move], of: Mapping[str, Owner]) -> list[str]:
+    """Say where a layer of the framework itself takes the weights of a class that does more; once a class."""
+    more = {path: text for known in request.knowledge[::-1] for path, text in known.more.items()}
+    said: dict[str, list[str]] = {}
+    for move in moves if more else ():
+        path = next((of[name].path for name in move.sources if name in of), "")
+        if (
+            path in more
+            and _layer_of(request, move.leaves[0])
+            and path not in said.setdefault(more[path], [])
+        ):
+            said[more[path]].append(path)
+    notes = []
+    for text, paths in said.items():
+        where = f"{paths[0] or 'the model'}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+        notes.append(f"{where}: {text}: the weights are in place, the rest is for the port to do")
+    return notes
 
 
 def _case(request: Request, move: Move, uses: Mapping[str, Usage], of: Mapping[str, Owner]) -> _Case | None:

@@ -143,6 +143,7 @@ class Knowledge:
         doubts: What a person should know of a module as long as only this source speaks of it, by path.
         classes: By module path the name of its class, where that is no class of ``torch.nn``.
         uses: By tensor name what ``forward`` does to it before the layer's own operation, where it does.
+        more: By module path, where a class's own ``forward`` does more than the layer that it derives from.
     """
 
     findings: Mapping[str, Finding] = field(default_factory=lambda: MappingProxyType({}))
@@ -154,3 +155,4 @@ class Knowledge:
     doubts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     computed: Mapping[str, tuple[Computed, ...]] = field(default_factory=lambda: MappingProxyType({}))
     uses: Mapping[str, Usage] = field(default_factory=lambda: MappingProxyType({}))
+    more: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

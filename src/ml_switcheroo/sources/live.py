@@ -111,6 +111,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         notes=(*_notes({*findings, *candidates}, specs), *parameters.notes),
         computed=MappingProxyType(computed_in(walked)),
         uses=MappingProxyType(parameters.uses),
+        more=MappingProxyType(parameters.more),
     )
 
 

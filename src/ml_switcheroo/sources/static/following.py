@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping
 from typing import Any, cast
 
+from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.static.attributes import READERS, WRITERS
 from ml_switcheroo.sources.static.builtin import BUILTINS, TRUTHS
 from ml_switcheroo.sources.static.calls import CALLS
@@ -14,11 +15,11 @@ from ml_switcheroo.sources.static.expressions import EXPRESSIONS
 from ml_switcheroo.sources.static.files import Library
 from ml_switcheroo.sources.static.frames import Frame
 from ml_switcheroo.sources.static.machine import Budget, Machine, Outcome, Reader, Tables
-from ml_switcheroo.sources.static.nn import name_of
+from ml_switcheroo.sources.static.nn import name_of, slot
 from ml_switcheroo.sources.static.statements import STATEMENTS
 from ml_switcheroo.sources.static.stdlib import EXTERNALS, Externals
 from ml_switcheroo.sources.static.trail_steps import applied, asked, lifted, negated, opaque, operated
-from ml_switcheroo.sources.static.trails import MOVING, Called, Step, Traced, Writing, traced_in
+from ml_switcheroo.sources.static.trails import GIVEN, MOVING, Traced, Writing, traced_in
 from ml_switcheroo.sources.static.values import (
     ABSENT,
     UNKNOWN,
@@ -88,7 +89,7 @@ class Follower(Machine):
             given = _inputs(method)
             run: Value = Bound(method, root)
         else:
-            given, run = [MOVING], root
+            given, run = [GIVEN], root
         try:
             self.heap.attempt(lambda: self._run(run, given))
         except Budget:
@@ -129,10 +130,11 @@ class Follower(Machine):
             return None
         return self._shapes.get(id(trail.tensor))
 
-    def entered(self, scaled: tuple[Step, ...]) -> None:
-        """Write down that the input of the module's own layer was multiplied by constants."""
-        if self.root is not None:
-            self.writing.calls.append(Called(self.root, scaled))
+    def entered(self, *values: Value) -> None:
+        """Write down what enters the operation of the module's own layer."""
+        for one in traced_in(list(values)):
+            if one.moving:
+                self.writing.entries.append((one.given, one.scaled))
 
     def read(self, owner: Value, name: str) -> Value:
         """Return an attribute; a module is not in training."""
@@ -155,10 +157,9 @@ def _inputs(method: Function) -> list[Value]:
     defaults: list[Value] = [ABSENT] * (len(names) - len(method.defaults)) + (
         method.defaults[-len(names) :] if names else []
     )
-    given: list[Value] = [MOVING if default is ABSENT else default for default in defaults]
-    if MOVING not in given:
-        given = [MOVING, *given[1:]] if given else [MOVING] if spec.vararg is not None else []
-    return given
+    if ABSENT in defaults:
+        return [GIVEN if default is ABSENT else default for default in defaults]
+    return [GIVEN, *defaults[1:]] if defaults or spec.vararg is not None else []
 
 
 def _layer(machine: Follower, layer: Instance, args: Arguments) -> Value:
@@ -167,14 +168,15 @@ def _layer(machine: Follower, layer: Instance, args: Arguments) -> Value:
     inner = _own_step(machine, layer, value)
     if inner is not None:
         return inner
-    scaled = value.scaled if isinstance(value, Traced) else ()
-    machine.writing.calls.append(Called(layer, scaled))
+    machine.writing.calls.append(layer)
+    if layer is machine.root:
+        machine.entered(value)
     given = [one for one in traced_in(args) if one.trails]
     if given and not any(one.moving for one in traced_in(args)):
         return opaque(machine, args)
     for one in given:
         machine.writing.use(machine, one, "handed over")
-    return Traced.given(layer) if layer is machine.root else MOVING
+    return Traced.put_out(layer) if layer is machine.root else MOVING
 
 
 def _own_step(machine: Follower, layer: Instance, value: Value) -> Value | None:
@@ -191,10 +193,34 @@ _DEEP = 60
 
 def _member(machine: Any, owner: Instance, external: str, name: str) -> Value:
     """Return an attribute that a module has from a class of torch."""
+    if name in ("_parameters", "named_parameters", "parameters"):
+        kept = _parameters(owner)
+        listed = list(kept) if name == "parameters" else kept if name == "_parameters" else list(kept.items())
+        listed = list(kept.values()) if name == "parameters" else listed
+        value = machine.heap.new(listed)
+        return value if name == "_parameters" else Builtin(name, lambda machine, args: value)
     if name == "_conv_forward":
         word = "conv_transpose2d" if "Transpose" in external else "conv2d"
         return Builtin(name, lambda machine, args: applied(machine, word, args))
     return EXTERNALS["member"].run(machine, owner, external, name)
+
+
+def _parameters(owner: Instance) -> dict[str, Value]:
+    """Return the parameters of a module itself, by name."""
+    kind = KIND_OF_CLASS.get(owner.torch)
+    slots = {name: slot(owner, name) for name in (LAYERS[kind].slots if kind else ()) if "{" not in name}
+    own = {name: value for name, value in owner.attrs.items() if isinstance(value, Tensor)}
+    found = {**slots, **own}
+    return {name: one for name, one in found.items() if isinstance(one, Tensor) and one.role == "parameter"}
+
+
+def _class(machine: Any, owner: Class, name: str) -> Value:
+    """Return an attribute of a class; ``apply`` of a function of autograd runs its ``forward``."""
+    method, where = find(owner, "forward") if name == "apply" else (ABSENT, None)
+    inner = method.owner if isinstance(method, Builtin) and method.name == "staticmethod" else None
+    if isinstance(inner, Function) and isinstance(where, Class):
+        return Builtin(name, lambda machine, args: machine.call(inner, args.after(UNKNOWN)))
+    return READERS[Class](machine, owner, name)
 
 
 def _forward(machine: Any, layer: Instance, args: Arguments) -> Value:
@@ -275,7 +301,7 @@ _TABLES = Tables(
     },
     {**STATEMENTS, ast.AugAssign: _augmented},
     {**CALLS, Tensor: _operated, Traced: _operated},
-    {**READERS, Traced: _tensor},
+    {**READERS, Traced: _tensor, Class: _class},
     WRITERS,
     {**TRUTHS},
     BUILTINS,

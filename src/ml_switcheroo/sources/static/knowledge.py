@@ -58,6 +58,7 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
         (*_notes(attempt, specs), *_flattened_steps(findings, used), *parameters.notes),
         computed=MappingProxyType(computed_of(attempt)),
         uses=MappingProxyType(parameters.uses),
+        more=MappingProxyType(parameters.more),
     )
 
 

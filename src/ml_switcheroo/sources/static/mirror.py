@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import sys
 from collections.abc import Iterable, Mapping
@@ -10,9 +11,12 @@ from typing import Any
 
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
+from ml_switcheroo.sources.findings import Usage
+from ml_switcheroo.sources.static.classes import make_class
 from ml_switcheroo.sources.static.entry import deep_recursion
-from ml_switcheroo.sources.static.files import Library
+from ml_switcheroo.sources.static.files import Library, Source
 from ml_switcheroo.sources.static.flatten import Use, answer_of, image_behind, image_of, run_forward, settled
+from ml_switcheroo.sources.static.frames import module_frame
 from ml_switcheroo.sources.static.interpreter import new_machine
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.nn import name_of
@@ -23,6 +27,7 @@ from ml_switcheroo.sources.static.values import (
     Class,
     External,
     Instance,
+    Raised,
     Tensor,
     Value,
     known,
@@ -65,8 +70,21 @@ def parameters_in(modules: Iterable[tuple[str, Any]], specs: Mapping[str, Tensor
     machine = new_machine(Library([]))
     made: dict[int, Instance] = {}
     with deep_recursion():
-        pairs = [(path, _mirror(machine, live, made)) for path, live in modules]
-        return uses_of(machine.library, pairs, specs, {})
+        pairs = [(path, live, _mirror(machine, live, made)) for path, live in modules]
+        found = uses_of(machine.library, [(path, copy) for path, _, copy in pairs], specs, {})
+    for path, live, copy in pairs:
+        name = f"{path}.weight" if path else "weight"
+        if copy.torch in KIND_OF_CLASS and name in specs and name not in found.uses and _hidden(live, copy):
+            found.uses[name] = Usage((), "", type(live).__module__, type(live).__qualname__, sure=False)
+    return found
+
+
+def _hidden(live: Any, copy: Instance) -> bool:
+    """Tell whether a module has a ``forward`` of its own that cannot be read."""
+    if "forward" in vars(live):
+        return True
+    method = getattr(type(live), "forward", None)
+    return copy.cls is UNKNOWN and not getattr(method, "__module__", "torch").startswith("torch")
 
 
 def _pairs(model: Any, made: Mapping[int, Instance]) -> list[tuple[Any, Instance]]:
@@ -127,13 +145,33 @@ def _class(machine: Machine, cls: type) -> Value:
         path = inspect.getsourcefile(module) if module is not None else None
     except TypeError:  # a module that has no file
         path = None
-    if path is None or "<" in cls.__qualname__ or "." in cls.__qualname__ or not Path(path).is_file():
+    if path is None or not Path(path).is_file():
         return UNKNOWN
     try:
-        found = machine.module_name(machine.library.file(Path(path)), cls.__name__)
-    except SourceError:
+        source = machine.library.file(Path(path))
+        nested = cls.__qualname__ != cls.__name__
+        found = _inner(machine, source, cls) if nested else machine.module_name(source, cls.__name__)
+    except (SourceError, Raised):
         return UNKNOWN
     return found if isinstance(found, Class) else UNKNOWN
+
+
+def _inner(machine: Machine, source: Source, cls: type) -> Value:
+    """Return a class that is made in a function or another class, as far as the module's names tell."""
+    body: list[ast.stmt] = source.tree.body
+    made: ast.stmt | None = None
+    for part in cls.__qualname__.split("."):
+        if part != "<locals>":
+            inside = (node for one in body for node in ast.walk(one))
+            named = [node for node in inside if isinstance(node, _NAMED) and node.name == part]
+            if len(named) != 1:
+                return UNKNOWN
+            made = named[0]
+            body = made.body
+    return make_class(machine, made, module_frame(source)) if isinstance(made, ast.ClassDef) else UNKNOWN
+
+
+_NAMED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def _arguments(live: Any, torch: str) -> dict[str, Value]:

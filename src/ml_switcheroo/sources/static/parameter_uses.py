@@ -84,12 +84,17 @@ class _Followed:
         seen = Seen()
         for used in writing.uses:
             seen.records += self._records(path, used)
-        for call in writing.calls:
-            for below in _below(path, self._paths.get(id(call.layer), ())):
-                seen.called.append((below, call.scaled))
+        for layer in writing.calls:
+            seen.called += _below(path, self._paths.get(id(layer), ()))
         outputs = [one for one in options(writing.returned) if isinstance(one, Traced)]
-        if len(outputs) == 1 and outputs[0].of is made:
-            seen.returned = outputs[0].scaled
+        seen.inputs = tuple(dict.fromkeys(step for _, steps in writing.entries for step in steps[:1]))
+        seen.outputs = tuple(
+            dict.fromkeys(step for one in outputs if one.of is made for step in one.scaled[:1])
+        )
+        alone = bool(outputs) and len(outputs) == len(options(writing.returned))
+        seen.plain = (
+            alone and all(one.of is made for one in outputs) and all(given for given, _ in writing.entries)
+        )
         return seen
 
     def _records(self, path: str, used: Used) -> Iterator[Record]:
@@ -146,8 +151,10 @@ def _mentions_in(node: ast.AST) -> bool:
             return True
         if isinstance(inner, ast.Constant) and inner.value in ("weight", "bias"):
             return True
-        if isinstance(inner, ast.Call) and any(_is_own_attribute(arg) for arg in inner.args):
-            return True
+        if isinstance(inner, ast.Call):
+            given = [*inner.args, *(word.value for word in inner.keywords)]
+            if any(_is_own_attribute(arg) for arg in given):
+                return True
     return False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -160,30 +161,47 @@ def _moved(machine: Follower, op: type, sides: tuple[Value, Value]) -> Traced:
         return moving[0]
     if number is not None and op is ast.Div:
         number = 1 / number if number else None
-    step = step_of(machine, "other" if number is None else "times", number or 0.0)
-    return Traced.given(moving[0].of, (*moving[0].scaled, step))
+    return _scaled(machine, moving[0], "other" if number is None else "times", number or 0.0)
+
+
+def _scaled(machine: Follower, value: Traced, word: str, number: float) -> Traced:
+    return replace(value, scaled=(*value.scaled, step_of(machine, word, number))[:_MOST])
+
+
+_MOST = 8
 
 
 def _through(machine: Follower, sides: tuple[Value, Value], op: type) -> Traced:
-    """Return what a parameter of the module itself makes of its input: that is what the layer puts out."""
-    matrix = op is ast.MatMult
+    """Return what a parameter of the module itself makes of its input: that is what the layer puts out.
+
+    What was multiplied by a parameter and is added to something else that moves is no scale: ``x + x * w``.
+    """
     plain = [side for side in sides if isinstance(side, Traced) and side.trails]
-    if plain and machine.root is not None and (matrix or op is ast.Add):
-        return Traced.given(machine.root)
-    return MOVING
+    if op in (ast.Add, ast.Sub) and not plain:
+        for side in sides:
+            if isinstance(side, Traced) and side.times:
+                machine.writing.use(machine, Traced.made(side.times), "once more")
+        return MOVING
+    if not plain:
+        return MOVING
+    kept = replace(Traced.put_out(machine.root), times=plain[0].trails if op is ast.Mult else ())
+    if op is ast.MatMult:
+        machine.entered(*[side for side in sides if side is not plain[0]])
+    return kept
 
 
 def negated(machine: Follower, value: Traced) -> Value:
     """Return ``-value``."""
     if value.moving:
-        return Traced.given(value.of, (*value.scaled, step_of(machine, "times", -1.0)))
+        return _scaled(machine, value, "times", -1.0)
     return value.then(step_of(machine, "times", -1.0))
 
 
 def _indexed(machine: Follower, owner: Value, index: Value) -> Value:
     if isinstance(owner, Traced) and owner.trails and _moving(index):
         machine.writing.use(machine, owner, "embedding")
-        return Traced.given(machine.root)
+        machine.entered(index)
+        return Traced.put_out(machine.root)
     if not isinstance(owner, Traced):
         return MOVING if _moving(index) else Tensor()
     if owner.moving:
@@ -221,7 +239,10 @@ def _of_tensor(machine: Follower, word: str, first: Value, args: Arguments) -> V
         if "alpha" in args.keyword:
             return opaque(machine, args)
         other = args.get(1, "other", UNKNOWN)
-        return join(operated(machine, (op, first, one), Arguments()) for one in options(other))
+        found = join(operated(machine, (op, first, one), Arguments()) for one in options(other))
+        if word.endswith("_") and isinstance(first, Traced) and isinstance(found, Traced) and first.trails:
+            first.trails = found.trails  # the tensor itself is changed
+        return found
     if not isinstance(first, Traced):
         return opaque(machine, args)
     if word in _SAID:
@@ -233,7 +254,9 @@ def _of_tensor(machine: Follower, word: str, first: Value, args: Arguments) -> V
     step = _step_by_shape(word, args)
     if not step:
         return opaque(machine, args)
-    return MOVING if first.moving else first.then(step_of(machine, step))
+    if first.moving:
+        return MOVING if step == "piece" else first
+    return first.then(step_of(machine, step))
 
 
 def _step_by_shape(word: str, args: Arguments) -> str:
@@ -269,16 +292,17 @@ def _with_parameters(machine: Follower, word: str, args: Arguments) -> Value:
     constant = any(one.trails for one in traced_in(first)) and not _moving(first)
     if constant and word not in _BOTH:
         return opaque(machine, args)
-    matrix = False
+    parameters = False
     for name, (place, role) in _ARGUMENTS[word].items():
         for one in traced_in(args.get(place, name)):
             if one.trails:
-                machine.writing.use(machine, one, role)
-                matrix = True
-    scaled = first.scaled if isinstance(first, Traced) else ()
-    if matrix and scaled and machine.root is not None:
-        machine.entered(scaled)
-    return Traced.given(machine.root) if matrix and machine.root is not None else MOVING
+                again = word == "addcmul" and _moving(args.get(0, "input"))
+                machine.writing.use(machine, one, "once more" if again else role)
+                parameters = True
+    if not parameters:
+        return MOVING
+    machine.entered(first)
+    return Traced.put_out(machine.root)
 
 
 def _joined(machine: Follower, args: Arguments) -> Value:
@@ -311,7 +335,8 @@ def _einsum(machine: Follower, args: Arguments) -> Value:
             word = {(False, True): "linear", (True, False): "right of @"}.get((summed[0], summed[1]), word)
         if isinstance(one, Traced) and one.trails:
             machine.writing.use(machine, one, word)
-    return MOVING
+            machine.entered(*[other for other in operands if other is not one])
+    return Traced.put_out(machine.root)
 
 
 def opaque(machine: Follower, args: Arguments) -> Value:

@@ -25,7 +25,7 @@ from ml_switcheroo.sources.static.values import (
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["MOVING", "TRACED", "Called", "Step", "Traced", "Trail", "Used", "Writing", "step_of", "traced_in"]
+__all__ = ["GIVEN", "MOVING", "TRACED", "Step", "Traced", "Trail", "Used", "Writing", "step_of", "traced_in"]
 
 TRACED = "traced"
 """The role of tensors that carry a trail: they are no state of anything."""
@@ -75,12 +75,16 @@ class Traced(Tensor):
         moving: Whether it depends on what the model is given.
         of: The layer that has just put it out, whatever constants it was multiplied by since.
         scaled: Those constants.
+        given: Whether it is just what the module was given, but for those constants.
+        times: The parameters that it has just been multiplied by.
     """
 
     trails: tuple[Trail, ...] = ()
     moving: bool = False
     of: Instance | None = None
     scaled: tuple[Step, ...] = ()
+    given: bool = False
+    times: tuple[Trail, ...] = ()
 
     @classmethod
     def made(cls, trails: tuple[Trail, ...]) -> Traced:
@@ -88,17 +92,20 @@ class Traced(Tensor):
         return cls(None, TRACED, trails=tuple(dict.fromkeys(trails))[:_MOST])
 
     @classmethod
-    def given(cls, of: Instance | None = None, scaled: tuple[Step, ...] = ()) -> Traced:
+    def put_out(cls, of: Instance | None = None) -> Traced:
         """Return a moving tensor."""
-        return cls(None, TRACED, moving=True, of=of, scaled=scaled[:_MOST])
+        return cls(None, TRACED, moving=True, of=of)
 
     def then(self, step: Step) -> Traced:
         """Return the tensor with one more step on every trail."""
         return Traced.made(tuple(trail.then(step) for trail in self.trails)) if self.trails else self
 
 
-MOVING = Traced.given()
+MOVING = Traced.put_out()
 """Any tensor that depends on what the model is given: one object, so that alternatives of it are one."""
+
+GIVEN = Traced(None, TRACED, moving=True, given=True)
+"""What the module is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,32 +125,22 @@ class Used:
     where: str
 
 
-@dataclass(frozen=True, slots=True)
-class Called:
-    """A layer of torch is called as it is.
-
-    Attributes:
-        layer: The layer.
-        scaled: The constants that its input was multiplied by.
-    """
-
-    layer: Instance
-    scaled: tuple[Step, ...] = ()
-
-
 @dataclass(slots=True)
 class Writing:
     """What is written down while a ``forward`` is followed.
 
     Attributes:
         uses: Where parameters are used.
-        calls: Where layers of torch are called.
+        calls: The layers of torch that are called.
+        entries: What enters the operation of the module's own layer: whether it is just what the module is
+            given, and the constants that it was multiplied by.
         returned: What ``forward`` has given.
         long: Whether it was too long to be followed to its end.
     """
 
     uses: list[Used] = field(default_factory=list)
-    calls: list[Called] = field(default_factory=list)
+    calls: list[Instance] = field(default_factory=list)
+    entries: list[tuple[bool, tuple[Step, ...]]] = field(default_factory=list)
     returned: Value = None
     long: bool = False
 

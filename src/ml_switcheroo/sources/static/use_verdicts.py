@@ -9,9 +9,10 @@ from typing import Any
 from ml_switcheroo.layers import KIND_OF_CLASS
 from ml_switcheroo.ops import Op, Scale, Shift
 from ml_switcheroo.sources.findings import Finding, Usage
+from ml_switcheroo.sources.static.classes import find
 from ml_switcheroo.sources.static.following import is_own
 from ml_switcheroo.sources.static.trails import Step
-from ml_switcheroo.sources.static.values import Instance
+from ml_switcheroo.sources.static.values import Function, Instance
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["Judged", "ParameterUses", "Record", "Seen", "Turned", "joined", "turned_as"]
@@ -47,11 +48,13 @@ class ParameterUses:
     Attributes:
         uses: By tensor name, where something is done to it before the layer's own operation.
         turned: By module path, where a matrix is used the other way round.
+        more: By module path, where a class's own ``forward`` does more than the layer that it derives from.
         notes: What else a person should know.
     """
 
     uses: dict[str, Usage] = field(default_factory=dict)
     turned: dict[str, Turned] = field(default_factory=dict)
+    more: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -68,11 +71,21 @@ class Record:
 
 @dataclass(slots=True)
 class Seen:
-    """What one ``forward`` shows."""
+    """What one ``forward`` shows.
+
+    Attributes:
+        records: The uses of parameters.
+        called: The layers of torch that are called, by their paths below the module.
+        inputs: The constants that its input is multiplied by before its own layer's operation.
+        outputs: Those that its output is multiplied by.
+        plain: Whether its own layer's operation is all that it does, but for these constants.
+    """
 
     records: list[Record] = field(default_factory=list)
-    called: list[tuple[str, tuple[Step, ...]]] = field(default_factory=list)
-    returned: tuple[Step, ...] = ()
+    called: list[str] = field(default_factory=list)
+    inputs: tuple[Step, ...] = ()
+    outputs: tuple[Step, ...] = ()
+    plain: bool = True
 
 
 _JUDGED = frozenset(
@@ -125,6 +138,8 @@ def _sum(steps: tuple[Step, ...], rank: int) -> _Sum:
             return _Sum(unsure=step)
         elif step.word == "other" or (step.word == "arranged" and rank > 1) or not times:
             return _Sum(odd=step)
+        if turned and rank > 2:
+            return _Sum(odd=step)
     return _Sum(times, plus, turned)
 
 
@@ -156,12 +171,17 @@ class Judged:
             if name in self._specs:
                 own = "." not in record.name
                 self._records.setdefault(name, []).append((record, by, own))
-        for below, scaled in seen.called:
-            self._called.add(joined(path, below) if below else path)
-            if not below and scaled and made.torch in KIND_OF_CLASS:
-                self._note(path, by, "takes its input", scaled)
-        if seen.returned and made.torch in KIND_OF_CLASS:
-            self._note(path, by, "gives its output", seen.returned)
+        self._called.update(joined(path, below) if below else path for below in seen.called)
+        if KIND_OF_CLASS.get(made.torch) not in _JUDGED or not is_own(made):
+            return
+        if seen.inputs:
+            self._note(path, by, "takes its input", seen.inputs)
+        if seen.outputs:
+            self._note(path, by, "gives its output", seen.outputs)
+        if not (seen.plain or seen.inputs or seen.outputs):
+            self.found.more[path] = (
+                f"the own forward of {by} does more than nn.{made.torch} ({_place_of(made)})"
+            )
 
     def _note(self, path: str, by: str, what: str, steps: tuple[Step, ...]) -> None:
         text = (
@@ -187,9 +207,11 @@ class Judged:
         sums = [(record, by, own, _sum(record.steps, rank)) for record, by, own in records]
         if not records:
             if kind and key == "weight" and is_own(made):
-                where = made.cls.node.lineno if made.cls.node is not None else 0
-                place = f"{made.cls.source.label}:{where}" if made.cls.source is not None else ""
-                self.found.uses[name] = Usage((), "", place, made.cls.name, sure=False)
+                self.found.uses[name] = Usage((), "", _place_of(made), made.cls.name, sure=False)
+            return
+        again = next((one for one in sums if one[0].word == "once more"), None)
+        if again is not None:
+            self._use(name, again, ())
             return
         fitting = [one for one in sums if self._fits(kind, key, one[0].word, one[3])]
         if any(not one[3].ops for one in fitting):
@@ -214,7 +236,7 @@ class Judged:
         steps = [
             step for step in record.steps if step.word in ("plus", "times", "other", "arranged", "unsure")
         ]
-        shown = total.odd or total.unsure or (steps[-1] if steps else None)
+        shown = total.odd or total.unsure or (steps[-1] if steps and ops else None)
         text, where = (shown.text, shown.where) if shown else (record.text, record.where)
         self.found.uses[name] = Usage(ops, text, where, by, own, sure)
 
@@ -232,6 +254,14 @@ class Judged:
         if kind in _WORDS:
             return word in _WORDS[kind]
         return word in ("scale", "joined")
+
+
+def _place_of(made: Instance) -> str:
+    """Return where the ``forward`` of a module stands."""
+    method, _ = find(made.cls, "forward")
+    if isinstance(method, Function):
+        return f"{method.source.label}:{method.node.lineno}"
+    return ""
 
 
 def _vague(one: tuple[Record, str, bool, _Sum]) -> bool:
