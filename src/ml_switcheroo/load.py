@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ml_switcheroo.apply import said_of_values
 from ml_switcheroo.errors import LoadError, UsageError
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.match.spelling import segments
@@ -92,8 +93,9 @@ def load_into(
         cure = "Add Rename, Drop or Keep rules, or load what fits with strict=False."
         text = _strict_text(model, _problems(plan, loaded), cure)
         raise LoadError(text, problems=(*plan.missing, *plan.unexpected))
+    loaded.notes = (*plan.notes, *said_of_values(plan.moves, state))
     if target.live.immutable:
-        _warn(model, _problems(plan, loaded), plan.notes)
+        _warn(model, _problems(plan, loaded), loaded.notes)
     new = target.live.write(model, plan.apply(state, partial=True))
     return new if target.live.immutable else loaded
 

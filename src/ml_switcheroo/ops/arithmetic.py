@@ -87,7 +87,7 @@ class Scale(Op):
         return specs
 
     def __call__(self, arrays: Arrays) -> Arrays:
-        return tuple((_widened(array) * self.factor).astype(array.dtype, copy=False) for array in arrays)
+        return tuple((_widened(np.asarray(a)) * self.factor).astype(a.dtype, copy=False) for a in arrays)
 
     def inverse(self, specs: Specs) -> Op:
         return Scale(1 / self.factor)

@@ -141,6 +141,12 @@ def _layer_of(request: Request, leaf: str) -> str:
     return ""
 
 
+def _own_class(request: Request, leaf: str) -> str:
+    """Return the name of the target's own class that keeps a leaf; empty where that is not known."""
+    module = leaf.rpartition(request.target.naming.separator)[0]
+    return request.template.own.get(module, "") if request.template is not None else ""
+
+
 def _is_live(request: Request) -> bool:
     return request.template is not None and bool(request.template.kinds or request.template.own)
 
@@ -174,7 +180,8 @@ def _use(case: _Case) -> str:
 def _note(request: Request, case: _Case) -> str:
     end = "it is copied as it is"
     if _elsewhere(request, case):
-        end += ": the target keeps it in a class of its own, which must do the same"
+        own = _own_class(request, case.move.leaves[0])
+        end += f": the target keeps it in a class of its own{own and f', {own}'}, which must do the same"
     elif case.usage.code:
         end += ": the port must do the same"
     else:

@@ -50,11 +50,11 @@ class KeyTensors:
         wide = weight if weight.dtype.itemsize >= 4 else weight.astype(np.float32)
         if len(rest) == 1:  # (g, v): the norm is over the axes that g lacks
             shape = first.shape
-            large = [(a, b) for a, b in zip(shape, wide.shape) if a != 1]  # noqa: B905 - of Python 3.9, too
-            if len(shape) not in (0, wide.ndim) or len(large) > 1 or any(a != b for a, b in large):
+            large = [axis for axis, size in enumerate(shape) if size != 1]
+            if len(shape) not in (0, wide.ndim) or large[1:] or any(shape[i] != wide.shape[i] for i in large):
                 raise ValueError(
-                    f"{path}: {shape} is no length of a weight {wide.shape}, for the whole or for each place of"
-                    " one axis: no weight norm; remove the parametrisation in PyTorch and save again"
+                    f"{path}: {shape} is no length of a weight {wide.shape}, of the whole or of each place of"
+                    " one axis, so it is no weight norm; remove the parametrisation in PyTorch and save again"
                 )
             axes = tuple(axis for axis in range(wide.ndim) if not shape or shape[axis] == 1)
             norm = np.asarray(np.sqrt(np.sum(wide * wide, axis=axes, keepdims=bool(shape))))

@@ -238,9 +238,12 @@ def _called(machine: Any, name: str, args: Arguments) -> Value:
         return machine.call(first, Arguments(args.positional[1:]))
     if name_of(name) or (last == "__init__" and name_of(owner)):
         return EXTERNALS["call"].run(machine, name, args)
-    if name.startswith(("torch.", "einops.", "numpy.")):
-        return applied(machine, last, args)
-    return opaque(machine, args)
+    known = name.startswith(("torch.", "einops.", "numpy.")) and not name.startswith(_ELSEWHERE)
+    return applied(machine, last, args) if known else opaque(machine, args)
+
+
+_ELSEWHERE = ("torch.ops.", "torch._C.")
+"""What is written in another language may do anything, whatever it is called."""
 
 
 def _operated(machine: Any, place: Any, args: Arguments) -> Value:

@@ -128,7 +128,7 @@ def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
 
 def _torch_name(cls: type) -> str:
     for one in cls.__mro__:
-        if one.__module__.startswith("torch.nn."):
+        if one.__module__.startswith("torch.nn.") and one.__module__ != "torch.nn.utils.parametrize":
             name = name_of(f"torch.nn.{one.__name__}")
             return "" if name == "Module" else name
     return ""

@@ -37,7 +37,7 @@ def uses_of(
         specs: The checkpoint.
         solved: What the checkpoint has shown of unknown sizes.
     """
-    pairs = list(modules)
+    pairs, specs = list(modules), {**_folded(specs), **specs}
     follower = _Followed(library, pairs, specs, solved)
     judged = Judged(specs)
     for path, made in pairs:
@@ -46,6 +46,20 @@ def uses_of(
     for path, made in pairs:
         judged.module(path, made)
     return judged.found
+
+
+def _folded(specs: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:
+    """Return the weights that pieces stand for, such as those of a weight norm, by the name it would have."""
+    found = {}
+    for name, spec in specs.items():
+        path, _, last = name.rpartition(".")
+        if last in _LARGEST:
+            path = path.removesuffix("parametrizations.weight").removesuffix(".")
+            found[joined(path, "weight")] = spec
+    return found
+
+
+_LARGEST = ("weight_v", "weight_orig", "original", "original1")
 
 
 class _Followed:
