@@ -79,7 +79,7 @@ def test_what_is_no_length_is_no_weight_norm_without_a_model_either():
     state = model(Two).state_dict()
     with pytest.raises(LoadError, match=r"is no length of m\.parametrizations"):
         ms.load_into(Port(), state)
-    with pytest.raises(ValueError, match="m: .* is no length of a weight"):
+    with pytest.raises(ValueError, match=r"m: .* is no length of a weight"):
         KeyMapper.load_into(Port(), state)
 
 

@@ -243,6 +243,53 @@ def test_what_is_around_the_layer_is_said(name: str, way: str, tmp_path: Path) -
     assert "model.py:" in note
 
 
+OWN_LINEAR = """
+class Own(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(5, 5))
+        self.bias = nn.Parameter(torch.zeros(5))
+    def forward(self, x):
+        return {use}
+
+def net():
+    return Net(Own())
+"""
+WRITTEN = {
+    "F.linear(x, self.weight, self.bias)": "linear",
+    "x @ self.weight.T + self.bias": "linear",
+    "x @ self.weight + self.bias": "linear_in_out",
+    "torch.addmm(self.bias, x, self.weight)": "linear_in_out",
+}
+
+
+@pytest.mark.parametrize("use", WRITTEN)
+def test_a_layer_that_is_written_out_is_that_layer_where_the_target_has_one(use: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(HEAD + OWN_LINEAR.format(use=use))
+    state = {
+        "m.weight": np.random.default_rng(0).standard_normal((5, 5)).astype("f"),
+        "m.bias": np.ones(5, "f"),
+    }
+    plan = ms.make_plan(state, to="nnx", like=port(("linear",)), layers=f"{path}:net")
+    plan.check()
+    assert {move.kind for move in plan.moves} == {WRITTEN[use]}
+    weight = state["m.weight"]
+    turned = WRITTEN[use] == "linear"
+    np.testing.assert_array_equal(plan.apply(state)["m.kernel"], weight.T if turned else weight)
+    assert (
+        "m.weight" in ms.make_plan(state, to="nnx", layers=f"{path}:net").outputs
+    )  # a class of its own, there
+
+
+def test_what_a_written_out_layer_does_more_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(HEAD + OWN_LINEAR.format(use="F.linear(x, self.weight, self.bias) * 2"))
+    state = {"m.weight": np.ones((5, 5), "f"), "m.bias": np.ones(5, "f")}
+    plan = ms.make_plan(state, to="nnx", like=port(("linear",)), layers=f"{path}:net")
+    assert any("m: the own forward of Own does more than a layer" in note for note in plan.notes)
+
+
 PARENT = """
 class Parent(nn.Module):
     def __init__(self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ml_switcheroo.match.spelling import segments
 from ml_switcheroo.recipes import Naming
@@ -11,7 +12,7 @@ from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.stated import module_paths
 from ml_switcheroo.tree import Template
 
-__all__ = ["from_template"]
+__all__ = ["as_shown", "from_template"]
 
 
 def from_template(
@@ -38,3 +39,25 @@ def from_template(
             kind, place = found
             findings[path] = Finding(kind, "target", f"{place or 'the model'} is one in the target")
     return Knowledge(findings)
+
+
+def as_shown(known: Knowledge, shown: Knowledge) -> Knowledge:
+    """Take a class that writes out a layer by itself for that layer, where the target has one in its place.
+
+    Elsewhere its tensors are parameters of its own: the target may keep them in a class of its own, too.
+
+    Args:
+        known: What a source says.
+        shown: What the target's modules prove.
+    """
+    written = {path: one for path, one in known.written.items() if path in shown.findings}
+    written = {path: one for path, one in written.items() if _alike(one.kind, shown.findings[path].kind)}
+    if not written:
+        return known
+    own = {f"{path}.{slot}" if path else slot for path in written for slot in ("weight", "bias")}
+    findings = {name: one for name, one in known.findings.items() if name not in own}
+    return replace(known, findings={**findings, **written})
+
+
+def _alike(kind: str, other: str) -> bool:
+    return kind == other or {kind, other} <= {"linear", "linear_in_out"}

@@ -144,6 +144,7 @@ class Knowledge:
         classes: By module path the name of its class, where that is no class of ``torch.nn``.
         uses: By tensor name what ``forward`` does to it before the layer's own operation, where it does.
         more: By module path, where a class's own ``forward`` does more than the layer that it derives from.
+        written: By module path what a class that derives from no layer computes, where that is a layer's.
     """
 
     findings: Mapping[str, Finding] = field(default_factory=lambda: MappingProxyType({}))
@@ -156,3 +157,4 @@ class Knowledge:
     computed: Mapping[str, tuple[Computed, ...]] = field(default_factory=lambda: MappingProxyType({}))
     uses: Mapping[str, Usage] = field(default_factory=lambda: MappingProxyType({}))
     more: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    written: Mapping[str, Finding] = field(default_factory=lambda: MappingProxyType({}))

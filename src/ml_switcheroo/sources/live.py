@@ -15,8 +15,8 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS, kind_of
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.flatten import used_as
-from ml_switcheroo.sources.static.mirror import follow_live, parameters_in
-from ml_switcheroo.sources.static.parameter_uses import turned_as
+from ml_switcheroo.sources.static.mirror import Mirror, follow_live, parameters_in
+from ml_switcheroo.sources.static.use_verdicts import turned_as, written_as
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["read_module"]
@@ -69,9 +69,9 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         for parts in [name.split(".")]
         for end in range(len(parts) + 1)
     }
-    uses = follow_live(_unwrapped(model))
-    walked = list(_walk(model, ("",)))
-    parameters = parameters_in(walked, specs)
+    walked, mirror = list(_walk(model, ("",))), Mirror()
+    parameters = parameters_in(walked, specs, mirror)
+    uses = follow_live(_unwrapped(model), mirror)
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
     containers: dict[str, str] = {}
@@ -112,6 +112,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         computed=MappingProxyType(computed_in(walked)),
         uses=MappingProxyType(parameters.uses),
         more=MappingProxyType(parameters.more),
+        written=MappingProxyType(written_as(parameters, "live")),
     )
 
 

@@ -14,8 +14,9 @@ from ml_switcheroo.sources.static.computing import computed_of
 from ml_switcheroo.sources.static.fit import Fit, Owner
 from ml_switcheroo.sources.static.flatten import Use, used_as, uses
 from ml_switcheroo.sources.static.nn import reparametrized
-from ml_switcheroo.sources.static.parameter_uses import ParameterUses, turned_as, uses_of
+from ml_switcheroo.sources.static.parameter_uses import uses_of
 from ml_switcheroo.sources.static.sequences import RECURRENT
+from ml_switcheroo.sources.static.use_verdicts import ParameterUses, turned_as, written_as
 from ml_switcheroo.sources.static.values import Instance, Site, Tensor, Value, known
 from ml_switcheroo.tensors import TensorSpec
 
@@ -59,6 +60,7 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
         computed=MappingProxyType(computed_of(attempt)),
         uses=MappingProxyType(parameters.uses),
         more=MappingProxyType(parameters.more),
+        written=MappingProxyType(written_as(parameters, "static")),
     )
 
 

@@ -6,6 +6,7 @@ import ast
 import inspect
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from ml_switcheroo.sources.static.frames import module_frame
 from ml_switcheroo.sources.static.interpreter import new_machine
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.nn import name_of
-from ml_switcheroo.sources.static.parameter_uses import ParameterUses, uses_of
+from ml_switcheroo.sources.static.parameter_uses import uses_of
 from ml_switcheroo.sources.static.splits import split_of
+from ml_switcheroo.sources.static.use_verdicts import ParameterUses
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
     Class,
@@ -34,17 +36,25 @@ from ml_switcheroo.sources.static.values import (
 )
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["follow_live", "parameters_in"]
+__all__ = ["Mirror", "follow_live", "parameters_in"]
 
 
-def follow_live(model: Any) -> Mapping[int, Use]:
+@dataclass(slots=True)
+class Mirror:
+    """The modules of a live model as the reader sees them, by ``id`` of the live ones."""
+
+    machine: Machine = field(default_factory=lambda: new_machine(Library([])))
+    made: dict[int, Instance] = field(default_factory=dict)
+
+
+def follow_live(model: Any, mirror: Mirror | None = None) -> Mapping[int, Use]:
     """Follow the ``forward`` of a live model in its source, where that lies on disk.
 
     Returns:
         What each linear is used for, by ``id`` of the live linear, as far as the source shows it.
     """
-    machine = new_machine(Library([]))
-    made: dict[int, Instance] = {}
+    mirror = mirror or Mirror()
+    machine, made = mirror.machine, mirror.made
     with deep_recursion():
         root = _mirror(machine, model, made)
         ended = run_forward(machine, root)
@@ -60,18 +70,19 @@ def follow_live(model: Any) -> Mapping[int, Use]:
     return found
 
 
-def parameters_in(modules: Iterable[tuple[str, Any]], specs: Mapping[str, TensorSpec]) -> ParameterUses:
+def parameters_in(
+    modules: Iterable[tuple[str, Any]], specs: Mapping[str, TensorSpec], mirror: Mirror
+) -> ParameterUses:
     """Return what the source of live modules does with their parameters, where it lies on disk.
 
     Args:
         modules: The modules with their paths, the outermost first.
         specs: The checkpoint.
+        mirror: What of them has been read; it is added to.
     """
-    machine = new_machine(Library([]))
-    made: dict[int, Instance] = {}
     with deep_recursion():
-        pairs = [(path, live, _mirror(machine, live, made)) for path, live in modules]
-        found = uses_of(machine.library, [(path, copy) for path, _, copy in pairs], specs, {})
+        pairs = [(path, live, _mirror(mirror.machine, live, mirror.made)) for path, live in modules]
+        found = uses_of(mirror.machine.library, [(path, copy) for path, _, copy in pairs], specs, {})
     for path, live, copy in pairs:
         name = f"{path}.weight" if path else "weight"
         if copy.torch in KIND_OF_CLASS and name in specs and name not in found.uses and _hidden(live, copy):

@@ -16,11 +16,11 @@ from ml_switcheroo.sources.static.files import Library
 from ml_switcheroo.sources.static.following import Follower, is_own
 from ml_switcheroo.sources.static.nn import slot
 from ml_switcheroo.sources.static.trails import Traced, Used
-from ml_switcheroo.sources.static.use_verdicts import Judged, ParameterUses, Record, Seen, joined, turned_as
+from ml_switcheroo.sources.static.use_verdicts import Judged, ParameterUses, Record, Seen, joined
 from ml_switcheroo.sources.static.values import Class, Function, Instance, Tensor, Value, known, options
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["ParameterUses", "turned_as", "uses_of"]
+__all__ = ["uses_of"]
 
 
 def uses_of(

@@ -8,14 +8,14 @@ from typing import Any
 
 from ml_switcheroo.layers import KIND_OF_CLASS
 from ml_switcheroo.ops import Op, Scale, Shift
-from ml_switcheroo.sources.findings import Finding, Usage
+from ml_switcheroo.sources.findings import Finding, Origin, Usage
 from ml_switcheroo.sources.static.classes import find
 from ml_switcheroo.sources.static.following import is_own
 from ml_switcheroo.sources.static.trails import Step
 from ml_switcheroo.sources.static.values import Function, Instance
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["Judged", "ParameterUses", "Record", "Seen", "Turned", "joined", "turned_as"]
+__all__ = ["Judged", "ParameterUses", "Record", "Seen", "Turned", "joined", "turned_as", "written_as"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,14 @@ class Turned:
     code: str
     where: str
     by: str
+
+
+def written_as(found: ParameterUses, origin: Origin) -> dict[str, Finding]:
+    """Return what classes of the user's own compute by themselves, as findings."""
+    return {
+        path: Finding(kind, origin, f"its own forward computes {code}", where)
+        for path, (kind, code, where) in found.written.items()
+    }
 
 
 def turned_as(finding: Finding, turned: Turned | None) -> Finding:
@@ -49,12 +57,15 @@ class ParameterUses:
         uses: By tensor name, where something is done to it before the layer's own operation.
         turned: By module path, where a matrix is used the other way round.
         more: By module path, where a class's own ``forward`` does more than the layer that it derives from.
+        written: By module path the kind of layer that a class of the user's own computes by itself, the code
+            that shows it, and ``file:line``.
         notes: What else a person should know.
     """
 
     uses: dict[str, Usage] = field(default_factory=dict)
     turned: dict[str, Turned] = field(default_factory=dict)
     more: dict[str, str] = field(default_factory=dict)
+    written: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -100,6 +111,13 @@ _WORDS: Mapping[str, frozenset[str]] = {
     ),
     "prelu": frozenset({"prelu", "scale"}),
     "bilinear": frozenset({"bilinear", "einsum"}),
+}
+_WRITTEN: Mapping[str, str] = {
+    "out in": "linear",
+    "in out": "linear_in_out",
+    "conv": "conv",
+    "conv_transpose": "conv_transpose",
+    "embedding": "embedding",
 }
 _UNSURE = frozenset({"handed over", "einsum", "returned"})
 
@@ -172,16 +190,19 @@ class Judged:
                 own = "." not in record.name
                 self._records.setdefault(name, []).append((record, by, own))
         self._called.update(joined(path, below) if below else path for below in seen.called)
-        if KIND_OF_CLASS.get(made.torch) not in _JUDGED or not is_own(made):
-            return
-        if seen.inputs:
-            self._note(path, by, "takes its input", seen.inputs)
-        if seen.outputs:
-            self._note(path, by, "gives its output", seen.outputs)
-        if not (seen.plain or seen.inputs or seen.outputs):
-            self.found.more[path] = (
-                f"the own forward of {by} does more than nn.{made.torch} ({_place_of(made)})"
-            )
+        if KIND_OF_CLASS.get(made.torch, "") in _JUDGED and is_own(made):
+            if seen.inputs:
+                self._note(path, by, "takes its input", seen.inputs)
+            if seen.outputs:
+                self._note(path, by, "gives its output", seen.outputs)
+            if not (seen.plain or seen.inputs or seen.outputs):
+                self._more(path, made, f"nn.{made.torch}")
+        elif not made.torch and "weight" in made.attrs and (seen.outputs or not seen.plain):
+            self._more(path, made, "a layer")
+
+    def _more(self, path: str, made: Instance, layer: str) -> None:
+        text = f"the own forward of {made.cls.name} does more than {layer} ({_place_of(made)})"
+        self.found.more[path] = text
 
     def _note(self, path: str, by: str, what: str, steps: tuple[Step, ...]) -> None:
         text = (
@@ -196,10 +217,27 @@ class Judged:
         kind = KIND_OF_CLASS.get(made.torch, "")
         if kind and kind not in _JUDGED:
             return
+        if not kind:
+            self._written(path, made)
         for key in ("weight", "bias") if kind else list(made.attrs):
             name = joined(path, key)
             if name in self._specs and not (kind and path in self._called):
                 self._tensor(name, path, kind, "bias" if key == "bias" else "weight", made)
+
+    def _written(self, path: str, made: Instance) -> None:
+        """Note the layer that a class with a weight, and perhaps a bias, computes by itself."""
+        own = {key for key in made.attrs if joined(path, key) in self._specs}
+        records = [record for record, _, _ in self._records.get(joined(path, "weight"), ())]
+        if "weight" not in own or own - {"weight", "bias"} or not records:
+            return
+        rank = len(self._specs[joined(path, "weight")].shape)
+        sums = [_sum(record.steps, rank) for record in records]
+        if any(total.odd or total.unsure for total in sums):
+            return
+        words = {_lies(one.word, total.turned) or one.word for one, total in zip(records, sums, strict=True)}
+        kind = _WRITTEN.get(words.pop()) if len(words) == 1 else None
+        if kind is not None and (rank == 2) == (kind not in ("conv", "conv_transpose")):
+            self.found.written[path] = (kind, records[0].text, records[0].where)
 
     def _tensor(self, name: str, path: str, kind: str, key: str, made: Instance) -> None:
         records = self._records.get(name, [])
@@ -227,6 +265,8 @@ class Judged:
             self._use(name, fitting[0], exact.pop())
         else:
             odd = next((one for one in sums if one not in fitting and not _vague(one)), None)
+            if odd is None and not sums[0][2]:
+                return  # what a module around it does, and cannot be followed, is no news of the layer
             self._use(name, odd or sums[0], (), sure=odd is not None)
 
     def _use(
