@@ -154,7 +154,7 @@ SAID = {
     "handed to what nobody knows": (
         "linear",
         forward("torch.ops.mine.linear(x, self.weight, self.bias)"),
-        "own forward of Own uses m.weight",
+        "own forward of Own uses weight",
     ),
 }
 
@@ -290,6 +290,30 @@ def test_what_a_written_out_layer_does_more_is_said(tmp_path: Path) -> None:
     assert any("m: the own forward of Own does more than a layer" in note for note in plan.notes)
 
 
+def test_many_modules_of_one_class_make_one_note_and_one_rule(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    norm = OWN_NORM.format(use="y * self.weight.exp()")
+    path.write_text(
+        f"{HEAD}\nclass Own(nn.Module):\n{norm}\n\ndef net():\n"
+        "    return nn.ModuleDict({'m': nn.Sequential(*[Own(5, 1e-6) for _ in range(3)])})\n"
+    )
+    state = {f"m.{i}.weight": np.ones(5, "f") for i in range(3)}
+    like = nnx.Dict(m=nnx.Sequential(*(nnx.RMSNorm(5, rngs=nnx.Rngs(0)) for _ in range(3))))
+    plan = ms.make_plan(state, to="nnx", like=like, layers=f"{path}:net")
+    with pytest.raises(PlanError, match=r'Kind\("m\.\{i\}", "rms_norm"\)'):
+        plan.check()
+    rules = parse_rules('Kind("m.{i}", "rms_norm")')
+    ms.make_plan(state, to="nnx", like=like, layers=f"{path}:net", rules=rules).check()
+    state = {name: value.astype("f") for name, value in state.items()}
+    (note,) = ms.make_plan(state, to="nnx", layers=_shifted(tmp_path, path)).notes
+    assert note.startswith("m.0 and 2 more: the own forward of Own uses weight as self.weight + 1")
+
+
+def _shifted(folder: Path, path: Path) -> str:
+    (folder / "shifted.py").write_text(path.read_text().replace("self.weight.exp()", "(self.weight + 1)"))
+    return f"{folder / 'shifted.py'}:net"
+
+
 PARENT = """
 class Parent(nn.Module):
     def __init__(self):
@@ -321,7 +345,7 @@ def test_what_a_parent_does_to_the_weight_of_a_child_is_asked(way: str, tmp_path
     source, state = parent(tmp_path, AROUND[way])
     plan = ms.make_plan(state, to="nnx", like=port(("linear",)), layers=source)
     (asked,) = plan.ambiguous
-    assert "the forward of Parent uses m.weight" in asked.candidates[0]
+    assert "the forward of Parent uses weight" in asked.candidates[0]
     for rule, factor in zip(asked.rules, (1, 1 / 3), strict=True):
         done = ms.make_plan(state, to="nnx", like=port(("linear",)), layers=source, rules=parse_rules(rule))
         done.check()

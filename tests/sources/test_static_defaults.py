@@ -44,6 +44,11 @@ CHOOSES = {
         'way="table"',
     ),
     "one of a keyword's own": ('*, way="dense"', TABLE.format(test='way == "dense"'), 'way="table"'),
+    "a word in a dictionary": (
+        'way={"way": "dense", "size": 5}',
+        TABLE.format(test='way["way"] == "dense"'),
+        'way={"way": "table"}',
+    ),
     "a class": ("way=nn.Conv2d", "self.m = way(5, 5, 3)", "way=nn.ConvTranspose2d"),
     "the name of a class": ('way="Conv2d"', "self.m = getattr(nn, way)(5, 5, 3)", 'way="ConvTranspose2d"'),
 }
@@ -81,7 +86,7 @@ def test_a_default_that_chooses_a_layer_is_open(name: str, tmp_path: Path) -> No
     found = read_layers("model.py:Net", specs_of(made), root=tmp_path)
     kinds = {one.kind: one.reason for one in found.candidates["m"]}
     assert len(kinds) == 2
-    assert any("the default" in reason and "way=" in reason for reason in kinds.values())
+    assert any("the default" in reason and "way" in reason for reason in kinds.values())
     assert found.findings["head"].kind == "linear"
 
 
@@ -92,6 +97,16 @@ def test_other_defaults_leave_no_doubt(name: str, tmp_path: Path) -> None:
     found = read_layers("model.py:Net", specs_of(module.Net()), root=tmp_path)
     assert not found.candidates
     assert found.findings["head"].kind == "linear"
+
+
+def test_the_fields_of_a_configuration_are_open(tmp_path: Path) -> None:
+    code = "from dataclasses import dataclass\n@dataclass\nclass Config:\n    way: str = 'dense'\n"
+    body = TABLE.format(test='config.way == "dense"')
+    for default in ("config=Config()", "config=None"):
+        made = "config = config or Config()\n        " if default.endswith("None") else ""
+        module = run(tmp_path, code + NET.format(parameter=default, body=made + body))
+        found = read_layers("model.py:Net", specs_of(module.Net()), root=tmp_path)
+        assert {one.kind for one in found.candidates["m"]} == {"linear", "embedding"}, default
 
 
 def test_a_default_that_is_handed_on_is_open_and_a_rule_settles_it(tmp_path: Path) -> None:

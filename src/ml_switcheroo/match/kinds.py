@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.match.spelling import segments
 from ml_switcheroo.recipes import Naming
 from ml_switcheroo.rules import Rename, Rule, renamed
@@ -50,8 +51,11 @@ def as_shown(known: Knowledge, shown: Knowledge) -> Knowledge:
         known: What a source says.
         shown: What the target's modules prove.
     """
-    written = {path: one for path, one in known.written.items() if path in shown.findings}
-    written = {path: one for path, one in written.items() if _alike(one.kind, shown.findings[path].kind)}
+    written = {
+        path: replace(one, kind=kind)
+        for path, one in known.written.items()
+        if path in shown.findings and (kind := _alike(one.kind, shown.findings[path].kind))
+    }
     if not written:
         return known
     own = {f"{path}.{slot}" if path else slot for path in written for slot in ("weight", "bias")}
@@ -59,5 +63,10 @@ def as_shown(known: Knowledge, shown: Knowledge) -> Knowledge:
     return replace(known, findings={**findings, **written})
 
 
-def _alike(kind: str, other: str) -> bool:
-    return kind == other or {kind, other} <= {"linear", "linear_in_out"}
+def _alike(kind: str, shown: str) -> str:
+    """Return what a class is that computes one kind where the target has another; empty for neither."""
+    if kind == shown or {kind, shown} <= {"linear", "linear_in_out"}:
+        return kind
+    if kind.endswith("_norm") and shown.endswith("_norm"):
+        return shown if LAYERS[kind].slots.keys() <= LAYERS[shown].slots.keys() else ""
+    return ""

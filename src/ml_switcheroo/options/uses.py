@@ -63,6 +63,7 @@ def by_use(request: Request, moves: Sequence[Move], owners: Sequence[Owner]) -> 
         found.moves = list(moves)
         return found
     asked: dict[str, list[_Case]] = {}
+    noted: dict[str, list[str]] = {}
     for move in moves:
         case = _case(request, move, uses, of)
         if case is None:
@@ -76,7 +77,8 @@ def by_use(request: Request, moves: Sequence[Move], owners: Sequence[Owner]) -> 
         else:
             found.moves.append(move)
             if case.move.kind not in ("parameter", "buffer") or case.usage.ops or case.layer:
-                found.notes.append(_note(request, case))
+                noted.setdefault(_note(request, case), []).append(case.path)
+    found.notes += [f"{_first(paths)}: {text}" for text, paths in noted.items()]
     found.asked = [_question(path, cases) for path, cases in asked.items()]
     return found
 
@@ -93,11 +95,16 @@ def _said_of_more(request: Request, moves: Sequence[Move], of: Mapping[str, Owne
             and path not in said.setdefault(more[path], [])
         ):
             said[more[path]].append(path)
-    notes = []
-    for text, paths in said.items():
-        where = f"{paths[0] or 'the model'}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
-        notes.append(f"{where}: {text}: the weights are in place, the rest is for the port to do")
-    return notes
+    return [
+        f"{_first(paths)}: {text}: the weights are in place, the rest is for the port to do"
+        for text, paths in said.items()
+        if paths
+    ]
+
+
+def _first(paths: Sequence[str]) -> str:
+    """Name the first of several modules, and how many more there are."""
+    return (paths[0] or "the model") + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 
 def _case(request: Request, move: Move, uses: Mapping[str, Usage], of: Mapping[str, Owner]) -> _Case | None:
@@ -169,8 +176,9 @@ def _is_asked(request: Request, case: _Case) -> bool:
 
 def _use(case: _Case) -> str:
     """Say how a parameter is used, and where that stands."""
-    names = " and ".join(case.move.sources)
-    usage = case.usage
+    path, usage = case.path, case.usage
+    slots = (name.removeprefix(f"{path}.") if path else name for name in case.move.sources)
+    names = " and ".join(slots)
     who = f"the own forward of {usage.by}" if usage.own else f"the forward of {usage.by}"
     if not usage.code:
         return f"{who} ({usage.where}) could not be followed to what it does with {names}"
@@ -186,7 +194,7 @@ def _note(request: Request, case: _Case) -> str:
         end += ": the port must do the same"
     else:
         end += ": compare the two"
-    return f"{case.path or 'the model'}: {_use(case)}; {end}"
+    return f"{_use(case)}; {end}"
 
 
 def _said(move: Move, note: str) -> Move:

@@ -223,9 +223,9 @@ def _arguments(module: Any, kind: str) -> dict[str, Any]:
 
 def _made_by(module: Any) -> tuple[tuple[str, ...], ...]:
     """Return the tensors that parametrizations make, each with the classes that do, in order."""
-    lists = module._modules.get("parametrizations") or {}
-    kept = getattr(lists, "items", dict)
-    return tuple((name, *(type(one).__name__ for one in makers)) for name, makers in kept())
+    lists: Any = getattr(module, "parametrizations", None)
+    kept = lists.items() if _name(type(lists)) == "ModuleDict" else ()
+    return tuple((name, *(type(one).__name__ for one in makers)) for name, makers in kept)
 
 
 def _tensors(module: Any) -> Iterator[tuple[str, Any, str]]:

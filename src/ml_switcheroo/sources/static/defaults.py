@@ -7,23 +7,12 @@ another one. Each is opened by itself, so that the rest of the code stays as wel
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.operators import symbolic
-from ml_switcheroo.sources.static.values import (
-    ABSENT,
-    Bound,
-    Builtin,
-    Class,
-    External,
-    Function,
-    Instance,
-    Partial,
-    Unknown,
-    Value,
-)
+from ml_switcheroo.sources.static.values import ABSENT, External, Instance, Partial, Unknown, Value
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.entry import Attempt
@@ -114,21 +103,46 @@ def _others_of(name: str, default: Value) -> Iterator[Other]:
     if swapped is not None:
         value, word = swapped
         yield Other(name, value, by_default=f"{name}={_short(default)}", otherwise=f"{name}={word}")
-    if isinstance(default, Class | Function | Builtin | Bound | External | Partial):
-        return
-    tests = {}
-    if isinstance(default, str | int | float) or default is None:
-        mine = Unknown(name)
-        words = ("is",) if default is None else ("==",)
-        for word in words:
-            for pair in ((mine, default), (default, mine)):
-                test = symbolic(word, *pair)
-                tests[test.symbol] = False
-                tests[symbolic("not", "", test).symbol] = True
-        if not default and default is not None:
-            tests[name] = True
-    written = _short(default)
-    yield Other(name, Unknown(name), tests, f"{name}={written}", f"{name} is something else")
+    if isinstance(default, dict | Instance):
+        yield from _entries(name, default)
+    elif default is None or isinstance(default, str | int | float) or _lists_words(default):
+        written = f"{name}={_short(default)}"
+        yield Other(name, Unknown(name), _tests(name, default), written, f"{name} is something else")
+
+
+def _lists_words(default: Value) -> bool:
+    return isinstance(default, list | tuple) and any(isinstance(one, str) for one in default)
+
+
+def _entries(name: str, default: dict[Any, Value] | Instance) -> Iterator[Other]:
+    """Yield what each entry of a dictionary, or each field of a configuration, could be instead."""
+    held = default.attrs if isinstance(default, Instance) else default
+    for key, value in list(held.items())[:_MOST]:
+        if not isinstance(key, str) or not (value is None or isinstance(value, str | int | float)):
+            continue
+        symbol = f"{name}.{key}" if isinstance(default, Instance) else f"{name}[{key!r}]"
+        entries = {**held, key: Unknown(symbol)}
+        whole = replace(default, attrs=entries) if isinstance(default, Instance) else entries
+        written = f"{symbol}={_short(value)}"
+        yield Other(name, whole, _tests(symbol, value), written, f"{symbol} is something else")
+
+
+_MOST = 24
+
+
+def _tests(symbol: str, default: Value) -> dict[str, bool]:
+    """Return how tests come out that tell something else from a default."""
+    tests: dict[str, bool] = {}
+    if not (default is None or isinstance(default, str | int | float)):
+        return tests
+    mine, word = Unknown(symbol), "is" if default is None else "=="
+    for pair in ((mine, default), (default, mine)):
+        test = symbolic(word, *pair)
+        tests[test.symbol] = False
+        tests[symbolic("not", "", test).symbol] = True
+    if isinstance(default, bool) or (not default and default is not None):
+        tests[symbol] = not default
+    return tests
 
 
 def _short(default: Value) -> str:

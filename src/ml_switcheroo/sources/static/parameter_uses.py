@@ -45,7 +45,7 @@ def uses_of(
             judged.take(path, made, follower.of(path, made))
     for path, made in pairs:
         judged.module(path, made)
-    return judged.found
+    return judged.said()
 
 
 def _folded(specs: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:

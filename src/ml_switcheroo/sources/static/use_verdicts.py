@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ml_switcheroo.layers import KIND_OF_CLASS
+from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.ops import Op, Scale, Shift
 from ml_switcheroo.sources.findings import Finding, Origin, Usage
 from ml_switcheroo.sources.static.classes import find
@@ -118,6 +118,7 @@ _WRITTEN: Mapping[str, str] = {
     "conv": "conv",
     "conv_transpose": "conv_transpose",
     "embedding": "embedding",
+    "scale": "rms_norm",
 }
 _UNSURE = frozenset({"handed over", "einsum", "returned"})
 
@@ -178,12 +179,11 @@ class Judged:
         self._specs = specs
         self._records: dict[str, list[tuple[Record, str, bool]]] = {}
         self._called: set[str] = set()
-        self._followed: set[str] = set()
+        self._constants: dict[str, list[str]] = {}
 
     def take(self, path: str, made: Instance, seen: Seen) -> None:
         """Take in what the ``forward`` of a module shows."""
         by = made.cls.name
-        self._followed.add(path)
         for record in seen.records:
             name = joined(path, record.name)
             if name in self._specs:
@@ -205,12 +205,18 @@ class Judged:
         self.found.more[path] = text
 
     def _note(self, path: str, by: str, what: str, steps: tuple[Step, ...]) -> None:
-        text = (
-            f"{path or 'the model'}: the own forward of {by} {what} times a constant, {steps[0].text},"
-            f" {steps[0].where}; its tensors are copied as they are, so the port must do that too"
-        )
-        if text not in self.found.notes:
-            self.found.notes.append(text)
+        text = f"the own forward of {by} {what} times a constant, {steps[0].text}, {steps[0].where}"
+        self._constants.setdefault(text, []).append(path or "the model")
+
+    def said(self) -> ParameterUses:
+        """Return what was found, with what else a person should know; once for all modules alike."""
+        for text, paths in self._constants.items():
+            more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            note = (
+                f"{paths[0]}{more}: {text}; its tensors are copied as they are, so the port must do that too"
+            )
+            self.found.notes.append(note)
+        return self.found
 
     def module(self, path: str, made: Instance) -> None:
         """Judge the tensors of a module."""
@@ -232,11 +238,14 @@ class Judged:
             return
         rank = len(self._specs[joined(path, "weight")].shape)
         sums = [_sum(record.steps, rank) for record in records]
-        if any(total.odd or total.unsure for total in sums):
+        if any(total.unsure for total in sums):
             return
         words = {_lies(one.word, total.turned) or one.word for one, total in zip(records, sums, strict=True)}
-        kind = _WRITTEN.get(words.pop()) if len(words) == 1 else None
-        if kind is not None and (rank == 2) == (kind not in ("conv", "conv_transpose")):
+        kind = _WRITTEN.get(words.pop(), "") if len(words) == 1 else ""
+        if kind == "rms_norm" and "bias" in own:
+            kind = "layer_norm"
+        ranks = LAYERS[kind].slots["weight"].split() if kind else []
+        if kind and (rank == len(ranks) or "*" in ranks[-1]):
             self.found.written[path] = (kind, records[0].text, records[0].where)
 
     def _tensor(self, name: str, path: str, kind: str, key: str, made: Instance) -> None:
