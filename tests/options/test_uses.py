@@ -143,6 +143,24 @@ ASKED = {
         ),
     ),
     "a logarithm": ("own norm", OWN_NORM.format(use="y * self.weight.exp()")),
+    "its rows in another order": ("linear", forward("F.linear(x, self.weight[[1, 0, 2, 3, 4]], self.bias)")),
+    "its halves swapped": (
+        "linear",
+        forward("F.linear(x, torch.cat([self.weight[2:], self.weight[:2]]), self.bias)"),
+    ),
+    "its axes turned behind a view": (
+        "linear",
+        forward("F.linear(x, self.weight.view(25, 1).t().reshape(5, 5), self.bias)"),
+    ),
+    "rounded down": (
+        "linear",
+        forward("F.linear(x, torch.div(self.weight, 0.3, rounding_mode='floor'), self.bias)"),
+    ),
+    "set anew": (
+        "linear",
+        "    def forward(self, x):\n        kept, self.weight = self.weight, nn.Parameter(self.weight * 2)\n"
+        "        y, self.weight = super().forward(x), kept\n        return y",
+    ),
     "divided by": ("own norm", OWN_NORM.format(use="y / self.weight")),
     "added to what it scales": ("own norm", OWN_NORM.format(use="y + y * self.weight")),
 }
@@ -329,6 +347,8 @@ AROUND = {
     "a function": "third(self.m, x)",
     "a function, by name": "third(x=x, layer=self.m)",
     "an operator": "F.linear(x, self.m.weight / 3, self.m.bias)",
+    "its state": "F.linear(x, self.m.state_dict()['weight'] / 3, self.m.bias)",
+    "a list": "[F.linear(x, one.weight / 3, one.bias) for one in [self.m]][0]",
     "its parameters": "F.linear(x, dict(self.m.named_parameters())['weight'] / 3, self.m.bias)",
     "getattr": "F.linear(x, getattr(self.m, 'weight') / 3, self.m.bias)",
 }
@@ -359,6 +379,24 @@ def test_a_parent_that_uses_a_child_as_the_layer_would_is_nothing_special(tmp_pa
     plan = ms.make_plan(state, to="nnx", like=port(("linear",)), layers=source)
     plan.check()
     assert not plan.notes
+
+
+@pytest.mark.parametrize("how", ["hook", "forward"])
+@both
+def test_what_hooks_and_patches_do_is_said(how: str, way: str, tmp_path: Path) -> None:
+    path = tmp_path / "hooked.py"
+    line = {
+        "hook": "net.m.register_forward_hook(lambda module, given, out: out * 2)",
+        "forward": "net.m.forward = lambda x: x @ net.m.weight",
+    }[how]
+    path.write_text(f"{HEAD}\ndef net():\n    net = Net(nn.Linear(5, 5))\n    {line}\n    return net\n")
+    module = types.ModuleType(f"hooked_{how}")
+    exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
+    model = module.net()
+    layers = model if way == "live" else f"{path}:net"
+    plan = ms.make_plan(model.state_dict(), to="nnx", like=port(("linear",)), layers=layers)
+    (note,) = [note for note in plan.notes if "forward" in note]
+    assert note.startswith("m: ")
 
 
 class Zeroed(nnx.Module):

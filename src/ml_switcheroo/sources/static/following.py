@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
@@ -142,6 +142,14 @@ class Follower(Machine):
             return False
         return super().read(owner, name)
 
+    def write(self, owner: Value, name: Value, value: Value) -> None:
+        """Set an attribute; a parameter of a layer of torch that is set anew is no longer what is stored."""
+        if isinstance(owner, Instance) and owner.torch and isinstance(name, str):
+            before = slot(owner, name)
+            if isinstance(before, Tensor) and name not in owner.attrs:
+                self.writing.use(self, before, "set")
+        super().write(owner, name, value)
+
 
 def is_own(made: Instance) -> bool:
     """Tell whether a class has a ``forward`` of its own."""
@@ -193,16 +201,21 @@ _DEEP = 60
 
 def _member(machine: Any, owner: Instance, external: str, name: str) -> Value:
     """Return an attribute that a module has from a class of torch."""
-    if name in ("_parameters", "named_parameters", "parameters"):
-        kept = _parameters(owner)
-        listed = list(kept) if name == "parameters" else kept if name == "_parameters" else list(kept.items())
-        listed = list(kept.values()) if name == "parameters" else listed
-        value = machine.heap.new(listed)
+    if name in _LISTED:
+        value = machine.heap.new(_LISTED[name](_parameters(owner)))
         return value if name == "_parameters" else Builtin(name, lambda machine, args: value)
     if name == "_conv_forward":
         word = "conv_transpose2d" if "Transpose" in external else "conv2d"
         return Builtin(name, lambda machine, args: applied(machine, word, args))
     return EXTERNALS["member"].run(machine, owner, external, name)
+
+
+_LISTED: Mapping[str, Callable[[dict[str, Value]], Any]] = {
+    "_parameters": dict,
+    "state_dict": dict,
+    "parameters": lambda kept: list(kept.values()),
+    "named_parameters": lambda kept: list(kept.items()),
+}
 
 
 def _parameters(owner: Instance) -> dict[str, Value]:

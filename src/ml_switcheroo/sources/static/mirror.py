@@ -125,6 +125,11 @@ def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
     copy.marks["out"] = getattr(live, "out_features", getattr(live, "nf", None))
     plain = {name: value for name, value in vars(live).items() if not name.startswith("_") and known(value)}
     copy.attrs.update(plain)
+    copy.attrs.update(
+        {name: one for name, value in vars(live).items() if (one := _listed(machine, value, made))}
+    )
+    if _is_hooked(live):
+        copy.marks["hooked"] = True
     copy.attrs.update(children)
     copy.attrs.update({name: None for name, child in live._modules.items() if child is None})
     tensors = {**live._parameters, **live._buffers}
@@ -135,6 +140,18 @@ def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
             copy.attrs[name] = None if tensor is None else Tensor(tuple(tensor.shape), role)
     copy.open = True  # what has no plain value is there all the same
     return copy
+
+
+def _listed(machine: Machine, value: Any, made: dict[int, Instance]) -> list[Value]:
+    """Return a plain list of modules, as the reader sees them; an empty one for anything else."""
+    listed = isinstance(value, list | tuple) and all(hasattr(one, "_modules") for one in value)
+    return [_mirror(machine, one, made) for one in value] if listed else []
+
+
+def _is_hooked(live: Any) -> bool:
+    """Tell whether a module has hooks; those of torch, which make up weights, are known by their tensors."""
+    hooks = [*live._forward_hooks.values(), *live._forward_pre_hooks.values()]
+    return any(not type(one).__module__.startswith("torch.nn.utils") for one in hooks)
 
 
 def _torch_name(cls: type) -> str:

@@ -139,7 +139,9 @@ def _own_tensors(path: str, made: Instance, specs: Mapping[str, TensorSpec]) -> 
 
 # Which modules are followed ---------------------------------------------------------------
 
-_SLOTS = frozenset("weight bias in_proj_weight in_proj_bias _parameters parameters named_parameters".split())
+_SLOTS = frozenset(
+    "weight bias in_proj_weight in_proj_bias _parameters parameters named_parameters state_dict".split()
+)
 _MAKING = frozenset(
     """__init__ reset_parameters _reset_parameters extra_repr init_weights _init_weights _init __repr__
     _load_from_state_dict state_dict load_state_dict __new__""".split()

@@ -361,6 +361,7 @@ _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
     **{name: _namespace(name) for name in ("argparse.Namespace", "types.SimpleNamespace")},
     "math.prod": _prod,
     "numpy.prod": _prod,
+    "numpy.sqrt": _pure(math.sqrt),
     "typing.cast": lambda machine, args: args.positional[1],
     "torch.jit.script": _first,
     "torch.jit.ignore": _identity_decorator,

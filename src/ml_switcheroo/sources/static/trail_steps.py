@@ -208,8 +208,9 @@ def _indexed(machine: Follower, owner: Value, index: Value) -> Value:
         return owner if owner is MOVING else MOVING
     parts = index if isinstance(index, tuple) else (index,)
     plain = all(part is None or part is Ellipsis or part == slice(None) for part in parts)
-    flipped = any(isinstance(part, slice) and part.step not in (None, 1) for part in parts)
-    return owner.then(step_of(machine, "other" if flipped else "shaped" if plain else "piece"))
+    cut = all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts)
+    turned = any(isinstance(part, slice) and part.step not in (None, 1) for part in parts)
+    return owner.then(step_of(machine, "shaped" if plain else "piece" if cut and not turned else "other"))
 
 
 # Functions and methods --------------------------------------------------------------------
@@ -236,7 +237,7 @@ def applied(machine: Follower, word: str, args: Arguments) -> Value:
 def _of_tensor(machine: Follower, word: str, first: Value, args: Arguments) -> Value:
     op = _ARITHMETIC.get(word)
     if op is not None and (len(args.positional) > 1 or "other" in args.keyword):
-        if "alpha" in args.keyword:
+        if args.keyword.keys() - {"other", "out"}:
             return opaque(machine, args)
         other = args.get(1, "other", UNKNOWN)
         found = join(operated(machine, (op, first, one), Arguments()) for one in options(other))
@@ -314,8 +315,10 @@ def _joined(machine: Follower, args: Arguments) -> Value:
         return MOVING
     if not parts:
         return Tensor()
-    step = step_of(machine, "piece")
-    return Traced.made(tuple(trail.then(step) for part in parts for trail in part.trails))
+    trails = [trail for part in parts for trail in part.trails]
+    again = len({id(trail.tensor) for trail in trails}) < len(trails)  # pieces of one, in another order
+    step = step_of(machine, "other" if again else "piece")
+    return Traced.made(tuple(trail.then(step) for trail in trails))
 
 
 def _einsum(machine: Follower, args: Arguments) -> Value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
@@ -36,7 +37,9 @@ class Turned:
 def written_as(found: ParameterUses, origin: Origin) -> dict[str, Finding]:
     """Return what classes of the user's own compute by themselves, as findings."""
     return {
-        path: Finding(kind, origin, f"its own forward computes {code}", where)
+        path: Finding(
+            kind, origin, f"its own forward computes {code}", where, MappingProxyType({"written": True})
+        )
         for path, (kind, code, where) in found.written.items()
     }
 
@@ -112,6 +115,7 @@ _WORDS: Mapping[str, frozenset[str]] = {
     "prelu": frozenset({"prelu", "scale"}),
     "bilinear": frozenset({"bilinear", "einsum"}),
 }
+_SPECIAL = frozenset({"once more", "set"})
 _WRITTEN: Mapping[str, str] = {
     "out in": "linear",
     "in out": "linear_in_out",
@@ -145,19 +149,21 @@ class _Sum:
 
 
 def _sum(steps: tuple[Step, ...], rank: int) -> _Sum:
-    times, plus, turned = 1.0, 0.0, False
+    times, plus, turned, shaped = 1.0, 0.0, False, False
     for step in steps:
         if step.word == "times":
             times, plus = times * step.amount, plus * step.amount
         elif step.word == "plus":
             plus += step.amount
+        elif step.word == "shaped":
+            shaped = True
         elif step.word == "turned":
             turned = not turned
         elif step.word == "unsure":
             return _Sum(unsure=step)
         elif step.word == "other" or (step.word == "arranged" and rank > 1) or not times:
             return _Sum(odd=step)
-        if turned and rank > 2:
+        if turned and (rank > 2 or (rank == 2 and shaped)):
             return _Sum(odd=step)
     return _Sum(times, plus, turned)
 
@@ -223,11 +229,15 @@ class Judged:
         kind = KIND_OF_CLASS.get(made.torch, "")
         if kind and kind not in _JUDGED:
             return
+        if kind and ("hooked" in made.marks or "forward" in made.attrs):
+            what = "a hook" if "hooked" in made.marks else "a forward that is set on it"
+            self.found.more[path] = f"{what} does more than the own forward of nn.{made.torch}"
         if not kind:
             self._written(path, made)
         for key in ("weight", "bias") if kind else list(made.attrs):
             name = joined(path, key)
-            if name in self._specs and not (kind and path in self._called):
+            special = any(record.word in _SPECIAL for record, _, _ in self._records.get(name, ()))
+            if name in self._specs and (special or not (kind and path in self._called)):
                 self._tensor(name, path, kind, "bias" if key == "bias" else "weight", made)
 
     def _written(self, path: str, made: Instance) -> None:
@@ -256,7 +266,7 @@ class Judged:
             if kind and key == "weight" and is_own(made):
                 self.found.uses[name] = Usage((), "", _place_of(made), made.cls.name, sure=False)
             return
-        again = next((one for one in sums if one[0].word == "once more"), None)
+        again = next((one for one in sums if one[0].word in _SPECIAL), None)
         if again is not None:
             self._use(name, again, ())
             return
