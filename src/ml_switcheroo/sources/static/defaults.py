@@ -16,6 +16,7 @@ from ml_switcheroo.sources.static.values import ABSENT, External, Instance, Part
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.entry import Attempt
+    from ml_switcheroo.sources.static.fit import Owner
 
 __all__ = ["Other", "doubt_defaults"]
 
@@ -32,18 +33,16 @@ _SWAPPED: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """One argument that is not its default.
+    """One argument that is not its default (or several, to see whether any of them matters).
 
     Attributes:
-        name: The parameter.
-        value: What it is instead: another class, or unknown.
+        values: By parameter what it is instead: another class, or unknown.
         tests: How tests of it come out that tell it from its default, by their symbols.
         by_default: The default, as a person would write it.
         otherwise: What it is instead, as a person would say it.
     """
 
-    name: str
-    value: Value
+    values: Mapping[str, Value]
     tests: Mapping[str, bool] = field(default_factory=lambda: MappingProxyType({}))
     by_default: str = ""
     otherwise: str = ""
@@ -63,36 +62,43 @@ def doubt_defaults(
         steps: How many expressions and statements all readings together may take.
         read: Reads with one argument that is not its default, in so many steps.
     """
-    for other in _others(parameters):
+    named = [(name, default) for name, default, _ in parameters if _is_open(default)]
+    numbers = {name: Unknown(name) for name, default in named if isinstance(default, int | float)}
+    if len(numbers) > 1:  # most are sizes: one reading shows that none of them chooses anything
+        again = read(Other(numbers), steps)
+        steps -= again.steps
+        if not (again.failure or again.fit.contradictions or again.fit.open or any(_new(first, again))):
+            named = [(name, default) for name, default in named if name not in numbers]
+    for other in (one for name, default in sorted(named, key=_rank) for one in _others_of(name, default)):
         if steps <= 0:
             break
         again = read(other, steps)
         steps -= again.steps
         if again.failure or again.fit.contradictions:
             continue
-        for name, owners in again.fit.owners.items():
-            usual = {owner.kind for owner in first.fit.owners.get(name, ())}
-            new = tuple(owner for owner in owners if owner.kind and owner.kind not in usual)
-            if not new or not usual:
-                continue
+        for name, new in _new(first, again):
             first.doubts[name] = (*first.doubts.get(name, ()), *new)
             for owner in (*first.fit.owners[name], *new):
                 why = other.otherwise if owner in new else f"{other.by_default}, the default"
                 first.reasons.setdefault((owner.key, owner.kind), why)
 
 
-def _others(parameters: Iterable[tuple[str, Value, bool]]) -> Iterator[Other]:
-    """Yield what each parameter could be instead, those that choose between layers most often first."""
-    named = [(name, default) for name, default, _ in parameters if _is_open(default)]
-    for name, default in sorted(named, key=lambda one: _rank(one[1])):
-        yield from _others_of(name, default)
+def _new(first: Attempt, again: Attempt) -> Iterator[tuple[str, tuple[Owner, ...]]]:
+    """Yield the tensors that are of another kind in another reading, with their owners there."""
+    for name, owners in again.fit.owners.items():
+        usual = {owner.kind for owner in first.fit.owners.get(name, ())}
+        new = tuple(owner for owner in owners if owner.kind and owner.kind not in usual)
+        if new and usual:
+            yield name, new
 
 
 def _is_open(default: Value) -> bool:
     return default is not ABSENT and not isinstance(default, bool | Unknown)
 
 
-def _rank(default: Value) -> int:
+def _rank(named: tuple[str, Value]) -> int:
+    """Order parameters: those that choose between layers most often come first."""
+    default = named[1]
     if isinstance(default, str) or default is None:
         return 0
     return 2 if isinstance(default, int | float) else 1
@@ -102,12 +108,12 @@ def _others_of(name: str, default: Value) -> Iterator[Other]:
     swapped = _swapped(default)
     if swapped is not None:
         value, word = swapped
-        yield Other(name, value, by_default=f"{name}={_short(default)}", otherwise=f"{name}={word}")
+        yield Other({name: value}, by_default=f"{name}={_short(default)}", otherwise=f"{name}={word}")
     if isinstance(default, dict | Instance):
         yield from _entries(name, default)
     elif default is None or isinstance(default, str | int | float) or _lists_words(default):
         written = f"{name}={_short(default)}"
-        yield Other(name, Unknown(name), _tests(name, default), written, f"{name} is something else")
+        yield Other({name: Unknown(name)}, _tests(name, default), written, f"{name} is something else")
 
 
 def _lists_words(default: Value) -> bool:
@@ -124,7 +130,7 @@ def _entries(name: str, default: dict[Any, Value] | Instance) -> Iterator[Other]
         entries = {**held, key: Unknown(symbol)}
         whole = replace(default, attrs=entries) if isinstance(default, Instance) else entries
         written = f"{symbol}={_short(value)}"
-        yield Other(name, whole, _tests(symbol, value), written, f"{symbol} is something else")
+        yield Other({name: whole}, _tests(symbol, value), written, f"{symbol} is something else")
 
 
 _MOST = 24

@@ -202,10 +202,10 @@ def _best(entry: _Entry) -> Attempt:
 
 
 def _with(entry: _Entry, other: Other, steps: int) -> Attempt:
-    """Read with one argument that is not its default."""
+    """Read with arguments that are not their defaults."""
 
     def opening(name: str, default: Value) -> Value:
-        return other.value if name == other.name else _by_default(name, default)
+        return other.values[name] if name in other.values else _by_default(name, default)
 
     return _attempt(replace(entry, tests=other.tests), opening, {}, steps)
 
