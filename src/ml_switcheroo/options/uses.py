@@ -187,7 +187,9 @@ def _use(case: _Case) -> str:
 
 def _note(request: Request, case: _Case) -> str:
     end = "it is copied as it is"
-    if _elsewhere(request, case):
+    if request.template is None and _elsewhere(request, case):
+        end += ": the class of the port that keeps it must do the same"
+    elif _elsewhere(request, case):
         own = _own_class(request, case.move.leaves[0])
         end += f": the target keeps it in a class of its own{own and f', {own}'}, which must do the same"
     elif case.usage.code:
