@@ -36,6 +36,7 @@ ARITHMETIC = [
     *(
         ops.Shift(-1.0),
         ops.Shift(-1.0, 4, 2),
+        ops.Scale(0.5),
         ops.Sum(),
         ops.SumParted(2),
         ops.GateSum(3, 2),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo import __version__
+from ml_switcheroo.apply import said_of_values
 from ml_switcheroo.errors import CastError, UsageError
 from ml_switcheroo.export import to_torch
 from ml_switcheroo.formats import open_checkpoint, write_npz, write_safetensors
@@ -88,6 +89,8 @@ def convert(
             plan.check_names(opened)
         plan.check(allow_missing=allow_missing, allow_unexpected=allow_unexpected)
         leaves = plan.apply(opened, partial=True, allow_overflow=allow_overflow)
+        for note in said_of_values(plan.moves, opened):
+            say(note)
         key = f"{__version__} {plan.digest} {opened.fingerprint}"
         write = output.writer(plan, like, key, say)
         stream = _counted(leaves.stream(), sum(spec.nbytes for spec in plan.outputs.values()), progress)

@@ -17,6 +17,7 @@ from ml_switcheroo.options.asking import is_open, matched, may_ask, placed_modul
 from ml_switcheroo.options.places import Places
 from ml_switcheroo.options.request import Request
 from ml_switcheroo.options.ties import groups_of, joined, shared
+from ml_switcheroo.options.uses import by_use
 from ml_switcheroo.plan import Ambiguity, Left, Plan
 from ml_switcheroo.rule_lines import expanded, written
 from ml_switcheroo.rules import Drop, Keep, Kind, Rule, match
@@ -104,10 +105,13 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
         moves = joined(moves, unexpected, tied, request.specs)
         unexpected = {n: left for n, left in unexpected.items() if all(n not in m.sources for m in moves)}
     moves, clashes = _without_clashes(moves)
+    used = by_use(request, moves, owners)
+    moves = used.moves
+    ambiguous += used.asked
     moves, uncast = _all_cast(moves, request)
     unexpected.update(uncast)
     kept, missing = _unfilled(request, moves, unexpected)
-    notes = [note for knowledge in request.knowledge for note in knowledge.notes]
+    notes = [note for knowledge in request.knowledge for note in knowledge.notes] + used.notes
     evident = {owner.path for owner in owners if {f.origin for f in owner.possible} <= {"evidence"}}
     notes += [note for known in request.knowledge for path, note in known.doubts.items() if path in evident]
     if request.template is not None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ml_switcheroo.apply import said_of_values
 from ml_switcheroo.errors import CastError, LoadError, UsageError
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.match.spelling import segments
@@ -111,8 +112,9 @@ def load_into(
         raise LoadError(_strict_text(model, lines, cure), problems=(*plan.missing, *plan.unexpected))
     leaves = plan.apply(state, partial=True, allow_overflow=allow_overflow)
     leaves.check_values()
+    loaded.notes = (*plan.notes, *said_of_values(plan.moves, state))
     if target.live.immutable:
-        _warn(model, _problems(plan, names), plan.notes)
+        _warn(model, _problems(plan, names), loaded.notes)
     new = target.live.write(model, leaves)
     return new if target.live.immutable else loaded
 

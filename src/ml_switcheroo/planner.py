@@ -12,7 +12,7 @@ from typing import Any
 from ml_switcheroo.draw import Request, draw_plan, dropped_by
 from ml_switcheroo.errors import RuleError, SourceError, UsageError
 from ml_switcheroo.formats import open_checkpoint
-from ml_switcheroo.match.kinds import from_template
+from ml_switcheroo.match.kinds import as_shown, from_template
 from ml_switcheroo.moves import Move
 from ml_switcheroo.peel import Peeled, peel, restored
 from ml_switcheroo.plan import Left, Plan
@@ -133,7 +133,8 @@ def prepare(
     _check_layout(layers, peeled.specs, rules, str(getattr(state, "path", "the state dict")))
     known = [from_rules(rules, peeled.specs), *([_from_layers(layers, peeled.specs)] if told else [])]
     if template is not None:
-        known.append(from_template(template, peeled.specs, target.naming, rules))
+        shown = from_template(template, peeled.specs, target.naming, rules)
+        known = [*(as_shown(one, shown) for one in known), shown]
     inner = {peeled.names[name]: name for name in peeled.specs}
     tied = [tuple(inner[name] for name in names if name in inner) for names in evidence.tied_in(state)]
     known.append(replace(evidence.read_names(peeled.specs), tied=tuple(tied)))

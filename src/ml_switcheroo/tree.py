@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +17,7 @@ __all__ = [
     "Template",
     "flatten",
     "is_records",
+    "own_class",
     "plain_attributes",
     "template_of_file",
     "template_of_records",
@@ -37,6 +38,7 @@ class Template:
         axes: Names of the axes of leaves that say them (penzai, haliax), by path.
         attributes: Plain attributes of the live model's layers, by path and by the target's names.
         computed: What the modules of the live model compute without weights, by path.
+        own: The class of modules that are none of the framework's own layers, by path.
     """
 
     specs: Mapping[str, TensorSpec]
@@ -46,6 +48,20 @@ class Template:
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     computed: Mapping[str, tuple[Computed, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    own: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def own_class(module: Any, is_layer: Callable[[type], bool]) -> str:
+    """Return the name of the class of a live module, where that computes in a way of its own.
+
+    Empty for a layer of the framework, and for a class that derives from one and calls it as it is.
+    """
+    for cls in type(module).__mro__:
+        if is_layer(cls):
+            return ""
+        if not {"__call__", "call"}.isdisjoint(vars(cls)):
+            break
+    return type(module).__qualname__
 
 
 def plain_attributes(module: Any) -> dict[str, Any]:

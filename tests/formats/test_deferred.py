@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ml_switcheroo.formats.deferred import Deferred
 from ml_switcheroo.formats.stream import strips
-from ml_switcheroo.ops import Axes, Cast, Concat, Flip, Gates, Shift, Split, Stack, Sum, Unstack
+from ml_switcheroo.ops import Axes, Cast, Concat, Flip, Gates, Scale, Shift, Split, Stack, Sum, Unstack
 
 
 def joined(leaf: Any) -> bytes:
@@ -76,6 +76,7 @@ def test_whatever_is_done_to_it_it_is_what_numpy_makes(data: st.DataObject) -> N
         ((Gates((1, 0)), Axes("out in -> in out")), [(6, 5)]),
         ((Cast("bfloat16"), Axes("out in -> in out")), [(6, 5)]),
         ((Shift(1.0),), [(6,)]),
+        ((Scale(0.5),), [(6, 5)]),
         ((Sum(),), [(6,), (6,)]),
     ],
 )

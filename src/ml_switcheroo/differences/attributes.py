@@ -62,7 +62,8 @@ def _text(entry: Difference, finding: Finding, attributes: Mapping[str, Any]) ->
         return "" if _same(real, expected) else f"{head}, always {expected} in PyTorch"
     defaults = LAYERS[finding.kind].defaults
     stated = entry.arg in finding.args
-    if not (stated or entry.arg in defaults):
+    written = "written" in finding.args  # by a class of the user's own, which has no defaults of torch's
+    if not stated and (written or entry.arg not in defaults):
         return ""
     value = finding.args[entry.arg] if stated else defaults[entry.arg]
     if value is None:

@@ -8,11 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ml_switcheroo.layers.layer import REPARAMETRISED, Layer, Slot
+from ml_switcheroo.layers.layer import PARAMETRISATIONS, REPARAMETRISED, Layer, Slot
 from ml_switcheroo.layers.table import LAYERS
 from ml_switcheroo.layers.without import COMPOSITES, STATELESS
 
-__all__ = ["COMPOSITES", "KIND_OF_CLASS", "LAYERS", "REPARAMETRISED", "STATELESS", "Layer", "Slot", "kind_of"]
+__all__ = [
+    "COMPOSITES",
+    "KIND_OF_CLASS",
+    "LAYERS",
+    "PARAMETRISATIONS",
+    "REPARAMETRISED",
+    "STATELESS",
+    "Layer",
+    "Slot",
+    "kind_of",
+]
 
 KIND_OF_CLASS: Mapping[str, str] = {name: layer.kind for layer in LAYERS.values() for name in layer.classes}
 

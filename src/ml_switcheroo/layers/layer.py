@@ -11,7 +11,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["REPARAMETRISED", "Layer", "Slot"]
+__all__ = ["PARAMETRISATIONS", "REPARAMETRISED", "Layer", "Slot"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -32,6 +32,12 @@ REPARAMETRISED: Mapping[str, tuple[str, ...]] = {
 """The tensors that stand for one slot under ``torch.nn.utils``: of a slot ``out_proj.weight``, ``{0}`` is
 ``out_proj.`` and ``{1}`` is ``weight``. Source: the modules of torch.nn.utils.
 """
+
+PARAMETRISATIONS: Mapping[str, str] = {
+    "parametrized weight_norm": "_WeightNorm",
+    "parametrized spectral_norm": "_SpectralNorm",
+}
+"""The class of ``torch.nn.utils.parametrizations`` that makes the slot out of them; alone, not in a chain."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from ml_switcheroo.ops.arithmetic import (
     Cast,
     GateSum,
     GateSumParted,
+    Scale,
     Shift,
     SpectralNorm,
     SpectralRestored,
@@ -45,6 +46,7 @@ __all__ = [
     "GateSumParted",
     "Gates",
     "Op",
+    "Scale",
     "Shift",
     "Skip",
     "Specs",
@@ -69,7 +71,7 @@ OPS: Mapping[str, type[Op]] = {
     op.__name__.lower(): op
     for op in (
         *(Axes, Flip, Gates, Split, Concat, Stack, Unstack, Tie, Copy, Branch, Filled, Discarded, Skip),
-        *(Shift, Sum, SumParted, GateSum, GateSumParted, WeightNorm, WeightNormSplit),
+        *(Shift, Scale, Sum, SumParted, GateSum, GateSumParted, WeightNorm, WeightNormSplit),
         *(SpectralNorm, SpectralState, SpectralRestored, Cast),
     )
 }

@@ -15,6 +15,7 @@ __all__ = [
     "Cast",
     "GateSum",
     "GateSumParted",
+    "Scale",
     "Shift",
     "SpectralNorm",
     "SpectralRestored",
@@ -65,6 +66,34 @@ class Shift(Op):
 
     def __str__(self) -> str:
         return f"{self.amount:+g}" + (f" in block {self.block} of {self.blocks}" if self.blocks > 1 else "")
+
+
+@dataclass(frozen=True)
+class Scale(Op):
+    """Multiply by a constant: a layer that scales its weight before it uses it.
+
+    Rounding can change the last bit on the way back.
+
+    Attributes:
+        factor: What is multiplied by.
+    """
+
+    factor: float
+    exact: ClassVar[bool] = False
+
+    def specs(self, specs: Specs) -> Specs:
+        if not self.factor:
+            raise UsageError("a factor of 0 leaves nothing of a tensor")
+        return specs
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        return tuple((_widened(np.asarray(a)) * self.factor).astype(a.dtype, copy=False) for a in arrays)
+
+    def inverse(self, specs: Specs) -> Op:
+        return Scale(1 / self.factor)
+
+    def __str__(self) -> str:
+        return f"times {self.factor:g}"
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
-from ml_switcheroo.layers import LAYERS, REPARAMETRISED, Slot
+from ml_switcheroo.layers import LAYERS, PARAMETRISATIONS, REPARAMETRISED, Slot
 from ml_switcheroo.ops import Op, SpectralNorm, WeightNorm
 from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["At", "Gathered", "Source", "gather"]
+__all__ = ["At", "Gathered", "Source", "gather", "is_length"]
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 At = tuple[tuple[str, str], ...]
 """What the braces of a slot's pattern stand for: a layer and a way, or nothing."""
@@ -49,8 +53,18 @@ class Gathered:
         return list(dict.fromkeys(found))
 
 
-def gather(owner: Owner, kind: str, specs: Mapping[str, TensorSpec]) -> Gathered:
-    """Put the tensors of a module together to slots of a kind."""
+def gather(
+    owner: Owner, kind: str, specs: Mapping[str, TensorSpec], args: Mapping[str, Any] = NOTHING
+) -> Gathered:
+    """Put the tensors of a module together to slots of a kind.
+
+    Args:
+        owner: The module.
+        kind: Its kind.
+        specs: The checkpoint.
+        args: What is known of its constructor; ``reparametrized`` has the classes that make each slot.
+    """
+    made_by = {entry[0]: entry[1:] for entry in args.get("reparametrized", ())}
     pieces: dict[str, dict[str, str]] = {}
     slots: dict[str, Slot] = {}
     for written, name in owner.tensors.items():
@@ -62,7 +76,7 @@ def gather(owner: Owner, kind: str, specs: Mapping[str, TensorSpec]) -> Gathered
     broken: dict[str, str] = {}
     for base, slot in slots.items():
         found = pieces[base]
-        source = _whole(slot, found) or _folded(kind, slot, found, specs)
+        source = _whole(slot, found) or _folded(kind, slot, found, specs, made_by.get(base, ()))
         if isinstance(source, Source):
             sources[slot.pattern, tuple(slot.at.items())] = source
         else:
@@ -74,15 +88,30 @@ def _whole(slot: Slot, found: Mapping[str, str]) -> Source | None:
     return Source(slot, tuple(found.values())) if list(found) == [slot.name] else None
 
 
-def _folded(kind: str, slot: Slot, found: Mapping[str, str], specs: Mapping[str, TensorSpec]) -> Source | str:
+def _folded(
+    kind: str,
+    slot: Slot,
+    found: Mapping[str, str],
+    specs: Mapping[str, TensorSpec],
+    made_by: Sequence[str],
+) -> Source | str:
     """Fold the pieces of a slot; a text says why that cannot be done."""
+    listed = ", ".join(sorted(found))
     head, dot, last = slot.name.rpartition(".")
     for form, patterns in REPARAMETRISED.items():
         written = [pattern.format(head + dot, last) for pattern in patterns]
         if sorted(written) != sorted(found):
             continue
         names = tuple(found[piece] for piece in written)
+        if form in PARAMETRISATIONS and made_by not in ((), (PARAMETRISATIONS[form],)):
+            return f"{listed}: {slot.name} is made of them by {', then '.join(made_by)}; {_CURE}"
         if form.endswith("weight_norm"):
+            g, v = (specs[name] for name in names)
+            if not is_length(g.shape, v.shape):
+                return (
+                    f"{listed}: {names[0]} {g} is no length of {names[1]} {v}, one for the whole or for each"
+                    f" place of one axis, so they are no weight norm; {_CURE}"
+                )
             return Source(slot, names, (WeightNorm(),))
         shape, size = specs[names[0]].shape, specs[names[1]].size
         dims = [dim for dim, axis in enumerate(shape) if axis == size]
@@ -91,8 +120,21 @@ def _folded(kind: str, slot: Slot, found: Mapping[str, str], specs: Mapping[str,
         if not dims:
             return f"no axis of {names[0]} {specs[names[0]]} has the size {size} of {names[1]}"
         return Source(slot, names, (SpectralNorm(usual if usual in dims else dims[0]),))
+    by = f" (made by {', then '.join(made_by)})" if made_by else ""
     return (
-        f"{', '.join(sorted(found))} cannot be put together to {slot.name}: known are weight_norm and"
-        " spectral_norm of torch.nn.utils with all their tensors;"
-        " remove the parametrisation in PyTorch and save again"
+        f"{listed} cannot be put together to {slot.name}{by}: known are weight_norm and"
+        f" spectral_norm of torch.nn.utils with all their tensors; {_CURE}"
     )
+
+
+_CURE = "remove the parametrisation in PyTorch and save again"
+
+
+def is_length(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """Tell whether a shape is that of a weight norm's ``g``: of all axes of the weight, or all but one.
+
+    >>> is_length((6, 1), (6, 4)), is_length((), (6, 4)), is_length((6, 6), (6, 6))
+    (True, True, False)
+    """
+    kept = [(size, own) for size, own in zip(shape, whole, strict=False) if size != 1]
+    return len(shape) in (0, len(whole)) and len(kept) < 2 and all(size == own for size, own in kept)

@@ -73,7 +73,7 @@ def option_for(
     why = LAYERS[finding.kind].refused or (recipe.why if isinstance(recipe, Unsupported) else "")
     if why or isinstance(recipe, Unsupported):
         return _refusal(owner, finding, why)
-    gathered = gather(owner, finding.kind, specs)
+    gathered = gather(owner, finding.kind, specs, finding.args)
     forms = [entry if isinstance(entry, Form) else None for entry in recipe]
     possible = [form for form in forms if form is not None and _agrees(form, shown)]
     if None in forms:

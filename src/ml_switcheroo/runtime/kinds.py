@@ -34,6 +34,7 @@ class KeyKinds(KeyTensors):
     CHANNELS_LAST = True  # what a Flatten sees: (h w c) where PyTorch has (c h w)
     SLOTS = {"bias": "bias", "running_mean": "mean", "running_var": "var"}  # noqa: RUF012
     DROPPED = "num_batches_tracked"
+    BESIDE = "stands beside it, which no layer has"
 
     @classmethod
     def possible_kinds(cls, shapes: dict, kinds: dict | None = None, live: dict | None = None) -> dict:
@@ -49,6 +50,7 @@ class KeyKinds(KeyTensors):
         """
         modules: dict[str, dict] = {}
         found: dict[str, list] = {}
+        beside: dict[str, list] = {}
         for name, shape in shapes.items():
             path, _, slot = name.rpartition(".")
             if slot in ("weight", cls.DROPPED, *cls.SLOTS):
@@ -56,13 +58,14 @@ class KeyKinds(KeyTensors):
                 found.setdefault(path, [])
             else:
                 found[name] = [(kind, "kept by a class itself") for kind in ("parameter", "buffer")]
+                beside.setdefault(path, []).append(slot)
         pairs = [(slots.get("weight", ()), slots.get("bias")) for slots in modules.values()]
         in_out = any(
             len(weight) == 2 and weight[0] != weight[1] and bias == weight[1:] for weight, bias in pairs
         )
         for path, slots in modules.items():
             shown = [r for r in (live or {}).get(path, ()) if cls._has_rank(r[0], slots.get("weight", ()))]
-            found[path] = shown or cls._by_shape(path, slots, in_out)
+            found[path] = shown or cls._with_others(cls._by_shape(path, slots, in_out), beside.get(path, []))
         table = {
             **(kinds or {}),
             **{key: kind for key, kind in cls.KINDS.items() if key not in (kinds or {})},
@@ -74,6 +77,13 @@ class KeyKinds(KeyTensors):
             cls._doubt_images(modules, found, table)
         cls._settle(found, table)
         return found
+
+    @classmethod
+    def _with_others(cls, readings: list, beside: list) -> list:
+        """Add that a class of its own may keep the tensors, where one stands beside that no layer has."""
+        why = f"{beside[0]} {cls.BESIDE}" if beside else ""
+        own = [(kind, why) for kind in ("parameter", "buffer") if beside]
+        return [reading for reading in readings if not own or reading[0] not in ("parameter", "buffer")] + own
 
     @classmethod
     def _by_shape(cls, path: str, slots: dict, in_out: bool) -> list:
@@ -140,7 +150,7 @@ class KeyKinds(KeyTensors):
                 conv, first, norms = path, 0, []
             elif words[0] in cls.NORMS:
                 norms.append(path)
-            elif "linear" in words:
+            elif "linear" in words and "weight" in slots:
                 size = slots["weight"][1]
                 first = first or (size if conv else 0)
                 behind = [conv] if conv and size == first else []
@@ -172,7 +182,9 @@ class KeyKinds(KeyTensors):
         linear, size, start = "", 0, 0
         for place, (path, slots) in enumerate(rows):
             words, weight = [cls.parse_kind(kind)[0] for kind, _ in found[path]], slots.get("weight", ())
-            if words[0] == "linear":
+            if not weight:
+                linear = ""
+            elif words[0] == "linear":
                 linear, size, start = path, weight[0], place
             elif {"conv", "conv_transpose"} & set(words) and linear:
                 sizes = [weight[1]] if "conv" in words and weight[1] > 1 else []
@@ -197,6 +209,8 @@ class KeyKinds(KeyTensors):
             words = {cls.parse_kind(kind)[0] for kind, _ in readings}
             weight, bias = (modules.get(path, {}).get(slot, ()) for slot in ("weight", "bias"))
             sizes = [] if path in modules else cls._own_sizes(path, shapes)
+            if path in modules and not weight:
+                continue  # what a layer puts out shows in its weight
             if words & {"conv", "conv_transpose"}:
                 sizes = [weight[0]] if "conv" in words else []
                 sizes += [*bias, weight[1]][:1] if "conv_transpose" in words else []

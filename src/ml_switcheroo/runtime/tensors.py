@@ -24,7 +24,7 @@ class KeyTensors:
             kinds: Kinds by module: of a transposed convolution the norm is over the other axis.
 
         Raises:
-            ValueError: Nothing shows over which axis a spectral norm is.
+            ValueError: Nothing shows over which axis a spectral norm is; or the tensors are those of no norm.
         """
         pieces: dict[str, tuple] = {}
         for name in state_dict:
@@ -50,6 +50,12 @@ class KeyTensors:
         wide = weight if weight.dtype.itemsize >= 4 else weight.astype(np.float32)
         if len(rest) == 1:  # (g, v): the norm is over the axes that g lacks
             shape = first.shape
+            large = [axis for axis, size in enumerate(shape) if size != 1]
+            if len(shape) not in (0, wide.ndim) or large[1:] or any(shape[i] != wide.shape[i] for i in large):
+                raise ValueError(
+                    f"{path}: {shape} is no length of a weight {wide.shape}, of the whole or of each place of"
+                    " one axis, so it is no weight norm; remove the parametrisation in PyTorch and save again"
+                )
             axes = tuple(axis for axis in range(wide.ndim) if not shape or shape[axis] == 1)
             norm = np.asarray(np.sqrt(np.sum(wide * wide, axis=axes, keepdims=bool(shape))))
             return (wide * (first.astype(wide.dtype) / norm)).astype(weight.dtype)

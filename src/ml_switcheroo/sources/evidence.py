@@ -7,7 +7,7 @@ disagree on what a checkpoint shows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -42,7 +42,9 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
     doubts: dict[str, str] = {}
-    for path, readings in KeyKinds.possible_kinds(_in_one(shapes)).items():
+    listed = KeyKinds.possible_kinds(_in_one(shapes))
+    doubts.update(_beside(listed, specs))
+    for path, readings in listed.items():
         behind = [text for text, _ in readings if "(" in text and not text.startswith("linear")]
         if behind:
             doubts[path] = (
@@ -55,7 +57,10 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
                 if name.rpartition(".")[0] == path and name.rpartition(".")[2] in _slots():
                     candidates[name] = possible
             continue
-        possible = tuple(f for f in possible if f.kind in LAYERS and (path in specs or f.kind not in _STAYS))
+        alone = path in specs or not _not_alone(readings)
+        possible = tuple(
+            f for f in possible if f.kind in LAYERS and (path in specs or (alone and f.kind not in _STAYS))
+        )
         if _OF_LAYERS.fullmatch(path.rpartition(".")[2]) or not possible:
             continue
         if len(possible) == 1:
@@ -67,6 +72,26 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
         if kind != "mha" and (flatten := _before_steps(path, shapes)):
             doubts[path] = flattened_steps(path, flatten)
     return Knowledge(findings, candidates, doubts=doubts)
+
+
+def _beside(listed: Mapping[str, list[tuple[str, str]]], specs: Mapping[str, TensorSpec]) -> dict[str, str]:
+    """Say of which modules another tensor than a layer's shows that they are of a class of the user's own."""
+    found = {
+        path: why for path, readings in listed.items() if path not in specs and (why := _not_alone(readings))
+    }
+    said: dict[str, str] = {}
+    for name in specs if found else ():
+        why = found.pop(name.rpartition(".")[0], "")
+        if why:
+            path = name.rpartition(".")[0] or "the model"
+            said[name] = f"{path}: {why}; say what it is by a rule, or name the model's source"
+    return said
+
+
+def _not_alone(readings: Sequence[tuple[str, str]]) -> str:
+    """Say what stands beside the tensors of a layer that no layer of torch.nn has; empty for nothing."""
+    own = [reason for kind, reason in readings if kind in _STAYS and reason.endswith(KeyKinds.BESIDE)]
+    return own[0] if own and len(own) < len(readings) else ""
 
 
 def tied_in(state: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:

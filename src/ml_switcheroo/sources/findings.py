@@ -8,8 +8,19 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ml_switcheroo.computed import Computed
+from ml_switcheroo.ops import Op
 
-__all__ = ["NO_FLATTEN", "PRIORITY", "Finding", "Flatten", "Knowledge", "Origin", "Split", "flattened_steps"]
+__all__ = [
+    "NO_FLATTEN",
+    "PRIORITY",
+    "Finding",
+    "Flatten",
+    "Knowledge",
+    "Origin",
+    "Split",
+    "Usage",
+    "flattened_steps",
+]
 
 Origin = Literal["rules", "live", "static", "target", "evidence"]
 
@@ -97,6 +108,27 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What ``forward`` does to a parameter before it enters the operation of its layer.
+
+    Attributes:
+        ops: What that is, where it is exact; nothing where it is not.
+        code: The code, such as ``1 + self.weight``.
+        where: ``file:line``.
+        by: The class whose ``forward`` it is.
+        own: Whether that is the class of the parameter's own module, not of a module around it.
+        sure: Whether the layer certainly computes something else; if not, it may.
+    """
+
+    ops: tuple[Op, ...]
+    code: str
+    where: str
+    by: str
+    own: bool = True
+    sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Knowledge:
     """Everything one source says of one checkpoint.
 
@@ -110,6 +142,9 @@ class Knowledge:
         computed: What modules compute without weights, by path.
         doubts: What a person should know of a module as long as only this source speaks of it, by path.
         classes: By module path the name of its class, where that is no class of ``torch.nn``.
+        uses: By tensor name what ``forward`` does to it before the layer's own operation, where it does.
+        more: By module path, where a class's own ``forward`` does more than the layer that it derives from.
+        written: By module path what a class that derives from no layer computes, where that is a layer's.
     """
 
     findings: Mapping[str, Finding] = field(default_factory=lambda: MappingProxyType({}))
@@ -120,3 +155,6 @@ class Knowledge:
     classes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     doubts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     computed: Mapping[str, tuple[Computed, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    uses: Mapping[str, Usage] = field(default_factory=lambda: MappingProxyType({}))
+    more: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    written: Mapping[str, Finding] = field(default_factory=lambda: MappingProxyType({}))

@@ -15,7 +15,8 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS, kind_of
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.flatten import used_as
-from ml_switcheroo.sources.static.mirror import follow_live
+from ml_switcheroo.sources.static.mirror import Mirror, follow_live, parameters_in
+from ml_switcheroo.sources.static.use_verdicts import turned_as, written_as
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["read_module"]
@@ -68,12 +69,14 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         for parts in [name.split(".")]
         for end in range(len(parts) + 1)
     }
-    uses = follow_live(_unwrapped(model))
+    walked, mirror = list(_walk(model, ("",))), Mirror()
+    parameters = parameters_in(walked, specs, mirror)
+    uses = follow_live(_unwrapped(model), mirror)
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
     containers: dict[str, str] = {}
     owned: set[str] = set()
-    for path, module in _walk(model, ("",)):
+    for path, module in walked:
         if path not in paths:
             continue
         cls, kind = _kind(module)
@@ -84,6 +87,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
             finding = Finding(
                 kind, "live", _reason(module, cls), args=MappingProxyType(_arguments(module, kind))
             )
+            finding = turned_as(finding, parameters.turned.get(path))
             use = uses.get(id(module))
             possible = used_as(finding, use) if use else (finding,)
             if len(possible) == 1:
@@ -104,8 +108,11 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         MappingProxyType(candidates),
         containers=MappingProxyType(containers),
         tied=_tied(model, specs),
-        notes=_notes({*findings, *candidates}, specs),
-        computed=MappingProxyType(computed_in(_walk(model, ("",)))),
+        notes=(*_notes({*findings, *candidates}, specs), *parameters.notes),
+        computed=MappingProxyType(computed_in(walked)),
+        uses=MappingProxyType(parameters.uses),
+        more=MappingProxyType(parameters.more),
+        written=MappingProxyType(written_as(parameters, "live")),
     )
 
 
@@ -201,6 +208,8 @@ def _reason(module: Any, cls: str) -> str:
 
 def _arguments(module: Any, kind: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    if made_by := _made_by(module):
+        found["reparametrized"] = made_by
     for name in LAYERS[kind].args:
         value = getattr(module, name, None)
         if name == "bias" and not isinstance(value, bool):
@@ -210,6 +219,13 @@ def _arguments(module: Any, kind: str) -> dict[str, Any]:
         elif isinstance(value, tuple | list) and all(isinstance(item, int) for item in value):
             found[name] = tuple(value)
     return found
+
+
+def _made_by(module: Any) -> tuple[tuple[str, ...], ...]:
+    """Return the tensors that parametrizations make, each with the classes that do, in order."""
+    lists: Any = getattr(module, "parametrizations", None)
+    kept = lists.items() if _name(type(lists)) == "ModuleDict" else ()
+    return tuple((name, *(type(one).__name__ for one in makers)) for name, makers in kept)
 
 
 def _tensors(module: Any) -> Iterator[tuple[str, Any, str]]:

@@ -33,7 +33,7 @@ from ml_switcheroo.recipes import (
 )
 from ml_switcheroo.targets.jax_arrays import in_place_of
 from ml_switcheroo.tensors import spec_of
-from ml_switcheroo.tree import Template, plain_attributes
+from ml_switcheroo.tree import Template, own_class, plain_attributes
 
 __all__ = ["CLASSES", "TARGET", "nodes", "path_of"]
 
@@ -245,11 +245,13 @@ def _holds_numbers(leaf: Any) -> bool:
 def _template(model: Any) -> Template:
     from equinox import Module, nn
 
-    kinds, containers, attributes = {}, {}, {}
+    kinds, containers, attributes, own = {}, {}, {}, {}
     for path, node in nodes(_whole(model)):
         if isinstance(node, nn.Sequential):
             containers[path] = "sequential"
         known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
+        if word := own_class(node, _is_layer):
+            own[path] = word
         if known:
             kinds[path] = known[0]
             attributes[path] = plain_attributes(node)
@@ -258,7 +260,9 @@ def _template(model: Any) -> Template:
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
     modules = ((path, node) for path, node in nodes(_whole(model)) if isinstance(node, Module))
     computed = computed_in(modules)
-    return Template(specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed)
+    return Template(
+        specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed, own=own
+    )
 
 
 def _is_layer(cls: type) -> bool:

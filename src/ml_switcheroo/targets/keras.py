@@ -33,7 +33,7 @@ from ml_switcheroo.recipes import (
     part,
 )
 from ml_switcheroo.tensors import spec_of
-from ml_switcheroo.tree import Template, plain_attributes
+from ml_switcheroo.tree import Template, own_class, plain_attributes
 
 __all__ = ["CLASSES", "TARGET", "check_built", "nodes", "variables_of"]
 
@@ -247,17 +247,21 @@ def _template(model: Any) -> Template:
     import keras
 
     check_built(model)
-    kinds, containers, attributes = {}, {}, {}
+    kinds, containers, attributes, own = {}, {}, {}, {}
     for path, node in nodes(model):
         if isinstance(node, keras.Sequential):
             containers[path] = "sequential"
         known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
+        if word := own_class(node, _is_layer):
+            own[path] = word
         if known:
             kinds[path] = known[0]
             attributes[path] = plain_attributes(node)
     specs = {path: spec_of(variable) for path, variable in variables_of(model).items()}
     computed = computed_in(_computing(model))
-    return Template(specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed)
+    return Template(
+        specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed, own=own
+    )
 
 
 def _computing(model: Any) -> Iterator[tuple[str, Any]]:

@@ -26,7 +26,7 @@ from ml_switcheroo.recipes import (
     part,
 )
 from ml_switcheroo.tensors import DTYPES, dtype_of, spec_of
-from ml_switcheroo.tree import Template, plain_attributes
+from ml_switcheroo.tree import Template, own_class, plain_attributes
 
 __all__ = ["CLASSES", "TARGET", "from_mlx", "to_mlx"]
 
@@ -153,17 +153,21 @@ def _leaves(model: Any) -> Mapping[str, Any]:
 def _template(model: Any) -> Template:
     from mlx import nn
 
-    kinds, containers, attributes = {}, {}, {}
+    kinds, containers, attributes, own = {}, {}, {}, {}
     for path, module in model.named_modules():
         if isinstance(module, nn.Sequential):
             containers[path] = "sequential"
         known = [CLASSES[cls.__name__] for cls in type(module).__mro__ if _is_layer(cls)]
+        if word := own_class(module, _is_layer):
+            own[path] = word
         if known:
             kinds[path] = known[0]
             attributes[path] = plain_attributes(module)
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
     computed = computed_in(model.named_modules())
-    return Template(specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed)
+    return Template(
+        specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed, own=own
+    )
 
 
 def _is_layer(cls: type) -> bool:

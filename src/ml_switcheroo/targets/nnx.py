@@ -19,7 +19,7 @@ from ml_switcheroo.recipes import Difference, Form, Live, Naming, Part, Recipe, 
 from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION, ONCE_MORE
 from ml_switcheroo.targets.jax_arrays import in_place_of
 from ml_switcheroo.tensors import TensorSpec, spec_of
-from ml_switcheroo.tree import Template, plain_attributes
+from ml_switcheroo.tree import Template, own_class, plain_attributes
 
 __all__ = ["CLASSES", "TARGET"]
 
@@ -168,13 +168,15 @@ def _written(path: Sequence[Any]) -> str:
 def _template(model: Any) -> Template:
     from flax import nnx
 
-    kinds, containers, attributes = {}, {}, {}
+    kinds, containers, attributes, own = {}, {}, {}, {}
     for path, node in nnx.iter_graph(model):
         name = _written(path)
         if isinstance(node, nnx.Sequential):
             containers[name] = "sequential"
         elif isinstance(node, nnx.Module):
             known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
+            if word := own_class(node, _is_layer):
+                own[name] = word
             if known:
                 kinds[name] = known[0]
                 attributes[name] = plain_attributes(node)
@@ -183,7 +185,9 @@ def _template(model: Any) -> Template:
     specs = {path: _spec(variable) for path, variable in _variables(model)}
     modules = (p for p in nnx.iter_graph(model) if isinstance(p[1], nnx.Module))
     computed = computed_in((_written(path), node) for path, node in modules)
-    return Template(specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed)
+    return Template(
+        specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed, own=own
+    )
 
 
 def _is_layer(cls: type) -> bool:

@@ -7,11 +7,12 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.sources.findings import Knowledge
+from ml_switcheroo.sources.static.defaults import Other, doubt_defaults
 from ml_switcheroo.sources.static.files import Library, Source
 from ml_switcheroo.sources.static.fit import Fit, Names, Owner, fit
 from ml_switcheroo.sources.static.frames import Frame
@@ -132,6 +133,7 @@ class _Entry:
     Attributes:
         before: A reading that has left the modules as they are; None where there is none.
         shared: Whether a reading may go on with what another one has read of the modules.
+        tests: How tests of arguments that are not their defaults come out, by their symbols.
     """
 
     library: Library
@@ -140,11 +142,17 @@ class _Entry:
     specs: Mapping[str, TensorSpec]
     before: Machine | None = None
     shared: bool = True
+    tests: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One reading of the model, and how it fits the checkpoint."""
+    """One reading of the model, and how it fits the checkpoint.
+
+    Attributes:
+        doubts: By tensor what else it can be, where an argument is not its default.
+        reasons: By key and kind the argument that makes it that kind.
+    """
 
     machine: Machine
     name: str
@@ -155,7 +163,8 @@ class Attempt:
     failure: str = ""
     target: Value = None
     steps: int = 0
-    doubts: Mapping[str, tuple[Owner, ...]] = field(default_factory=dict)
+    doubts: dict[str, tuple[Owner, ...]] = field(default_factory=dict)
+    reasons: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def exact(self) -> bool:
@@ -185,13 +194,20 @@ def _best(entry: _Entry) -> Attempt:
         if now != opened:
             best = min(best, _solved(entry, opening, steps), key=_rank)
             opened = now
-    if (
-        best is first
-        and first.exact
-        and _opened(first.target, _flags_open) - _opened(first.target, _by_default)
-    ):
-        best.doubts = _doubts(_attempt(entry, _flags_open, {}, steps))
+    if best is first and first.exact:
+        if _opened(first.target, _flags_open) - _opened(first.target, _by_default):
+            best.doubts = _doubts(_attempt(entry, _flags_open, {}, steps))
+        doubt_defaults(first, _parameters(first.target), steps, lambda other, left: _with(entry, other, left))
     return best
+
+
+def _with(entry: _Entry, other: Other, steps: int) -> Attempt:
+    """Read with arguments that are not their defaults."""
+
+    def opening(name: str, default: Value) -> Value:
+        return other.values[name] if name in other.values else _by_default(name, default)
+
+    return _attempt(replace(entry, tests=other.tests), opening, {}, steps)
 
 
 def _doubts(attempt: Attempt) -> dict[str, tuple[Owner, ...]]:
@@ -272,6 +288,7 @@ def _attempt(entry: _Entry, opening: Opening, solved: Mapping[str, Value], steps
 
 def _reading(entry: _Entry, machine: Machine, opening: Opening, solved: Mapping[str, Value]) -> Attempt:
     machine.solved.update(solved)
+    machine.told.update(entry.tests)
     steps = machine.steps
     source = machine.library.file(entry.path)
     failure = ""

@@ -48,6 +48,8 @@ __all__ = ["attribute", "forward", "function", "unpacked", "widen"]
 
 def unpacked(value: Value, count: int) -> list[Value]:
     """Return what unpacking an unknown value into ``count`` names gives."""
+    if isinstance(value, Tensor) and value.role == "traced":  # its parts are what it is; see trails
+        return [value] * count
     if isinstance(value, tuple) and value and isinstance(value[0], Repeat) and isinstance(value[-1], Size):
         return [*(Size((Atom("lead", None, place),)) for place in range(count - 1)), value[-1]]
     parts = unbound(value, 0, value.site) if isinstance(value, Tensor) else None

@@ -14,7 +14,9 @@ from ml_switcheroo.sources.static.computing import computed_of
 from ml_switcheroo.sources.static.fit import Fit, Owner
 from ml_switcheroo.sources.static.flatten import Use, used_as, uses
 from ml_switcheroo.sources.static.nn import reparametrized
+from ml_switcheroo.sources.static.parameter_uses import uses_of
 from ml_switcheroo.sources.static.sequences import RECURRENT
+from ml_switcheroo.sources.static.use_verdicts import ParameterUses, turned_as, written_as
 from ml_switcheroo.sources.static.values import Instance, Site, Tensor, Value, known
 from ml_switcheroo.tensors import TensorSpec
 
@@ -33,6 +35,7 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
         return Knowledge(notes=(f"{attempt.machine.blind} runs code made at run time: nothing is certain.",))
     resized = {name.rpartition(".")[0] for name in found.wrong}
     keys = _claims(attempt, specs)
+    parameters = parameters_of(attempt, specs)
     used = uses(attempt, specs)
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
@@ -40,6 +43,8 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
         said = [_finding(owner, key in resized) for owner in makers.values() if owner.kind]
         certain = len(said) == len(makers) and len({one.kind for one in said}) == 1
         kinds = [_agreed(said)] if certain else list({one.kind: one for one in said}.values())
+        kinds = [turned_as(one, parameters.turned.get(key)) for one in kinds]
+        kinds = [_chosen(one, attempt.reasons.get((key, one.kind), "")) for one in kinds]
         possible = tuple(one for kind in kinds for one in used_as(kind, used.get(key, Use())))
         if certain and len(possible) == 1:
             findings[key] = possible[0]
@@ -51,9 +56,20 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
         MappingProxyType(dict(sorted(candidates.items()))),
         MappingProxyType(_containers(found, specs)),
         _tied(found),
-        (*_notes(attempt, specs), *_flattened_steps(findings, used)),
+        (*_notes(attempt, specs), *_flattened_steps(findings, used), *parameters.notes),
         computed=MappingProxyType(computed_of(attempt)),
+        uses=MappingProxyType(parameters.uses),
+        more=MappingProxyType(parameters.more),
+        written=MappingProxyType(written_as(parameters, "static")),
     )
+
+
+def parameters_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> ParameterUses:
+    """Return what the code does with the parameters of the modules that the checkpoint chose."""
+    sizes = attempt.fit.sizes.items()
+    solved = {name: min(real) for name, real in sizes if name and len(real) == 1}
+    modules = [(path, made[0]) for path, made in attempt.fit.modules.items() if len(made) == 1]
+    return uses_of(attempt.machine.library, modules, specs, {**attempt.machine.solved, **solved})
 
 
 def _claims(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, dict[tuple[str, int], Owner]]:
@@ -80,6 +96,11 @@ def _claims(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, dict
         for owner in owners:
             keys.setdefault(owner.key, {}).setdefault((owner.kind, id(owner.maker)), owner)
     return keys
+
+
+def _chosen(finding: Finding, why: str) -> Finding:
+    """Return a finding with the argument of the model that makes it so."""
+    return replace(finding, reason=f"{finding.reason}, where {why}") if why else finding
 
 
 def _split_conflicts(
@@ -121,7 +142,7 @@ def _finding(owner: Owner, resized: bool) -> Finding:
         if known(value) and (value is not None or name == "momentum")
     }
     if isinstance(maker, Instance) and (moved := reparametrized(maker)):
-        stated["reparametrized"] = tuple(moved.values())
+        stated["reparametrized"] = tuple((name, *marks.split(", ")) for name, marks in moved.items())
     return Finding(owner.kind, "static", reason, where, MappingProxyType(stated))
 
 

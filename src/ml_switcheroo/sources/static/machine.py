@@ -104,6 +104,7 @@ class Machine:
 
     Attributes:
         cut: How many calls were cut off.
+        told: How tests come out of arguments that are not their defaults, by symbol.
         blind: Where the program runs code that it makes at run time; after that nothing is certain.
     """
 
@@ -115,6 +116,7 @@ class Machine:
         self.builtins = tables.builtins
         self.assumed: dict[str, bool] = {}
         self.solved: dict[str, Value] = {}
+        self.told: dict[str, bool] = {}
         self.sites: list[Site] = []
         self.frame: Frame | None = None
         self.guarded = 0
@@ -242,7 +244,7 @@ class Machine:
             answers = {self.truth(choice) for choice in value.choices}
             return answers.pop() if len(answers) == 1 else None
         if isinstance(value, Unknown):
-            return self.assumed.get(value.symbol)
+            return self.assumed.get(value.symbol, self.told.get(value.symbol))
         if isinstance(value, Tensor):
             return None
         known = self.tables.truths.get(type(value))

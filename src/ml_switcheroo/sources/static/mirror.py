@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
+from ml_switcheroo.sources.findings import Usage
+from ml_switcheroo.sources.static.classes import make_class
 from ml_switcheroo.sources.static.entry import deep_recursion
-from ml_switcheroo.sources.static.files import Library
+from ml_switcheroo.sources.static.files import Library, Source
 from ml_switcheroo.sources.static.flatten import Use, answer_of, image_behind, image_of, run_forward, settled
+from ml_switcheroo.sources.static.frames import module_frame
 from ml_switcheroo.sources.static.interpreter import new_machine
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.nn import name_of
+from ml_switcheroo.sources.static.parameter_uses import uses_of
 from ml_switcheroo.sources.static.splits import split_of
+from ml_switcheroo.sources.static.use_verdicts import ParameterUses
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
     Class,
     External,
     Instance,
+    Raised,
     Tensor,
     Value,
     known,
 )
+from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["follow_live"]
+__all__ = ["Mirror", "follow_live", "parameters_in"]
 
 
-def follow_live(model: Any) -> Mapping[int, Use]:
+@dataclass(slots=True)
+class Mirror:
+    """The modules of a live model as the reader sees them, by ``id`` of the live ones."""
+
+    machine: Machine = field(default_factory=lambda: new_machine(Library([])))
+    made: dict[int, Instance] = field(default_factory=dict)
+
+
+def follow_live(model: Any, mirror: Mirror | None = None) -> Mapping[int, Use]:
     """Follow the ``forward`` of a live model in its source, where that lies on disk.
 
     Returns:
         What each linear is used for, by ``id`` of the live linear, as far as the source shows it.
     """
-    machine = new_machine(Library([]))
-    made: dict[int, Instance] = {}
+    mirror = mirror or Mirror()
+    machine, made = mirror.machine, mirror.made
     with deep_recursion():
         root = _mirror(machine, model, made)
         ended = run_forward(machine, root)
@@ -51,6 +68,34 @@ def follow_live(model: Any) -> Mapping[int, Use]:
         use = Use(flatten, image_of(copy, paths), split_of(copy, ended))
         found[id(live)] = settled(use, getattr(live, "in_features", 0), paths, channels)
     return found
+
+
+def parameters_in(
+    modules: Iterable[tuple[str, Any]], specs: Mapping[str, TensorSpec], mirror: Mirror
+) -> ParameterUses:
+    """Return what the source of live modules does with their parameters, where it lies on disk.
+
+    Args:
+        modules: The modules with their paths, the outermost first.
+        specs: The checkpoint.
+        mirror: What of them has been read; it is added to.
+    """
+    with deep_recursion():
+        pairs = [(path, live, _mirror(mirror.machine, live, mirror.made)) for path, live in modules]
+        found = uses_of(mirror.machine.library, [(path, copy) for path, _, copy in pairs], specs, {})
+    for path, live, copy in pairs:
+        name = f"{path}.weight" if path else "weight"
+        if copy.torch in KIND_OF_CLASS and name in specs and name not in found.uses and _hidden(live, copy):
+            found.uses[name] = Usage((), "", type(live).__module__, type(live).__qualname__, sure=False)
+    return found
+
+
+def _hidden(live: Any, copy: Instance) -> bool:
+    """Tell whether a module has a ``forward`` of its own that cannot be read."""
+    if "forward" in vars(live):
+        return True
+    method = getattr(type(live), "forward", None)
+    return copy.cls is UNKNOWN and not getattr(method, "__module__", "torch").startswith("torch")
 
 
 def _pairs(model: Any, made: Mapping[int, Instance]) -> list[tuple[Any, Instance]]:
@@ -80,20 +125,38 @@ def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
     copy.marks["out"] = getattr(live, "out_features", getattr(live, "nf", None))
     plain = {name: value for name, value in vars(live).items() if not name.startswith("_") and known(value)}
     copy.attrs.update(plain)
+    copy.attrs.update(
+        {name: one for name, value in vars(live).items() if (one := _listed(machine, value, made))}
+    )
+    if _is_hooked(live):
+        copy.marks["hooked"] = True
     copy.attrs.update(children)
     copy.attrs.update({name: None for name, child in live._modules.items() if child is None})
     tensors = {**live._parameters, **live._buffers}
     slots = LAYERS[KIND_OF_CLASS[copy.torch]].slots if copy.torch in KIND_OF_CLASS else {}
     for name, tensor in tensors.items():
         if name not in slots:
-            copy.attrs[name] = None if tensor is None else Tensor(tuple(tensor.shape), "parameter")
+            role = "parameter" if name in live._parameters else "buffer"
+            copy.attrs[name] = None if tensor is None else Tensor(tuple(tensor.shape), role)
     copy.open = True  # what has no plain value is there all the same
     return copy
 
 
+def _listed(machine: Machine, value: Any, made: dict[int, Instance]) -> list[Value]:
+    """Return a plain list of modules, as the reader sees them; an empty one for anything else."""
+    listed = isinstance(value, list | tuple) and all(hasattr(one, "_modules") for one in value)
+    return [_mirror(machine, one, made) for one in value] if listed else []
+
+
+def _is_hooked(live: Any) -> bool:
+    """Tell whether a module has hooks; those of torch, which make up weights, are known by their tensors."""
+    hooks = [*live._forward_hooks.values(), *live._forward_pre_hooks.values()]
+    return any(not type(one).__module__.startswith("torch.nn.utils") for one in hooks)
+
+
 def _torch_name(cls: type) -> str:
     for one in cls.__mro__:
-        if one.__module__.startswith("torch.nn."):
+        if one.__module__.startswith("torch.nn.") and one.__module__ != "torch.nn.utils.parametrize":
             name = name_of(f"torch.nn.{one.__name__}")
             return "" if name == "Module" else name
     return ""
@@ -101,6 +164,8 @@ def _torch_name(cls: type) -> str:
 
 def _class(machine: Machine, cls: type) -> Value:
     """Return the class as its source says; what lies nowhere on disk is unknown."""
+    if cls.__module__ == "torch.nn.utils.parametrize":
+        cls = cls.__mro__[1]  # the class that a parametrization has derived from
     if cls.__module__.partition(".")[0] == "torch":
         return External(f"torch.nn.{cls.__name__}")
     module = sys.modules.get(cls.__module__)
@@ -108,13 +173,33 @@ def _class(machine: Machine, cls: type) -> Value:
         path = inspect.getsourcefile(module) if module is not None else None
     except TypeError:  # a module that has no file
         path = None
-    if path is None or "<" in cls.__qualname__ or "." in cls.__qualname__ or not Path(path).is_file():
+    if path is None or not Path(path).is_file():
         return UNKNOWN
     try:
-        found = machine.module_name(machine.library.file(Path(path)), cls.__name__)
-    except SourceError:
+        source = machine.library.file(Path(path))
+        nested = cls.__qualname__ != cls.__name__
+        found = _inner(machine, source, cls) if nested else machine.module_name(source, cls.__name__)
+    except (SourceError, Raised):
         return UNKNOWN
     return found if isinstance(found, Class) else UNKNOWN
+
+
+def _inner(machine: Machine, source: Source, cls: type) -> Value:
+    """Return a class that is made in a function or another class, as far as the module's names tell."""
+    body: list[ast.stmt] = source.tree.body
+    made: ast.stmt | None = None
+    for part in cls.__qualname__.split("."):
+        if part != "<locals>":
+            inside = (node for one in body for node in ast.walk(one))
+            named = [node for node in inside if isinstance(node, _NAMED) and node.name == part]
+            if len(named) != 1:
+                return UNKNOWN
+            made = named[0]
+            body = made.body
+    return make_class(machine, made, module_frame(source)) if isinstance(made, ast.ClassDef) else UNKNOWN
+
+
+_NAMED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def _arguments(live: Any, torch: str) -> dict[str, Value]:

@@ -210,6 +210,11 @@ def _of_dict(name: str) -> Callable[[Machine, Arguments], Value]:
     return run
 
 
+def _hooked(machine: Machine, args: Arguments) -> Value:
+    machine.heap.touch(args.positional[0].marks)["hooked"] = True
+    return UNKNOWN
+
+
 def _delete(machine: Machine, args: Arguments) -> Value:
     remove_item(machine, args.positional[0], args.positional[1])
     return None
@@ -242,6 +247,8 @@ METHODS: dict[str, Callable[[Machine, Arguments], Value]] = {
     "items": _of_dict("items"),
     "forward": _forward,
     "__delitem__": _delete,
+    "register_forward_hook": _hooked,
+    "register_forward_pre_hook": _hooked,
     "load_state_dict": _nothing,
     "_load_from_state_dict": _nothing,
     "_register_load_state_dict_pre_hook": _nothing,

@@ -17,6 +17,7 @@ _SIZES: Mapping[tuple[str, str], str] = MappingProxyType(
         ("linear", "in"): "in_features",
         ("linear", "out"): "out_features",
         ("conv", "out"): "out_channels",
+        ("conv_transpose", "in"): "in_channels",
         ("batch_norm", "channel"): "num_features",
         ("group_norm", "channel"): "num_channels",
         ("embedding", "vocab"): "num_embeddings",

@@ -244,15 +244,28 @@ def _nn_buffer(machine: Machine, args: Arguments) -> Value:
 
 def _weight_norm(mark: str) -> Callable[[Machine, Arguments], Value]:
     def run(machine: Machine, args: Arguments) -> Value:
-        layer = args.get(0, "module")
-        for one in options(layer):
-            if isinstance(one, Instance):
-                machine.heap.touch(one.marks)
-                name = args.get(1, "name", "weight")
-                one.marks["reparametrized"] = ((mark, name if isinstance(name, str) else "weight"),)
-        return layer
+        return _made_by(machine, args.get(0, "module"), args.get(1, "name", "weight"), mark)
 
     return run
+
+
+def _parametrized(machine: Machine, args: Arguments) -> Value:
+    """Put what makes a tensor behind what has made it before."""
+    maker = args.get(2, "parametrization")
+    cls = maker.cls if isinstance(maker, Instance) else None
+    mark = getattr(cls, "name", "").rpartition(".")[2] or "a parametrization"
+    return _made_by(machine, args.get(0, "module"), args.get(1, "tensor_name", "weight"), mark)
+
+
+def _made_by(machine: Machine, layer: Value, name: Value, mark: str) -> Value:
+    for one in options(layer):
+        if isinstance(one, Instance):
+            machine.heap.touch(one.marks)
+            slot = name if isinstance(name, str) else "weight"
+            before = nn.reparametrized(one)
+            made = {**before, slot: f"{before[slot]}, {mark}" if slot in before else mark}
+            one.marks["reparametrized"] = tuple((made_by, kept) for kept, made_by in made.items())
+    return layer
 
 
 def _rearrange(machine: Machine, args: Arguments) -> Value:
@@ -348,6 +361,7 @@ _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
     **{name: _namespace(name) for name in ("argparse.Namespace", "types.SimpleNamespace")},
     "math.prod": _prod,
     "numpy.prod": _prod,
+    "numpy.sqrt": _pure(math.sqrt),
     "typing.cast": lambda machine, args: args.positional[1],
     "torch.jit.script": _first,
     "torch.jit.ignore": _identity_decorator,
@@ -356,9 +370,10 @@ _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
     "torch.compile": _first,
     "torch.nn.utils.weight_norm": _weight_norm("weight_norm"),
     "torch.nn.utils.spectral_norm": _weight_norm("spectral_norm"),
-    "torch.nn.utils.parametrizations.weight_norm": _weight_norm("parametrized"),
-    "torch.nn.utils.parametrizations.spectral_norm": _weight_norm("parametrized"),
-    "torch.nn.utils.parametrizations.orthogonal": _weight_norm("parametrized"),
+    "torch.nn.utils.parametrizations.weight_norm": _weight_norm("_WeightNorm"),
+    "torch.nn.utils.parametrizations.spectral_norm": _weight_norm("_SpectralNorm"),
+    "torch.nn.utils.parametrizations.orthogonal": _weight_norm("_Orthogonal"),
+    "torch.nn.utils.parametrize.register_parametrization": _parametrized,
     "torch.nn.utils.remove_weight_norm": _first,
     **{
         f"math.{name}": _pure(getattr(math, name))
