@@ -46,6 +46,7 @@ def load_into(
     layers: Any = None,
     rules: Iterable[Rule] | str | Path = (),
     strict: bool = True,
+    layout: str | None = None,
 ) -> Loaded | Any:
     """Fill a live model with the tensors of a PyTorch checkpoint, or of a converted one.
 
@@ -61,6 +62,7 @@ def load_into(
         layers: What the PyTorch side is, as in :func:`make_plan`.
         rules: The user's rules.
         strict: Raise where leaves are missing or tensors unexpected; otherwise load the others.
+        layout: Where the model has the channels of its images, as in :func:`make_plan`.
 
     Returns:
         ``(missing_keys, unexpected_keys)`` in torch's names. Where models are immutable (Equinox,
@@ -74,14 +76,16 @@ def load_into(
     """
     if isinstance(state, str | Path):
         with open_checkpoint(state) as checkpoint:
-            return load_into(model, checkpoint, to=to, layers=layers, rules=rules, strict=strict)
+            return load_into(
+                model, checkpoint, to=to, layers=layers, rules=rules, strict=strict, layout=layout
+            )
     target = owner_of(model, find_target(to) if to else None)
     if target is None or target.live is None:
         known = ", ".join(t.summary for t in TARGETS.values() if t.live)
         raise UsageError(f"load_into: a {type(model).__name__} is no model of a known target ({known})")
     if stamped_target(state) == target.name:
         return _load_converted(model, target.live, state, strict=strict)
-    plan = make_plan(state, to=target.name, layers=layers, like=model, rules=rules)
+    plan = make_plan(state, to=target.name, layers=layers, like=model, rules=rules, layout=layout)
     plan.check(allow_missing=True, allow_unexpected=True)
     template = target.live.template(model)
     loaded = Loaded(

@@ -31,6 +31,7 @@ def plan(
     rules: Path | None,
     select: str | None,
     dtype: str | None,
+    layout: str | None,
     output: Path | None,
     html: Path | None,
     old: Path | None,
@@ -56,6 +57,7 @@ def plan(
         "like": read_like(like),
         "rules": rules or (),
         "dtype": dtype,
+        "layout": layout,
     }
     with open_checkpoint(checkpoint, select=select) as opened:
         if explain is not None:

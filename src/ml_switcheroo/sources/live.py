@@ -7,13 +7,16 @@ as any: nothing is read but classes, attributes and names.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from ml_switcheroo.computed import Computed
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS, kind_of
 from ml_switcheroo.sources.findings import Finding, Knowledge
+from ml_switcheroo.sources.static.containing import contained
 from ml_switcheroo.sources.static.flatten import used_as
 from ml_switcheroo.sources.static.mirror import follow_live
 from ml_switcheroo.tensors import TensorSpec
@@ -68,7 +71,8 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         for parts in [name.split(".")]
         for end in range(len(parts) + 1)
     }
-    uses = follow_live(_unwrapped(model))
+    failed: list[str] = []
+    uses = follow_live(_unwrapped(model), failed)
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
     containers: dict[str, str] = {}
@@ -99,13 +103,16 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
             own = not (in_layer or _rowless(module) or _reparametrizes(path))
             if path not in owned and own:
                 findings[name] = Finding(own_kind, "live", f"a {own_kind} of {type(module).__qualname__}")
+    what = f"{type(model).__name__}: what it computes without weights"
+    read = partial(computed_in, _walk(model, ("",)))
+    computed: dict[str, tuple[Computed, ...]] = contained(what, read, {}, failed)
     return Knowledge(
         MappingProxyType(findings),
         MappingProxyType(candidates),
         containers=MappingProxyType(containers),
         tied=_tied(model, specs),
-        notes=_notes({*findings, *candidates}, specs),
-        computed=MappingProxyType(computed_in(_walk(model, ("",)))),
+        notes=(*_notes({*findings, *candidates}, specs), *failed),
+        computed=MappingProxyType(computed),
     )
 
 

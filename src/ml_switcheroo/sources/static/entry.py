@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.sources.findings import Knowledge
+from ml_switcheroo.sources.static.containing import contained
 from ml_switcheroo.sources.static.files import Library, Source
 from ml_switcheroo.sources.static.fit import Fit, Names, Owner, fit
 from ml_switcheroo.sources.static.frames import Frame
@@ -274,15 +275,22 @@ def _reading(entry: _Entry, machine: Machine, opening: Opening, solved: Mapping[
     machine.solved.update(solved)
     steps = machine.steps
     source = machine.library.file(entry.path)
-    failure = ""
-    value: Value = Unknown()
+    failures: list[str] = []
     target = _target(machine, source, entry.name)
-    try:
-        value = _make(machine, source, target, lambda name, default: solved.get(name, opening(name, default)))
-    except Raised as error:
-        failure = str(error)
-    except (Budget, RecursionError):
-        failure = "the code is too long to follow"
+
+    def make() -> Value:
+        try:
+            return _make(
+                machine, source, target, lambda name, default: solved.get(name, opening(name, default))
+            )
+        except Raised as error:
+            failures.append(str(error))
+        except (Budget, RecursionError):
+            failures.append("the code is too long to follow")
+        return Unknown()
+
+    value = contained("", make, Unknown(), failures)
+    failure = failures[0].removeprefix(" could not be followed: ") if failures else ""
     modules = [one for one in options(value) if isinstance(one, Instance)]
     names = Names.of(entry.specs)
     result = fit(value, names, "") if modules else Fit(open=list(entry.specs))

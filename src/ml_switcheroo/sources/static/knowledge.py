@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.computed import Computed
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.sources.findings import Finding, Knowledge, flattened_steps
 from ml_switcheroo.sources.static.computing import computed_of
+from ml_switcheroo.sources.static.containing import contained
 from ml_switcheroo.sources.static.fit import Fit, Owner
 from ml_switcheroo.sources.static.flatten import Use, used_as, uses
 from ml_switcheroo.sources.static.nn import reparametrized
@@ -33,7 +36,8 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
         return Knowledge(notes=(f"{attempt.machine.blind} runs code made at run time: nothing is certain.",))
     resized = {name.rpartition(".")[0] for name in found.wrong}
     keys = _claims(attempt, specs)
-    used = uses(attempt, specs)
+    failed: list[str] = []
+    used = uses(attempt, specs, failed)
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
     for key, makers in keys.items():
@@ -46,13 +50,15 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
         elif possible:
             candidates[key] = possible
     _split_conflicts(found, findings, candidates)
+    what = f"{attempt.label}:{attempt.name}: what it computes without weights"
+    computed: dict[str, tuple[Computed, ...]] = contained(what, partial(computed_of, attempt), {}, failed)
     return Knowledge(
         MappingProxyType(dict(sorted(findings.items()))),
         MappingProxyType(dict(sorted(candidates.items()))),
         MappingProxyType(_containers(found, specs)),
         _tied(found),
-        (*_notes(attempt, specs), *_flattened_steps(findings, used)),
-        computed=MappingProxyType(computed_of(attempt)),
+        (*_notes(attempt, specs), *_flattened_steps(findings, used), *failed),
+        computed=MappingProxyType(computed),
     )
 
 

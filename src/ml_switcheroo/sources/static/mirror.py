@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
+from ml_switcheroo.sources.static.containing import contained
 from ml_switcheroo.sources.static.entry import deep_recursion
 from ml_switcheroo.sources.static.files import Library
-from ml_switcheroo.sources.static.flatten import Use, answer_of, image_behind, image_of, run_forward, settled
+from ml_switcheroo.sources.static.flatten import Layer, Use, run_forward, used
+from ml_switcheroo.sources.static.flatten import known as known_sizes
 from ml_switcheroo.sources.static.interpreter import new_machine
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.nn import name_of
-from ml_switcheroo.sources.static.splits import split_of
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
+    Arguments,
     Class,
     External,
     Instance,
@@ -30,39 +34,44 @@ from ml_switcheroo.sources.static.values import (
 __all__ = ["follow_live"]
 
 
-def follow_live(model: Any) -> Mapping[int, Use]:
+def follow_live(model: Any, notes: list[str]) -> Mapping[int, Use]:
     """Follow the ``forward`` of a live model in its source, where that lies on disk.
+
+    Args:
+        model: The model.
+        notes: Where it is said that it could not be followed.
 
     Returns:
         What each linear is used for, by ``id`` of the live linear, as far as the source shows it.
     """
+    return contained(f"{type(model).__name__}", partial(_followed, model, notes), {}, notes)
+
+
+def _followed(model: Any, notes: list[str]) -> Mapping[int, Use]:
     machine = new_machine(Library([]))
     made: dict[int, Instance] = {}
     with deep_recursion():
         root = _mirror(machine, model, made)
-        ended = run_forward(machine, root)
-    channels = {id(copy): _channels(live) for live, copy in _pairs(model, made)}
-    paths = {id(made[id(module)]): name for name, module in model.named_modules() if id(module) in made}
-    found = {}
-    for live, copy in _pairs(model, made):
-        answers = [answer_of(given, paths, channels) for given in copy.marks.get("inputs", ())]
-        same = bool(answers) and all(answer == answers[0] for answer in answers)
-        flatten = answers[0] if same else image_behind(copy, paths)
-        use = Use(flatten, image_of(copy, paths), split_of(copy, ended))
-        found[id(live)] = settled(use, getattr(live, "in_features", 0), paths, channels)
-    return found
+        names = {id(module): name for name, module in model.named_modules()}
+        lives = [live for live, _ in _pairs(model, made)]
+        layers = [_layer(live, copy, names[id(live)]) for live, copy in _pairs(model, made)]
+        own = [tuple(tensor.shape) for tensor in model.state_dict().values() if len(tensor.shape) > 3]
+        known_sizes(layers)
+        what = f"{type(model).__name__}.forward"
+        ended = contained(what, partial(run_forward, machine, root), False, notes)
+    used_by = used(layers, ended, machine, own)
+    return {id(live): used_by[layer.path] for live, layer in zip(lives, layers, strict=True)}
 
 
 def _pairs(model: Any, made: Mapping[int, Instance]) -> list[tuple[Any, Instance]]:
     return [(module, made[id(module)]) for module in model.modules() if id(module) in made]
 
 
-def _channels(live: Any) -> int:
-    """Return how many channels a live layer puts out; 0 where it says nothing."""
-    for name in ("out_channels", "num_features"):
-        if isinstance(size := getattr(live, name, None), int):
-            return size
-    return 0
+def _layer(live: Any, copy: Instance, path: str) -> Layer:
+    kind = KIND_OF_CLASS.get(copy.torch, "")
+    tensors = (getattr(live, slot, None) for slot in ("weight", "weight_ih_l0", "weight_ih"))
+    shape = next((tuple(tensor.shape) for tensor in tensors if tensor is not None), ())
+    return Layer((copy,), path, kind, shape, getattr(live, "groups", 1))
 
 
 def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
@@ -70,6 +79,13 @@ def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
         return made[id(live)]
     copy = Instance(_class(machine, type(live)))
     made[id(live)] = copy
+    if type(live).__module__.partition(".")[0] == "einops" and isinstance(
+        getattr(live, "pattern", None), str
+    ):
+        sizes = {name: size for name, size in dict(live.axes_lengths).items() if known(size)}
+        given = Arguments([live.pattern], sizes)
+        layer = machine.tables.externals.get(f"einops.layers.torch.{type(live).__name__}", UNKNOWN)
+        copy.marks["calls"] = machine.call(layer, given)
     children = {
         name: _mirror(machine, child, made) for name, child in live._modules.items() if child is not None
     }
@@ -77,9 +93,9 @@ def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
         copy.items = [children.pop(str(place)) for place in range(len(children)) if str(place) in children]
     copy.torch = _torch_name(type(live))
     copy.args = _arguments(live, copy.torch)
-    copy.marks["out"] = getattr(live, "out_features", getattr(live, "nf", None))
     plain = {name: value for name, value in vars(live).items() if not name.startswith("_") and known(value)}
     copy.attrs.update(plain)
+    copy.attrs.update(_members(machine, vars(live)))
     copy.attrs.update(children)
     copy.attrs.update({name: None for name, child in live._modules.items() if child is None})
     tensors = {**live._parameters, **live._buffers}
@@ -89,6 +105,17 @@ def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
             copy.attrs[name] = None if tensor is None else Tensor(tuple(tensor.shape), "parameter")
     copy.open = True  # what has no plain value is there all the same
     return copy
+
+
+def _members(machine: Machine, attributes: Mapping[str, Any]) -> dict[str, Value]:
+    """Return the attributes that are members of an enumeration, as its source has them."""
+    found = {name: value for name, value in attributes.items() if isinstance(value, enum.Enum)}
+    classes = {name: _class(machine, type(value)) for name, value in found.items()}
+    return {
+        name: machine.read(classes[name], value.name)
+        for name, value in found.items()
+        if isinstance(classes[name], Class)
+    }
 
 
 def _torch_name(cls: type) -> str:
@@ -117,12 +144,14 @@ def _class(machine: Machine, cls: type) -> Value:
     return found if isinstance(found, Class) else UNKNOWN
 
 
+_ARGUMENTS = (
+    *("output_size", "start_dim", "end_dim", "dim", "unflattened_size", "kernel_size", "stride", "padding"),
+    *("dilation", "ceil_mode", "upscale_factor", "downscale_factor", "scale_factor", "size"),
+)
+
+
 def _arguments(live: Any, torch: str) -> dict[str, Value]:
-    names = (
-        LAYERS[KIND_OF_CLASS[torch]].args
-        if torch in KIND_OF_CLASS
-        else ("output_size", "start_dim", "end_dim", "dim", "unflattened_size")
-    )
+    names = LAYERS[KIND_OF_CLASS[torch]].args if torch in KIND_OF_CLASS else _ARGUMENTS
     found = {}
     for name in names:
         value = getattr(live, name, None)

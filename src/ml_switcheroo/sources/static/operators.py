@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ml_switcheroo.sources.static.atoms import Atom
 from ml_switcheroo.sources.static.containers import member
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.values import (
@@ -23,7 +24,9 @@ from ml_switcheroo.sources.static.values import (
     Text,
     Unknown,
     Value,
+    is_number,
     known,
+    number,
     same,
 )
 
@@ -80,6 +83,10 @@ def _binary_one(machine: Machine, op: type, left: Value, right: Value) -> Value:
         return machine.tables.calls[Tensor](machine, (op, left, right), Arguments())
     if op is ast.Mult and isinstance(left, Size) and isinstance(right, Size):
         return Size(left.atoms + right.atoms)
+    if op is ast.FloorDiv and isinstance(left, Size) and isinstance(right, int) and right > 0:
+        return Size((Atom("quotient", place=right, parts=(left.atoms,)),))
+    if (is_number(left) or is_number(right)) and not isinstance(left, str | list | tuple | dict):
+        return number()
     if op is ast.Mult and isinstance(left, list | tuple) and isinstance(right, Unknown):
         return machine.heap.new([Repeat(item) for item in left])
     if op is ast.Add and isinstance(left, str | Text) and isinstance(right, str | Text | Unknown):

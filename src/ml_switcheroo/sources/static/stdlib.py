@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.sources.static import flow, nn
+from ml_switcheroo.sources.static import flow, nn, passing
 from ml_switcheroo.sources.static.builtin import BUILTINS
 from ml_switcheroo.sources.static.classes import new_instance
 from ml_switcheroo.sources.static.containers import expand
@@ -260,7 +260,7 @@ def _rearrange(machine: Machine, args: Arguments) -> Value:
     pattern = args.get(0, "pattern")
 
     def run(machine: Machine, given: Arguments) -> Value:
-        return rearranged(machine, given.get(0, "input"), pattern)
+        return rearranged(machine, given.get(0, "input"), pattern, args.keyword)
 
     return Builtin("Rearrange", run)
 
@@ -289,7 +289,7 @@ def _call(machine: Machine, name: str, args: Arguments) -> Value:
         return made
     if name.startswith(("torch.", "einops.", "numpy.")):
         return flow.function(machine, name, args)
-    return UNKNOWN
+    return flow.unfollowed(args)
 
 
 def _constructed(machine: Machine, name: str, args: Arguments) -> Value:
@@ -309,7 +309,7 @@ EXTERNALS.update(
     {
         "call": Builtin("call", _call),
         "construct": Builtin("construct", nn.construct),
-        "forward": Builtin("forward", flow.forward),
+        "forward": Builtin("forward", passing.forward),
         "is_subclass": Builtin("is_subclass", _is_subclass),
         "member": Builtin("member", nn.member),
         "tensor": Builtin("tensor", flow.attribute),
@@ -349,6 +349,7 @@ _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
     "math.prod": _prod,
     "numpy.prod": _prod,
     "typing.cast": lambda machine, args: args.positional[1],
+    "torch.jit.annotate": lambda machine, args: args.get(1, "the_value", UNKNOWN),
     "torch.jit.script": _first,
     "torch.jit.ignore": _identity_decorator,
     "torch.jit.is_scripting": _constant(False),

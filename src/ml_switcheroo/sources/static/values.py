@@ -46,9 +46,11 @@ __all__ = [
     "Unknown",
     "Value",
     "contents",
+    "is_number",
     "join",
     "known",
     "next_serial",
+    "number",
     "options",
     "same",
 ]
@@ -79,6 +81,16 @@ class Unknown:
 
 
 UNKNOWN = Unknown()
+
+
+def number() -> Unknown:
+    """Return a number that nobody knows, made of the sizes of tensors in ``forward``."""
+    return Unknown(f"#{next_serial()}")
+
+
+def is_number(value: Value) -> bool:
+    """Tell whether a value is a number, or several, that came of the sizes of tensors."""
+    return isinstance(value, Size) or (isinstance(value, Unknown) and "#" in value.symbol)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,8 +152,9 @@ class DefaultDict(dict[Any, Any]):
 class Raised(Exception):  # a value of the program that is read, not an error of this one
     """An exception of the program that is read."""
 
-    def __init__(self, kind: str, text: str = "") -> None:
+    def __init__(self, kind: str, text: str = "", *, meant: bool = False) -> None:
         self.kind = kind
+        self.meant = meant  # by a statement of the program
         super().__init__(f"{kind}: {text}" if text else kind)
 
 
@@ -246,6 +259,8 @@ class Tensor:
         axes: What each axis holds, for the data flow in ``forward``; see ``flow``.
         site: Where it is made.
         marks: The split it is a part of; see ``splits``.
+        layout: How a port has its axes, where they are unknown; see ``alike``.
+        of: The layer whose own tensor it is.
         serial: When it was made, in the order of everything that is made.
     """
 
@@ -255,6 +270,8 @@ class Tensor:
     axes: Any = None
     site: Site | None = None
     marks: Any = None
+    layout: str = ""
+    of: Instance | None = None
     serial: int = field(default_factory=next_serial)
 
 
@@ -364,6 +381,7 @@ def _joined_tensor(tensors: list[Tensor]) -> Tensor:
         first.shape if all(other.shape == first.shape for other in tensors) else None,
         axes=first.axes if all(other.axes == first.axes for other in tensors) else None,
         site=first.site,
+        layout=first.layout if all(other.layout == first.layout for other in tensors) else "",
     )
 
 
