@@ -17,6 +17,7 @@ __all__ = [
     "INPUT",
     "LOST",
     "OWN",
+    "ROWS",
     "TURNED",
     "agreeing",
     "behind_features",
@@ -39,6 +40,9 @@ INPUT = "input"
 
 LOST = ""
 """Nobody knows."""
+
+ROWS = "rows"
+"""Nobody knows, but an image that was flattened is in it."""
 
 FOLDED = "folded"
 """Nobody knows, and axes were merged or divided: channels may have become others."""
@@ -79,7 +83,7 @@ def _image(axis: Axis) -> bool:
 def agreeing(layouts: Iterable[str]) -> str:
     """Return how a port has what is made of several tensors."""
     found = set(layouts)
-    for one in (FOLDED, LOST, INPUT, TURNED, ALIKE):
+    for one in (ROWS, FOLDED, LOST, INPUT, TURNED, ALIKE):
         if one in found:
             return one
     return OWN
@@ -101,12 +105,21 @@ def followed(
         flattens: Whether it makes one axis of all but the first.
         folds: Whether it may merge or divide axes.
     """
-    found = agreeing(layout_of(one) for value in values for one in _held(value))
+    held = [one for value in values for one in _held(value)]
+    found = agreeing(map(layout_of, held))
+    if any(_is_row(one) for one in held):
+        return Tensor(layout=ROWS)
     if found == INPUT or (flattens and found == TURNED):
         found = LOST
     if found == LOST and folds:
         found = FOLDED
     return Tensor(layout=TURNED if turns and found == ALIKE else found)
+
+
+def _is_row(value: Value) -> bool:
+    """Tell whether the last axis of a tensor is an image that was flattened, or holds one."""
+    axes: tuple[Axis, ...] = (value.axes or ()) if isinstance(value, Tensor) else ()
+    return bool(axes) and any(_image(part) for part in (axes[-1], *(p for a in axes[-1] for p in a.parts)))
 
 
 def _held(value: Value) -> Iterator[Value]:

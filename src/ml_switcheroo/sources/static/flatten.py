@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ml_switcheroo.layers import KIND_OF_CLASS
 from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Split
-from ml_switcheroo.sources.static.alike import ALIKE, FOLDED, INPUT, OWN, TURNED
+from ml_switcheroo.sources.static.alike import ALIKE, FOLDED, INPUT, OWN, ROWS, TURNED
 from ml_switcheroo.sources.static.atoms import REST, Atom, Axis
 from ml_switcheroo.sources.static.classes import find
 from ml_switcheroo.sources.static.containing import contained
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Layer", "Use", "known", "run_forward", "used", "used_as", "uses"]
 
 _STEPS = 600_000
+_MOST = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class Layer:
         """How long the axis is that it puts out."""
         if self.kind in _CONVS:
             return self.channels
-        return self.shape[-1 if self.kind == "linear_in_out" else 0] if self.shape else 0
+        return self.shape[-1 if self.kind in ("linear_in_out", "embedding") else 0] if self.shape else 0
 
 
 _CONVS = ("conv", "conv_transpose")
@@ -231,7 +233,18 @@ class _Model:
             return Answer(NO_FLATTEN)
         if layer.kind in _CONVS and (layout != FOLDED or axis is not None):
             return Answer(NO_FLATTEN)
-        return self.possible(layer.taken, where)
+        found = self.possible(layer.taken, where)
+        return self._beside(layer.taken, found, where) if layout == ROWS else found
+
+    def _beside(self, size: int, found: Answer, where: str) -> Answer:
+        """Return also what may be beside a flattened image, whose size then says nothing."""
+        ways = []
+        for count, of in self._makers.items():
+            for side in range(math.isqrt(size // count) if count > 1 else 0, 1, -1):
+                parts = ((1, count, side**2), (1, 1, size - count * side**2))
+                if parts[1][2]:
+                    ways += [Flatten(count, of, where, parts), Flatten(count, of, where, parts[::-1])]
+        return Answer(None, (NO_FLATTEN, *found.choices[1:], *ways[:_MOST]))
 
     def behind(self, layer: Layer) -> Answer:
         """Return the image that the output of a layer becomes, or is put together with."""

@@ -237,12 +237,13 @@ _PASSING = frozenset(
 )
 _PASSING_FUNCTIONS = frozenset(
     """relu relu_ relu6 leaky_relu elu selu celu gelu silu mish sigmoid tanh hardswish hardsigmoid softplus
-    dropout dropout2d dropout1d dropout3d max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d
-    interpolate batch_norm layer_norm instance_norm normalize log_softmax softmax clamp abs exp pad
+    dropout dropout2d dropout1d dropout3d batch_norm layer_norm instance_norm normalize log_softmax
+    softmax clamp abs exp
     local_response_norm alpha_dropout pack_padded_sequence rsqrt sqrt
     square sin cos""".split()
 )
 _MADE = frozenset("arange zeros_like ones_like as_tensor eye randint logspace tril triu".split())
+_JOINING = {"cat": 0, "concat": 0, "concatenate": 0, "hstack": 1, "column_stack": 1}
 _SHAPED = frozenset({"zeros", "ones", "empty", "randn", "rand"})
 
 
@@ -268,8 +269,8 @@ def function(machine: Machine, name: str, args: Arguments) -> Value:
         return Tensor(
             first.shape if isinstance(first, Tensor) else None, layout=layout_of(first) if like else OWN
         )
-    if word in ("cat", "concat", "concatenate"):
-        return joined(args.get(0, "tensors"), args.get(1, "dim", 0))
+    if word in _JOINING:
+        return joined(args.get(0, "tensors"), args.get(1, "dim", _JOINING[word]))
     if word == "einsum":
         return summed(machine, args)
     if not isinstance(first, Tensor):
@@ -284,8 +285,8 @@ def _of_tensor(machine: Machine, word: str, first: Tensor, args: Arguments) -> V
         return first, UNKNOWN
     if word.startswith("adaptive_") and (rank := rank_of(word)) is not None:
         return pooled(first, rank, args.get(1, "output_size"))
-    if word == "rearrange":
-        return rearranged(machine, first, args.get(1, "pattern"), args.keyword)
+    if word in ("rearrange", "reduce"):
+        return rearranged(machine, first, args.get(1, "pattern"), args.keyword, drops=word == "reduce")
     if word == "unflatten":
         return unflattened(machine, first, args.get(1, "dim"), args.get(2, "sizes"))
     if word in _AS_METHODS:

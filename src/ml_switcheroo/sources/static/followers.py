@@ -19,7 +19,7 @@ from ml_switcheroo.sources.static.images import (
     windowed,
 )
 from ml_switcheroo.sources.static.parts import broadcast
-from ml_switcheroo.sources.static.shaping import permuted, reduced
+from ml_switcheroo.sources.static.shaping import indexed, permuted, reduced
 from ml_switcheroo.sources.static.values import UNKNOWN, Arguments, External, Instance, Tensor, Value
 
 if TYPE_CHECKING:
@@ -310,8 +310,18 @@ def _sliding(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
     return made((axes[0], (*axes[1], *within), (Atom("space"),)))
 
 
-def _indices(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
-    return followed([tensor])
+def _narrowed(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
+    """Return ``narrow(dim, start, length)``: a slice."""
+    axes, values = axes_of(tensor), [args.get(place, name) for place, name in enumerate(_NARROW)]
+    if axes is None or not all(isinstance(value, int) for value in values) or values[1] < 0:
+        return None
+    dim, start, length = values
+    index: list[Value] = [slice(None)] * len(axes)
+    index[dim % len(axes)] = slice(start, start + length)
+    return indexed(tensor, tuple(index))
+
+
+_NARROW = ("dim", "start", "length")
 
 
 _REDUCING = (
@@ -320,6 +330,7 @@ _REDUCING = (
 
 _OPERATIONS: dict[str, Callable[[Any, Tensor, Arguments], Value]] = {
     **dict.fromkeys(_REDUCING, _reduced),
+    "narrow": _narrowed,
     **dict.fromkeys(("max", "min"), _extreme),
     **dict.fromkeys(("matmul", "bmm", "mm"), lambda machine, x, args: multiplied(x, args.get(0, "mat2"))),
     "scaled_dot_product_attention": _attended,

@@ -88,7 +88,8 @@ def answer_of(axis: Axis, total: int, paths: Mapping[int, str], where: str = "")
     of = paths.get(id(makers[0]), "") if len({id(maker) for maker in makers}) == 1 else ""
     parts = _solved(terms, total)
     if parts is None:
-        found = _makeable(terms, total)
+        # Where no sizes go together, something was read wrongly: that is asked all the same.
+        found = _makeable(terms, total) or [Flatten(_product(terms[0].channels) or 2)]
     else:
         flatten = _flatten(parts, terms)
         if all(term.sure for term in terms):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ml_switcheroo.sources.static.atoms import Atom, Axis
 from ml_switcheroo.sources.static.values import Repeat, Size, Value
 
-__all__ = ["collapsed", "einstein", "regroup", "same_size"]
+__all__ = ["collapsed", "einstein", "merged", "regroup", "same_size"]
 
 
 def same_size(left: Axis, right: Axis) -> bool:
@@ -37,6 +37,21 @@ def regroup(axes: Sequence[Axis], sizes: Sequence[Value]) -> tuple[Axis, ...] | 
     return None if found is None else tuple(map(collapsed, found))
 
 
+def merged(axes: Sequence[Axis]) -> Axis:
+    """Return the axis that several become.
+
+    Where channels and places are one axis already, a port has them the other way round inside of it, and
+    what else is merged with it comes in another place: nobody knows the order.
+    """
+    axis = tuple(atom for one in axes for atom in one)
+    roles = [{atom.role for atom in one} for one in axes]
+    images = [bool(one & {"channel", "group"}) and "space" in one for one in roles]
+    others = [bool(one & {"channel", "group", "space"}) for one in roles]
+    if any(images) and sum(others) > 1:
+        return (Atom("lost"), *axis)
+    return collapsed(axis)
+
+
 def collapsed(axis: Axis) -> Axis:
     """Take channels that were divided, and are one axis again, as channels."""
     if len(axis) < 2 or any(atom.role not in ("channel", "group") for atom in axis):
@@ -56,6 +71,10 @@ def _regrouped(axes: Sequence[Axis], sizes: Sequence[Value]) -> tuple[Axis, ...]
     if any(isinstance(size, Repeat) for size in sizes):
         return None
     atoms = [atom for axis in axes for atom in axis if atom.role != "one"]
+    if sum(bool({"channel", "group"} & {atom.role for atom in axis}) for axis in axes) and _folded(
+        axes, sizes
+    ):
+        return None
     if any(atom.role in ("rest", "lost", "input", "joined", "mixed") for atom in atoms):
         return None
     left: list[Axis] = []
@@ -95,6 +114,15 @@ def _middle(
         if axes[0][0].role == "batch" and not isinstance(sizes[0], Size):
             return (axes[0], tuple(atoms[len(axes[0]) :]))
     return None
+
+
+def _folded(axes: Sequence[Axis], sizes: Sequence[Value]) -> bool:
+    """Tell whether places are folded into the channels, and a reshape changes more than it keeps."""
+    folds = [axis for axis in axes if {"channel", "space"} <= {atom.role for atom in axis}]
+    kept = [size for size in sizes if isinstance(size, Size)]
+    return (
+        bool(folds) and len(axes) > 2 and not all(any(size.atoms == axis for size in kept) for axis in folds)
+    )
 
 
 _PLACES = frozenset({"space", "step"})
@@ -166,8 +194,21 @@ def _quotient(atoms: list[Atom], wanted: Axis, backwards: bool) -> tuple[Axis, l
     return None if parts is None else ((parts[1],), [parts[0], *atoms[1:]])
 
 
-def einstein(axes: Sequence[Axis], pattern: str, sizes: dict[str, int]) -> tuple[Axis, ...] | None:
-    """Return the axes of ``einops.rearrange``; None where the pattern does not tell."""
+Dividing = Callable[[Axis, list[Value]], "tuple[Axis, ...] | None"]
+
+
+def einstein(
+    axes: Sequence[Axis], pattern: str, sizes: dict[str, int], divided: Dividing, *, drops: bool = False
+) -> tuple[Axis, ...] | None:
+    """Return the axes of ``einops.rearrange``; None where the pattern does not tell.
+
+    Args:
+        axes: The axes.
+        pattern: The pattern.
+        sizes: The sizes that are given by name.
+        divided: Divides the output of a linear.
+        drops: Whether axes may be left out on the right, as ``einops.reduce`` does.
+    """
     given, wanted = (_groups(side) for side in pattern.split("->"))
     if given is None or wanted is None:
         return None
@@ -177,14 +218,14 @@ def einstein(axes: Sequence[Axis], pattern: str, sizes: dict[str, int]) -> tuple
         return None
     held: dict[str, Axis] = {}
     for names, axis in zip(given, axes, strict=True):
-        parts = _divided(names, axis, sizes)
+        parts = _divided(names, axis, sizes, divided)
         if parts is None:
             return None
         held.update(parts)
-    if sorted(name for group in wanted for name in group) != sorted(held):
+    names = sorted(name for group in wanted for name in group)
+    if names != sorted(held) and not (drops and set(names) <= held.keys()):
         return None
-    merged = (tuple(atom for name in group for atom in held[name]) for group in wanted)
-    return tuple(collapsed(axis) or (Atom("one"),) for axis in merged)
+    return tuple(merged([held[name] for name in group]) or (Atom("one"),) for group in wanted)
 
 
 def _groups(side: str) -> list[list[str]] | None:
@@ -229,7 +270,9 @@ def _spelled(
     return found
 
 
-def _divided(names: list[str], axis: Axis, sizes: dict[str, int]) -> dict[str, Axis] | None:
+def _divided(
+    names: list[str], axis: Axis, sizes: dict[str, int], divided: Dividing
+) -> dict[str, Axis] | None:
     """Divide an axis into the parts that a pattern names."""
     if len(names) == 1:
         return {names[0]: axis}
@@ -241,7 +284,6 @@ def _divided(names: list[str], axis: Axis, sizes: dict[str, int]) -> dict[str, A
         size is None or size == atom.count for size, atom in zip(known, atoms, strict=True)
     ):
         return {name: (atom,) for name, atom in zip(names, atoms, strict=True)}
-    parts = regroup([axis], [-1 if size is None else size for size in known])
-    if parts is None and known.count(None) == 1 and len(atoms) == 1 and atoms[0].role == "input":
-        return None
+    counts: list[Value] = [-1 if size is None else size for size in known]
+    parts = divided(axis, counts) or regroup([axis], counts)
     return None if parts is None else dict(zip(names, parts, strict=True))

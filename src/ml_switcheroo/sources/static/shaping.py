@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.alike import INPUT, behind_features, followed, layout_of
+from ml_switcheroo.sources.static.alike import ALIKE, INPUT, behind_features, followed, layout_of
 from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.images import feature_map, long
-from ml_switcheroo.sources.static.regroup import collapsed, einstein, regroup, same_size
+from ml_switcheroo.sources.static.regroup import einstein, merged, regroup, same_size
 from ml_switcheroo.sources.static.sequences import regrouped
 from ml_switcheroo.sources.static.splits import divided
 from ml_switcheroo.sources.static.values import (
@@ -51,8 +51,8 @@ def flattened(
     ):
         return followed([tensor], flattens=True, folds=True)
     first, last = start % rank, end % rank
-    merged = tuple(atom for axis in tensor.axes[first : last + 1] for atom in axis)
-    result = made((*tensor.axes[:first], collapsed(merged), *tensor.axes[last + 1 :]))
+    axis = merged(tensor.axes[first : last + 1])
+    result = made((*tensor.axes[:first], axis, *tensor.axes[last + 1 :]))
     result.site = site or (machine.sites[-1] if machine.sites else None)
     return result
 
@@ -83,14 +83,14 @@ def _reshaped(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
     if (parts := _image_of(machine, axes, sizes)) is not None:
         return made(parts)
     if len(middle) == 0 and not left:
-        merged: tuple[Axis, ...] = ()
+        parts: tuple[Axis, ...] | None = ()
     elif len(middle) == 1:
-        merged = (collapsed(tuple(atom for axis in left for atom in axis)),)
+        parts = (merged(left),)
     elif len(left) == 1 and (parts := divided(left[0], middle, _site(machine))):
-        merged = parts
+        pass
     else:
         return Tensor()
-    result = made((*front, *merged, *back[::-1]))
+    result = made((*front, *(parts or ()), *back[::-1]))
     result.site = _site(machine)
     return result
 
@@ -99,7 +99,8 @@ def _image_of(machine: Machine, axes: tuple[Axis, ...], sizes: list[Value]) -> t
     """Divide the whole output of a Linear, which is the last axis; what is before it is kept or merged."""
     for place in range(len(sizes) - 2, 0, -1):
         rest = sizes[place:]
-        if not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in rest):
+        plain = all(isinstance(size, int) and not isinstance(size, bool) for size in rest)
+        if not plain or rest.count(-1) > 1 or any(size < 1 and size != -1 for size in rest):
             break
         if len(axes[-1]) == 1 and axes[-1][0].role == "out" and _is_whole(axes[-1], rest):
             lead = regroup(axes[:-1], sizes[:place])
@@ -144,6 +145,8 @@ def _reshaped_end(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tenso
     if not lead or plain[: len(lead)] != lead or len(axes) != 2 or not rest:
         return _ending(machine, axes, plain)
     counted = all(size.atoms[0].role == "lead" for size in lead)
+    if counted and rest[0] == -1 and (parts := _with_rest(machine, axes[1], rest)) is not None:
+        return made((*(size.atoms for size in lead), *parts))
     first: tuple[Axis, ...] = tuple(size.atoms for size in lead) if counted else ((REST,),)
     if counted and rest[0] == -1 and len(rest) > 1:
         first, rest = (*first, (Atom("lead", None, len(lead)),)), rest[1:]  # the sizes must make up the rest
@@ -154,6 +157,16 @@ def _reshaped_end(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tenso
         return made((*first, axes[1])) if kept else Tensor()  # the rank is not known: it may be a flatten
     parts = divided(axes[1], rest, _site(machine))
     return made((*first, *parts)) if parts else Tensor()
+
+
+def _with_rest(machine: Machine, axis: Axis, sizes: list[Value]) -> tuple[Axis, ...] | None:
+    """Divide the output of a Linear of which known sizes make up a part: -1 is what is left of it."""
+    known = [size for size in sizes[1:] if isinstance(size, int) and not isinstance(size, bool) and size > 0]
+    whole = axis[0].count if len(axis) == 1 else None
+    part = math.prod(known)
+    if len(known) < len(sizes) - 1 or not whole or whole == part or whole % part:
+        return None
+    return divided(axis, sizes, _site(machine))
 
 
 def _ending(machine: Machine, axes: tuple[Axis, ...], sizes: list[Value]) -> Tensor:
@@ -170,8 +183,11 @@ def _ending(machine: Machine, axes: tuple[Axis, ...], sizes: list[Value]) -> Ten
 
 
 def _is_whole(axis: Axis, sizes: list[Value]) -> bool:
-    layer = axis[0].of
-    return layer is not None and layer.marks.get("out") == math.prod(size for size in sizes if size)
+    layer, known = axis[0].of, math.prod(size for size in sizes if size and size > 0)
+    whole = layer.marks.get("out") if layer is not None else None
+    if not isinstance(whole, int):
+        return False
+    return whole == known if -1 not in sizes else whole % known == 0
 
 
 def _kept(axes: tuple[Axis, ...], sizes: list[Value]) -> list[Axis]:
@@ -183,19 +199,28 @@ def _kept(axes: tuple[Axis, ...], sizes: list[Value]) -> list[Axis]:
     return found
 
 
-def rearranged(machine: Machine, tensor: Value, pattern: Value, sizes: dict[str, Value]) -> Value:
-    """Return ``einops.rearrange(tensor, pattern, **sizes)``, as far as the pattern tells."""
+def rearranged(
+    machine: Machine, tensor: Value, pattern: Value, sizes: dict[str, Value], *, drops: bool = False
+) -> Value:
+    """Return ``einops.rearrange(tensor, pattern, **sizes)``, or ``reduce``, as far as the pattern tells."""
     if not isinstance(tensor, Tensor) or not isinstance(pattern, str) or pattern.count("->") != 1:
         return followed([tensor], turns=True, flattens=True, folds=True)
     given, wanted = (side.replace("(", " ( ").replace(")", " ) ").split() for side in pattern.split("->"))
     axes = tensor.axes
     if not axes or axes[0] == (REST,):
-        if not _image_given(tensor, given):
+        count = _axes_in(given)
+        if axes and len(axes[-1]) == 1 and layout_of(tensor) == ALIKE and "..." not in given and count > 1:
+            axes = ((Atom("batch"),), *(((Atom("step"),),) * (count - 2)), axes[-1])
+        elif not _image_given(tensor, given):
             flat = wanted.count("(") == 1 and wanted[-1] == ")" and wanted.index("(") == 1
             return followed([tensor], turns=True, flattens=flat, folds=True)
-        axes = feature_map(tensor, (Atom("channel", key=INPUT),), 2).axes
+        else:
+            axes = feature_map(tensor, (Atom("channel", key=INPUT),), 2).axes
     known = {name: size for name, size in sizes.items() if isinstance(size, int)}
-    found = einstein(axes or (), pattern, known)
+    site = _site(machine)
+    found = einstein(
+        axes or (), pattern, known, lambda axis, counts: divided(axis, counts, site), drops=drops
+    )
     if found is None:
         return followed([tensor], turns=True, flattens=True, folds=True)
     result = made(found)

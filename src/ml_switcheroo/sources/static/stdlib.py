@@ -257,16 +257,21 @@ def _weight_norm(mark: str) -> Callable[[Machine, Arguments], Value]:
 
 def _rearrange(machine: Machine, args: Arguments) -> Value:
     """Make a layer of einops; it keeps no tensors."""
+    return _einstein("Rearrange", args, drops=False)
+
+
+def _reduced(machine: Machine, args: Arguments) -> Value:
+    """Make a layer of einops that reduces; it keeps no tensors."""
+    return _einstein("Reduce", args, drops=True)
+
+
+def _einstein(name: str, args: Arguments, *, drops: bool) -> Value:
     pattern = args.get(0, "pattern")
 
     def run(machine: Machine, given: Arguments) -> Value:
-        return rearranged(machine, given.get(0, "input"), pattern, args.keyword)
+        return rearranged(machine, given.get(0, "input"), pattern, args.keyword, drops=drops)
 
-    return Builtin("Rearrange", run)
-
-
-def _stateless(machine: Machine, args: Arguments) -> Value:
-    return Builtin("Reduce", lambda machine, given: UNKNOWN)
+    return Builtin(name, run)
 
 
 def _pair(machine: Machine, args: Arguments) -> Value:
@@ -329,7 +334,7 @@ EXTERNALS.update(
 )
 _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
     "einops.layers.torch.Rearrange": _rearrange,
-    "einops.layers.torch.Reduce": _stateless,
+    "einops.layers.torch.Reduce": _reduced,
     "functools.partial": _partial,
     "functools.reduce": _reduce,
     "functools.wraps": _wraps,
