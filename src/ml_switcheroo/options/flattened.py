@@ -11,7 +11,7 @@ from ml_switcheroo.errors import AxesError
 from ml_switcheroo.ops import Axes, Branch, Concat, Op, Split
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.sources.classify import Owner
-from ml_switcheroo.sources.findings import NO_FLATTEN, Finding
+from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["before_unflatten", "behind_flatten", "either_layout", "in_parts", "over_several"]
@@ -100,6 +100,8 @@ def in_parts(finding: Finding, target: Target, axes: str, spec: TensorSpec, note
     ops: list[Op] = []
     sides = ((finding.flatten, _AXIS.get(finding.kind, ""), "before"), (finding.unflatten, "out", "behind"))
     for flatten, axis, side in sides:
+        if finding.kind in _OWN and flatten is not None and flatten.parts and side == "before":
+            axes, axis = _named(spec.shape, flatten)
         groups = parse(axes).groups
         if flatten is None or not flatten.parts or target.channels == "first" or (axis,) not in groups:
             continue
@@ -118,6 +120,24 @@ def in_parts(finding: Finding, target: Target, axes: str, spec: TensorSpec, note
         branches = tuple(_branch(axes, axis, part) for part in flatten.parts)
         ops += [Split(place, sizes), Branch(branches), Concat(place)] if len(sizes) > 1 else branches[0]
     return ops
+
+
+_OWN = ("parameter", "buffer")
+
+
+def _named(shape: tuple[int, ...], flatten: Flatten) -> tuple[str, str]:
+    """Name the axes of a tensor of a class's own, and tell which of them is meant.
+
+    Raises:
+        AxesError: None of them is as long, or several are.
+    """
+    length = sum(times * channels * places for times, channels, places in flatten.parts)
+    places = [place for place, size in enumerate(shape) if size == length]
+    if len(places) != 1:
+        raise AxesError(
+            f"{flatten.said} is {length}, and {len(places)} axes of {shape} are as long; write a Move instead"
+        )
+    return " ".join(f"a{place}" for place in range(len(shape))), f"a{places[0]}"
 
 
 def _branch(axes: str, axis: str, part: tuple[int, int, int]) -> tuple[Op, ...]:

@@ -17,7 +17,7 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS, kind_of
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.containing import contained
-from ml_switcheroo.sources.static.flatten import used_as
+from ml_switcheroo.sources.static.flatten import steps_flattened, used_as
 from ml_switcheroo.sources.static.mirror import follow_live
 from ml_switcheroo.tensors import TensorSpec
 
@@ -73,8 +73,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
     }
     failed: list[str] = []
     uses = follow_live(_unwrapped(model), failed)
-    findings: dict[str, Finding] = {}
-    candidates: dict[str, tuple[Finding, ...]] = {}
+    said: dict[str, tuple[Finding, ...]] = {}
     containers: dict[str, str] = {}
     owned: set[str] = set()
     for path, module in _walk(model, ("",)):
@@ -89,11 +88,9 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
                 kind, "live", _reason(module, cls), args=MappingProxyType(_arguments(module, kind))
             )
             use = uses.get(id(module))
-            possible = used_as(finding, use) if use else (finding,)
-            if len(possible) == 1:
-                findings[path] = possible[0]
-            else:
-                candidates[path] = possible
+            said[path] = used_as(finding, use) if use else (finding,)
+            if use is not None:
+                failed += steps_flattened(path, kind, use)
             owned.update(_join(path, slot.rpartition(".")[0]) for slot in slots if "." in slot)
         for slot, _, own_kind in _tensors(module):
             name = _join(path, slot)
@@ -102,16 +99,17 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
             in_layer = kind and LAYERS[kind].slot(slot) is not None
             own = not (in_layer or _rowless(module) or _reparametrizes(path))
             if path not in owned and own:
-                findings[name] = Finding(own_kind, "live", f"a {own_kind} of {type(module).__qualname__}")
+                finding = Finding(own_kind, "live", f"a {own_kind} of {type(module).__qualname__}")
+                said[name] = used_as(finding, uses[name]) if name in uses else (finding,)
     what = f"{type(model).__name__}: what it computes without weights"
     read = partial(computed_in, _walk(model, ("",)))
     computed: dict[str, tuple[Computed, ...]] = contained(what, read, {}, failed)
     return Knowledge(
-        MappingProxyType(findings),
-        MappingProxyType(candidates),
+        MappingProxyType({key: possible[0] for key, possible in said.items() if len(possible) == 1}),
+        MappingProxyType({key: possible for key, possible in said.items() if len(possible) > 1}),
         containers=MappingProxyType(containers),
         tied=_tied(model, specs),
-        notes=(*_notes({*findings, *candidates}, specs), *failed),
+        notes=(*_notes(said, specs), *failed),
         computed=MappingProxyType(computed),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ml_switcheroo.sources.static.classes import find, instantiate
+from ml_switcheroo.sources.static.counted import is_number, number
 from ml_switcheroo.sources.static.frames import Frame
 from ml_switcheroo.sources.static.machine import Ending, Machine
 from ml_switcheroo.sources.static.values import (
@@ -25,9 +26,7 @@ from ml_switcheroo.sources.static.values import (
     Raised,
     Repeat,
     Value,
-    is_number,
     join,
-    number,
 )
 
 __all__ = ["CALLS", "bind"]

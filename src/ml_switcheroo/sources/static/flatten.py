@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.layers import KIND_OF_CLASS
-from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Split
+from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Split, flattened_steps
 from ml_switcheroo.sources.static.alike import ALIKE, FOLDED, INPUT, OWN, ROWS, TURNED
-from ml_switcheroo.sources.static.atoms import REST, Atom, Axis
-from ml_switcheroo.sources.static.classes import find
+from ml_switcheroo.sources.static.atoms import Axis
 from ml_switcheroo.sources.static.containing import contained
-from ml_switcheroo.sources.static.machine import Budget, Machine
-from ml_switcheroo.sources.static.memory import Memory
+from ml_switcheroo.sources.static.following import run_forward
+from ml_switcheroo.sources.static.gates import OwnUse
+from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.merged import Answer, answer_of
 from ml_switcheroo.sources.static.sequences import RECURRENT
 from ml_switcheroo.sources.static.splits import split_of
 from ml_switcheroo.sources.static.values import (
-    ABSENT,
-    Arguments,
-    Bound,
-    Class,
-    Function,
     Instance,
-    Raised,
     Site,
     Tensor,
-    Value,
     options,
 )
 from ml_switcheroo.tensors import TensorSpec
@@ -37,9 +30,8 @@ from ml_switcheroo.tensors import TensorSpec
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.entry import Attempt
 
-__all__ = ["Layer", "Use", "known", "run_forward", "used", "used_as", "uses"]
+__all__ = ["Layer", "Use", "known", "steps_flattened", "used", "used_as", "uses"]
 
-_STEPS = 600_000
 _MOST = 12
 
 
@@ -128,7 +120,12 @@ def uses(attempt: Attempt, specs: Mapping[str, TensorSpec], notes: list[str]) ->
             what = f"{attempt.label}:{attempt.name}.forward"
             run = partial(run_forward, attempt.machine, root)
             ended = contained(what, run, False, notes) and ended
-    own = [spec.shape for name, spec in specs.items() if len(spec.shape) > 3]
+    own = {
+        id(owner.maker): (name, specs[name].shape)
+        for name, owners in attempt.fit.owners.items()
+        for owner in owners
+        if isinstance(owner.maker, Tensor) and name in specs
+    }
     return used(layers, ended, attempt.machine, own)
 
 
@@ -152,18 +149,26 @@ def known(layers: Iterable[Layer]) -> None:
 
 
 def used(
-    layers: Sequence[Layer], ended: bool, machine: Machine, own: Iterable[tuple[int, ...]] = ()
+    layers: Sequence[Layer], ended: bool, machine: Machine, own: Mapping[int, tuple[str, tuple[int, ...]]]
 ) -> dict[str, Use]:
-    """Return the uses that ``forward`` has shown, by path.
+    """Return the uses that ``forward`` has shown, by path; of the model's own tensors by their names.
 
     Args:
         layers: The layers.
         ended: Whether it was followed to its end.
         machine: The machine that has followed it.
-        own: The shapes of tensors that may be kernels of convolutions without a layer.
+        own: Name and shape of each tensor of the model's own, by the id of what it is read as.
     """
-    model = _Model(layers, machine, own)
+    model = _Model(layers, machine, [shape for _, shape in own.values() if len(shape) > 2])
     found = {}
+    uses_of: dict[int, list[OwnUse]] = {}
+    for use in machine.seen.get("own", ()):
+        uses_of.setdefault(id(use.tensor), []).append(use)
+    for key, seen in uses_of.items():
+        if key in own:
+            name, shape = own[key]
+            answer = _together([model.own(use, shape) for use in seen])
+            found[name] = Use(answer.flatten, flattens=answer.choices)
     for layer in layers:
         flatten = model.before(layer)
         if layer.kind.endswith("_norm") and flatten.flatten in (None, NO_FLATTEN):
@@ -281,6 +286,27 @@ class _Model:
         found = _together([self._behind(made) for made in makers]) if makers else Answer()
         return found if found != Answer() and found.flatten != NO_FLATTEN else otherwise
 
+    def own(self, use: OwnUse, shape: tuple[int, ...]) -> Answer:
+        """Return how an axis of a tensor of the model's own lies."""
+        if len(shape) < -use.place:
+            return Answer(NO_FLATTEN)
+        size, where = shape[use.place], use.site.where if use.site is not None else ""
+        found = answer_of(use.axis, size, self._paths, where) if use.axis is not None else Answer()
+        if found == Answer() and use.layout in (ALIKE, TURNED, OWN, INPUT):
+            return Answer(NO_FLATTEN)
+        found = found if found != Answer() else self.possible(size, where)
+        return Answer(
+            None if found.flatten is None else _in_full(found.flatten, size),
+            tuple(_in_full(one, size) for one in found.choices),
+        )
+
+
+def _in_full(flatten: Flatten, size: int) -> Flatten:
+    """Say how long an axis is, too: nothing else tells which axis of the tensor is meant."""
+    if flatten.parts or flatten.channels == 1 or size % flatten.channels:
+        return flatten
+    return replace(flatten, parts=((1, flatten.channels, size // flatten.channels),))
+
 
 _TAKING = frozenset({"linear", "batch_norm", "layer_norm", "rms_norm", *_CONVS, *RECURRENT})
 
@@ -304,6 +330,8 @@ def used_as(finding: Finding, use: Use) -> tuple[Finding, ...]:
         return (replace(finding, split=use.split),)
     if finding.kind == "linear":
         known = replace(finding, flatten=use.flatten, unflatten=use.unflatten, split=use.split)
+    elif finding.kind in ("parameter", "buffer"):
+        known = replace(finding, flatten=use.flatten if use.flatten != NO_FLATTEN else None)
     elif finding.kind in (*_NORMS, *_CONVS):
         moved = use.flatten if use.flatten is not None and use.flatten.channels > 1 else None
         known = replace(finding, flatten=moved)
@@ -315,76 +343,11 @@ def used_as(finding: Finding, use: Use) -> tuple[Finding, ...]:
     return tuple(replace(one, unflatten=to) for one in both for to in use.unflattens or (one.unflatten,))
 
 
+def steps_flattened(path: str, kind: str, use: Use) -> list[str]:
+    """Say that a recurrent layer takes a flattened image: no recipe permutes its columns."""
+    flattens = use.flattens or ((use.flatten,) if use.flatten is not None else ())
+    seen = [flatten for flatten in flattens if flatten.channels > 1]
+    return [flattened_steps(path, seen[0])] if kind in RECURRENT and seen else []
+
+
 _NORMS = frozenset({"batch_norm", "layer_norm", "rms_norm"})
-
-
-def run_forward(machine: Machine, root: Instance) -> bool:
-    """Follow ``forward`` of a module, as far as it can be followed; tell whether that was to its end."""
-    machine.steps = _STEPS
-    machine.frame = None
-    machine.memory = Memory()
-    machine.assumed.clear()
-    method, where = find(root.cls, "forward")
-    runs: list[tuple[Value, list[Value]]]
-    if isinstance(method, Function) and isinstance(where, Class):
-        machine.sites.append(Site(method.source, method.node))
-        runs = [(Bound(method, root), given) for given in _inputs(_wrapped(method))]
-    elif root.torch or root.items is not None:
-        runs = [(root, [_input()])]
-    else:  # nothing but a place for modules that are called by others
-        children = [
-            one for value in root.attrs.values() for one in options(value) if isinstance(one, Instance)
-        ]
-        ends = [run_forward(machine, child) for child in children]
-        return all(ends)
-    machine.following = True
-    try:
-        return any(_ended(machine, called, given) for called, given in runs)
-    finally:
-        machine.following = False
-
-
-def _ended(machine: Machine, called: Value, given: list[Value]) -> bool:
-    """Call a forward; tell whether it came to its end. What was seen until then has been written down."""
-    cut = machine.cut
-    try:
-        machine.call(called, Arguments(given))
-    except (Raised, Budget, RecursionError):
-        return False
-    return machine.cut == cut
-
-
-def _input() -> Tensor:
-    return Tensor(axes=((REST,), (Atom("input"),)), layout=INPUT)
-
-
-def _wrapped(method: Function) -> Function:
-    """Return the function that says what a method takes: the one inside of ``wrapper(*args)``."""
-    frame = method.frame
-    while frame is not None and method.node.args.vararg is not None:
-        inner = [one for one in frame.names.values() if isinstance(one, Function) and one.name == "forward"]
-        if inner and inner[0] is not method and inner[0].node is not method.node:
-            return _wrapped(inner[0])
-        frame = frame.outer
-    return method
-
-
-_MOST_INPUTS = 4
-
-
-def _inputs(method: Function) -> Iterator[list[Value]]:
-    """Yield what to call ``forward`` with: what has no default is a tensor.
-
-    Where everything has a default, that of the inputs is None: the first is a tensor, then the first two.
-    """
-    start, spec = _input(), method.node.args
-    names = [*spec.posonlyargs, *spec.args][1:]
-    defaults: list[Value] = []
-    if names:
-        defaults = [ABSENT] * (len(names) - len(method.defaults)) + method.defaults[-len(names) :]
-    optional = [place for place, default in enumerate(defaults) if default is None][:_MOST_INPUTS]
-    if ABSENT in defaults or not optional:
-        yield [start if default is ABSENT else default for default in defaults]
-        return
-    for last in optional:
-        yield [start if default is None else default for default in defaults[: last + 1]]

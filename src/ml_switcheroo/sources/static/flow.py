@@ -20,8 +20,9 @@ from ml_switcheroo.sources.static.alike import (
 )
 from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.containers import subscript
+from ml_switcheroo.sources.static.counted import is_number, number
 from ml_switcheroo.sources.static.followers import NUMBERS, cut, multiplied, other_operation, summed
-from ml_switcheroo.sources.static.gates import note_gate, note_own
+from ml_switcheroo.sources.static.gates import note_gate, note_matrix, note_own
 from ml_switcheroo.sources.static.images import pooled, rank_of
 from ml_switcheroo.sources.static.parts import broadcast, joined, taken
 from ml_switcheroo.sources.static.shaping import (
@@ -45,10 +46,8 @@ from ml_switcheroo.sources.static.values import (
     Tensor,
     Unknown,
     Value,
-    is_number,
     join,
     known,
-    number,
 )
 
 if TYPE_CHECKING:
@@ -308,6 +307,7 @@ def _linear(machine: Machine, tensor: Tensor, weight: Value) -> Value:
     layer = weight.of if isinstance(weight, Tensor) else None
     if layer is not None and KIND_OF_CLASS.get(layer.torch) == "linear":
         return passing.forward(machine, layer, Arguments([tensor]))
+    note_matrix(machine, weight, tensor, -1)
     return multiplied(tensor, weight)
 
 
@@ -330,6 +330,7 @@ def operate(machine: Machine, place: Any, args: Arguments) -> Value:
     if op == "[]":
         return taken(machine, left, right)
     if op is ast.MatMult:
+        note_matrix(machine, right, left, -2)
         return multiplied(left, right)
     tensors = [one for one in (left, right) if isinstance(one, Tensor)]
     if len(tensors) == 1:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.layers import KIND_OF_CLASS
-from ml_switcheroo.sources.static.alike import INPUT, followed, layout_of
+from ml_switcheroo.sources.static.alike import INPUT, agreeing, followed, layout_of
 from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
+from ml_switcheroo.sources.static.gates import note_matrix
 from ml_switcheroo.sources.static.images import (
     feature_map,
     halved,
@@ -66,6 +67,8 @@ def other_operation(machine: Machine, word: str, tensor: Tensor, args: Arguments
         return tensor
     if word in NUMBERS:
         return UNKNOWN
+    if word in ("roll", "flip") and all(len(axis) == 1 for axis in axes_of(tensor) or ((), ())):
+        return tensor
     run = _OPERATIONS.get(word)
     found = run(machine, tensor, args) if run is not None else None
     if found is None and rank_of(word) is not None:
@@ -144,6 +147,12 @@ def multiplied(left: Value, right: Value) -> Value:
         return followed([left, right])
     longer = mine if len(mine) >= len(other) else other
     return made((*longer[:-2], mine[-2], other[-1]))
+
+
+def _matmul(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
+    other = args.get(0, "mat2", args.keyword.get("other", UNKNOWN))
+    note_matrix(machine, other, tensor, -2)
+    return multiplied(tensor, other)
 
 
 def summed(machine: Machine, args: Arguments) -> Value:
@@ -310,6 +319,16 @@ def _sliding(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
     return made((axes[0], (*axes[1], *within), (Atom("space"),)))
 
 
+def _chosen(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
+    """Return ``torch.where``: of two tensors, element by element."""
+    sides = [args.get(place, name) for place, name in enumerate(("input", "other"))]
+    found = [side for side in sides if not isinstance(side, int | float)]
+    if not found or not all(isinstance(side, Tensor) and side.axes for side in found):
+        return None
+    axes = found[0].axes if len(found) == 1 else broadcast(found[0].axes, found[1].axes)
+    return made(axes, agreeing(side.layout for side in found)) if axes else None
+
+
 def _narrowed(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
     """Return ``narrow(dim, start, length)``: a slice."""
     axes, values = axes_of(tensor), [args.get(place, name) for place, name in enumerate(_NARROW)]
@@ -331,8 +350,9 @@ _REDUCING = (
 _OPERATIONS: dict[str, Callable[[Any, Tensor, Arguments], Value]] = {
     **dict.fromkeys(_REDUCING, _reduced),
     "narrow": _narrowed,
+    "where": _chosen,
     **dict.fromkeys(("max", "min"), _extreme),
-    **dict.fromkeys(("matmul", "bmm", "mm"), lambda machine, x, args: multiplied(x, args.get(0, "mat2"))),
+    **dict.fromkeys(("matmul", "bmm", "mm"), _matmul),
     "scaled_dot_product_attention": _attended,
     "unsqueeze": _unsqueezed,
     **dict.fromkeys(("movedim", "moveaxis"), _moved),

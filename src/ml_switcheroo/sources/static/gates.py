@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.atoms import REST, Axis
-from ml_switcheroo.sources.static.values import Site, Tensor
+from ml_switcheroo.sources.static.alike import LOST, layout_of
+from ml_switcheroo.sources.static.atoms import Axis
+from ml_switcheroo.sources.static.values import Site, Tensor, Value
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["is_flattened", "note_gate", "note_own"]
+__all__ = ["OwnUse", "is_flattened", "note_gate", "note_matrix", "note_own"]
 
 
 def is_flattened(axis: Axis) -> bool:
@@ -29,10 +31,42 @@ def note_gate(left: tuple[Axis, ...], right: tuple[Axis, ...], site: Site | None
             maker.marks.setdefault("gates", []).append((other, site))
 
 
+@dataclass(frozen=True, slots=True)
+class OwnUse:
+    """What a tensor of the model's own meets.
+
+    Attributes:
+        tensor: The tensor.
+        axis: The last axis of what it meets; None where that is unknown.
+        layout: The layout of what it meets.
+        place: Which of its own axes goes along that.
+        site: Where.
+    """
+
+    tensor: Tensor
+    axis: Axis | None
+    layout: str
+    place: int
+    site: Site | None
+
+
 def note_own(machine: Machine, own: Tensor, other: Tensor) -> None:
-    """Note a tensor of the model's own that meets a flattened image."""
+    """Note a tensor of the model's own that is added to a flattened image, or multiplied with it."""
     axes: tuple[Axis, ...] | None = other.axes
-    if own.role and axes and axes[0] != (REST,) and is_flattened(axes[-1]):
-        machine.seen.setdefault("own", []).append(
-            (own, axes[-1], machine.sites[-1] if machine.sites else None)
-        )
+    if own.role and axes and is_flattened(axes[-1]):
+        _note(machine, OwnUse(own, axes[-1], LOST, -1, _site(machine)))
+
+
+def note_matrix(machine: Machine, own: Value, other: Value, place: int) -> None:
+    """Note a tensor of the model's own that is a matrix for another one's last axis."""
+    if isinstance(own, Tensor) and own.role and own.of is None and isinstance(other, Tensor):
+        axis = other.axes[-1] if other.axes else None
+        _note(machine, OwnUse(own, axis, layout_of(other), place, _site(machine)))
+
+
+def _note(machine: Machine, use: OwnUse) -> None:
+    machine.seen.setdefault("own", []).append(use)
+
+
+def _site(machine: Machine) -> Site | None:
+    return machine.sites[-1] if machine.sites else None

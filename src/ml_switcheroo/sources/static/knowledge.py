@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 from ml_switcheroo.computed import Computed
 from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.sources.findings import Finding, Knowledge, flattened_steps
+from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.computing import computed_of
 from ml_switcheroo.sources.static.containing import contained
 from ml_switcheroo.sources.static.fit import Fit, Owner
-from ml_switcheroo.sources.static.flatten import Use, used_as, uses
+from ml_switcheroo.sources.static.flatten import Use, steps_flattened, used_as, uses
 from ml_switcheroo.sources.static.nn import reparametrized
-from ml_switcheroo.sources.static.sequences import RECURRENT
 from ml_switcheroo.sources.static.values import Instance, Site, Tensor, Value, known
 from ml_switcheroo.tensors import TensorSpec
 
@@ -189,11 +188,7 @@ def _notes(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> list[str]:
 def _flattened_steps(findings: Mapping[str, Finding], used: Mapping[str, Use]) -> Iterator[str]:
     """Say where a recurrent layer takes a flattened image: no recipe permutes its columns."""
     for path, finding in findings.items():
-        use = used.get(path, Use())
-        flattens = use.flattens or ((use.flatten,) if use.flatten is not None else ())
-        seen = [flatten for flatten in flattens if flatten.channels > 1]
-        if finding.kind in RECURRENT and seen:
-            yield flattened_steps(path, seen[0])
+        yield from steps_flattened(path, finding.kind, used.get(path, Use()))
 
 
 def _listed(names: list[str]) -> str:

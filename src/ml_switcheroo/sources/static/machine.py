@@ -10,6 +10,7 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
+from ml_switcheroo.sources.static.counted import is_number, number
 from ml_switcheroo.sources.static.files import Library, Source, bound_names
 from ml_switcheroo.sources.static.frames import Frame, assigned, module_frame
 from ml_switcheroo.sources.static.heap import Heap
@@ -24,9 +25,7 @@ from ml_switcheroo.sources.static.values import (
     Tensor,
     Unknown,
     Value,
-    is_number,
     join,
-    number,
     options,
 )
 from ml_switcheroo.sources.static.wrapping import stores

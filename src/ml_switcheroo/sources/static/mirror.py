@@ -15,8 +15,9 @@ from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.static.containing import contained
 from ml_switcheroo.sources.static.entry import deep_recursion
 from ml_switcheroo.sources.static.files import Library
-from ml_switcheroo.sources.static.flatten import Layer, Use, run_forward, used
+from ml_switcheroo.sources.static.flatten import Layer, Use, used
 from ml_switcheroo.sources.static.flatten import known as known_sizes
+from ml_switcheroo.sources.static.following import run_forward
 from ml_switcheroo.sources.static.interpreter import new_machine
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.nn import name_of
@@ -34,7 +35,7 @@ from ml_switcheroo.sources.static.values import (
 __all__ = ["follow_live"]
 
 
-def follow_live(model: Any, notes: list[str]) -> Mapping[int, Use]:
+def follow_live(model: Any, notes: list[str]) -> Mapping[int | str, Use]:
     """Follow the ``forward`` of a live model in its source, where that lies on disk.
 
     Args:
@@ -42,12 +43,13 @@ def follow_live(model: Any, notes: list[str]) -> Mapping[int, Use]:
         notes: Where it is said that it could not be followed.
 
     Returns:
-        What each linear is used for, by ``id`` of the live linear, as far as the source shows it.
+        What each layer is used for, by its ``id``, and each tensor of the model's own, by its name: as far as
+        the source shows it.
     """
     return contained(f"{type(model).__name__}", partial(_followed, model, notes), {}, notes)
 
 
-def _followed(model: Any, notes: list[str]) -> Mapping[int, Use]:
+def _followed(model: Any, notes: list[str]) -> Mapping[int | str, Use]:
     machine = new_machine(Library([]))
     made: dict[int, Instance] = {}
     with deep_recursion():
@@ -55,12 +57,18 @@ def _followed(model: Any, notes: list[str]) -> Mapping[int, Use]:
         names = {id(module): name for name, module in model.named_modules()}
         lives = [live for live, _ in _pairs(model, made)]
         layers = [_layer(live, copy, names[id(live)]) for live, copy in _pairs(model, made)]
-        own = [tuple(tensor.shape) for tensor in model.state_dict().values() if len(tensor.shape) > 3]
+        own = {
+            id(value): (f"{names[id(live)]}.{name}".strip("."), value.shape)
+            for live, copy in _pairs(model, made)
+            for name, value in copy.attrs.items()
+            if isinstance(value, Tensor) and value.role and isinstance(value.shape, tuple)
+        }
         known_sizes(layers)
         what = f"{type(model).__name__}.forward"
         ended = contained(what, partial(run_forward, machine, root), False, notes)
     used_by = used(layers, ended, machine, own)
-    return {id(live): used_by[layer.path] for live, layer in zip(lives, layers, strict=True)}
+    by_name = {name: used_by[name] for name, _ in own.values() if name in used_by}
+    return {id(live): used_by[layer.path] for live, layer in zip(lives, layers, strict=True)} | by_name
 
 
 def _pairs(model: Any, made: Mapping[int, Instance]) -> list[tuple[Any, Instance]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ml_switcheroo.sources.static.atoms import Atom
 from ml_switcheroo.sources.static.containers import member
+from ml_switcheroo.sources.static.counted import is_number, number
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
@@ -25,9 +26,7 @@ from ml_switcheroo.sources.static.values import (
     Text,
     Unknown,
     Value,
-    is_number,
     known,
-    number,
     same,
 )
 

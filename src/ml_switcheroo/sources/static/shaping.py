@@ -80,10 +80,13 @@ def _reshaped(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
     back = _kept(axes[::-1][: len(axes) - len(front)], sizes[::-1][: len(sizes) - len(front)])
     middle = sizes[len(front) : len(sizes) - len(back)]
     left = axes[len(front) : len(axes) - len(back)]
-    if (parts := _image_of(machine, axes, sizes)) is not None:
-        return made(parts)
+    parts = _image_of(machine, axes, sizes)
+    if parts is not None:
+        result = made(parts)
+        result.site = _site(machine)
+        return result
     if len(middle) == 0 and not left:
-        parts: tuple[Axis, ...] | None = ()
+        parts = ()
     elif len(middle) == 1:
         parts = (merged(left),)
     elif len(left) == 1 and (parts := divided(left[0], middle, _site(machine))):
@@ -187,7 +190,7 @@ def _is_whole(axis: Axis, sizes: list[Value]) -> bool:
     whole = layer.marks.get("out") if layer is not None else None
     if not isinstance(whole, int):
         return False
-    return whole == known if -1 not in sizes else whole % known == 0
+    return bool(whole == known if -1 not in sizes else whole % known == 0)
 
 
 def _kept(axes: tuple[Axis, ...], sizes: list[Value]) -> list[Axis]:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ml_switcheroo.sources.static.branched import joined_axes
+
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.files import Source
     from ml_switcheroo.sources.static.frames import Frame
@@ -46,11 +48,9 @@ __all__ = [
     "Unknown",
     "Value",
     "contents",
-    "is_number",
     "join",
     "known",
     "next_serial",
-    "number",
     "options",
     "same",
 ]
@@ -81,16 +81,6 @@ class Unknown:
 
 
 UNKNOWN = Unknown()
-
-
-def number() -> Unknown:
-    """Return a number that nobody knows, made of the sizes of tensors in ``forward``."""
-    return Unknown(f"#{next_serial()}")
-
-
-def is_number(value: Value) -> bool:
-    """Tell whether a value is a number, or several, that came of the sizes of tensors."""
-    return isinstance(value, Size) or (isinstance(value, Unknown) and "#" in value.symbol)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -379,7 +369,7 @@ def _joined_tensor(tensors: list[Tensor]) -> Tensor:
     first = tensors[0]
     return Tensor(
         first.shape if all(other.shape == first.shape for other in tensors) else None,
-        axes=first.axes if all(other.axes == first.axes for other in tensors) else None,
+        axes=joined_axes([tensor.axes for tensor in tensors]),
         site=first.site,
         layout=first.layout if all(other.layout == first.layout for other in tensors) else "",
     )
