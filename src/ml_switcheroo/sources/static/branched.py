@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-__all__ = ["joined_axes"]
+__all__ = ["joined_axes", "joined_layout"]
+
+
+def joined_layout(tensors: list[Any]) -> str:
+    """Return how a port has the axes of a tensor that is one of several; see ``alike``."""
+    from ml_switcheroo.sources.static.alike import agreeing, layout_of
+
+    return agreeing(map(layout_of, tensors))
 
 
 def joined_axes(found: list[Any]) -> Any:

@@ -90,7 +90,9 @@ def _regrouped(axes: Sequence[Axis], sizes: Sequence[Value]) -> tuple[Axis, ...]
         right.insert(0, axis)
         wanted.pop()
     if not wanted:
-        return (*left, *right) if not atoms else None
+        # All sizes are taken: what is left, of lengths that nobody knows, can only be 1 long.
+        single = all(atom.role in _PLACES and atom.count is None for atom in atoms)
+        return (*left, *right) if single else None
     return _middle(axes, sizes, left, atoms, wanted, right)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.sources.static.branched import joined_axes
+from ml_switcheroo.sources.static.branched import joined_axes, joined_layout
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.files import Source
@@ -371,7 +371,7 @@ def _joined_tensor(tensors: list[Tensor]) -> Tensor:
         first.shape if all(other.shape == first.shape for other in tensors) else None,
         axes=joined_axes([tensor.axes for tensor in tensors]),
         site=first.site,
-        layout=first.layout if all(other.layout == first.layout for other in tensors) else "",
+        layout=joined_layout(tensors),
     )
 
 
