@@ -26,9 +26,11 @@ _FRAMEWORKS = frozenset(
 )
 _MOVING = frozenset(
     """transpose moveaxis swapaxes permute permute_dims rollaxis rearrange einsum einops reduce
-    matrix_transpose swapdims movedim vmap Permute Rearrange xmap einsum_dense""".split()
+    matrix_transpose swapdims movedim vmap Permute Transpose Moveaxis Swapaxes Einsum Rearrange
+    xmap einsum_dense""".split()
 )
 _TO_LAST = frozenset({(0, 2, 1), (0, 2, 3, 1), (0, 2, 3, 4, 1), (1, 2, 0), (1, -1)})
+_LISTS = frozenset({"List", "Dict"})  # of Flax
 _FIRST = ("NCHW", "NCW", "NCDHW", "channels_first", "NCL")
 
 
@@ -71,11 +73,16 @@ def layout_shown(model: Any) -> Shown:
     if isinstance(said, str) and said in LAYOUTS:
         return Shown(said, f"{type(model).__name__}.channels says so")
     reader = _Reader()
-    for value in _parts(model, set()):
-        formats = getattr(value, "data_format", None)
-        if formats == "channels_first":
-            return Shown("first", f"{type(value).__name__} has data_format channels_first")
+    formats: dict[str, str] = {}
+    for value in _parts(model, {}):
+        stated = getattr(value, "data_format", None)
+        if isinstance(stated, str) and type(value).__name__ != "Flatten":
+            formats.setdefault(stated, f"{type(value).__name__} has data_format {stated}")
         reader.read(value)
+    if list(formats) == ["channels_first"]:
+        return Shown("first", formats["channels_first"])
+    if "channels_first" in formats:
+        return Shown("", " and ".join(formats.values()))
     if reader.unread:
         return Shown("", f"the source of {reader.unread[0]} cannot be read")
     ways = {way for way, _ in reader.moves}
@@ -84,27 +91,29 @@ def layout_shown(model: Any) -> Shown:
     return Shown("", next(place for way, place in reader.moves if way != "last"))
 
 
-def _parts(value: Any, seen: set[int], depth: int = 0) -> Iterator[Any]:
-    """Yield a model, its modules, and the functions that it keeps."""
+def _parts(value: Any, seen: dict[int, Any], depth: int = 0) -> Iterator[Any]:
+    """Yield a model, its modules, and the functions that it keeps; what was seen lives on, as its id does."""
     if id(value) in seen or depth > 40 or isinstance(value, str | bytes | int | float | types.ModuleType):
         return
-    seen.add(id(value))
-    if isinstance(value, Mapping):
-        for child in list(value.values()):
-            yield from _parts(child, seen, depth + 1)
-    elif isinstance(value, list | tuple | set):
-        for child in value:
-            yield from _parts(child, seen, depth + 1)
-    elif isinstance(value, functools.partial):
-        yield value.func
-        yield from _parts([*value.args, *value.keywords.values()], seen, depth + 1)
-    elif callable(value):
+    seen[id(value)] = value
+    if callable(value) and not isinstance(value, functools.partial):
         yield value
-        own = {} if isinstance(value, type | types.FunctionType) else getattr(value, "__dict__", {})
-        if not isinstance(value, types.FunctionType | types.MethodType | type):
-            yield from _parts({**own, **own.get("_modules", {})}, seen, depth + 1)
-            if isinstance(value, dict):
-                yield from _parts(list(value.values()), seen, depth + 1)
+    for child in _held(value):
+        yield from _parts(child, seen, depth + 1)
+
+
+def _held(value: Any) -> list[Any]:
+    """Return what a model, a container or a partial function holds."""
+    if isinstance(value, list | tuple | set):
+        return list(value)
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    held = list(value.values()) if isinstance(value, Mapping) else []
+    plain = isinstance(value, types.FunctionType | types.MethodType | type)
+    if (callable(value) and not plain) or type(value).__name__ in _LISTS:
+        own = getattr(value, "__dict__", {})
+        held += [*own.values(), *own.get("_modules", {}).values()]
+    return held
 
 
 class _Reader:
@@ -141,15 +150,14 @@ class _Reader:
             self._named(name.rpartition(".")[2], "the model")
             return
         try:
-            lines, start = inspect.getsourcelines(thing)
-            tree = ast.parse(textwrap.dedent("".join(lines)))
-            file = Path(inspect.getsourcefile(thing) or "").name
+            trees, start, file = _source(thing)
         except (OSError, TypeError, SyntaxError, ValueError):
             self.unread.append(name)
             return
         place = sys.modules.get(thing.__module__)
         names = vars(place) if place is not None else getattr(thing, "__globals__", {})
-        self._walk(tree, f"{file}:", start, names)
+        for tree in trees:
+            self._walk(tree, f"{file}:", start, names)
 
     def _walk(self, tree: ast.AST, file: str, start: int, names: Mapping[str, Any]) -> None:
         for node in ast.walk(tree):
@@ -168,6 +176,17 @@ class _Reader:
                 used = names.get(node.id)
                 if isinstance(used, type | types.FunctionType) and _is_own(used):
                     self._code(used)
+
+
+def _source(thing: Any) -> tuple[list[ast.AST], int, str]:
+    """Return the code of a class or function, the line that it starts in, and the name of its file."""
+    path = Path(inspect.getsourcefile(thing) or "")
+    if getattr(thing, "__name__", "") == "<lambda>":
+        line = thing.__code__.co_firstlineno
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        return [node for node in nodes if isinstance(node, ast.Lambda) and node.lineno == line], 1, path.name
+    lines, start = inspect.getsourcelines(thing)
+    return [ast.parse(textwrap.dedent("".join(lines)))], start, path.name
 
 
 def _to_last(call: ast.Call) -> bool:

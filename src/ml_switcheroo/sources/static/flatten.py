@@ -190,10 +190,14 @@ class _Model:
         for layer in layers:
             if layer.kind in _CONVS and len(layer.shape) > 2:
                 makers.setdefault(layer.channels, layer.path)
+        given = {
+            layer.shape[0 if layer.kind == "conv_transpose" else 1] * layer.groups
+            for layer in layers
+            if layer.kind in _CONVS and len(layer.shape) > 2
+        }
+        self._given_channels = given - makers.keys()  # as the model's own input has them
         for layer in layers:
-            if layer.kind in _CONVS and len(layer.shape) > 2:
-                makers.setdefault(layer.shape[0 if layer.kind == "conv_transpose" else 1] * layer.groups, "")
-            elif layer.kind == "batch_norm" and makers:
+            if layer.kind == "batch_norm" and makers:
                 makers.setdefault(layer.channels, layer.path)
         for count in machine.seen.get("channels", ()):
             makers.setdefault(count, "")
@@ -202,11 +206,18 @@ class _Model:
                 makers.update({count: makers.get(count, "") for count in shape[:2]})
         self._makers = makers
 
-    def possible(self, size: int, where: str = "") -> Answer:
-        """Return what may be flattened to a size, where nothing is known but the sizes."""
+    def possible(self, size: int, where: str = "", *, folded: bool = False) -> Answer:
+        """Return what may be flattened to a size, where nothing is known but the sizes.
+
+        Args:
+            size: The size.
+            where: ``file:line`` of the flatten.
+            folded: Whether axes are known to be merged: then it may be the model's own input, too.
+        """
+        counts = {**self._makers, **(dict.fromkeys(sorted(self._given_channels), "") if folded else {})}
         found = [
             Flatten(count, of, where)
-            for count, of in self._makers.items()
+            for count, of in counts.items()
             if 1 < count < size and size % count == 0
         ]
         return Answer(None, (NO_FLATTEN, *found) if found else ())
@@ -238,7 +249,7 @@ class _Model:
             return Answer(NO_FLATTEN)
         if layer.kind in _CONVS and (layout != FOLDED or axis is not None):
             return Answer(NO_FLATTEN)
-        found = self.possible(layer.taken, where)
+        found = self.possible(layer.taken, where, folded=layout in (ROWS, FOLDED))
         return self._beside(layer.taken, found, where) if layout == ROWS else found
 
     def _beside(self, size: int, found: Answer, where: str) -> Answer:
@@ -294,7 +305,7 @@ class _Model:
         found = answer_of(use.axis, size, self._paths, where) if use.axis is not None else Answer()
         if found == Answer() and use.layout in (ALIKE, TURNED, OWN, INPUT):
             return Answer(NO_FLATTEN)
-        found = found if found != Answer() else self.possible(size, where)
+        found = found if found != Answer() else self.possible(size, where, folded=use.layout == FOLDED)
         return Answer(
             None if found.flatten is None else _in_full(found.flatten, size),
             tuple(_in_full(one, size) for one in found.choices),
