@@ -17,6 +17,7 @@ __all__ = [
     "INPUT",
     "LOST",
     "OWN",
+    "RAW",
     "ROWS",
     "TURNED",
     "agreeing",
@@ -43,6 +44,9 @@ LOST = ""
 
 ROWS = "rows"
 """Nobody knows, but an image that was flattened is in it."""
+
+RAW = "raw"
+"""Nobody knows, but axes of what the model is given were merged or divided."""
 
 FOLDED = "folded"
 """Nobody knows, and axes were merged or divided: channels may have become others."""
@@ -83,7 +87,7 @@ def _image(axis: Axis) -> bool:
 def agreeing(layouts: Iterable[str]) -> str:
     """Return how a port has what is made of several tensors."""
     found = set(layouts)
-    for one in (ROWS, FOLDED, LOST, INPUT, TURNED, ALIKE):
+    for one in (ROWS, RAW, FOLDED, LOST, INPUT, TURNED, ALIKE):
         if one in found:
             return one
     return OWN
@@ -109,6 +113,8 @@ def followed(
     found = agreeing(map(layout_of, held))
     if any(_is_row(one) for one in held):
         return Tensor(layout=ROWS)
+    if found == INPUT and folds:
+        return Tensor(layout=RAW)
     if found == INPUT or (flattens and found == TURNED):
         found = LOST
     if found == LOST and folds:

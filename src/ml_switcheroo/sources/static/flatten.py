@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ml_switcheroo.layers import KIND_OF_CLASS
 from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Split, flattened_steps
-from ml_switcheroo.sources.static.alike import ALIKE, FOLDED, INPUT, OWN, ROWS, TURNED
+from ml_switcheroo.sources.static.alike import ALIKE, FOLDED, INPUT, OWN, RAW, ROWS, TURNED
 from ml_switcheroo.sources.static.atoms import Axis
 from ml_switcheroo.sources.static.containing import contained
 from ml_switcheroo.sources.static.following import run_forward
@@ -247,9 +247,9 @@ class _Model:
                 return found
         if layout in (ALIKE, TURNED, OWN):
             return Answer(NO_FLATTEN)
-        if layer.kind in _CONVS and (layout != FOLDED or axis is not None):
+        if layer.kind in _CONVS and (layout not in (FOLDED, RAW) or axis is not None):
             return Answer(NO_FLATTEN)
-        found = self.possible(layer.taken, where, folded=layout in (ROWS, FOLDED))
+        found = self.possible(layer.taken, where, folded=layout in (ROWS, RAW))
         return self._beside(layer.taken, found, where) if layout == ROWS else found
 
     def _beside(self, size: int, found: Answer, where: str) -> Answer:
@@ -305,7 +305,7 @@ class _Model:
         found = answer_of(use.axis, size, self._paths, where) if use.axis is not None else Answer()
         if found == Answer() and use.layout in (ALIKE, TURNED, OWN, INPUT):
             return Answer(NO_FLATTEN)
-        found = found if found != Answer() else self.possible(size, where, folded=use.layout == FOLDED)
+        found = found if found != Answer() else self.possible(size, where, folded=use.layout == RAW)
         return Answer(
             None if found.flatten is None else _in_full(found.flatten, size),
             tuple(_in_full(one, size) for one in found.choices),
