@@ -34,6 +34,7 @@ def convert(
     like: Any = None,
     rules: Iterable[Rule] | str | Path = (),
     dtype: str | None = None,
+    layout: str | None = None,
     select: str | None = None,
     plan: Plan | None = None,
     allow_missing: bool = False,
@@ -56,6 +57,7 @@ def convert(
         like: What the target side is, as in :func:`make_plan`.
         rules: The user's rules.
         dtype: The dtype that floating-point leaves get.
+        layout: Where the target model has the channels of its images, as in :func:`make_plan`.
         select: Which state dict, where the file holds several.
         plan: A plan made before; then nothing is asked again.
         allow_missing: Write although leaves of ``like`` are not filled.
@@ -82,7 +84,9 @@ def convert(
     keep_apart(out, checkpoint, layers, like, rules)
     output = choose_output(out, format, to, resume=resume, max_shard_bytes=max_shard_bytes)
     with open_checkpoint(checkpoint, select=select) as opened:
-        plan = plan or make_plan(opened, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
+        plan = plan or make_plan(
+            opened, to=to, layers=layers, like=like, rules=rules, dtype=dtype, layout=layout
+        )
         if plan.target != output.target:
             raise UsageError(f"the plan is one to {plan.target}, not to {output.target}")
         if not allow_unexpected:
@@ -122,6 +126,7 @@ def export(
     to: str | None = None,
     layers: Any = None,
     rules: Iterable[Rule] | str | Path = (),
+    layout: str | None = None,
 ) -> dict[str, TensorSpec]:
     """Turn a converted checkpoint back into one of PyTorch.
 
@@ -132,6 +137,7 @@ def export(
         to: What it was converted to, where its stamp does not say so.
         layers: What the PyTorch side is, as in :func:`make_plan`.
         rules: The rules it was converted with.
+        layout: The layout it was converted with.
 
     Returns:
         The specs of what was written, by PyTorch's names.
@@ -152,7 +158,7 @@ def export(
         if target is None:
             raise UsageError(f"{converted} has no stamp that says what it was converted to; say to= (--to)")
         arrays = {path: tensor.read() for path, tensor in leaves.items()}
-        back = to_torch(arrays, like=state, to=target, layers=layers, rules=rules)
+        back = to_torch(arrays, like=state, to=target, layers=layers, rules=rules, layout=layout)
         made = {name: as_numpy(value) for name, value in back.items()}
         specs = {name: spec_of(array) for name, array in made.items()}
         writer = write_npz if out.suffix == ".npz" else write_safetensors

@@ -14,6 +14,8 @@ from ml_switcheroo.ops import Cast
 from ml_switcheroo.ops.casting import refusal
 from ml_switcheroo.options import Option, option_for
 from ml_switcheroo.options.asking import is_open, matched, may_ask, placed_modules
+from ml_switcheroo.options.flattened import either_layout
+from ml_switcheroo.options.kernels import doubted_kernels
 from ml_switcheroo.options.places import Places
 from ml_switcheroo.options.request import Request
 from ml_switcheroo.options.ties import groups_of, joined, shared
@@ -58,7 +60,7 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
     moves = _given(request)
     given = {name for move in moves for name in move.sources}
     names = [name for name in request.specs if name not in dropped and name not in given]
-    owners = classify(names, request.knowledge)
+    owners = either_layout(classify(names, request.knowledge), request.open_layout)
     place = Places(request.target, request.template, request.rules, request.knowledge)
     unexpected: dict[str, Left] = {}
     ambiguous: list[Ambiguity] = []
@@ -96,6 +98,9 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
         own = {*option.dropped, *(name for move in option.moves for name in move.sources)}
         for left in (unexpected, found.unexpected):
             [left.pop(name) for name in own & left.keys()]
+    kernels = doubted_kernels(request, owners, moves, found.odd)
+    asked = {name for doubt in kernels for name in doubt.names}
+    moves = [move for move in moves if asked.isdisjoint(move.sources)]
     everywhere = {name for move in moves for name in move.sources} | dropped.keys()
     doubts = {names: doubt for names, doubt in doubts.items() if not set(names) <= everywhere}
     ambiguous += [Ambiguity(doubt.names, doubt.candidates, doubt.rules) for doubt in doubts.values()]
@@ -128,7 +133,7 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
         kept=kept,
         unexpected=unexpected,
         missing=missing,
-        ambiguous=(*ambiguous, *clashes),
+        ambiguous=(*ambiguous, *kernels, *clashes),
         notes=tuple(notes),
         source=request.source,
     )
@@ -226,7 +231,7 @@ def _open(owner: Owner, options: Sequence[Option]) -> Ambiguity:
 
 
 def _rule_for(path: str, finding: Finding) -> str:
-    flatten, unflatten = (found.channels if found else None for found in (finding.flatten, finding.unflatten))
+    flatten, unflatten = (found.said if found else None for found in (finding.flatten, finding.unflatten))
     return written(Kind(path, finding.kind, flatten, unflatten=unflatten))
 
 

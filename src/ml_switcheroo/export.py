@@ -27,6 +27,7 @@ def to_torch(
     to: str | None = None,
     layers: Any = None,
     rules: Iterable[Rule] | str | Path = (),
+    layout: str | None = None,
 ) -> dict[str, Any]:
     """Return the weights of a model with PyTorch's names, layouts and dtypes.
 
@@ -39,6 +40,7 @@ def to_torch(
         to: Name of the target, where ``model`` does not show it.
         layers: What the PyTorch side is, as in :func:`make_plan`.
         rules: The user's rules.
+        layout: Where the model has the channels of its images, as in :func:`make_plan`.
 
     Returns:
         The state dict in the order of ``like``: torch tensors where ``like`` has them, else arrays.
@@ -57,14 +59,14 @@ def to_torch(
     """
     if isinstance(like, str | Path):
         with open_checkpoint(like) as checkpoint:
-            return to_torch(model, like=checkpoint, to=to, layers=layers, rules=rules)
+            return to_torch(model, like=checkpoint, to=to, layers=layers, rules=rules, layout=layout)
     named = find_target(to) if to else None
     owner = owner_of(model, named)
     target = owner or named
     if target is None:
         known = ", ".join(sorted(TARGETS))
         raise UsageError(f"to_torch: a {type(model).__name__} shows no target; say to= one of {known}")
-    plan = make_plan(like, to=target.name, layers=layers, like=model, rules=rules)
+    plan = make_plan(like, to=target.name, layers=layers, like=model, rules=rules, layout=layout)
     plan.check(allow_missing=True, allow_unexpected=True)
     left = [f"  {name} {entry.spec}: {entry.why}" for name, entry in plan.unexpected.items()]
     left += [

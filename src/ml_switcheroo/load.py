@@ -53,6 +53,7 @@ def load_into(
     rules: Iterable[Rule] | str | Path = (),
     strict: bool = True,
     allow_overflow: bool = False,
+    layout: str | None = None,
 ) -> Loaded | Any:
     """Fill a live model with the tensors of a PyTorch checkpoint, or of a converted one.
 
@@ -70,6 +71,7 @@ def load_into(
         strict: Raise where leaves are missing or tensors unexpected; otherwise load the others.
         allow_overflow: Load although finite values become infinite, NaN, 0 or other integers in the dtype
             of a leaf.
+        layout: Where the model has the channels of its images, as in :func:`make_plan`.
 
     Returns:
         ``(missing_keys, unexpected_keys)`` in torch's names. Where models are immutable (Equinox,
@@ -92,6 +94,7 @@ def load_into(
                 rules=rules,
                 strict=strict,
                 allow_overflow=allow_overflow,
+                layout=layout,
             )
     target = owner_of(model, find_target(to) if to else None)
     if target is None or target.live is None:
@@ -99,7 +102,7 @@ def load_into(
         raise UsageError(f"load_into: a {type(model).__name__} is no model of a known target ({known})")
     if stamped_target(state) == target.name:
         return _load_converted(model, target.live, state, strict=strict, allow_overflow=allow_overflow)
-    plan = make_plan(state, to=target.name, layers=layers, like=model, rules=rules)
+    plan = make_plan(state, to=target.name, layers=layers, like=model, rules=rules, layout=layout)
     plan.check(allow_missing=True, allow_unexpected=True)
     template = target.live.template(model)
     names = {path: torch_name(path, target, template) for path in plan.missing}

@@ -24,7 +24,8 @@ from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.foreign import refuse_foreign, refuse_turned
 from ml_switcheroo.sources.stated import from_rules, from_table, module_paths
 from ml_switcheroo.stamp import refuse_converted
-from ml_switcheroo.targets import find_target, template_of
+from ml_switcheroo.targets import find_target, owner_of, template_of
+from ml_switcheroo.targets.ports import layout_shown, with_layout
 from ml_switcheroo.tensors import TensorSpec, spec_of
 
 __all__ = ["Prepared", "make_plan", "prepare", "specs_of"]
@@ -38,6 +39,7 @@ def make_plan(
     like: Any = None,
     rules: Iterable[Rule] | str | Path = (),
     dtype: str | None = None,
+    layout: str | None = None,
 ) -> Plan:
     """Make the plan that moves a checkpoint to a target; no tensor is read for it.
 
@@ -51,6 +53,8 @@ def make_plan(
         rules: The user's rules, or the TOML file they are in.
         dtype: The dtype that floating-point leaves get; without it (and without one in ``like``)
             every leaf keeps the bits it has.
+        layout: Where the target model has the channels of its images, ``"first"`` or ``"last"``, where it is
+            not as its framework's layers have them; a live model may say so by an attribute ``channels``.
 
     Returns:
         The plan. What could not be settled stands in it; ``plan.check()`` raises then.
@@ -69,9 +73,11 @@ def make_plan(
     """
     if isinstance(state, str | Path):
         with open_checkpoint(state) as checkpoint:
-            return make_plan(checkpoint, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
+            return make_plan(
+                checkpoint, to=to, layers=layers, like=like, rules=rules, dtype=dtype, layout=layout
+            )
     with _uncollected():
-        prepared = prepare(state, to=to, layers=layers, like=like, rules=rules, dtype=dtype)
+        prepared = prepare(state, to=to, layers=layers, like=like, rules=rules, dtype=dtype, layout=layout)
         plan = draw_plan(prepared.request)
         _all_used(prepared.request.rules, [*prepared.peeled.specs, *prepared.dropped], plan)
         plan = restored(plan, prepared.peeled, prepared.specs)
@@ -116,13 +122,19 @@ def prepare(
     like: Any = None,
     rules: Iterable[Rule] | str | Path = (),
     dtype: str | None = None,
+    layout: str | None = None,
 ) -> Prepared:
     """Ask every source; the arguments are those of :func:`make_plan`."""
     target = find_target(to)
+    why = ""
+    if layout is None and target.channels == "last" and owner_of(like) is not None:
+        shown = layout_shown(like)
+        layout, why = shown.layout or None, "" if shown.layout else shown.why
+    target = with_layout(target, layout)
     specs = specs_of(state)
     refuse_converted(state)
     rules = load_rules(rules) if isinstance(rules, str | Path) else tuple(rules)
-    template = template_of(like, target)
+    template = template_of(like, find_target(to))
     dropped = dropped_by(rules, specs)
     _none_dropped(rules, dropped)
     told = layers is not None
@@ -133,8 +145,8 @@ def prepare(
     _check_layout(layers, peeled.specs, rules, str(getattr(state, "path", "the state dict")))
     known = [from_rules(rules, peeled.specs), *([_from_layers(layers, peeled.specs)] if told else [])]
     if template is not None:
-        shown = from_template(template, peeled.specs, target.naming, rules)
-        known = [*(as_shown(one, shown) for one in known), shown]
+        seen = from_template(template, peeled.specs, target.naming, rules)
+        known = [*(as_shown(one, seen) for one in known), seen]
     inner = {peeled.names[name]: name for name in peeled.specs}
     tied = [tuple(inner[name] for name in names if name in inner) for names in evidence.tied_in(state)]
     known.append(replace(evidence.read_names(peeled.specs), tied=tuple(tied)))
@@ -146,6 +158,7 @@ def prepare(
         rules=rules,
         dtype=dtype,
         source=str(getattr(state, "path", "")),
+        open_layout=why,
     )
     return Prepared(request, peeled, specs, dropped)
 

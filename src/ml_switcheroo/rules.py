@@ -122,16 +122,19 @@ class Kind:
     Attributes:
         pattern: Pattern of a module path in PyTorch, or of the name of a tensor that a class keeps itself.
         kind: A kind or the name of a class of ``torch.nn``.
-        flatten: For a linear: how many channels were flattened before it; 1 for none.
-        unflatten: For a linear: how many channels its output becomes as an image; 1 for none.
+        flatten: For a linear, a norm or a convolution: how many channels were flattened before it; 1 for
+            none. What is joined is said one after the other, each as ``channels*places`` (of frames
+            ``times*channels*places``) or as a plain size: ``"6*16 + 2*6*4 + 10"``.
+        unflatten: For a linear or a convolution: how many channels its output becomes as an image, in the
+            same words; 1 for none.
         args: Constructor arguments by torch's names, such as ``{"num_heads": 8}``.
     """
 
     pattern: str
     kind: str
-    flatten: int | None = None
+    flatten: int | str | None = None
     args: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    unflatten: int | None = None
+    unflatten: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True)

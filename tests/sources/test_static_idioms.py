@@ -212,11 +212,11 @@ class Net(nn.Module):
         self.a = nn.ModuleList(nn.Linear(config.width, config["width"]) for _ in range(config.more["depth"]))
         if "norm" in config and config.get("norm") == "layer":
             self.n = nn.LayerNorm(config.width)
-        self.c = nn.Conv1d(1, 2, **{"kernel_size": config.kernel})
+        self.c = nn.Conv1d(1, 3, **{"kernel_size": config.kernel})
         self.d = make(**config)
         self.e = nn.ModuleDict({key: nn.Linear(2, 2) for key in Upper(x=1, y=2)})
         self.f = nn.Linear(2, Upper(size=5)["SIZE"])
-        self.g = nn.Linear(2, 2) if Upper() else nn.Conv1d(2, 2, 1)
+        self.g = nn.Linear(3, 3) if Upper() else nn.Conv1d(3, 3, 1)
 def make(width, kernel, **rest):
     return nn.Conv1d(width, width, kernel)
 """,

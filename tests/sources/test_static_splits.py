@@ -133,7 +133,9 @@ def test_a_projection_of_something_unknown_is_divided_by_sizes_that_make_it_up(t
     ],
 )
 def test_what_is_not_clear_stays_open(tmp_path: Path, attend: str) -> None:
-    assert read_and_compare(tmp_path, NET.replace("{attend}", attend)).findings["qkv"].split is None
+    unknown = ("proj.weight", "proj.bias") if "mystery" in attend else ()  # it may be of an image
+    knowledge = read_and_compare(tmp_path, NET.replace("{attend}", attend), unknown=unknown)
+    assert knowledge.findings["qkv"].split is None
 
 
 def test_a_live_module_is_followed_as_well(tmp_path: Path) -> None:

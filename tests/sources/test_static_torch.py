@@ -100,7 +100,7 @@ class Net(Base):
 
     def __init__(self, width=4):
         super().__init__(width)
-        self.same = Same(1, 2, 3, bias=False)
+        self.same = Same(1, 3, 3, bias=False)
         self.scaled = Scaled(2, 3)
 
     def build(self, width):

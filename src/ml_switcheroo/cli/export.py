@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ml_switcheroo.cli.options import FILE, as_json, show_json
+from ml_switcheroo.cli.options import FILE, as_json, layout, show_json
 
 __all__ = ["export"]
 
@@ -18,6 +18,7 @@ __all__ = ["export"]
 @click.option("--to", "target", metavar="TARGET", help="What it was converted to, where it has no stamp.")
 @click.option("--layers", metavar="FILE:CLASS", help="The PyTorch model's source: model.py:Net.")
 @click.option("--rules", type=FILE, metavar="FILE", help="Rules for what nothing can know (TOML).")
+@layout
 @as_json
 def export(
     converted: Path,
@@ -26,6 +27,7 @@ def export(
     target: str | None,
     layers: str | None,
     rules: Path | None,
+    layout: str | None,
     *,
     as_json: bool,
 ) -> None:
@@ -35,7 +37,7 @@ def export(
     """
     from ml_switcheroo.conversion import export as export_file
 
-    made = export_file(converted, out, like=like, to=target, layers=layers, rules=rules or ())
+    made = export_file(converted, out, like=like, to=target, layers=layers, rules=rules or (), layout=layout)
     nbytes = sum(spec.nbytes for spec in made.values())
     if as_json:
         show_json({"out": str(out), "tensors": len(made), "nbytes": nbytes})

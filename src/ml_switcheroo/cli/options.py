@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["FILE", "as_json", "full", "planning", "show_json", "target"]
+__all__ = ["FILE", "as_json", "full", "layout", "planning", "show_json", "target"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,11 +23,17 @@ target = click.option(
     metavar="TARGET",
     help="Target: nnx (or flax), linen, equinox, haiku, keras (or tensorflow), mlx, jax (flat), numpy.",
 )
+layout = click.option(
+    "--layout",
+    type=click.Choice(["first", "last"]),
+    help="Where the target model has the channels of its images, where it does not show it.",
+)
 
 
 def planning(command: F) -> F:
     """Add the options that a plan is made from."""
     for option in (
+        layout,
         click.option("--dtype", metavar="DTYPE", help="Cast floating-point leaves, such as to bfloat16."),
         click.option(
             "--select", metavar="KEY", help="Which state dict, where the file holds several: model_ema."

@@ -32,6 +32,7 @@ def plan(
     rules: Path | None,
     select: str | None,
     dtype: str | None,
+    layout: str | None,
     output: Path | None,
     html: Path | None,
     old: Path | None,
@@ -58,6 +59,7 @@ def plan(
         "like": read_like(like),
         "rules": rules or (),
         "dtype": dtype,
+        "layout": layout,
     }
     inputs = [checkpoint, layers, like, rules, old]
     _check_outputs([path for path in (output, html) if path is not None], inputs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ml_switcheroo.cli.factory import function_of, made_by
-from ml_switcheroo.cli.options import FILE, as_json, show_json
+from ml_switcheroo.cli.options import FILE, as_json, layout, show_json
 
 if TYPE_CHECKING:
     from ml_switcheroo.plan import Plan
@@ -48,6 +48,7 @@ _FUNCTION = "FILE:FUNCTION"
     "--layers", metavar="FILE:CLASS", help="What the plan is made with in place of the PyTorch model itself."
 )
 @click.option("--rules", type=FILE, metavar="FILE", help="Rules for what nothing can know (TOML).")
+@layout
 @click.option(
     "--tolerance",
     type=float,
@@ -71,6 +72,7 @@ def verify(
     output: Path | None,
     layers: str | None,
     rules: Path | None,
+    layout: str | None,
     tolerance: float | None,
     *,
     load: bool,
@@ -108,6 +110,7 @@ def verify(
         "input_axes": input_axes,
         "to": to,
         "rules": rules or (),
+        "layout": layout,
         "output_axes": output_axes,
         "tolerance": tolerance,
     }

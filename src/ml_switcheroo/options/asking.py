@@ -55,9 +55,12 @@ def may_ask(owner: Owner, request: Request) -> bool:
 def _permuted(owner: Owner, finding: Finding, request: Request) -> bool:
     """Tell whether a Flatten before a module, or an Unflatten behind it, changes an order in the target."""
     shape = request.specs[owner.tensors["weight"]].shape if "weight" in owner.tensors else ()
+    conv = len(shape) > 2 and finding.kind.startswith("conv")
+    taken = shape[-1:] if not conv else shape[:1] if finding.kind == "conv_transpose" else shape[1:2]
+    changes = ((finding.flatten, taken), (finding.unflatten, shape[:1]))
     return request.target.channels == "last" and any(
-        change is not None and change.channels != 1 and change.channels not in shape
-        for change in (finding.flatten, finding.unflatten)
+        change is not None and change.channels != 1 and (change.parts or (change.channels,) != size)
+        for change, size in changes
     )
 
 

@@ -3,24 +3,57 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ml_switcheroo.axes import parse
 from ml_switcheroo.errors import AxesError
+from ml_switcheroo.ops import Axes, Branch, Concat, Op, Split
 from ml_switcheroo.recipes import Target
-from ml_switcheroo.sources.findings import Finding
+from ml_switcheroo.sources.classify import Owner
+from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["before_unflatten", "behind_flatten", "over_several"]
+__all__ = ["before_unflatten", "behind_flatten", "either_layout", "in_parts", "over_several"]
 
 # The axis of each kind that a Flatten before it makes.
 _AXIS: Mapping[str, str] = {
     "linear": "in",
     "linear_in_out": "in",
+    "conv": "in",
+    "conv_transpose": "in",
     "batch_norm": "channel",
     "layer_norm": "*channel",
     "rms_norm": "*channel",
 }
+
+
+def either_layout(owners: Sequence[Owner], why: str) -> tuple[Owner, ...]:
+    """Return modules with both readings of a Flatten, where nobody knows where the port has its channels.
+
+    Args:
+        owners: The modules.
+        why: Why nobody knows; empty where that is known.
+    """
+    if not why:
+        return tuple(owners)
+    return tuple(replace(owner, possible=_both(owner.possible, why)) for owner in owners)
+
+
+def _both(possible: tuple[Finding, ...], why: str) -> tuple[Finding, ...]:
+    found: list[Finding] = []
+    for finding in possible:
+        found.append(finding)
+        moved = [one for one in (finding.flatten, finding.unflatten) if one is not None and one.channels > 1]
+        if moved and finding.origin != "rules":
+            found[-1] = replace(finding, reason=f"{finding.reason}, the port's channels last")
+            before, behind = (
+                None if one is None else NO_FLATTEN for one in (finding.flatten, finding.unflatten)
+            )
+            text = f"{finding.reason}, the port's channels first, as in PyTorch ({why}; or say layout=)"
+            found.append(replace(finding, reason=text, flatten=before, unflatten=behind))
+    return tuple(found)
+
 
 Sides = tuple[str, str]
 """The axes of a slot and of its leaf."""
@@ -37,6 +70,8 @@ def behind_flatten(
     flatten, axis, groups = finding.flatten, _AXIS.get(finding.kind, ""), parse(sides[0]).groups
     if flatten is None or flatten.channels == 1 or target.channels == "first" or (axis,) not in groups:
         return sides
+    if flatten.parts:
+        return sides  # see in_parts
     size = spec.shape[groups.index((axis,))]
     if size == flatten.channels or (axis.startswith("*") and len(spec.shape) > 1):
         return sides
@@ -51,7 +86,66 @@ def behind_flatten(
         f" (c h w) becomes (h w c), c={flatten.channels}, because {target.name} is channels-last"
     )
     sizes["c"] = flatten.channels
+    if finding.kind.startswith("conv"):
+        return _replaced(sides[0], axis, "(c place)"), _replaced(sides[1], axis, "(place c)")
     return _replaced(sides[0], axis, "(c *space)"), _replaced(sides[1], axis, "(*space c)")
+
+
+def in_parts(finding: Finding, target: Target, axes: str, spec: TensorSpec, notes: list[str]) -> list[Op]:
+    """Permute an axis of several images, one after the other, each by itself: as PyTorch lays the tensor out.
+
+    Raises:
+        AxesError: The axis is not made up of them.
+    """
+    ops: list[Op] = []
+    sides = ((finding.flatten, _AXIS.get(finding.kind, ""), "before"), (finding.unflatten, "out", "behind"))
+    for flatten, axis, side in sides:
+        if finding.kind in _OWN and flatten is not None and flatten.parts and side == "before":
+            axes, axis = _named(spec.shape, flatten)
+        groups = parse(axes).groups
+        if flatten is None or not flatten.parts or target.channels == "first" or (axis,) not in groups:
+            continue
+        place = groups.index((axis,))
+        sizes = tuple(times * channels * places for times, channels, places in flatten.parts)
+        if sum(sizes) != spec.shape[place]:
+            raise AxesError(f"the {axis} axis is {spec.shape[place]}, but {flatten.said} is {sum(sizes)}")
+        origin = " ".join(
+            word for word in (f"from {flatten.of}" if flatten.of else "", flatten.where) if word
+        )
+        where = f" ({origin})" if origin else ""
+        notes.append(
+            f"{side} this layer, several Flattens share one axis, {flatten.said}{where}: each (c h w) in it"
+            f" becomes (h w c), because {target.name} is channels-last"
+        )
+        branches = tuple(_branch(axes, axis, part) for part in flatten.parts)
+        ops += [Split(place, sizes), Branch(branches), Concat(place)] if len(sizes) > 1 else branches[0]
+    return ops
+
+
+_OWN = ("parameter", "buffer")
+
+
+def _named(shape: tuple[int, ...], flatten: Flatten) -> tuple[str, str]:
+    """Name the axes of a tensor of a class's own, and tell which of them is meant.
+
+    Raises:
+        AxesError: None of them is as long, or several are.
+    """
+    length = sum(times * channels * places for times, channels, places in flatten.parts)
+    places = [place for place, size in enumerate(shape) if size == length]
+    if len(places) != 1:
+        raise AxesError(
+            f"{flatten.said} is {length}, and {len(places)} axes of {shape} are as long; write a Move instead"
+        )
+    return " ".join(f"a{place}" for place in range(len(shape))), f"a{places[0]}"
+
+
+def _branch(axes: str, axis: str, part: tuple[int, int, int]) -> tuple[Op, ...]:
+    times, channels, places = part
+    if channels == 1 or places == 1:
+        return ()
+    rule = f"{_replaced(axes, axis, '(t c place)')} -> {_replaced(axes, axis, '(t place c)')}"
+    return (Axes(rule, (("t", times), ("c", channels))),)
 
 
 def before_unflatten(
@@ -65,6 +159,8 @@ def before_unflatten(
     unflatten, groups = finding.unflatten, parse(sides[0]).groups
     if unflatten is None or unflatten.channels == 1 or target.channels == "first" or ("out",) not in groups:
         return sides
+    if unflatten.parts:
+        return sides  # see in_parts
     size = spec.shape[groups.index(("out",))]
     if size == unflatten.channels:
         return sides
@@ -78,7 +174,7 @@ def before_unflatten(
             word for word in (f"for {unflatten.of}" if unflatten.of else "", unflatten.where) if word
         )
         notes.append(
-            f"the output of this Linear becomes an image ({origin}): its output axis (c h w) becomes (h w c),"
+            f"the output of this layer becomes an image ({origin}): its output axis (c h w) becomes (h w c),"
             f" c={unflatten.channels}, because {target.name} is channels-last"
         )
     sizes["channel"] = unflatten.channels

@@ -12,7 +12,7 @@ from ml_switcheroo.errors import AxesError, UsageError
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes, Copy, Filled, Op, Stack, Unstack, trace
-from ml_switcheroo.options.flattened import before_unflatten, behind_flatten, over_several
+from ml_switcheroo.options.flattened import before_unflatten, behind_flatten, in_parts, over_several
 from ml_switcheroo.options.gather import At, Gathered, Source
 from ml_switcheroo.recipes import Part, Target
 from ml_switcheroo.sources.classify import Owner
@@ -147,6 +147,11 @@ def _ops(
     sides = over_several(task.owner.path, task.finding, task.target, (source, result), before[0], shape)
     sides = behind_flatten(task.finding, task.target, sides, before[0], sizes, notes)
     source, result = before_unflatten(task.finding, task.target, sides, before[0], sizes, notes)
+    ops += (
+        in_parts(task.finding, task.target, sources[0].slot.axes, before[0], notes)
+        if len(sources) == 1
+        else []
+    )
     ops += _rearrange(task, source, result, sizes, before[0], shape)
     return [*ops, Unstack(0)] if pieces > 1 else ops
 

@@ -26,6 +26,8 @@ class Request:
         rules: The user's rules.
         dtype: The dtype that floating-point leaves get, where one was asked for.
         source: Where the tensors come from.
+        open_layout: Why nobody knows where the live target has the channels of its images; empty where that
+            is known.
     """
 
     specs: Mapping[str, TensorSpec]
@@ -35,3 +37,4 @@ class Request:
     rules: tuple[Rule, ...] = ()
     dtype: str | None = None
     source: str = ""
+    open_layout: str = ""

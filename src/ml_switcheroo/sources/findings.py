@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
 from ml_switcheroo.computed import Computed
+from ml_switcheroo.errors import RuleError
 from ml_switcheroo.ops import Op
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Origin",
     "Split",
     "Usage",
+    "flatten_said",
     "flattened_steps",
 ]
 
@@ -36,14 +39,68 @@ class Flatten:
         channels: Size of ``c``; 1 when no axis order can show (no flatten of an image).
         of: The module whose output channels these are, such as ``features.4``.
         where: ``file:line`` of the flatten.
+        parts: Where several are joined to one axis, each with how often it is repeated, its channels and
+            its places: ``(1, 6, 16), (1, 4, 1)`` is an image of 6 x 4 x 4 and, behind it, a row of 4.
     """
 
     channels: int
     of: str = ""
     where: str = ""
+    parts: tuple[tuple[int, int, int], ...] = ()
+
+    @property
+    def said(self) -> int | str:
+        """As a rule has it.
+
+        >>> Flatten(64).said, Flatten(6, parts=((1, 6, 16), (2, 6, 4), (1, 4, 1))).said
+        (64, '6*16 + 2*6*4 + 4')
+        """
+        return " + ".join(map(_term, self.parts)) if self.parts else self.channels
+
+    @property
+    def bare(self) -> Flatten:
+        """The same without where it comes from."""
+        return Flatten(self.channels, parts=self.parts)
+
+
+def _term(part: tuple[int, int, int]) -> str:
+    times, channels, places = part
+    if channels == 1 or places == 1:
+        return str(times * channels * places)
+    return "*".join(map(str, part[times == 1 :]))
 
 
 NO_FLATTEN = Flatten(channels=1)
+
+
+def flatten_said(said: int | str) -> Flatten:
+    """Return the Flatten that a rule means.
+
+    >>> flatten_said("2*6*16 + 4").parts
+    ((2, 6, 16), (1, 1, 4))
+
+    Raises:
+        RuleError: It is neither a number of channels nor a sum of products of up to three numbers.
+    """
+    if isinstance(said, int) and said > 0:
+        return Flatten(said)
+    terms = [term.strip() for term in str(said).split("+")]
+    if not isinstance(said, str) or not all(
+        re.fullmatch(r"[1-9]\d*(\s*\*\s*[1-9]\d*){0,2}", t) for t in terms
+    ):
+        raise RuleError(
+            f"flatten={said!r}: say how many channels (64; 1 for none), or what is joined, each as"
+            ' channels*places, times*channels*places or a plain size: "6*16 + 2*6*4 + 10"'
+        )
+    parts = []
+    for term in terms:
+        numbers = [int(number) for number in term.split("*")]
+        parts.append(
+            (1, 1, *numbers) if len(numbers) == 1 else (1, *numbers) if len(numbers) == 2 else tuple(numbers)
+        )
+    if len(parts) == 1 and len(terms[0].split("*")) == 1:
+        return Flatten(parts[0][2])
+    return Flatten(max(part[1] for part in parts), parts=tuple((t, c, n) for t, c, n in parts))
 
 
 def flattened_steps(path: str, flatten: Flatten) -> str:
@@ -91,7 +148,8 @@ class Finding:
         where: ``file:line``, where there is one.
         args: Constructor arguments that the source states, by torch's names, as plain values
             (int, float, bool, str, tuple); an argument it cannot tell is left out.
-        flatten: For a linear or a norm: what flattening comes before it; None where nobody knows.
+        flatten: For a linear, a norm or a convolution: what flattening comes before it; None where nobody
+            knows. For a convolution, it is folded into the channels.
         unflatten: For a linear: that its output becomes an image, whose channels these are: its output axis
             is ``(c *space)`` in PyTorch; None where nobody knows.
         split: For a linear: how its output is divided; None where it is not, or nobody knows.

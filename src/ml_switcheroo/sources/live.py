@@ -7,14 +7,17 @@ as any: nothing is read but classes, attributes and names.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from ml_switcheroo.computed import Computed
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS, kind_of
 from ml_switcheroo.sources.findings import Finding, Knowledge
-from ml_switcheroo.sources.static.flatten import used_as
+from ml_switcheroo.sources.static.containing import contained
+from ml_switcheroo.sources.static.flatten import steps_flattened, used_as
 from ml_switcheroo.sources.static.mirror import Mirror, follow_live, parameters_in
 from ml_switcheroo.sources.static.use_verdicts import turned_as, written_as
 from ml_switcheroo.tensors import TensorSpec
@@ -71,9 +74,9 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
     }
     walked, mirror = list(_walk(model, ("",))), Mirror()
     parameters = parameters_in(walked, specs, mirror)
-    uses = follow_live(_unwrapped(model), mirror)
-    findings: dict[str, Finding] = {}
-    candidates: dict[str, tuple[Finding, ...]] = {}
+    failed: list[str] = []
+    uses = follow_live(_unwrapped(model), failed, mirror)
+    said: dict[str, tuple[Finding, ...]] = {}
     containers: dict[str, str] = {}
     owned: set[str] = set()
     for path, module in walked:
@@ -89,11 +92,9 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
             )
             finding = turned_as(finding, parameters.turned.get(path))
             use = uses.get(id(module))
-            possible = used_as(finding, use) if use else (finding,)
-            if len(possible) == 1:
-                findings[path] = possible[0]
-            else:
-                candidates[path] = possible
+            said[path] = used_as(finding, use) if use else (finding,)
+            if use is not None:
+                failed += steps_flattened(path, kind, use)
             owned.update(_join(path, slot.rpartition(".")[0]) for slot in slots if "." in slot)
         for slot, _, own_kind in _tensors(module):
             name = _join(path, slot)
@@ -102,14 +103,18 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
             in_layer = kind and LAYERS[kind].slot(slot) is not None
             own = not (in_layer or _rowless(module) or _reparametrizes(path))
             if path not in owned and own:
-                findings[name] = Finding(own_kind, "live", f"a {own_kind} of {type(module).__qualname__}")
+                finding = Finding(own_kind, "live", f"a {own_kind} of {type(module).__qualname__}")
+                said[name] = used_as(finding, uses[name]) if name in uses else (finding,)
+    what = f"{type(model).__name__}: what it computes without weights"
+    read = partial(computed_in, _walk(model, ("",)))
+    computed: dict[str, tuple[Computed, ...]] = contained(what, read, {}, failed)
     return Knowledge(
-        MappingProxyType(findings),
-        MappingProxyType(candidates),
+        MappingProxyType({key: possible[0] for key, possible in said.items() if len(possible) == 1}),
+        MappingProxyType({key: possible for key, possible in said.items() if len(possible) > 1}),
         containers=MappingProxyType(containers),
         tied=_tied(model, specs),
-        notes=(*_notes({*findings, *candidates}, specs), *parameters.notes),
-        computed=MappingProxyType(computed_in(walked)),
+        notes=(*_notes(said, specs), *failed, *parameters.notes),
+        computed=MappingProxyType(computed),
         uses=MappingProxyType(parameters.uses),
         more=MappingProxyType(parameters.more),
         written=MappingProxyType(written_as(parameters, "live")),

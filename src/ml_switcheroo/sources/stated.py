@@ -9,7 +9,7 @@ from ml_switcheroo.errors import RuleError, UsageError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.rule_lines import written
 from ml_switcheroo.rules import Kind, Rule, match
-from ml_switcheroo.sources.findings import Finding, Flatten, Knowledge
+from ml_switcheroo.sources.findings import Finding, Knowledge, flatten_said
 
 __all__ = ["from_rules", "from_table", "kind_named", "module_paths"]
 
@@ -51,7 +51,7 @@ def _agree(rules: list[Kind]) -> bool:
 def _stated(rules: list[Kind]) -> Finding:
     """Return what rules that agree say together."""
     before, behind = (
-        next((Flatten(channels) for channels in stated if channels is not None), None)
+        next((flatten_said(said) for said in stated if said is not None), None)
         for stated in ([rule.flatten for rule in rules], [rule.unflatten for rule in rules])
     )
     args = {name: value for rule in rules for name, value in rule.args.items()}

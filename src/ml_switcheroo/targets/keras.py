@@ -211,11 +211,18 @@ def _children(node: Any) -> Iterator[tuple[str, Any]]:
         if in_order or isinstance(node, keras.Function):
             for index, child in enumerate(node.layers):
                 yield (str(index) if in_order and _is_numbered(child) else child.name), child
-        for name, child in vars(node).items():
+        for name, child in _attributes(node).items():
             if isinstance(child, keras.Layer | keras.Variable):
                 yield _word(name, child), child
             elif isinstance(child, list | tuple | Mapping) and not name.startswith("_"):
                 yield name, child
+
+
+def _attributes(layer: Any) -> Mapping[str, Any]:
+    """Return the attributes of a layer; on the backend torch, a module of torch keeps its layers apart."""
+    own = vars(layer)
+    modules = own.get("_modules")
+    return {**own, **modules} if isinstance(modules, dict) else own
 
 
 def _word(attribute: str, child: Any) -> str:

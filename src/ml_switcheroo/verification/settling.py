@@ -71,6 +71,7 @@ def settle(
     output_axes: str | None = None,
     layers: Any = None,
     rules: Iterable[Rule] | str | Path = (),
+    layout: str | None = None,
     tolerance: float | None = None,
     runs: int = 100,
 ) -> Plan:
@@ -94,6 +95,7 @@ def settle(
         output_axes: How the output lies in the target.
         layers: What the plan was made with, as in :func:`make_plan`; without a plan the PyTorch model.
         rules: The rules that the plan was made with.
+        layout: The layout that the plan was made with.
         tolerance: The relative error that counts as agreement.
         runs: How often the target may run.
 
@@ -106,14 +108,14 @@ def settle(
     """
     state = source_model.state_dict()
     rules = load_rules(rules) if isinstance(rules, str | Path) else tuple(rules)
-    options: dict[str, Any] = {"layers": layers, "like": target_model}
+    options: dict[str, Any] = {"layers": layers, "like": target_model, "layout": layout}
     if plan is None:
         options["layers"] = source_model if layers is None else layers
         name = to or Sides.target_of(target_model, to).name
         plan = make_plan(state, to=name, rules=rules, **options)
     if not plan.ambiguous:
         return plan
-    sides = Sides.of(plan, source_model, target_model, to)
+    sides = Sides.of(plan, source_model, target_model, to, layout=layout)
     options["to"] = sides.target.name
     doubts = [_doubt(entry, plan, state, rules, options) for entry in plan.ambiguous]
     trials = Trials(

@@ -19,6 +19,7 @@ from ml_switcheroo.rules import Rule
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.sources.live import read_module
 from ml_switcheroo.targets import find_target, owner_of
+from ml_switcheroo.targets.ports import layout_shown, with_layout
 from ml_switcheroo.tensors import as_numpy, spec_of
 from ml_switcheroo.verification import observers
 from ml_switcheroo.verification.calls import Call, Recorder, arrays_in
@@ -74,6 +75,7 @@ class Sides:
         target_model: Any,
         to: str | None,
         rules: Iterable[Rule] | str | Path = (),
+        layout: str | None = None,
     ) -> Sides:
         """Find out what the models are.
 
@@ -86,13 +88,16 @@ class Sides:
         target = cls.target_of(target_model, plan.target if plan is not None else to)
         state = source_model.state_dict()
         if plan is None:
-            plan = make_plan(state, to=target.name, layers=source_model, like=target_model, rules=rules)
+            options = {"like": target_model, "rules": rules, "layout": layout}
+            plan = make_plan(state, to=target.name, layers=source_model, **options)
             plan.check(allow_missing=True, allow_unexpected=True)
         absent = sorted(name for name in plan.inputs if name not in state)
         if absent:
             raise UsageError(f"the plan is of another model: PyTorch's has no {', '.join(absent[:5])}")
         findings = read_module(source_model, {name: spec_of(value) for name, value in state.items()}).findings
-        return cls(plan, type(source_model).__name__, target, findings)
+        if layout is None and target.channels == "last":
+            layout = layout_shown(target_model).layout or None
+        return cls(plan, type(source_model).__name__, with_layout(target, layout), findings)
 
     @staticmethod
     def target_of(model: Any, name: str | None) -> Target:

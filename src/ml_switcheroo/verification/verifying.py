@@ -38,6 +38,7 @@ def verify(
     input_axes: str | Sequence[str | None] | None = None,
     output_axes: str | None = None,
     rules: Iterable[Rule] | str | Path = (),
+    layout: str | None = None,
     load: bool = False,
     tolerance: float | None = None,
 ) -> Verification:
@@ -61,6 +62,7 @@ def verify(
             what a convolution of PyTorch reads is moved to where the target has its channels.
         output_axes: How the output lies in the target, likewise.
         rules: The rules for a plan that is made here.
+        layout: Where the target model has the channels of its images, as in :func:`make_plan`.
         load: Fill the target model with what the plan gives first; otherwise it is run as it is.
         tolerance: The relative error (largest difference over largest value) that counts as agreement; by
             default 1e-4, and 2e-2 where a dtype of 16 bits takes part.
@@ -72,7 +74,7 @@ def verify(
         PlanError: A plan that is made here is ambiguous.
         UsageError: An argument cannot be meant.
     """
-    sides = Sides.of(plan, source_model, target_model, to, rules)
+    sides = Sides.of(plan, source_model, target_model, to, rules, layout)
     state = source_model.state_dict()
     model = target_model
     if load:

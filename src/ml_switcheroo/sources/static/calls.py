@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ml_switcheroo.sources.static.classes import find, instantiate
+from ml_switcheroo.sources.static.counted import is_number, number
 from ml_switcheroo.sources.static.frames import Frame
 from ml_switcheroo.sources.static.machine import Ending, Machine
 from ml_switcheroo.sources.static.values import (
@@ -150,7 +151,14 @@ def _call_partial(machine: Machine, partial: Partial, args: Arguments) -> Value:
 def _call_builtin(machine: Machine, builtin: Builtin, args: Arguments) -> Value:
     if builtin.owner is not None:
         args = args.after(builtin.owner)
-    return builtin.run(machine, args)
+    found = builtin.run(machine, args)
+    counted = found is UNKNOWN and builtin.name in _COUNTING and any(map(is_number, args.positional))
+    return number() if counted else found
+
+
+_COUNTING = frozenset(
+    "int float abs round min max sum sqrt ceil floor log log2 pow prod divmod exp isqrt".split()
+)
 
 
 def _call_class(machine: Machine, cls: Class, args: Arguments) -> Value:
@@ -166,6 +174,8 @@ def _call_external(machine: Machine, external: External, args: Arguments) -> Val
 
 
 def _call_instance(machine: Machine, instance: Instance, args: Arguments) -> Value:
+    if "calls" in instance.marks:  # a layer of a package that is known by itself
+        return machine.call(instance.marks["calls"], args)
     for name in ("__call__", "forward"):
         method, owner = find(instance.cls, name)
         if isinstance(owner, Class):

@@ -208,8 +208,7 @@ def subscript(machine: Machine, owner: Value, index: Value) -> Value:
         Raised: KeyError or IndexError.
     """
     if isinstance(owner, Unknown):
-        plainly = isinstance(index, int | str) and owner.symbol
-        return machine.unknown(f"{owner.symbol}[{index!r}]") if plainly else UNKNOWN
+        return machine.item(owner, index)
     if isinstance(owner, Tensor):
         return machine.tables.calls[Tensor](machine, ("[]", owner, index), Arguments())
     if isinstance(owner, DefaultDict):

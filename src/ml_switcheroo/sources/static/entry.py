@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import gc
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.sources.findings import Knowledge
+from ml_switcheroo.sources.static.containing import contained
 from ml_switcheroo.sources.static.defaults import Other, doubt_defaults
 from ml_switcheroo.sources.static.files import Library, Source
 from ml_switcheroo.sources.static.fit import Fit, Names, Owner, fit
@@ -19,6 +17,7 @@ from ml_switcheroo.sources.static.frames import Frame
 from ml_switcheroo.sources.static.heap import Changed
 from ml_switcheroo.sources.static.interpreter import new_machine
 from ml_switcheroo.sources.static.knowledge import knowledge_of
+from ml_switcheroo.sources.static.limits import deep_recursion, little_garbage
 from ml_switcheroo.sources.static.machine import STEPS, Budget, Machine
 from ml_switcheroo.sources.static.values import (
     ABSENT,
@@ -39,7 +38,7 @@ from ml_switcheroo.sources.static.values import (
 from ml_switcheroo.sources.static.wrapping import unwrapped
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["Attempt", "deep_recursion", "read_layers"]
+__all__ = ["Attempt", "read_layers"]
 
 
 def read_layers(spec: str, specs: Mapping[str, TensorSpec], *, root: Path | None = None) -> Knowledge:
@@ -66,7 +65,7 @@ def read_layers(spec: str, specs: Mapping[str, TensorSpec], *, root: Path | None
     names = [name] if name else [node.name for node in source.classes]
     if not names:
         raise SourceError(source.label, "defines no class", cure="Name a class or a function: file.py:Net")
-    with deep_recursion(), _little_garbage():
+    with deep_recursion(), little_garbage():
         attempts = [_best(_Entry(library, source.path, one, specs)) for one in names]
         if not name:
             attempts = _fitting(attempts, source)
@@ -100,30 +99,6 @@ def _package_roots(path: Path) -> Iterator[Path]:
     while (folder / "__init__.py").is_file() and folder.parent != folder:
         folder = folder.parent
     yield folder
-
-
-@contextmanager
-def deep_recursion() -> Iterator[None]:
-    """Let Python follow calls as deep as a model's own."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, 50_000))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
-
-
-@contextmanager
-def _little_garbage() -> Iterator[None]:
-    """Keep the garbage collector to what is made meanwhile: what was there before is large, and stays."""
-    ours = not gc.get_freeze_count()
-    if ours:
-        gc.freeze()
-    try:
-        yield
-    finally:
-        if ours:
-            gc.unfreeze()
 
 
 @dataclass(slots=True)
@@ -291,15 +266,22 @@ def _reading(entry: _Entry, machine: Machine, opening: Opening, solved: Mapping[
     machine.told.update(entry.tests)
     steps = machine.steps
     source = machine.library.file(entry.path)
-    failure = ""
-    value: Value = Unknown()
+    failures: list[str] = []
     target = _target(machine, source, entry.name)
-    try:
-        value = _make(machine, source, target, lambda name, default: solved.get(name, opening(name, default)))
-    except Raised as error:
-        failure = str(error)
-    except (Budget, RecursionError):
-        failure = "the code is too long to follow"
+
+    def make() -> Value:
+        try:
+            return _make(
+                machine, source, target, lambda name, default: solved.get(name, opening(name, default))
+            )
+        except Raised as error:
+            failures.append(str(error))
+        except (Budget, RecursionError):
+            failures.append("the code is too long to follow")
+        return Unknown()
+
+    value = contained("", make, Unknown(), failures)
+    failure = failures[0].removeprefix(" could not be followed: ") if failures else ""
     modules = [one for one in options(value) if isinstance(one, Instance)]
     names = Names.of(entry.specs)
     result = fit(value, names, "") if modules else Fit(open=list(entry.specs))

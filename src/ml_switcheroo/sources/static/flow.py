@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
+from ml_switcheroo.layers import KIND_OF_CLASS
+from ml_switcheroo.sources.static import passing
+from ml_switcheroo.sources.static.alike import (
+    ALIKE,
+    OWN,
+    TURNED,
+    agreeing,
+    followed,
+    layout_of,
+    tensors_in,
+)
 from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
-from ml_switcheroo.sources.static.containers import children, subscript
+from ml_switcheroo.sources.static.containers import subscript
+from ml_switcheroo.sources.static.counted import is_number, number
+from ml_switcheroo.sources.static.followers import NUMBERS, cut, multiplied, other_operation, summed
+from ml_switcheroo.sources.static.gates import note_gate, note_matrix, note_own
+from ml_switcheroo.sources.static.images import pooled, rank_of
 from ml_switcheroo.sources.static.parts import broadcast, joined, taken
-from ml_switcheroo.sources.static.sequences import RECURRENT, TRANSFORMERS, attended, of_features, recurrent
 from ml_switcheroo.sources.static.shaping import (
     flattened,
     permuted,
@@ -21,14 +35,11 @@ from ml_switcheroo.sources.static.shaping import (
     swapped,
     unflattened,
 )
-from ml_switcheroo.sources.static.splits import chunked, note_image, unbound
+from ml_switcheroo.sources.static.splits import chunked, unbound
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
     Arguments,
     Builtin,
-    External,
-    Instance,
-    Maybe,
     Repeat,
     Site,
     Size,
@@ -37,22 +48,30 @@ from ml_switcheroo.sources.static.values import (
     Value,
     join,
     known,
-    options,
 )
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["attribute", "forward", "function", "unpacked", "widen"]
+__all__ = ["attribute", "function", "operate", "unfollowed", "unpacked", "widen"]
 
 
 def unpacked(value: Value, count: int) -> list[Value]:
     """Return what unpacking an unknown value into ``count`` names gives."""
     if isinstance(value, Tensor) and value.role == "traced":  # its parts are what it is; see trails
         return [value] * count
+    if isinstance(value, Tensor) and value.axes is None and value.layout:
+        return [followed([value]) for _ in range(count)]
+    if is_number(value):
+        return [number() for _ in range(count)]
     if isinstance(value, tuple) and value and isinstance(value[0], Repeat) and isinstance(value[-1], Size):
         return [*(Size((Atom("lead", None, place),)) for place in range(count - 1)), value[-1]]
     parts = unbound(value, 0, value.site) if isinstance(value, Tensor) else None
+    if isinstance(value, Tensor):
+        for part in parts or ():
+            part.layout = value.layout
+        if parts is None and value.axes:
+            return [followed([value]) for _ in range(count)]
     return list(parts) if parts is not None and len(parts) == count else [UNKNOWN] * count
 
 
@@ -67,129 +86,22 @@ def widen(before: Value, after: Value) -> Value:
 
 def _widened(before: Tensor, after: Tensor) -> Tensor:
     """Return the axes that agree in what they hold; of another one, nothing is known but that it is one."""
+    lost = Tensor(layout=agreeing([layout_of(before), layout_of(after)]))
     if before.axes is None or after.axes is None or len(before.axes) != len(after.axes):
-        return Tensor()
+        return lost
     axes: list[Axis] = []
     for mine, other in zip(before.axes, after.axes, strict=True):
         if [atom.role for atom in mine] != [atom.role for atom in other]:
             if len(mine) != 1 or len(other) != 1 or REST in (*mine, *other):
-                return Tensor()
+                return lost
             mine = (Atom("any"),)
+        elif mine != other:
+            mine = tuple(
+                replace(atom, size=None, key=None) if a != atom else a
+                for a, atom in zip(other, mine, strict=True)
+            )
         axes.append(mine)
     return before if tuple(axes) == before.axes else made(tuple(axes))
-
-
-# Layers -----------------------------------------------------------------------------------
-
-
-def forward(machine: Machine, layer: Instance, args: Arguments) -> Value:
-    """Return what a layer of torch.nn gives for its input."""
-    value = args.get(0, "input", UNKNOWN)
-    name = layer.torch
-    if name == "Sequential":
-        for child in children(layer):
-            bare = child.value if isinstance(child, Maybe | Repeat) else child
-            value = machine.call(bare, Arguments([value]))
-        return value
-    tensors = [one for one in options(value) if isinstance(one, Tensor)]
-    tensor = tensors[0] if len(tensors) == len(options(value)) == 1 else None
-    run = _LAYERS.get(KIND_OF_CLASS.get(name, name)) or _LAYERS.get(name.rstrip("123d"))
-    if run is not None:
-        return run(machine, layer, tensor)
-    return value if name in STATELESS - _RESHAPING else UNKNOWN
-
-
-_RESHAPING = frozenset(
-    """Unflatten PixelShuffle PixelUnshuffle ChannelShuffle GLU Fold Unfold CosineSimilarity
-    PairwiseDistance""".split()
-)
-"""Layers without tensors that change what the axes hold."""
-
-
-def _linear(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
-    axes = tensor.axes if tensor is not None else None
-    layer.marks.setdefault("inputs", []).append((axes[-1] if axes else None, tensor.site if tensor else None))
-    lead = axes[:-1] if axes else ((REST,),)
-    return made((*lead, (Atom("out", layer),)))
-
-
-def _conv(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
-    note_image(layer, tensor)
-    return made(_feature_map(layer, layer))
-
-
-def _feature_map(layer: Instance, of: Instance | None) -> tuple[Axis, ...] | None:
-    """Return the axes of a feature map of as many dimensions as a layer's name says."""
-    rank = layer.torch[-2:-1]
-    if not rank.isdigit():
-        return None
-    space = tuple((Atom("space"),) for _ in range(int(rank)))
-    return ((Atom("batch"),), (Atom("channel", of),), *space)
-
-
-def _norm(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
-    last = tensor.axes[-1] if tensor is not None and tensor.axes else ()
-    if tensor is not None and len(last) > 1:
-        layer.marks.setdefault("inputs", []).append((last, tensor.site))
-    elif last and last[0].role == "out" and last[0].of is not None:
-        layer.marks.setdefault("behind", []).append(last[0].of)
-    image = layer.torch.startswith("BatchNorm") and layer.torch != "BatchNorm1d"
-    if tensor is not None and tensor.axes is not None and tensor.axes[0] != (REST,):
-        joined_before = image and len(tensor.axes) > 2 and [atom.role for atom in tensor.axes[1]] == ["any"]
-        channel: Axis = (Atom("channel", layer),)
-        return made((tensor.axes[0], channel, *tensor.axes[2:])) if joined_before else tensor
-    axes = _feature_map(layer, layer) if image else None
-    return made(axes) if axes else tensor or UNKNOWN
-
-
-def _pass(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
-    return tensor or UNKNOWN
-
-
-def _adaptive_pool(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
-    """Return what is pooled: of an unknown tensor, a feature map of channels that nobody knows."""
-    known = tensor.axes if tensor is not None and tensor.axes and tensor.axes[0] != (REST,) else None
-    axes = known or _feature_map(layer, None)
-    if axes is None:
-        return UNKNOWN
-    if layer.args.get("output_size") in (1, (1,), (1, 1), (1, 1, 1)):
-        return made(tuple((Atom("one"),) if axis[0].role == "space" else axis for axis in axes))
-    return tensor if known and tensor is not None else made(axes)
-
-
-def _flatten_layer(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
-    start, end = layer.args.get("start_dim", 1), layer.args.get("end_dim", -1)
-    return flattened(machine, tensor, start, end, layer.site)
-
-
-def _unflatten_layer(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
-    dim, sizes = layer.args.get("dim"), layer.args.get("unflattened_size")
-    return unflattened(machine, tensor, dim, sizes, layer.site)
-
-
-def _embedding(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
-    return made(((REST,), (Atom("out", layer),)))
-
-
-_LAYERS: dict[str, Callable[[Machine, Instance, Tensor | None], Value]] = {
-    "linear": _linear,
-    "linear_in_out": _linear,
-    "conv": _conv,
-    "conv_transpose": _conv,
-    "ConvTranspose": _conv,
-    "batch_norm": _norm,
-    "instance_norm": _pass,
-    "group_norm": _pass,
-    "layer_norm": _norm,
-    "embedding": _embedding,
-    "AdaptiveAvgPool": _adaptive_pool,
-    "AdaptiveMaxPool": _adaptive_pool,
-    "Flatten": _flatten_layer,
-    "Unflatten": _unflatten_layer,
-    "mha": attended,
-    **dict.fromkeys(TRANSFORMERS, of_features),
-    **dict.fromkeys(RECURRENT, recurrent),
-}
 
 
 # Methods and functions --------------------------------------------------------------------
@@ -204,8 +116,14 @@ def attribute(machine: Machine, tensor: Tensor, name: str) -> Value:
     if name == "__len__":
         sizes = _sizes(tensor)
         return sizes[0] if isinstance(sizes, tuple) and sizes else UNKNOWN
-    if name in ("ndim", "device", "dtype", "is_cuda", "requires_grad", "is_meta", "T", "mT"):
-        return UNKNOWN
+    if name in ("T", "mT") and tensor.axes and tensor.axes[0] != (REST,):
+        axes = tensor.axes
+        return made(axes[::-1] if name == "T" else (*axes[:-2], *axes[-2:][::-1]))
+    if name in ("T", "mT"):
+        return followed([tensor], turns=True)
+    if name in ("ndim", "device", "dtype", "is_cuda", "requires_grad", "is_meta"):
+        plain = tensor.axes and tensor.axes[0] != (REST,)
+        return len(tensor.axes) if name == "ndim" and plain else number() if name == "ndim" else UNKNOWN
     return Builtin(name, lambda machine, args: method(machine, tensor, name, args))
 
 
@@ -214,7 +132,7 @@ def _sizes(tensor: Tensor) -> Value:
         return tuple(1 if axis == () else Size(axis) for axis in tensor.axes)
     if tensor.axes:
         return (Repeat(Size((REST,))), *(Size(axis) for axis in tensor.axes[1:]))
-    return tensor.shape if tensor.shape is not None else UNKNOWN
+    return tensor.shape if tensor.shape is not None else number() if tensor.layout else UNKNOWN
 
 
 def _listed(args: list[Value]) -> list[Value]:
@@ -226,26 +144,46 @@ def _listed(args: list[Value]) -> list[Value]:
 def method(machine: Machine, tensor: Tensor, name: str, args: Arguments) -> Value:
     """Return what a method of a tensor gives."""
     values = args.positional
+    if name.rstrip("_") in _ELEMENTWISE and values:
+        return operate(machine, (ast.Mult, tensor, values[0]), Arguments())
     if name in _PASSING:
         return tensor
-    if name == "flatten":
-        return flattened(machine, tensor, args.get(0, "start_dim", 0), args.get(1, "end_dim", -1))
-    if name in ("view", "reshape"):
-        return reshaped(machine, tensor, _listed(values))
-    if name == "permute":
-        return permuted(tensor, _listed(values))
-    if name in ("transpose", "swapaxes"):
-        return swapped(tensor, values)
-    if name in ("mean", "sum", "amax", "amin"):
-        return reduced(tensor, args.get(0, "dim", None), args.get(1, "keepdim", False))
-    if name == "size":
-        sizes = _sizes(tensor)
-        if not values:
-            return sizes
-        return subscript(machine, sizes, values[0]) if isinstance(sizes, tuple) else UNKNOWN
+    if name in _SHAPING:
+        return _SHAPING[name](machine, tensor, args)
+    if name.startswith("new_"):
+        return Tensor(layout=OWN)
+    if name in ("dim", "ndimension"):
+        return attribute(machine, tensor, "ndim")
     if name in ("unflatten", "squeeze", "unbind", "chunk", "split", "tensor_split"):
         return _taken_apart(machine, tensor, name, args)
-    return UNKNOWN
+    return other_operation(machine, name, tensor, args)
+
+
+def _size(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
+    sizes, values = _sizes(tensor), args.positional
+    if not values:
+        return sizes
+    return subscript(machine, sizes, values[0]) if isinstance(sizes, tuple) else sizes
+
+
+_SHAPING: dict[str, Callable[[Machine, Tensor, Arguments], Value]] = {
+    "flatten": lambda machine, x, args: flattened(
+        machine, x, args.get(0, "start_dim", 0), args.get(1, "end_dim", -1)
+    ),
+    **dict.fromkeys(
+        ("view", "reshape"), lambda machine, x, args: reshaped(machine, x, _listed(args.positional))
+    ),
+    "permute": lambda machine, x, args: permuted(x, _listed(args.positional)),
+    **dict.fromkeys(("transpose", "swapaxes"), lambda machine, x, args: swapped(x, list(args.positional))),
+    **dict.fromkeys(
+        ("mean", "sum", "amax", "amin"),
+        lambda machine, x, args: reduced(x, args.get(0, "dim", None), args.get(1, "keepdim", False)),
+    ),
+    "size": _size,
+}
+
+
+_ELEMENTWISE = frozenset("add sub mul div multiply divide subtract true_divide maximum minimum".split())
 
 
 def _taken_apart(machine: Machine, tensor: Tensor, name: str, args: Arguments) -> Value:
@@ -256,8 +194,9 @@ def _taken_apart(machine: Machine, tensor: Tensor, name: str, args: Arguments) -
     if name == "unbind":
         parts = unbound(tensor, args.get(0, "dim", 0), _site(machine))
     else:
+        word = {"chunk": "chunks", "tensor_split": "indices_or_sections"}.get(name, "split_size_or_sections")
         given, dim = (
-            args.get(0, "chunks" if name == "chunk" else "split_size_or_sections"),
+            args.get(0, word, args.keyword.get("indices", args.keyword.get("split_size"))),
             args.get(1, "dim", 0),
         )
         given = machine.solved.get(given.symbol, given) if isinstance(given, Unknown) else given
@@ -265,7 +204,12 @@ def _taken_apart(machine: Machine, tensor: Tensor, name: str, args: Arguments) -
         if name == "split" and isinstance(dim, int) and dim > 0 and _makes_up(tensor, given, count):
             dim = -1  # any other axis would have to be as long by chance
         parts = chunked(tensor, given if name == "split" else (), count, dim, _site(machine))
-    return UNKNOWN if parts is None else machine.heap.new(list(parts))
+        parts = parts or cut(tensor, given, name, dim)
+    if parts is None:
+        return followed([tensor])
+    for part in parts:
+        part.layout = part.layout or tensor.layout
+    return machine.heap.new(list(parts))
 
 
 def _makes_up(tensor: Tensor, given: Value, count: Value) -> bool:
@@ -294,12 +238,13 @@ _PASSING = frozenset(
 )
 _PASSING_FUNCTIONS = frozenset(
     """relu relu_ relu6 leaky_relu elu selu celu gelu silu mish sigmoid tanh hardswish hardsigmoid softplus
-    dropout dropout2d dropout1d dropout3d max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d
-    interpolate batch_norm layer_norm instance_norm normalize log_softmax softmax clamp abs exp pad
+    dropout dropout2d dropout1d dropout3d batch_norm layer_norm instance_norm normalize log_softmax
+    softmax clamp abs exp
     local_response_norm alpha_dropout pack_padded_sequence rsqrt sqrt
     square sin cos""".split()
 )
 _MADE = frozenset("arange zeros_like ones_like as_tensor eye randint logspace tril triu".split())
+_JOINING = {"cat": 0, "concat": 0, "concatenate": 0, "hstack": 1, "column_stack": 1}
 _SHAPED = frozenset({"zeros", "ones", "empty", "randn", "rand"})
 
 
@@ -309,20 +254,28 @@ def function(machine: Machine, name: str, args: Arguments) -> Value:
     first = args.get(0, "input", UNKNOWN)
     if word in _SHAPED:
         sizes = args.keyword.get("size", first if isinstance(first, tuple | list) else tuple(args.positional))
-        return Tensor(tuple(sizes) if isinstance(sizes, tuple | list) else None, site=_site(machine))
+        shape = tuple(sizes) if isinstance(sizes, tuple | list) else None
+        return Tensor(shape, site=_site(machine), layout=OWN)
     if word == "full":
-        return Tensor(tuple(first) if isinstance(first, tuple | list) else None)
+        return Tensor(tuple(first) if isinstance(first, tuple | list) else None, layout=OWN)
     if word == "linspace":
         steps = args.get(2, "steps")
-        return Tensor((steps,))
+        return Tensor((steps,), layout=OWN)
+    if word in ("tensor", "as_tensor", "from_numpy", "asarray") and not isinstance(first, int | float):
+        return first if isinstance(first, Tensor) else followed([first])
     if word == "tensor":
-        return Tensor(() if isinstance(first, int | float) else None)
+        return Tensor((), layout=OWN)
     if word in _MADE:
-        return Tensor(first.shape if isinstance(first, Tensor) else None)
-    if word in ("cat", "concat"):
-        return joined(args.get(0, "tensors"), args.get(1, "dim", 0))
+        like = isinstance(first, Tensor) and word.endswith("_like")
+        return Tensor(
+            first.shape if isinstance(first, Tensor) else None, layout=layout_of(first) if like else OWN
+        )
+    if word in _JOINING:
+        return joined(args.get(0, "tensors"), args.get(1, "dim", _JOINING[word]))
+    if word == "einsum":
+        return summed(machine, args)
     if not isinstance(first, Tensor):
-        return UNKNOWN
+        return unfollowed(args, word)
     return _of_tensor(machine, word, first, args)
 
 
@@ -331,22 +284,42 @@ def _of_tensor(machine: Machine, word: str, first: Tensor, args: Arguments) -> V
         return first
     if word == "pad_packed_sequence":
         return first, UNKNOWN
-    if word.startswith("adaptive_"):
-        fake = Instance(
-            External("torch.nn.AdaptiveAvgPool2d"), args={"output_size": args.get(1, "output_size")}
-        )
-        return _adaptive_pool(machine, fake, first)
-    if word == "flatten":
-        return flattened(machine, first, args.get(1, "start_dim", 0), args.get(2, "end_dim", -1))
-    if word == "rearrange":
-        return rearranged(machine, first, args.get(1, "pattern"))
+    if word.startswith("adaptive_") and (rank := rank_of(word)) is not None:
+        return pooled(first, rank, args.get(1, "output_size"))
+    if word in ("rearrange", "reduce"):
+        return rearranged(machine, first, args.get(1, "pattern"), args.keyword, drops=word == "reduce")
     if word == "unflatten":
         return unflattened(machine, first, args.get(1, "dim"), args.get(2, "sizes"))
-    if word == "reshape":
-        return reshaped(machine, first, _listed(args.positional[1:]))
-    if word in ("permute", "transpose", "mean", "sum", "squeeze", "unbind", "chunk", "split", "tensor_split"):
+    if word in _AS_METHODS:
         return method(machine, first, word, Arguments(args.positional[1:], args.keyword))
-    return UNKNOWN
+    if word == "linear":
+        return _linear(machine, first, args.get(1, "weight"))
+    if word in _ELEMENTWISE:
+        return operate(machine, (ast.Mult, first, args.get(1, "other")), Arguments())
+    return other_operation(machine, word, first, Arguments(args.positional[1:], args.keyword))
+
+
+_AS_METHODS = frozenset(
+    """flatten reshape permute transpose swapaxes mean sum squeeze unbind chunk split tensor_split""".split()
+)
+
+
+def _linear(machine: Machine, tensor: Tensor, weight: Value) -> Value:
+    """Return ``F.linear``: with the weight of a layer, it is that layer."""
+    layer = weight.of if isinstance(weight, Tensor) else None
+    if layer is not None and KIND_OF_CLASS.get(layer.torch) == "linear":
+        return passing.forward(machine, layer, Arguments([tensor]))
+    note_matrix(machine, weight, tensor, -1)
+    return multiplied(tensor, weight)
+
+
+def unfollowed(args: Arguments, word: str = "") -> Value:
+    """Return what a call gives of which nothing is known: a tensor, where it is given one of ``forward``."""
+    values = [*args.positional, *args.keyword.values()]
+    given = [one for value in values for one in tensors_in(value)]
+    if word in NUMBERS or not any(one.axes is not None or one.layout for one in given):
+        return UNKNOWN
+    return followed(values, turns=True, flattens=True, folds=True)
 
 
 def _site(machine: Machine) -> Site | None:
@@ -359,21 +332,58 @@ def operate(machine: Machine, place: Any, args: Arguments) -> Value:
     if op == "[]":
         return taken(machine, left, right)
     if op is ast.MatMult:
-        return UNKNOWN
+        note_matrix(machine, right, left, -2)
+        return multiplied(left, right)
     tensors = [one for one in (left, right) if isinstance(one, Tensor)]
     if len(tensors) == 1:
-        return (
-            tensors[0]
-            if all(isinstance(one, Tensor) or _is_number(one) for one in (left, right))
-            else Tensor()
-        )
+        plain = all(isinstance(one, Tensor) or _is_number(one) for one in (left, right))
+        return tensors[0] if plain else _met(left, right)
     mine, other = left.axes, right.axes
     if mine is None or other is None:
         weight = next((one for one in tensors if one.axes is None), left)
-        return next((one for one in tensors if one is not weight), left) if weight.role else Tensor()
-    return made(broadcast(mine, other))
+        rest = next((one for one in tensors if one is not weight), left)
+        if weight.role or (_small(weight, rest)):
+            note_own(machine, weight, rest)
+            return rest
+        return _met(left, right)
+    axes = broadcast(mine, other)
+    note_gate(mine, other, _site(machine))
+    return followed([left, right]) if axes is None else made(axes, _agreed(left, right))
+
+
+def _agreed(left: Tensor, right: Tensor) -> str:
+    """Return the layout of a sum: of two with single axes at the end, either shows that of both."""
+    found = {left.layout, right.layout}
+    single = all(len(one.axes[-1]) == 1 for one in (left, right))
+    return next((one for one in (ALIKE, TURNED) if single and one in found), agreeing(found))
+
+
+def _met(left: Value, right: Value) -> Value:
+    """Return what an operation element by element gives, of whose sides one is not known.
+
+    What has three axes or more, and all of them known, is no row that an image was flattened to: the other
+    side then lies as it does.
+    """
+    for one in (left, right):
+        axes = one.axes if isinstance(one, Tensor) else None
+        if (
+            axes
+            and axes[0] != (REST,)
+            and len(axes) > 2
+            and all(atom.role != "one" for axis in axes for atom in axis)
+        ):
+            return one
+    return followed([left, right])
+
+
+def _small(tensor: Tensor, other: Tensor) -> bool:
+    """Tell whether a tensor that the model makes itself has no more axes than the one it meets."""
+    shape, axes = tensor.shape, other.axes
+    if tensor.layout != OWN or shape is None or not axes:
+        return False
+    return len(shape) <= len(axes) and axes[0] != (REST,)
 
 
 def _is_number(value: Value) -> bool:
     """Tell whether a value is a number, or a setting of the model that nobody knows."""
-    return isinstance(value, int | float) or (isinstance(value, Unknown) and bool(value.symbol))
+    return isinstance(value, int | float | Size) or (isinstance(value, Unknown) and bool(value.symbol))

@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.files import Source
-from ml_switcheroo.sources.static.values import ABSENT, Class, Function, Instance, OneOf, Raised, Value, join
+from ml_switcheroo.sources.static.values import (
+    ABSENT,
+    UNKNOWN,
+    Class,
+    Function,
+    Instance,
+    OneOf,
+    Raised,
+    Value,
+    join,
+)
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
@@ -61,6 +71,8 @@ class Frame:
         value = machine.module_name(self.source, name)
         if value is ABSENT:
             value = machine.builtins.get(name, ABSENT)
+        if value is ABSENT and machine.following and not machine.trying:
+            return UNKNOWN  # whatever has put it there
         if value is ABSENT:
             raise Raised("NameError", name)
         return value

@@ -11,14 +11,14 @@ from ml_switcheroo.sources.static.files import Library
 from ml_switcheroo.sources.static.machine import STEPS, Machine, Tables
 from ml_switcheroo.sources.static.statements import STATEMENTS
 from ml_switcheroo.sources.static.stdlib import EXTERNALS
-from ml_switcheroo.sources.static.values import Tensor
+from ml_switcheroo.sources.static.values import Tensor, Unknown
 
 __all__ = ["new_machine"]
 
 _TABLES = Tables(
     EXPRESSIONS,
     STATEMENTS,
-    {**CALLS, Tensor: flow.operate},
+    {**CALLS, Tensor: flow.operate, Unknown: lambda machine, function, args: flow.unfollowed(args)},
     READERS,
     WRITERS,
     TRUTHS,

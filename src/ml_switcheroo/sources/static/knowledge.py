@@ -5,17 +5,19 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.computed import Computed
 from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.sources.findings import Finding, Knowledge, flattened_steps
+from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.computing import computed_of
+from ml_switcheroo.sources.static.containing import contained
 from ml_switcheroo.sources.static.fit import Fit, Owner
-from ml_switcheroo.sources.static.flatten import Use, used_as, uses
+from ml_switcheroo.sources.static.flatten import Use, steps_flattened, used_as, uses
 from ml_switcheroo.sources.static.nn import reparametrized
 from ml_switcheroo.sources.static.parameter_uses import uses_of
-from ml_switcheroo.sources.static.sequences import RECURRENT
 from ml_switcheroo.sources.static.use_verdicts import ParameterUses, turned_as, written_as
 from ml_switcheroo.sources.static.values import Instance, Site, Tensor, Value, known
 from ml_switcheroo.tensors import TensorSpec
@@ -36,7 +38,8 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
     resized = {name.rpartition(".")[0] for name in found.wrong}
     keys = _claims(attempt, specs)
     parameters = parameters_of(attempt, specs)
-    used = uses(attempt, specs)
+    failed: list[str] = []
+    used = uses(attempt, specs, failed)
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
     for key, makers in keys.items():
@@ -51,13 +54,15 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
         elif possible:
             candidates[key] = possible
     _split_conflicts(found, findings, candidates)
+    what = f"{attempt.label}:{attempt.name}: what it computes without weights"
+    computed: dict[str, tuple[Computed, ...]] = contained(what, partial(computed_of, attempt), {}, failed)
     return Knowledge(
         MappingProxyType(dict(sorted(findings.items()))),
         MappingProxyType(dict(sorted(candidates.items()))),
         MappingProxyType(_containers(found, specs)),
         _tied(found),
-        (*_notes(attempt, specs), *_flattened_steps(findings, used), *parameters.notes),
-        computed=MappingProxyType(computed_of(attempt)),
+        (*_notes(attempt, specs), *_flattened_steps(findings, used), *failed, *parameters.notes),
+        computed=MappingProxyType(computed),
         uses=MappingProxyType(parameters.uses),
         more=MappingProxyType(parameters.more),
         written=MappingProxyType(written_as(parameters, "static")),
@@ -204,11 +209,7 @@ def _notes(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> list[str]:
 def _flattened_steps(findings: Mapping[str, Finding], used: Mapping[str, Use]) -> Iterator[str]:
     """Say where a recurrent layer takes a flattened image: no recipe permutes its columns."""
     for path, finding in findings.items():
-        use = used.get(path, Use())
-        flattens = use.flattens or ((use.flatten,) if use.flatten is not None else ())
-        seen = [flatten for flatten in flattens if flatten.channels > 1]
-        if finding.kind in RECURRENT and seen:
-            yield flattened_steps(path, seen[0])
+        yield from steps_flattened(path, finding.kind, used.get(path, Use()))
 
 
 def _listed(names: list[str]) -> str:

@@ -10,8 +10,9 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
+from ml_switcheroo.sources.static.counted import is_number, number
 from ml_switcheroo.sources.static.files import Library, Source, bound_names
-from ml_switcheroo.sources.static.frames import Frame, module_frame
+from ml_switcheroo.sources.static.frames import Frame, assigned, module_frame
 from ml_switcheroo.sources.static.heap import Heap
 from ml_switcheroo.sources.static.memory import Memory
 from ml_switcheroo.sources.static.values import (
@@ -105,6 +106,8 @@ class Machine:
     Attributes:
         cut: How many calls were cut off.
         told: How tests come out of arguments that are not their defaults, by symbol.
+        following: Whether ``forward`` is followed: what goes wrong there may be the reader's fault.
+        trying: How many ``try`` statements are being read.
         blind: Where the program runs code that it makes at run time; after that nothing is certain.
     """
 
@@ -129,6 +132,8 @@ class Machine:
         self.cut = 0
         self._elsewhere = 0  # steps of modules' own code
         self.seen: dict[Any, Any] = {}
+        self.following = False
+        self.trying = 0
 
     # Reading ------------------------------------------------------------------------------
 
@@ -143,15 +148,26 @@ class Machine:
         """Run statements until one of them leaves the block."""
         for index, statement in enumerate(body):
             self.take(1)
-            if isinstance(statement, _FORKS):
-                outcome = self.tables.statements[type(statement)](self, (statement, body[index + 1 :]), frame)
-                if outcome is not None:
-                    return outcome  # type: ignore[no-any-return]
+            fork = isinstance(statement, _FORKS)
+            place = (statement, body[index + 1 :]) if fork else statement
+            try:
+                outcome = self.tables.statements[type(statement)](self, place, frame)
+            except Raised as error:
+                if not self.following or self.trying or error.meant:
+                    raise
+                self.lose(statement, frame)
+                if isinstance(statement, ast.Return):
+                    return Outcome(Ending.RETURN, UNKNOWN)
                 continue
-            outcome = self.tables.statements[type(statement)](self, statement, frame)
-            if outcome is not None and outcome.ending is not Ending.NEXT:
+            if outcome is not None and (fork or outcome.ending is not Ending.NEXT):
                 return outcome  # type: ignore[no-any-return]
         return Outcome()
+
+    def lose(self, statement: ast.stmt, frame: Frame) -> None:
+        """Go on behind a statement of ``forward`` that this reader cannot make sense of."""
+        self.cut += 1
+        for name in assigned((statement,)):
+            frame.bind(name, UNKNOWN, self)
 
     def take(self, steps: int) -> None:
         """Count steps.
@@ -227,6 +243,13 @@ class Machine:
     def unknown(self, symbol: str) -> Value:
         """Return the value that goes by a symbol: what the checkpoint has shown it to be, or unknown."""
         return self.solved.get(symbol, Unknown(symbol))
+
+    def item(self, owner: Unknown, index: Value) -> Value:
+        """Return an item of what is unknown; of a shape that nobody knows, a number."""
+        if is_number(owner):
+            return number()
+        plainly = isinstance(index, int | str) and owner.symbol
+        return self.unknown(f"{owner.symbol}[{index!r}]") if plainly else UNKNOWN
 
     def write(self, owner: Value, name: Value, value: Value) -> None:
         """Set an attribute."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import enum
 import inspect
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,21 @@ from ml_switcheroo.errors import SourceError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.findings import Usage
 from ml_switcheroo.sources.static.classes import make_class
-from ml_switcheroo.sources.static.entry import deep_recursion
+from ml_switcheroo.sources.static.containing import contained
 from ml_switcheroo.sources.static.files import Library, Source
-from ml_switcheroo.sources.static.flatten import Use, answer_of, image_behind, image_of, run_forward, settled
+from ml_switcheroo.sources.static.flatten import Layer, Use, used
+from ml_switcheroo.sources.static.flatten import known as known_sizes
+from ml_switcheroo.sources.static.following import run_forward
 from ml_switcheroo.sources.static.frames import module_frame
 from ml_switcheroo.sources.static.interpreter import new_machine
+from ml_switcheroo.sources.static.limits import deep_recursion
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.nn import name_of
 from ml_switcheroo.sources.static.parameter_uses import uses_of
-from ml_switcheroo.sources.static.splits import split_of
 from ml_switcheroo.sources.static.use_verdicts import ParameterUses
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
+    Arguments,
     Class,
     External,
     Instance,
@@ -47,27 +52,41 @@ class Mirror:
     made: dict[int, Instance] = field(default_factory=dict)
 
 
-def follow_live(model: Any, mirror: Mirror | None = None) -> Mapping[int, Use]:
+def follow_live(model: Any, notes: list[str], mirror: Mirror | None = None) -> Mapping[int | str, Use]:
     """Follow the ``forward`` of a live model in its source, where that lies on disk.
 
+    Args:
+        model: The model.
+        notes: Where it is said that it could not be followed.
+        mirror: What of it has been read; it is added to.
+
     Returns:
-        What each linear is used for, by ``id`` of the live linear, as far as the source shows it.
+        What each layer is used for, by its ``id``, and each tensor of the model's own, by its name: as far as
+        the source shows it.
     """
-    mirror = mirror or Mirror()
+    followed = partial(_followed, model, notes, mirror or Mirror())
+    return contained(f"{type(model).__name__}", followed, {}, notes)
+
+
+def _followed(model: Any, notes: list[str], mirror: Mirror) -> Mapping[int | str, Use]:
     machine, made = mirror.machine, mirror.made
     with deep_recursion():
         root = _mirror(machine, model, made)
-        ended = run_forward(machine, root)
-    channels = {id(copy): _channels(live) for live, copy in _pairs(model, made)}
-    paths = {id(made[id(module)]): name for name, module in model.named_modules() if id(module) in made}
-    found = {}
-    for live, copy in _pairs(model, made):
-        answers = [answer_of(given, paths, channels) for given in copy.marks.get("inputs", ())]
-        same = bool(answers) and all(answer == answers[0] for answer in answers)
-        flatten = answers[0] if same else image_behind(copy, paths)
-        use = Use(flatten, image_of(copy, paths), split_of(copy, ended))
-        found[id(live)] = settled(use, getattr(live, "in_features", 0), paths, channels)
-    return found
+        names = {id(module): name for name, module in model.named_modules()}
+        lives = [live for live, _ in _pairs(model, made)]
+        layers = [_layer(live, copy, names[id(live)]) for live, copy in _pairs(model, made)]
+        own = {
+            id(value): (f"{names[id(live)]}.{name}".strip("."), value.shape)
+            for live, copy in _pairs(model, made)
+            for name, value in copy.attrs.items()
+            if isinstance(value, Tensor) and value.role and isinstance(value.shape, tuple)
+        }
+        known_sizes(layers)
+        what = f"{type(model).__name__}.forward"
+        ended = contained(what, partial(run_forward, machine, root), False, notes)
+    used_by = used(layers, ended, machine, own)
+    by_name = {name: used_by[name] for name, _ in own.values() if name in used_by}
+    return {id(live): used_by[layer.path] for live, layer in zip(lives, layers, strict=True)} | by_name
 
 
 def parameters_in(
@@ -102,12 +121,11 @@ def _pairs(model: Any, made: Mapping[int, Instance]) -> list[tuple[Any, Instance
     return [(module, made[id(module)]) for module in model.modules() if id(module) in made]
 
 
-def _channels(live: Any) -> int:
-    """Return how many channels a live layer puts out; 0 where it says nothing."""
-    for name in ("out_channels", "num_features"):
-        if isinstance(size := getattr(live, name, None), int):
-            return size
-    return 0
+def _layer(live: Any, copy: Instance, path: str) -> Layer:
+    kind = KIND_OF_CLASS.get(copy.torch, "")
+    tensors = (getattr(live, slot, None) for slot in ("weight", "weight_ih_l0", "weight_ih"))
+    shape = next((tuple(tensor.shape) for tensor in tensors if tensor is not None), ())
+    return Layer((copy,), path, kind, shape, getattr(live, "groups", 1))
 
 
 def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
@@ -115,6 +133,13 @@ def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
         return made[id(live)]
     copy = Instance(_class(machine, type(live)))
     made[id(live)] = copy
+    if type(live).__module__.partition(".")[0] == "einops" and isinstance(
+        getattr(live, "pattern", None), str
+    ):
+        sizes = {name: size for name, size in dict(live.axes_lengths).items() if known(size)}
+        given = Arguments([live.pattern], sizes)
+        layer = machine.tables.externals.get(f"einops.layers.torch.{type(live).__name__}", UNKNOWN)
+        copy.marks["calls"] = machine.call(layer, given)
     children = {
         name: _mirror(machine, child, made) for name, child in live._modules.items() if child is not None
     }
@@ -122,7 +147,6 @@ def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
         copy.items = [children.pop(str(place)) for place in range(len(children)) if str(place) in children]
     copy.torch = _torch_name(type(live))
     copy.args = _arguments(live, copy.torch)
-    copy.marks["out"] = getattr(live, "out_features", getattr(live, "nf", None))
     plain = {name: value for name, value in vars(live).items() if not name.startswith("_") and known(value)}
     copy.attrs.update(plain)
     copy.attrs.update(
@@ -130,6 +154,7 @@ def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
     )
     if _is_hooked(live):
         copy.marks["hooked"] = True
+    copy.attrs.update(_members(machine, vars(live)))
     copy.attrs.update(children)
     copy.attrs.update({name: None for name, child in live._modules.items() if child is None})
     tensors = {**live._parameters, **live._buffers}
@@ -152,6 +177,17 @@ def _is_hooked(live: Any) -> bool:
     """Tell whether a module has hooks; those of torch, which make up weights, are known by their tensors."""
     hooks = [*live._forward_hooks.values(), *live._forward_pre_hooks.values()]
     return any(not type(one).__module__.startswith("torch.nn.utils") for one in hooks)
+
+
+def _members(machine: Machine, attributes: Mapping[str, Any]) -> dict[str, Value]:
+    """Return the attributes that are members of an enumeration, as its source has them."""
+    found = {name: value for name, value in attributes.items() if isinstance(value, enum.Enum)}
+    classes = {name: _class(machine, type(value)) for name, value in found.items()}
+    return {
+        name: machine.read(classes[name], value.name)
+        for name, value in found.items()
+        if isinstance(classes[name], Class)
+    }
 
 
 def _torch_name(cls: type) -> str:
@@ -201,13 +237,14 @@ def _inner(machine: Machine, source: Source, cls: type) -> Value:
 
 _NAMED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
+_ARGUMENTS = (
+    *("output_size", "start_dim", "end_dim", "dim", "unflattened_size", "kernel_size", "stride", "padding"),
+    *("dilation", "ceil_mode", "upscale_factor", "downscale_factor", "scale_factor", "size"),
+)
+
 
 def _arguments(live: Any, torch: str) -> dict[str, Value]:
-    names = (
-        LAYERS[KIND_OF_CLASS[torch]].args
-        if torch in KIND_OF_CLASS
-        else ("output_size", "start_dim", "end_dim", "dim", "unflattened_size")
-    )
+    names = LAYERS[KIND_OF_CLASS[torch]].args if torch in KIND_OF_CLASS else _ARGUMENTS
     found = {}
     for name in names:
         value = getattr(live, name, None)

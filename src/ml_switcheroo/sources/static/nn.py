@@ -176,7 +176,7 @@ def slot(made: Instance, name: str) -> Value:
         return None
     key = ("slot", name)
     if key not in made.marks:
-        made.marks[key] = Tensor(None, "parameter", site=made.site)
+        made.marks[key] = Tensor(None, "parameter", site=made.site, of=made)
     return made.marks[key]
 
 

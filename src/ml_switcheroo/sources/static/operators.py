@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ml_switcheroo.sources.static.atoms import Atom
 from ml_switcheroo.sources.static.containers import member
+from ml_switcheroo.sources.static.counted import is_number, number
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
@@ -78,8 +81,8 @@ def binary(machine: Machine, op: type, left: Value, right: Value) -> Value:
 def _binary_one(machine: Machine, op: type, left: Value, right: Value) -> Value:
     if isinstance(left, Tensor) or isinstance(right, Tensor):
         return machine.tables.calls[Tensor](machine, (op, left, right), Arguments())
-    if op is ast.Mult and isinstance(left, Size) and isinstance(right, Size):
-        return Size(left.atoms + right.atoms)
+    if (is_number(left) or is_number(right)) and not isinstance(left, str | list | tuple | dict):
+        return _of_sizes(op, left, right)
     if op is ast.Mult and isinstance(left, list | tuple) and isinstance(right, Unknown):
         return machine.heap.new([Repeat(item) for item in left])
     if op is ast.Add and isinstance(left, str | Text) and isinstance(right, str | Text | Unknown):
@@ -94,6 +97,32 @@ def _binary_one(machine: Machine, op: type, left: Value, right: Value) -> Value:
     except (TypeError, ValueError, ArithmeticError, KeyError, IndexError) as error:
         raise Raised(type(error).__name__, str(error)) from error
     return machine.heap.new(result) if isinstance(result, list | dict | set) else result
+
+
+def _of_sizes(op: type, left: Value, right: Value) -> Value:
+    """Return what is worked out of the sizes of axes."""
+    if op is ast.Mult and isinstance(left, Size) and isinstance(right, Size):
+        return Size(left.atoms + right.atoms)
+    if op in (ast.Mult, ast.FloorDiv) and (plain := _counted(op, left, right)) is not None:
+        return plain
+    if op is ast.FloorDiv and isinstance(left, Size) and isinstance(right, int) and right > 0:
+        return Size((Atom("quotient", place=right, parts=(left.atoms,)),))
+    return number()
+
+
+def _counted(op: type, left: Value, right: Value) -> int | None:
+    """Return a product or quotient of the size of axes that are known to be so long."""
+    numbers = []
+    for side in (left, right):
+        counts = [atom.count for atom in side.atoms] if isinstance(side, Size) else [side]
+        if not all(isinstance(count, int) and not isinstance(count, bool) for count in counts):
+            return None
+        numbers.append(math.prod(counts))
+    if not isinstance(left, Size) and not isinstance(right, Size):
+        return None
+    if op is ast.Mult:
+        return None if isinstance(left, Size) and isinstance(right, Size) else numbers[0] * numbers[1]
+    return numbers[0] // numbers[1] if numbers[1] and numbers[0] % numbers[1] == 0 else None
 
 
 def _safe(op: type, left: Value, right: Value) -> bool:

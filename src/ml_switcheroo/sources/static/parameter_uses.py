@@ -13,8 +13,8 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.static.classes import lineage
 from ml_switcheroo.sources.static.files import Library
-from ml_switcheroo.sources.static.following import Follower, is_own
 from ml_switcheroo.sources.static.nn import slot
+from ml_switcheroo.sources.static.tracing import Follower, is_own
 from ml_switcheroo.sources.static.trails import Traced, Used
 from ml_switcheroo.sources.static.use_verdicts import Judged, ParameterUses, Record, Seen, joined
 from ml_switcheroo.sources.static.values import Class, Function, Instance, Tensor, Value, known, options

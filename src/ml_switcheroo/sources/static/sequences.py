@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.sources.static.alike import ALIKE, layout_of
 from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.values import UNKNOWN, Instance, Maybe, Repeat, Tensor, Value
 
@@ -38,7 +39,9 @@ def recurrent(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value
     """
     hidden: Axis = (Atom("hidden", layer),)
     axes = tensor.axes if tensor is not None else None
-    layer.marks.setdefault("inputs", []).append((axes[-1] if axes else None, tensor.site if tensor else None))
+    layer.marks.setdefault("inputs", []).append(
+        (axes[-1] if axes else None, tensor.site if tensor else None, layout_of(tensor))
+    )
     if layer.torch.endswith("Cell"):
         state = made((_STEP, hidden))
         return (state, state) if layer.torch == "LSTMCell" else state
@@ -52,7 +55,7 @@ def recurrent(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value
 
 def of_features(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
     """Return what a transformer gives: any number of axes, and its features last."""
-    return made(((REST,), (Atom("out"),)))
+    return made(((REST,), (Atom("out"),)), ALIKE)
 
 
 def attended(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:

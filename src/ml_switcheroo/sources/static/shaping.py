@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.sources.static.alike import ALIKE, INPUT, behind_features, followed, layout_of
 from ml_switcheroo.sources.static.atoms import REST, Atom, Axis, made
+from ml_switcheroo.sources.static.images import feature_map, long
+from ml_switcheroo.sources.static.regroup import einstein, merged, regroup, same_size
 from ml_switcheroo.sources.static.sequences import regrouped
 from ml_switcheroo.sources.static.splits import divided
 from ml_switcheroo.sources.static.values import (
@@ -38,26 +41,37 @@ def flattened(
 ) -> Value:
     """Return ``tensor.flatten(start, end)``."""
     if tensor is None or not tensor.axes or tensor.axes[0] == (REST,):
-        return Tensor()
+        whole = start in (0, 1) and end == -1
+        return followed([tensor], flattens=whole or not isinstance(start, int), folds=True)
     rank = len(tensor.axes)
     if (
         not isinstance(start, int)
         or not isinstance(end, int)
         or not (-rank <= start < rank and -rank <= end < rank)
     ):
-        return Tensor()
+        return followed([tensor], flattens=True, folds=True)
     first, last = start % rank, end % rank
-    merged = tuple(atom for axis in tensor.axes[first : last + 1] for atom in axis)
-    result = made((*tensor.axes[:first], merged, *tensor.axes[last + 1 :]))
+    axis = merged(tensor.axes[first : last + 1])
+    result = made((*tensor.axes[:first], axis, *tensor.axes[last + 1 :]))
     result.site = site or (machine.sites[-1] if machine.sites else None)
     return result
 
 
 def reshaped(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
-    """Return ``tensor.reshape(sizes)``: axes that are kept, and one that takes what is left."""
-    axes = tensor.axes
-    if not axes or not sizes:
-        return Tensor()
+    """Return ``tensor.reshape(sizes)``: axes that are kept, merged or divided."""
+    found = _reshaped(machine, tensor, sizes) if tensor.axes and sizes else Tensor()
+    if found.axes is None and tensor.axes and tensor.axes[0] != (REST,):
+        axes = regroup(tensor.axes, sizes)
+        found = made(axes) if axes is not None else found
+        found.site = _site(machine)
+    if found.axes is None or found.axes[0] == (REST,):
+        few = len(sizes) < 3 and not any(isinstance(size, Repeat) for size in sizes)
+        found.layout = followed([tensor], flattens=few, folds=True).layout
+    return found
+
+
+def _reshaped(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
+    axes: tuple[Axis, ...] = tensor.axes or ()
     if axes[0] == (REST,):
         return _reshaped_end(machine, tensor, sizes)
     if (units := regrouped(tensor, sizes)) is not None:
@@ -66,19 +80,36 @@ def reshaped(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
     back = _kept(axes[::-1][: len(axes) - len(front)], sizes[::-1][: len(sizes) - len(front)])
     middle = sizes[len(front) : len(sizes) - len(back)]
     left = axes[len(front) : len(axes) - len(back)]
-    if not front and not back and len(middle) == 2 and len(left) > 2 and left[0][0].role == "batch":
-        front, middle, left = list(left[:1]), middle[1:], left[1:]
+    parts = _image_of(machine, axes, sizes)
+    if parts is not None:
+        result = made(parts)
+        result.site = _site(machine)
+        return result
     if len(middle) == 0 and not left:
-        merged: tuple[Axis, ...] = ()
+        parts = ()
     elif len(middle) == 1:
-        merged = (tuple(atom for axis in left for atom in axis),)
+        parts = (merged(left),)
     elif len(left) == 1 and (parts := divided(left[0], middle, _site(machine))):
-        merged = parts
+        pass
     else:
         return Tensor()
-    result = made((*front, *merged, *back[::-1]))
+    result = made((*front, *(parts or ()), *back[::-1]))
     result.site = _site(machine)
     return result
+
+
+def _image_of(machine: Machine, axes: tuple[Axis, ...], sizes: list[Value]) -> tuple[Axis, ...] | None:
+    """Divide the whole output of a Linear, which is the last axis; what is before it is kept or merged."""
+    for place in range(len(sizes) - 2, 0, -1):
+        rest = sizes[place:]
+        plain = all(isinstance(size, int) and not isinstance(size, bool) for size in rest)
+        if not plain or rest.count(-1) > 1 or any(size < 1 and size != -1 for size in rest):
+            break
+        if len(axes[-1]) == 1 and axes[-1][0].role == "out" and _is_whole(axes[-1], rest):
+            lead = regroup(axes[:-1], sizes[:place])
+            parts = divided(axes[-1], rest, _site(machine)) if lead is not None else None
+            return None if parts is None or lead is None else (*lead, *parts)
+    return None
 
 
 def unflattened(
@@ -86,13 +117,18 @@ def unflattened(
 ) -> Tensor:
     """Return ``tensor.unflatten(dim, sizes)`` for the output axis of a Linear."""
     if tensor is None or not tensor.axes or not isinstance(dim, int) or not isinstance(sizes, tuple | list):
-        return Tensor()
+        return followed([tensor], folds=True)
     last = dim in (-1, len(tensor.axes) - 1) or (tensor.axes[0] == (REST,) and dim == 1)
     parts = divided(tensor.axes[-1], list(sizes), site or _site(machine)) if last else None
+    if parts is None and tensor.axes[0] != (REST,) and -len(tensor.axes) <= dim < len(tensor.axes):
+        place = dim % len(tensor.axes)
+        parts = regroup([tensor.axes[place]], list(sizes))
+        if parts is not None:
+            return made((*tensor.axes[:place], *parts, *tensor.axes[place + 1 :]))
     if parts is None:
-        return Tensor()
+        return followed([tensor], folds=True)
     lead = ((Atom("batch"),),) if tensor.axes[0] == (REST,) and dim == 1 else tensor.axes[:-1]
-    return made((*lead, *parts))
+    return made((*lead, *parts), behind_features(layout_of(tensor)))
 
 
 def _site(machine: Machine) -> Site | None:
@@ -112,6 +148,8 @@ def _reshaped_end(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tenso
     if not lead or plain[: len(lead)] != lead or len(axes) != 2 or not rest:
         return _ending(machine, axes, plain)
     counted = all(size.atoms[0].role == "lead" for size in lead)
+    if counted and rest[0] == -1 and (parts := _with_rest(machine, axes[1], rest)) is not None:
+        return made((*(size.atoms for size in lead), *parts))
     first: tuple[Axis, ...] = tuple(size.atoms for size in lead) if counted else ((REST,),)
     if counted and rest[0] == -1 and len(rest) > 1:
         first, rest = (*first, (Atom("lead", None, len(lead)),)), rest[1:]  # the sizes must make up the rest
@@ -122,6 +160,16 @@ def _reshaped_end(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tenso
         return made((*first, axes[1])) if kept else Tensor()  # the rank is not known: it may be a flatten
     parts = divided(axes[1], rest, _site(machine))
     return made((*first, *parts)) if parts else Tensor()
+
+
+def _with_rest(machine: Machine, axis: Axis, sizes: list[Value]) -> tuple[Axis, ...] | None:
+    """Divide the output of a Linear of which known sizes make up a part: -1 is what is left of it."""
+    known = [size for size in sizes[1:] if isinstance(size, int) and not isinstance(size, bool) and size > 0]
+    whole = axis[0].count if len(axis) == 1 else None
+    part = math.prod(known)
+    if len(known) < len(sizes) - 1 or not whole or whole == part or whole % part:
+        return None
+    return divided(axis, sizes, _site(machine))
 
 
 def _ending(machine: Machine, axes: tuple[Axis, ...], sizes: list[Value]) -> Tensor:
@@ -138,69 +186,98 @@ def _ending(machine: Machine, axes: tuple[Axis, ...], sizes: list[Value]) -> Ten
 
 
 def _is_whole(axis: Axis, sizes: list[Value]) -> bool:
-    layer = axis[0].of
-    return layer is not None and layer.marks.get("out") == math.prod(size for size in sizes if size)
+    layer, known = axis[0].of, math.prod(size for size in sizes if size and size > 0)
+    whole = layer.marks.get("out") if layer is not None else None
+    if not isinstance(whole, int):
+        return False
+    return bool(whole == known if -1 not in sizes else whole % known == 0)
 
 
 def _kept(axes: tuple[Axis, ...], sizes: list[Value]) -> list[Axis]:
     found = []
     for axis, size in zip(axes, sizes, strict=False):
-        if not isinstance(size, Size) or size.atoms != axis:
+        if not isinstance(size, Size) or not same_size(size.atoms, axis):
             break
         found.append(axis)
     return found
 
 
-def rearranged(machine: Machine, tensor: Value, pattern: Value) -> Value:
-    """Return ``einops.rearrange(tensor, pattern)`` where the pattern names every axis and merges some."""
-    axes = tensor.axes if isinstance(tensor, Tensor) else None
-    if not axes or axes[0] == (REST,) or not isinstance(pattern, str) or pattern.count("->") != 1:
-        return Tensor()
-    names, wanted = (side.split() for side in pattern.replace("(", " ( ").replace(")", " ) ").split("->"))
-    words = [word for word in wanted if word not in ("(", ")")]
-    if len(names) != len(axes) or sorted(names) != sorted(words) or not all(map(str.isidentifier, names)):
-        return Tensor()
-    held = dict(zip(names, axes, strict=True))
-    found: list[Axis] = []
-    inside = False
-    for word in wanted:
-        if word in ("(", ")"):
-            inside = word == "("
-            found += [()] if inside else []
-        elif inside:
-            found[-1] += held[word]
+def rearranged(
+    machine: Machine, tensor: Value, pattern: Value, sizes: dict[str, Value], *, drops: bool = False
+) -> Value:
+    """Return ``einops.rearrange(tensor, pattern, **sizes)``, or ``reduce``, as far as the pattern tells."""
+    if not isinstance(tensor, Tensor) or not isinstance(pattern, str) or pattern.count("->") != 1:
+        return followed([tensor], turns=True, flattens=True, folds=True)
+    given, wanted = (side.replace("(", " ( ").replace(")", " ) ").split() for side in pattern.split("->"))
+    axes = tensor.axes
+    if not axes or axes[0] == (REST,):
+        count = _axes_in(given)
+        if axes and len(axes[-1]) == 1 and layout_of(tensor) == ALIKE and "..." not in given and count > 1:
+            axes = ((Atom("batch"),), *(((Atom("step"),),) * (count - 2)), axes[-1])
+        elif not _image_given(tensor, given):
+            flat = wanted.count("(") == 1 and wanted[-1] == ")" and wanted.index("(") == 1
+            return followed([tensor], turns=True, flattens=flat, folds=True)
         else:
-            found.append(held[word])
-    result = made(tuple(found))
+            axes = feature_map(tensor, (Atom("channel", key=INPUT),), 2).axes
+    known = {name: size for name, size in sizes.items() if isinstance(size, int)}
+    site = _site(machine)
+    found = einstein(
+        axes or (), pattern, known, lambda axis, counts: divided(axis, counts, site), drops=drops
+    )
+    if found is None:
+        return followed([tensor], turns=True, flattens=True, folds=True)
+    result = made(found)
     result.site = _site(machine)
     return result
+
+
+def _image_given(tensor: Tensor, names: list[str]) -> bool:
+    """Tell whether the model's own input is named as an image: four axes, the second undivided."""
+    plain = [name for name in names if name not in ("(", ")")]
+    return (
+        layout_of(tensor) == INPUT
+        and "..." not in plain
+        and names[1:2] == plain[1:2]
+        and _axes_in(names) == 4
+    )
+
+
+def _axes_in(names: list[str]) -> int:
+    inside, count = False, 0
+    for name in names:
+        count += not inside and name != ")"
+        inside = name == "(" or (inside and name != ")")
+    return count
 
 
 def permuted(tensor: Tensor, order: list[Value]) -> Tensor:
     """Return ``tensor.permute(order)``."""
     axes = tensor.axes
     if axes and axes[0] == (REST,):
-        return _lost(axes)
-    if not axes or not known(order) or sorted(o % len(axes) for o in order) != list(range(len(axes))):
-        return Tensor()
+        return _lost(tensor, axes)
+    plain = known(order) and all(isinstance(place, int) for place in order)
+    if not axes or not plain or sorted(o % len(axes) for o in order) != list(range(len(axes))):
+        return followed([tensor], turns=True)
     result = made(tuple(axes[place] for place in order))
     result.site = tensor.site
     return result
 
 
-def _lost(axes: tuple[Axis, ...]) -> Tensor:
+def _lost(tensor: Tensor, axes: tuple[Axis, ...]) -> Tensor:
     """Return what changing places makes of a divided projection where the leading axes are unknown."""
     layers = [atom.of for axis in axes for atom in axis if atom.role in ("factor", "lost")]
-    return made(((REST,), (Atom("lost", layers[0]),))) if layers else Tensor()
+    found = followed([tensor], turns=True)
+    return made(((REST,), (Atom("lost", layers[0]),)), found.layout) if layers else found
 
 
 def swapped(tensor: Tensor, args: list[Value]) -> Tensor:
     """Return ``tensor.transpose(a, b)``."""
     axes = tensor.axes
     if axes and axes[0] == (REST,):
-        return _lost(axes)
-    if not axes or len(args) < 2 or not known(args[:2]):
-        return Tensor()
+        return _lost(tensor, axes)
+    plain = len(args) == 2 and all(isinstance(place, int) for place in args)
+    if not axes or not plain or not all(-len(axes) <= place < len(axes) for place in args):
+        return followed([tensor], turns=True)
     order = list(range(len(axes)))
     a, b = args[0] % len(axes), args[1] % len(axes)
     order[a], order[b] = order[b], order[a]
@@ -211,11 +288,13 @@ def reduced(tensor: Tensor, dims: Value, keep: Value) -> Tensor:
     """Return ``tensor.mean(dims, keepdim=keep)``, or any other reduction."""
     axes = tensor.axes
     places = [dims] if isinstance(dims, int) else list(dims) if isinstance(dims, tuple | list) else None
-    if not axes or places is None or not known(places):
-        return Tensor()
+    if not axes or places is None or not all(isinstance(place, int) for place in places):
+        return followed([tensor])
     if axes[0] == (REST,):
         last = places == [-1] and keep is True
-        return made((*axes[:-1], (Atom("one"),))) if last else Tensor() if -1 in places else tensor
+        if last:
+            return made((*axes[:-1], (Atom("one"),)), tensor.layout)
+        return followed([tensor]) if -1 in places else tensor
     gone = {place % len(axes) for place in places}
     if keep is True:
         return made(tuple((Atom("one"),) if i in gone else axis for i, axis in enumerate(axes)))
@@ -226,11 +305,12 @@ def squeezed(tensor: Tensor, dim: Value) -> Tensor:
     """Return ``tensor.squeeze(dim)``; None as dim stands for every axis of size 1."""
     axes = tensor.axes
     if not axes or axes[0] == (REST,):
-        return Tensor()
-    ones = {place for place, axis in enumerate(axes) if [atom.role for atom in axis] == ["one"]}
+        return followed([tensor])
+    ones = {place for place, axis in enumerate(axes) if all(atom.role == "one" for atom in axis)}
     places = ones if dim is None else {dim % len(axes)} if isinstance(dim, int) else None
-    if places is None or not places <= ones:
-        return Tensor()
+    if places is None:
+        return followed([tensor])
+    places -= {place for place in places if (long(axes[place]) or 1) > 1}
     return made(tuple(axis for place, axis in enumerate(axes) if place not in places))
 
 
@@ -268,5 +348,22 @@ def _cut(axis: Axis, by: slice) -> Axis | None:
     if by == slice(None):
         return axis
     if len(axis) != 1:
+        places = all(atom.role in ("space", "step", "one") for atom in axis)
+        return (Atom("step"),) if places else None
+    role = axis[0].role
+    if role in ("batch", "step", "hidden"):
+        return axis
+    if role in ("space", "channel"):
+        return (Atom(role, size=_length(axis[0].count, by)),)
+    return (Atom("any"),)
+
+
+def _length(size: int | None, by: slice) -> int | None:
+    """Return how long a slice is, where that is known."""
+    parts = (by.start, by.stop, by.step)
+    if not all(part is None or isinstance(part, int) for part in parts):
         return None
-    return axis if axis[0].role in ("batch", "space", "step", "hidden") else (Atom("any"),)
+    if size is None:
+        whole = by.start in (None, 0) and by.step in (None, 1) and isinstance(by.stop, int) and by.stop > 0
+        return by.stop if whole and by.stop == 1 else None
+    return len(range(*by.indices(size))) or None

@@ -109,12 +109,12 @@ def _continue(machine: Machine, node: ast.Continue, frame: Frame) -> Outcome:
 def _raise(machine: Machine, node: ast.Raise, frame: Frame) -> None:
     error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
     name = error.attr if isinstance(error, ast.Attribute) else getattr(error, "id", "Exception")
-    raise Raised(name, ast.unparse(node.exc)[:100] if node.exc is not None else "")
+    raise Raised(name, ast.unparse(node.exc)[:100] if node.exc is not None else "", meant=True)
 
 
 def _assert(machine: Machine, node: ast.Assert, frame: Frame) -> None:
     if machine.truth(machine.evaluate(node.test, frame)) is False:
-        raise Raised("AssertionError", ast.unparse(node.test)[:100])
+        raise Raised("AssertionError", ast.unparse(node.test)[:100], meant=True)
     narrowed(machine, node.test, True, frame)
 
 
@@ -265,7 +265,7 @@ def _try(machine: Machine, node: ast.Try, frame: Frame) -> Outcome:
     machine.guarded += guards
     before = len(machine.heap.raised)
     try:
-        outcome = machine.run(node.body, frame)
+        outcome = _tried(machine, node, frame)
     except Raised as error:
         machine.guarded -= guards
         guards = False
@@ -278,6 +278,14 @@ def _try(machine: Machine, node: ast.Try, frame: Frame) -> Outcome:
         machine.guarded -= guards
     last = machine.run(node.finalbody, frame)
     return outcome if last.ending is Ending.NEXT else last
+
+
+def _tried(machine: Machine, node: ast.Try, frame: Frame) -> Outcome:
+    machine.trying += 1
+    try:
+        return machine.run(node.body, frame)
+    finally:
+        machine.trying -= 1
 
 
 def _caught(machine: Machine, node: ast.Try, error: Raised, frame: Frame) -> Outcome:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.sources.static import flow, nn
+from ml_switcheroo.sources.static import flow, nn, passing
 from ml_switcheroo.sources.static.builtin import BUILTINS
 from ml_switcheroo.sources.static.classes import new_instance
 from ml_switcheroo.sources.static.containers import expand
@@ -270,16 +270,21 @@ def _made_by(machine: Machine, layer: Value, name: Value, mark: str) -> Value:
 
 def _rearrange(machine: Machine, args: Arguments) -> Value:
     """Make a layer of einops; it keeps no tensors."""
+    return _einstein("Rearrange", args, drops=False)
+
+
+def _reduced(machine: Machine, args: Arguments) -> Value:
+    """Make a layer of einops that reduces; it keeps no tensors."""
+    return _einstein("Reduce", args, drops=True)
+
+
+def _einstein(name: str, args: Arguments, *, drops: bool) -> Value:
     pattern = args.get(0, "pattern")
 
     def run(machine: Machine, given: Arguments) -> Value:
-        return rearranged(machine, given.get(0, "input"), pattern)
+        return rearranged(machine, given.get(0, "input"), pattern, args.keyword, drops=drops)
 
-    return Builtin("Rearrange", run)
-
-
-def _stateless(machine: Machine, args: Arguments) -> Value:
-    return Builtin("Reduce", lambda machine, given: UNKNOWN)
+    return Builtin(name, run)
 
 
 def _pair(machine: Machine, args: Arguments) -> Value:
@@ -302,7 +307,7 @@ def _call(machine: Machine, name: str, args: Arguments) -> Value:
         return made
     if name.startswith(("torch.", "einops.", "numpy.")):
         return flow.function(machine, name, args)
-    return UNKNOWN
+    return flow.unfollowed(args)
 
 
 def _constructed(machine: Machine, name: str, args: Arguments) -> Value:
@@ -322,7 +327,7 @@ EXTERNALS.update(
     {
         "call": Builtin("call", _call),
         "construct": Builtin("construct", nn.construct),
-        "forward": Builtin("forward", flow.forward),
+        "forward": Builtin("forward", passing.forward),
         "is_subclass": Builtin("is_subclass", _is_subclass),
         "member": Builtin("member", nn.member),
         "tensor": Builtin("tensor", flow.attribute),
@@ -342,7 +347,7 @@ EXTERNALS.update(
 )
 _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
     "einops.layers.torch.Rearrange": _rearrange,
-    "einops.layers.torch.Reduce": _stateless,
+    "einops.layers.torch.Reduce": _reduced,
     "functools.partial": _partial,
     "functools.reduce": _reduce,
     "functools.wraps": _wraps,
@@ -363,6 +368,7 @@ _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
     "numpy.prod": _prod,
     "numpy.sqrt": _pure(math.sqrt),
     "typing.cast": lambda machine, args: args.positional[1],
+    "torch.jit.annotate": lambda machine, args: args.get(1, "the_value", UNKNOWN),
     "torch.jit.script": _first,
     "torch.jit.ignore": _identity_decorator,
     "torch.jit.is_scripting": _constant(False),

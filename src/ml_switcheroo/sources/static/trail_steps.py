@@ -21,7 +21,7 @@ from ml_switcheroo.sources.static.values import (
 )
 
 if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.following import Follower
+    from ml_switcheroo.sources.static.tracing import Follower
 
 __all__ = ["applied", "asked", "lifted", "negated", "opaque", "operated"]
 

@@ -11,7 +11,7 @@ from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.ops import Op, Scale, Shift
 from ml_switcheroo.sources.findings import Finding, Origin, Usage
 from ml_switcheroo.sources.static.classes import find
-from ml_switcheroo.sources.static.following import is_own
+from ml_switcheroo.sources.static.tracing import is_own
 from ml_switcheroo.sources.static.trails import Step
 from ml_switcheroo.sources.static.values import Function, Instance
 from ml_switcheroo.tensors import TensorSpec

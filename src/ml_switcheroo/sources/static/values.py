@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ml_switcheroo.sources.static.branched import joined_axes, joined_layout
+
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.files import Source
     from ml_switcheroo.sources.static.frames import Frame
@@ -140,8 +142,9 @@ class DefaultDict(dict[Any, Any]):
 class Raised(Exception):  # a value of the program that is read, not an error of this one
     """An exception of the program that is read."""
 
-    def __init__(self, kind: str, text: str = "") -> None:
+    def __init__(self, kind: str, text: str = "", *, meant: bool = False) -> None:
         self.kind = kind
+        self.meant = meant  # by a statement of the program
         super().__init__(f"{kind}: {text}" if text else kind)
 
 
@@ -246,6 +249,8 @@ class Tensor:
         axes: What each axis holds, for the data flow in ``forward``; see ``flow``.
         site: Where it is made.
         marks: The split it is a part of; see ``splits``.
+        layout: How a port has its axes, where they are unknown; see ``alike``.
+        of: The layer whose own tensor it is.
         serial: When it was made, in the order of everything that is made.
     """
 
@@ -255,6 +260,8 @@ class Tensor:
     axes: Any = None
     site: Site | None = None
     marks: Any = None
+    layout: str = ""
+    of: Instance | None = None
     serial: int = field(default_factory=next_serial)
 
 
@@ -362,8 +369,9 @@ def _joined_tensor(tensors: list[Tensor]) -> Tensor:
     first = tensors[0]
     return Tensor(
         first.shape if all(other.shape == first.shape for other in tensors) else None,
-        axes=first.axes if all(other.axes == first.axes for other in tensors) else None,
+        axes=joined_axes([tensor.axes for tensor in tensors]),
         site=first.site,
+        layout=joined_layout(tensors),
     )
 
 
