@@ -32,7 +32,6 @@ _TABLE = {
     # Here the parts lie head by head in many models, and one after another in others.
     "mixed": "query key value, wqkv, w qkv, mixed qkv",
     "kv": "kv, key value, k v",
-    "out": "out, output, outputs, c proj",
     "mlp": "mlp, ffn, ff, ffw, feedforward, feed forward, dense relu dense, feed fwd, mlps",
     "up": (
         "up, fc 1, c fc, linear 1, lin 1, intermediate, dense h to 4h, pwconv 1, fc in, wi, expand, up layer"
@@ -61,13 +60,16 @@ _TABLE = {
     "encoder": "encoder, enc",
     "decoder": "decoder, dec",
     "final": "final, last",
-    "in": "in, input, inputs",
     "before": "pre, before",
     "after": "post, after",
     "rel": "relative, rel",
     "patch": "patch, patches",
     "vision": "vision, visual, image, img",
     "text": "text, textual",
+    "mean": "mean, mu",
+    "logvar": "logvar, log var, log variance",
+    "in": "in, input, inputs, start",
+    "out": "out, output, outputs, c proj, end",
 }
 
 PHRASES: Mapping[tuple[str, ...], tuple[str, ...]] = {

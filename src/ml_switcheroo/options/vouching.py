@@ -84,6 +84,7 @@ class Vouching:
             return True
         mine, other = _telling(path), _telling(place)
         alike = mine == other or (mine - _QUIET == other - _QUIET != set())
+        alike = alike or words_of(path) - _KINDS == words_of(place) - _KINDS  # fc_dec and dec.fc
         if mine and (alike or _consists_of(mine, moves)):
             return True
         if self._same_number(path, place, moves):
