@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ml_switcheroo.match.layouts import Shape, Way, ways
 from ml_switcheroo.match.units import Piece, Unit
+from ml_switcheroo.sources.findings import Parts
 
 __all__ = ["FUSED", "cut", "cuts", "joins"]
 
@@ -17,28 +18,39 @@ FUSED: Mapping[str, tuple[str, ...]] = {
     "mixed": ("q", "k", "v"),
     "gate_up": ("gate", "up"),
 }
-"""The parts of a fused projection, in the order in which its name says them."""
+"""The parts of a fused projection, as its name says them."""
 
 
-def cut(units: Sequence[Unit], others: Sequence[Unit]) -> list[Unit]:
+def cut(
+    units: Sequence[Unit],
+    others: Sequence[Unit],
+    read: Callable[[Unit], tuple[Parts, str] | None] | None = None,
+) -> list[Unit]:
     """Take the fused units apart whose parts the other tree has one by one.
+
+    A name says which parts there are, but neither their order nor how their rows lie.
 
     Args:
         units: The units of one tree.
         others: The units of the other tree.
+        read: Gives the parts of a unit where they are known, and what shows them.
     """
     roles = {unit.role for unit in others}
     found: list[Unit] = []
     for unit in units:
-        parts = FUSED.get(unit.role, ())
-        if not parts or unit.role in roles or not roles.issuperset(parts):
+        known = read(unit) if read is not None else None
+        if known is not None and len(known[0].parts) > 1:
+            names = tuple(part.role for part in known[0].parts)
+            pieces = [Piece(number, len(names), part, known[1]) for number, part in enumerate(known[0].parts)]
+        else:
+            names = FUSED.get(unit.role, ())
+            pieces = [Piece(number, len(names)) for number in range(len(names))]
+        if not names or unit.role in roles - set(names) or not roles.issuperset(names):
             found.append(unit)
             continue
-        doubtful = unit.role == "mixed" or (unit.role == "gate_up" and unit.kinds == {"parameter"})
-        for number, part in enumerate(parts):
-            words = tuple(word for word in unit.words if word not in (unit.role, *parts))
-            piece = Piece(number, len(parts), doubtful)
-            found.append(replace(unit, role=part, words=(*words, part), piece=piece))
+        for name, piece in zip(names, pieces, strict=True):
+            words = tuple(word for word in unit.words if word not in (unit.role, *names))
+            found.append(replace(unit, role=name, words=(*words, name), piece=piece))
     return found
 
 
@@ -66,10 +78,11 @@ def joins(kind: str, order: str, shape: Shape, wanted: Shape) -> Iterator[Way]:
     for axis in range(len(wanted)):
         part = _part(wanted, axis, shape)
         for way in ways(kind, order, shape, part) if part is not None else ():
+            size = part[axis] if part is not None else 0
             if kind != "linear":
-                yield replace(way, layout=f"{way.layout}, joined on {axis}", axis=axis)
+                yield replace(way, layout=f"{way.layout}, joined on {axis}", axis=axis, size=size)
             elif (way.layout, axis) in (("oi", 0), ("io", 1)):
-                yield replace(way, axis=axis)
+                yield replace(way, axis=axis, size=size)
 
 
 def _axes(kind: str, order: str, shape: Shape) -> tuple[int, ...]:
@@ -77,6 +90,8 @@ def _axes(kind: str, order: str, shape: Shape) -> tuple[int, ...]:
         return (0,)
     if kind == "linear":
         return (0,) if order == "oi" else (1,)
+    if kind == "conv":
+        return (0,)
     return (len(shape) - 2, len(shape) - 1)
 
 

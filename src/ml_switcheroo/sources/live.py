@@ -91,14 +91,16 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
             else:
                 candidates[path] = possible
             owned.update(_join(path, slot.rpartition(".")[0]) for slot in slots if "." in slot)
-        for slot, _, own_kind in _tensors(module):
+        for slot, tensor, own_kind in _tensors(module):
             name = _join(path, slot)
             if name not in specs:
                 continue
             in_layer = kind and LAYERS[kind].slot(slot) is not None
             own = not (in_layer or _rowless(module) or _reparametrizes(path))
             if path not in owned and own:
-                findings[name] = Finding(own_kind, "live", f"a {own_kind} of {type(module).__qualname__}")
+                use = uses.get(id(tensor))
+                reason = f"a {own_kind} of {type(module).__qualname__}"
+                findings[name] = Finding(own_kind, "live", reason, parts=use.parts if use else None)
     return Knowledge(
         MappingProxyType(findings),
         MappingProxyType(candidates),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_switcheroo.layers import KIND_OF_CLASS
-from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Split
+from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Parts, Split
 from ml_switcheroo.sources.static.atoms import REST, Atom
 from ml_switcheroo.sources.static.classes import find
 from ml_switcheroo.sources.static.machine import Budget, Machine
 from ml_switcheroo.sources.static.memory import Memory
+from ml_switcheroo.sources.static.rows.reading import read_parts
 from ml_switcheroo.sources.static.sequences import in_order
 from ml_switcheroo.sources.static.splits import split_of
 from ml_switcheroo.sources.static.values import (
@@ -36,6 +37,8 @@ __all__ = ["Use", "answer_of", "image_behind", "image_of", "run_forward", "settl
 
 _STEPS = 600_000
 
+Answer = TypeVar("Answer")
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -46,6 +49,7 @@ class Use:
     split: Split | None = None
     flattens: tuple[Flatten, ...] = ()
     """What may be flattened before it, where an image is and nobody knows its channels."""
+    parts: Parts | None = None
 
 
 def uses(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, Use]:
@@ -66,6 +70,8 @@ def uses(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, Use]:
     for root in options(attempt.value):
         if isinstance(root, Instance):
             ended = run_forward(attempt.machine, root) and ended
+    own = _own_tensors(attempt)
+    read = read_parts(attempt.machine, attempt.fit.modules, own, specs)
     paths: dict[int, str] = {}
     channels: dict[int, int] = {}
     for path, modules in attempt.fit.modules.items():
@@ -80,15 +86,27 @@ def uses(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, Use]:
         ]
         same = bool(answers) and all(answer == answers[0] for answer in answers)
         flatten = answers[0] if same and _divides(answers[0], path, specs) else None
-        splits = [split_of(made, ended) for made in modules]
-        split = splits[0] if splits and all(one == splits[0] for one in splits) else None
-        images = [image_of(made, paths) for made in modules]
-        image = images[0] if images and all(one == images[0] for one in images) else None
+        split = _agreed([split_of(made, ended) for made in modules])
+        image = _agreed([image_of(made, paths) for made in modules])
         behind = [image_behind(made, paths) for made in modules]
         if flatten is None and behind and behind[0] is not None and all(one == behind[0] for one in behind):
             flatten = behind[0]
-        found[path] = settled(Use(flatten, image, split), _size(path, specs), paths, channels)
-    return found
+        parts = read.parts.get(f"{path}.weight" if path else "weight")
+        use = Use(flatten, image, split, parts=parts)
+        found[path] = settled(use, _size(path, specs), paths, channels)
+    return found | {name: Use(parts=read.parts[name]) for name in own if name in read.parts}
+
+
+def _own_tensors(attempt: Attempt) -> dict[str, list[Tensor]]:
+    """Return the tensors that classes of the user's own keep, by name."""
+    return {
+        name: [owner.maker for owner in found if isinstance(owner.maker, Tensor) and owner.key == name]
+        for name, found in attempt.fit.owners.items()
+    }
+
+
+def _agreed(found: Sequence[Answer | None]) -> Answer | None:
+    return found[0] if found and all(one == found[0] for one in found) else None
 
 
 def settled(use: Use, size: int, paths: Mapping[int, str], channels: Mapping[int, int]) -> Use:
@@ -132,12 +150,13 @@ def image_behind(made: Instance, paths: Mapping[int, str]) -> Flatten | None:
 def used_as(finding: Finding, use: Use) -> tuple[Finding, ...]:
     """Return a finding with what ``forward`` shows of its module; several where that leaves a choice."""
     if finding.kind == "linear" and use.flattens:
-        known = replace(finding, unflatten=use.unflatten, split=use.split)
+        known = replace(finding, unflatten=use.unflatten, split=use.split, parts=use.parts)
         return tuple(replace(known, flatten=one) for one in use.flattens)
     return (_used(finding, use),)
 
 
 def _used(finding: Finding, use: Use) -> Finding:
+    finding = replace(finding, parts=use.parts) if use.parts is not None else finding
     if finding.kind == "linear_in_out":
         return replace(finding, split=use.split)
     if finding.kind == "linear":

@@ -82,6 +82,8 @@ def _widened(before: Tensor, after: Tensor) -> Tensor:
 
 def forward(machine: Machine, layer: Instance, args: Arguments) -> Value:
     """Return what a layer of torch.nn gives for its input."""
+    if machine.follower is not None:
+        return machine.follower.layer(machine, layer, args)
     value = args.get(0, "input", UNKNOWN)
     name = layer.torch
     if name == "Sequential":
@@ -195,6 +197,8 @@ _LAYERS: dict[str, Callable[[Machine, Instance, Tensor | None], Value]] = {
 
 def attribute(machine: Machine, tensor: Tensor, name: str) -> Value:
     """Return an attribute of a tensor."""
+    if machine.follower is not None:
+        return machine.follower.attribute(machine, tensor, name)
     if name == "shape":
         return _sizes(tensor)
     if name in ("data", "grad"):
@@ -303,6 +307,8 @@ _SHAPED = frozenset({"zeros", "ones", "empty", "randn", "rand"})
 
 def function(machine: Machine, name: str, args: Arguments) -> Value:
     """Return what a function of torch (or NumPy) gives."""
+    if machine.follower is not None:
+        return machine.follower.function(machine, name, args)
     word = name.rpartition(".")[2]
     first = args.get(0, "input", UNKNOWN)
     if word in _SHAPED:
@@ -353,6 +359,8 @@ def _site(machine: Machine) -> Site | None:
 
 def operate(machine: Machine, place: Any, args: Arguments) -> Value:
     """Return what an operator or a subscript gives, with a tensor on one side."""
+    if machine.follower is not None:
+        return machine.follower.operate(machine, place, args)
     op, left, right = place
     if op == "[]":
         return taken(machine, left, right)

@@ -16,6 +16,7 @@ from ml_switcheroo.sources.static.flatten import Use, answer_of, image_behind, i
 from ml_switcheroo.sources.static.interpreter import new_machine
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.nn import name_of
+from ml_switcheroo.sources.static.rows.reading import read_parts
 from ml_switcheroo.sources.static.splits import split_of
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
@@ -26,6 +27,7 @@ from ml_switcheroo.sources.static.values import (
     Value,
     known,
 )
+from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["follow_live"]
 
@@ -43,14 +45,41 @@ def follow_live(model: Any) -> Mapping[int, Use]:
         ended = run_forward(machine, root)
     channels = {id(copy): _channels(live) for live, copy in _pairs(model, made)}
     paths = {id(made[id(module)]): name for name, module in model.named_modules() if id(module) in made}
+    with deep_recursion():
+        read = read_parts(machine, *_mirrored(model, made))
     found = {}
     for live, copy in _pairs(model, made):
         answers = [answer_of(given, paths, channels) for given in copy.marks.get("inputs", ())]
         same = bool(answers) and all(answer == answers[0] for answer in answers)
         flatten = answers[0] if same else image_behind(copy, paths)
-        use = Use(flatten, image_of(copy, paths), split_of(copy, ended))
+        name = paths[id(copy)]
+        parts = read.parts.get(f"{name}.weight" if name else "weight")
+        use = Use(flatten, image_of(copy, paths), split_of(copy, ended), parts=parts)
         found[id(live)] = settled(use, getattr(live, "in_features", 0), paths, channels)
+    for name, tensor in model.named_parameters():
+        if name in read.parts and id(tensor) not in found:
+            found[id(tensor)] = Use(parts=read.parts[name])
     return found
+
+
+def _mirrored(
+    model: Any, made: Mapping[int, Instance]
+) -> tuple[dict[str, list[Instance]], dict[str, list[Tensor]], dict[str, TensorSpec]]:
+    """Return the modules by path, the tensors that classes of the user's own keep, and all shapes."""
+    modules: dict[str, list[Instance]] = {}
+    own: dict[str, list[Tensor]] = {}
+    specs: dict[str, TensorSpec] = {}
+    for path, live in model.named_modules():
+        if (copy := made.get(id(live))) is None:
+            continue
+        modules[path] = [copy]
+        for slot, tensor in live._parameters.items():
+            name = f"{path}.{slot}" if path else slot
+            if tensor is not None:
+                specs[name] = TensorSpec(tuple(tensor.shape), str(tensor.dtype))
+            if isinstance(value := copy.attrs.get(slot), Tensor):
+                own[name] = [value]
+    return modules, own, specs
 
 
 def _pairs(model: Any, made: Mapping[int, Instance]) -> list[tuple[Any, Instance]]:

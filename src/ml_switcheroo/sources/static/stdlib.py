@@ -260,7 +260,10 @@ def _rearrange(machine: Machine, args: Arguments) -> Value:
     pattern = args.get(0, "pattern")
 
     def run(machine: Machine, given: Arguments) -> Value:
-        return rearranged(machine, given.get(0, "input"), pattern)
+        value = given.get(0, "input")
+        if machine.follower is not None:
+            return machine.follower.function(machine, "rearrange", Arguments([value, pattern], args.keyword))
+        return rearranged(machine, value, pattern)
 
     return Builtin("Rearrange", run)
 
@@ -289,7 +292,7 @@ def _call(machine: Machine, name: str, args: Arguments) -> Value:
         return made
     if name.startswith(("torch.", "einops.", "numpy.")):
         return flow.function(machine, name, args)
-    return UNKNOWN
+    return UNKNOWN if machine.follower is None else machine.follower.foreign(machine, name, args)
 
 
 def _constructed(machine: Machine, name: str, args: Arguments) -> Value:

@@ -247,6 +247,7 @@ class Tensor:
         site: Where it is made.
         marks: The split it is a part of; see ``splits``.
         serial: When it was made, in the order of everything that is made.
+        trace: The rows it holds, where rows are followed; see ``traces``.
     """
 
     shape: tuple[Value, ...] | None = None
@@ -256,6 +257,7 @@ class Tensor:
     site: Site | None = None
     marks: Any = None
     serial: int = field(default_factory=next_serial)
+    trace: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +366,7 @@ def _joined_tensor(tensors: list[Tensor]) -> Tensor:
         first.shape if all(other.shape == first.shape for other in tensors) else None,
         axes=first.axes if all(other.axes == first.axes for other in tensors) else None,
         site=first.site,
+        trace=first.trace.joined([other.trace for other in tensors[1:]]) if first.trace is not None else None,
     )
 
 
