@@ -70,7 +70,7 @@ def roles_read(units: Sequence[Unit], others: Sequence[Unit], findings: Findings
     for unit in units:
         known = _read(unit, findings)
         role = known[0].parts[0].role if known is not None and len(known[0].parts) == 1 else ""
-        if role in there and (not _spelled(unit) or unit.role == role):
+        if role and role in there and (not _spelled(unit) or unit.role == role):
             read[id(unit)] = role
     told = set(read.values())
     found = []
