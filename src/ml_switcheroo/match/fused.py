@@ -39,13 +39,17 @@ def cut(
     found: list[Unit] = []
     for unit in units:
         known = read(unit) if read is not None else None
-        if known is not None and len(known[0].parts) > 1:
+        if known is not None and (len(known[0].parts) > 1 or _turned(known[0], others)):
             names = tuple(part.role for part in known[0].parts)
-            pieces = [Piece(number, len(names), part, known[1]) for number, part in enumerate(known[0].parts)]
+            pieces = [
+                Piece(number, len(names), part, known[1], known[0].axis)
+                for number, part in enumerate(known[0].parts)
+            ]
+            unit = replace(unit, kinds=frozenset({"linear"})) if unit.kinds == {"parameter"} else unit
         else:
             names = FUSED.get(unit.role, ())
             pieces = [Piece(number, len(names)) for number in range(len(names))]
-        if not names or unit.role in roles - set(names) or not roles.issuperset(names):
+        if not names or (unit.role and unit.role in roles - set(names)) or not roles.issuperset(names):
             found.append(unit)
             continue
         for name, piece in zip(names, pieces, strict=True):
@@ -54,7 +58,22 @@ def cut(
     return found
 
 
-def cuts(kind: str, order: str, shape: Shape, wanted: Shape, heads: str) -> Iterator[Way]:
+def _turned(parts: Parts, others: Sequence[Unit]) -> bool:
+    """Tell whether a single projection has its heads in turns, and the other tree an axis for them."""
+    (part,) = parts.parts
+    strides = [stride for _, stride in part.axes]
+    heads = [unit for unit in others if unit.role == part.role and "weight" in unit.slots]
+    return strides != sorted(strides, reverse=True) and any(
+        unit.slots["weight"].rank == _WITH_HEADS for unit in heads
+    )
+
+
+_WITH_HEADS = 3
+
+
+def cuts(
+    kind: str, order: str, shape: Shape, wanted: Shape, heads: str, *, whole: bool = False
+) -> Iterator[Way]:
     """Yield every way from a part of a fused tensor to a leaf.
 
     Args:
@@ -63,9 +82,10 @@ def cuts(kind: str, order: str, shape: Shape, wanted: Shape, heads: str) -> Iter
         shape: Shape of the fused tensor.
         wanted: Shape of the leaf.
         heads: Which axis can be split into heads.
+        whole: Whether the part is all of the tensor, in another order.
     """
     for axis in _axes(kind, order, shape):
-        part = _part(shape, axis, wanted)
+        part = shape if whole else _part(shape, axis, wanted)
         if part is not None:
             for way in ways(kind, order, part, wanted, heads):
                 # Along which axis a tensor of unknown make is fused, is part of the layout.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -206,7 +207,7 @@ def parted(
     rows = rows_of(parts, counted)
     if rows is None:
         return None
-    if in_blocks(parts) and (place is None or _heads_first(parts, counted)):
+    if len(parts) > 1 and in_blocks(parts) and (place is None or _heads_first(parts, counted)):
         axis = source.replace(group, "out").split().index("out")
         return rows, (Split(axis, tuple(part.size for part in parts)), *first.ops)
     return rows, _steps(rows, source.replace(group, "out"), target)
@@ -233,8 +234,17 @@ def _steps(rows: Rows, source: str, target: str) -> tuple[Op, ...]:
             "dim": _grouped(rows.dims),
         },
     )
+    if len(rows.counts) == 1:
+        equation, told = f"{whole} -> {made}", [name for name in rows.names if name != "part"][1:]
+        return (Axes(_without_part(equation), tuple(pair for pair in sizes if pair[0] in told)),)
     first = (Axes(f"{whole} -> {spelled}", sizes),) if len(rows.names) > 1 else ()
     return (*first, Split(axis, rows.counts), Axes(f"{spelled} -> {made}"))
+
+
+def _without_part(text: str) -> str:
+    """Leave the axis out that a single projection does not need."""
+    bare = re.sub(r"\bpart ?", "", text).replace(" )", ")")
+    return re.sub(r"\((\w+)\)", r"\1", bare)
 
 
 def _put(text: str, words: dict[str, str]) -> str:

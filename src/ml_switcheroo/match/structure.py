@@ -21,6 +21,7 @@ from ml_switcheroo.match.reading import reader_of, roles_read
 from ml_switcheroo.match.repeats import Place, Token, places
 from ml_switcheroo.match.sighting import kind_of_class, kinds_of_leaf, kinds_of_words, plain_kind
 from ml_switcheroo.match.spelling import segments
+from ml_switcheroo.match.spread import is_spread, spread_as, spreads
 from ml_switcheroo.match.testimony import conventions, narrowed, shown_before, testimony
 from ml_switcheroo.match.units import Index, Piece, Unit, below_root, units
 from ml_switcheroo.match.vocabulary import LEAF_ROLES
@@ -106,7 +107,8 @@ def solve(question: Question) -> Found:
     sources, targets = routed(sources, targets), routed(targets, sources)
     sources, targets = below_root(sources, names, paths), below_root(targets, paths, names)
     whole = sources
-    sources, targets = cut(sources, targets, reader_of(question.findings)), cut(targets, whole)
+    read = reader_of(question.findings)
+    sources, targets = cut(sources, targets, read), cut(targets, whole)
     source_orders = orders(sources, _known_orders(question, sources, names))
     field = lay_out(sources, targets, source_orders, _forced(question, sources, targets))
     scores = weigh(field)
@@ -128,7 +130,13 @@ def solve(question: Question) -> Found:
             if choice.layout is None:
                 doubts.append(_open(question, match, role, choice))
             elif piece is None:
-                moves += moves_of(match, role, choice, question.specs, question.findings)
+                made = list(moves_of(match, role, choice, question.specs, question.findings))
+                known = read(match.source) if is_spread(match, made) else None
+                told = spread_as(made, known[0].parts, known[1]) if known is not None else None
+                if is_spread(match, made) and told is None:
+                    doubts.append(_spread(made))
+                else:
+                    moves += told or made
             else:
                 whole_unit = match.source if match.source.piece else match.target
                 fused.setdefault(whole_unit.pattern, {}).setdefault(role, {})[piece] = match, choice
@@ -187,6 +195,9 @@ def _known_orders(
         ):
             known[where[move.sources[0]].pattern] = _ORDERS[move.kind]
     for unit in sources:
+        if unit.piece is not None and unit.piece.part is not None:
+            known[unit.pattern] = "io" if unit.piece.axis else "oi"
+            continue
         for slot in unit.slots.values():
             found = {
                 finding.kind if finding.origin != "evidence" else ""
@@ -234,6 +245,13 @@ def _arranged(slots: Sequence[Fused], question: Question) -> Iterator[Doubt]:
         names = dict.fromkeys(name for made in asked.values() for move in made for name in move.sources)
         rules = tuple(", ".join(map(_rules, _by_slot(made))) for made in asked.values())
         yield Doubt(tuple(names), tuple(asked), rules)
+
+
+def _spread(made: Sequence[Move]) -> Doubt:
+    """Ask how the rows of a fused tensor lie whose parts or heads are axes of the leaf."""
+    options = list(spreads(made))
+    names = tuple(name for move in made for name in move.sources)
+    return Doubt(names, tuple(words for words, _ in options), tuple(_rules(moves) for _, moves in options))
 
 
 def _by_slot(moves: Sequence[Move]) -> Iterator[list[Move]]:

@@ -49,12 +49,14 @@ class Piece:
         count: How many parts there are.
         part: Its rows in the fused tensor; None where nobody knows.
         why: What shows them.
+        axis: The axis of the fused matrix that has the rows.
     """
 
     number: int
     count: int
     part: Part | None = None
     why: str = ""
+    axis: int = 0
 
 
 @dataclass(frozen=True)

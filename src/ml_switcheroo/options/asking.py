@@ -35,12 +35,24 @@ def is_open(owner: Owner, options: Sequence[Option], request: Request) -> bool:
     """
     if not may_ask(owner, request) or any(option.final for option in options):
         return False
+    if _in_turns(owner):
+        return True
     if len(options) != 1 or options[0].refused:
         return True
     plain = [finding for finding in owner.possible if plain_kind(finding.kind) is not None]
     shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == "weight"]
     matrix = plain_kind(plain[0].kind) in ("linear", "conv", "embedding")
     return matrix and any(len(set(shape)) < len(shape) for shape in shapes)
+
+
+def _in_turns(owner: Owner) -> bool:
+    """Tell whether forward takes the rows of a module for several parts, or not in their order."""
+    for finding in owner.possible:
+        parts = finding.parts.parts if finding.parts is not None else ()
+        strides = [[stride for _, stride in part.axes] for part in parts]
+        if len(parts) > 1 or any(one != sorted(one, reverse=True) for one in strides):
+            return True
+    return False
 
 
 def may_ask(owner: Owner, request: Request) -> bool:

@@ -96,6 +96,16 @@ class Follower:
         """Return what a layer of torch.nn gives."""
         return given_by(self, machine, layer, args)
 
+    def called(self, machine: Machine, instance: Instance, args: Arguments) -> tuple[Value] | None:
+        """Note what a module is called with; return what it gives, wrapped, where it need not be read."""
+        self.calls.setdefault(id(instance), []).append(args)
+        pattern, sizes = instance.attrs.get("pattern"), instance.attrs.get("axes_lengths", {})
+        name = getattr(instance.cls, "name", "")
+        if name.rpartition(".")[2] == "Rearrange" and isinstance(pattern, str) and isinstance(sizes, dict):
+            given = Arguments([args.get(0, "input"), pattern], sizes)
+            return (self.function(machine, "rearrange", given),)
+        return None
+
     def function(self, machine: Machine, name: str, args: Arguments) -> Value:
         """Return what a function of torch, einops or NumPy gives."""
         word = name.rpartition(".")[2]
