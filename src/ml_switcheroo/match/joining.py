@@ -14,7 +14,7 @@ from ml_switcheroo.match.pairing import Match
 from ml_switcheroo.match.parting import Rows, in_blocks, parted
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes, Op, trace
-from ml_switcheroo.sources.findings import Part
+from ml_switcheroo.sources.findings import Part, Parts
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["Fused", "candidates", "certain"]
@@ -71,12 +71,29 @@ def certain(fused: Fused, specs: Mapping[str, TensorSpec], known: Known) -> list
     """Return the moves of a slot whose parts are known; none where they do not fit the leaves.
 
     A leaf without heads does not say which of its axes comes first, the heads or their rows: nothing is
-    certain where the fused tensor has them the other way round.
+    certain where the fused tensor has them the other way round. Nor is it where forward was not followed to
+    where the heads are divided.
     """
-    parts = fused.read
-    if parts is None or (_is_plain(fused) and not all(_rising(part) for part in parts)):
+    if fused.read is None:
         return []
-    return list(_moves(fused, parts, fused.why, specs, known))
+    made: list[Move] = []
+    for place in _places(fused):
+        said = [finding.parts for finding in known.get(place.sources[0], ()) if finding.parts is not None]
+        parts = said[0].parts if said else fused.read
+        heads = [len(shape) == _WITH_HEADS[fused.role] for shape in place.shapes]
+        undivided = any(part.heads is None and part.role in "qkv" for part in parts)
+        if (not any(heads) and not all(map(_rising, parts))) or (said and undivided):
+            return []
+        why = _why(said[0]) if said else fused.why
+        found = list(_moves(fused, parts, why, specs, known, [place]))
+        if not found:
+            return []
+        made += found
+    return made
+
+
+def _why(parts: Parts) -> str:
+    return f"cut as forward says, {parts.where}" if parts.where else "cut as forward says"
 
 
 def candidates(
@@ -92,7 +109,7 @@ def candidates(
     found = []
     seen: set[object] = set()
     for words, parts in (*_kept(fused), *arrangements(fused.names, sizes, dims, heads=bool(inner))):
-        moves = list(_moves(fused, parts, words, specs, known))
+        moves = list(_moves(fused, parts, words, specs, known, places))
         effect = (moves[0].sources, moves[0].leaves, moves[0].ops) if moves else None
         if effect is not None and effect not in seen:
             seen.add(effect)
@@ -110,10 +127,6 @@ def _kept(fused: Fused) -> Iterator[tuple[str, tuple[Part, ...]]]:
         axes = tuple(sorted(part.axes, key=lambda axis: -axis[1]))
         rising.append(Part(part.role, part.start, axes))
     yield f"{fused.why}: each in the order of the rows", tuple(rising)
-
-
-def _is_plain(fused: Fused) -> bool:
-    return all(len(shape) != _WITH_HEADS[fused.role] for place in _places(fused) for shape in place.shapes)
 
 
 _WITH_HEADS = {"weight": 3, "bias": 2, "parameter": 3}
@@ -171,6 +184,7 @@ def _moves(
     why: str,
     specs: Mapping[str, TensorSpec],
     known: Known,
+    places: Sequence[_Place],
 ) -> Iterator[Move]:
     """Yield the moves of a slot for parts that lie in one way; none where one repetition does not fit."""
     names = fused.names
@@ -179,7 +193,7 @@ def _moves(
     order = [names.index(part.role) for part in parts]
     first = fused.parts[0][0]
     made = []
-    for place in _places(fused):
+    for place in places:
         found = _ops(fused, place, parts, order)
         if found is None:
             return

@@ -12,6 +12,8 @@ from ml_switcheroo.sources.findings import Finding, Part, Parts
 __all__ = ["reader_of", "roles_read"]
 
 Findings = Mapping[str, Sequence[Finding]]
+_TOGETHER = ({"gate", "up"}, {"q", "k"})
+"""Roles that prove each other."""
 _SPELLED = frozenset({"q", "k", "v", "o", "qkv", "kv", "mixed", "gate", "up", "down"})
 
 
@@ -31,12 +33,16 @@ def _read(unit: Unit, findings: Findings) -> tuple[Parts, str] | None:
         parts = said[0].parts if said else None
         if parts is None or any(one.parts is None or one.parts.parts != parts.parts for one in said):
             return None
-        if found is not None and (found.parts, found.axis) != (parts.parts, parts.axis):
+        if found is not None and (_sizes(found), found.axis) != (_sizes(parts), parts.axis):
             return None
         found = found or parts
     if found is None:
         return None
     return found, f"cut as forward says, {found.where}" if found.where else "cut as forward says"
+
+
+def _sizes(parts: Parts) -> dict[str, int]:
+    return {part.role: part.size for part in parts.parts}
 
 
 def _published(unit: Unit, findings: Findings) -> tuple[Parts, str] | None:
@@ -66,11 +72,18 @@ def roles_read(units: Sequence[Unit], others: Sequence[Unit], findings: Findings
     A number says nothing of what a layer is for: where forward says it of one of them, the others are none.
     """
     there = {unit.role for unit in others}
-    read: dict[int, str] = {}
+    said: dict[int, str] = {}
+    beside: dict[object, set[str]] = {}
     for unit in units:
         known = _read(unit, findings)
-        role = known[0].parts[0].role if known is not None and len(known[0].parts) == 1 else ""
-        if role and role in there and (not _spelled(unit) or unit.role == role):
+        if known is not None and len(known[0].parts) == 1:
+            said[id(unit)] = known[0].parts[0].role
+            beside.setdefault(cut(unit.pattern)[0], set()).add(said[id(unit)])
+    read: dict[int, str] = {}
+    for unit in units:
+        role = said.get(id(unit), "")
+        whole = any(pair <= beside.get(cut(unit.pattern)[0], set()) for pair in _TOGETHER)
+        if role in there and role and whole and (not _spelled(unit) or unit.role == role):
             read[id(unit)] = role
     told = set(read.values())
     found = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,7 @@ class Follower:
         reached: The weights that were used.
         behind: The order in which the outputs of an attention go on.
         lost: How many operations on rows were not understood.
+        spoilt: What was changed in place: nobody knows its rows any more.
     """
 
     layers: Mapping[int, Weight]
@@ -87,6 +88,8 @@ class Follower:
     reached: set[str] = field(default_factory=set)
     behind: dict[Key, list[Any]] = field(default_factory=dict)
     lost: int = 0
+    spoilt: set[Key] = field(default_factory=set)
+    depth: int = -1
     count: int = 0
     unions: dict[Key, Unions] = field(default_factory=dict)
 
@@ -116,6 +119,8 @@ class Follower:
         try:
             return self._apply(machine, word, args)
         except Untold:
+            if word.endswith("_"):
+                self.stored(*values)
             return self.unknown(*traces)
 
     def attribute(self, machine: Machine, tensor: Tensor, name: str) -> Value:
@@ -175,10 +180,9 @@ class Follower:
         for key in trace.sources:
             rows = table_of(trace, key, ())
             if rows is not None:
-                where = _where(machine)
-                self.events.setdefault(key, []).append(
-                    Event(role, rows, rows.shape[0] > 1, where, named=True)
-                )
+                heads, unsure = rows.shape[0] > 1, machine.heap.depth > self.depth
+                event = Event(role, rows, heads, _where(machine), named=True, unsure=unsure)
+                self.events.setdefault(key, []).append(event)
 
     def passed(self, args: Arguments) -> Value:
         """Return what a function that nobody knows gives: of one tensor, perhaps the same rows."""
@@ -233,7 +237,7 @@ class Follower:
             sides = self.trace(args.get(0, "input")), self.trace(args.get(1, "other"))
             return self.elementwise(machine, *sides, product=word.startswith("mul"))
         if word in ATTENTIONS:
-            return self.attention(machine, args)
+            return self.attention(machine, args, tokens_before=True)
         if word in ("cat", "concat", "concatenate", "stack"):
             return self.joined(args, new=word == "stack")
         first = self.trace(args.get(0, "input"))
@@ -298,15 +302,23 @@ class Follower:
             return
         key = keys[0]
         for role, side in (("k", key), ("q", 1 - key)):
-            self.take(machine, role, product.sides[side], product.along[side] or product.free[side])
+            self._take_side(machine, role, product, side)
         kept = [mine.index(name) for name in mine if name in labels.result and name not in other]
-        self.take(machine, "v", held, kept)
+        self.take(
+            machine, "v", held, kept, still=[mine.index(name) for name in mine if name not in labels.result]
+        )
 
-    def attention(self, machine: Machine, args: Arguments) -> Value:
+    def _take_side(self, machine: Machine, role: str, product: Product, side: int) -> None:
+        """Note the queries or keys of a product: it goes over the rows of one head, or else over tokens."""
+        trace, along, free = product.sides[side], product.along[side], product.free[side]
+        heads = any(varies(trace.rows[key], axis) for key in trace.sources for axis in along)
+        self.take(machine, role, trace, along if heads else free, still=free if heads else along)
+
+    def attention(self, machine: Machine, args: Arguments, *, tokens_before: bool = False) -> Value:
         found = [self.trace(args.get(place, name)) for place, name in enumerate(("query", "key", "value"))]
         for role, one in zip("qkv", found, strict=True):
             if one is not None:
-                self.take(machine, role, one, (-1,))
+                self.take(machine, role, one, (-1,), still=(-2,) if tokens_before else ())
         query, _, value = found
         if query is None or value is None:
             return Tensor()
@@ -358,11 +370,19 @@ class Follower:
             raise Untold
         return as_tensor(shapes.joined(plain, shapes.whole(dim), new=new))
 
-    def take(self, machine: Machine, role: str, trace: Trace, last: Any) -> None:
+    def take(
+        self, machine: Machine, role: str, trace: Trace, last: Sequence[int], still: Sequence[int] = ()
+    ) -> None:
+        """Note that a tensor is taken for a role."""
         if trace.spent or trace.vague or trace.weight:
             return
-        for key, event in taken(role, trace, last, _where(machine)):
+        for key, event in taken(role, trace, last, still, _where(machine)):
             self.events.setdefault(key, []).append(event)
+
+    def stored(self, *values: Value) -> None:
+        """Forget the rows of tensors that are changed in place: other names may stand for them."""
+        for trace in (trace for value in values for trace in self._inside(value)):
+            self.spoilt.update(trace.sources)
 
 
 _ITEMS = 64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ml_switcheroo.layers import KIND_OF_CLASS
 from ml_switcheroo.sources.findings import Parts
@@ -142,6 +143,8 @@ class _Reading:
             follower = self._run(root)
             for axis in axes if follower is not None else ():
                 key = ("rows", name, axis)
+                if follower is not None and key in follower.spoilt:
+                    return None, "it is changed in place"
                 if follower is None or not (events := follower.events.get(key)):
                     continue
                 found, why = parts_of(events, weight.shape[axis], follower.behind.get(key, ()))
@@ -218,7 +221,7 @@ class _Reading:
         machine.sites.append(Site(method.source, method.node))
         machine.follower = follower
         try:
-            machine.heap.attempt(lambda: machine.call(Bound(method, root), args))
+            machine.heap.attempt(partial(self._call, follower, Bound(method, root), args))
         except _FAILURES:
             follower.lost += 1
         finally:
@@ -228,6 +231,10 @@ class _Reading:
         if first:
             self.calls.update(calls)
         return follower
+
+    def _call(self, follower: Follower, method: Bound, args: Arguments) -> Value:
+        follower.depth = self.machine.heap.depth
+        return self.machine.call(method, args)
 
     def _inputs(
         self, root: Instance, method: Function, shape: tuple[int, ...], sizes: Mapping[int, int]

@@ -27,6 +27,7 @@ class Event:
         heads: Whether the first axis is known to be that of the heads.
         where: ``file:line``.
         named: Whether only a name says so.
+        unsure: Whether it is said in a branch that may not be taken.
     """
 
     role: str
@@ -34,6 +35,7 @@ class Event:
     heads: bool
     where: str
     named: bool = False
+    unsure: bool = False
 
 
 _ROLES = {
@@ -57,33 +59,41 @@ def role_in(name: str) -> str:
     return roles.pop() if len(roles) == 1 and not others else ""
 
 
-def taken(role: str, trace: Trace, last: Sequence[int], where: str) -> Iterable[tuple[Key, Event]]:
+def taken(
+    role: str, trace: Trace, last: Sequence[int], still: Sequence[int], where: str
+) -> Iterable[tuple[Key, Event]]:
     """Yield what it means for each layer that a tensor is taken for a role.
 
     Args:
         role: What it is taken for.
         trace: The tensor.
         last: The axis that is summed over, or else the one that is not: its rows are those of one head.
+        still: The axes that count tokens, and perhaps heads: along one of them the rows do not change.
         where: ``file:line``.
     """
     for key in trace.sources:
-        rows = table_of(trace, key, last)
-        if rows is not None:
-            yield key, Event(role, rows, len(last) > 0, where)
+        rows = table_of(trace, key, last, still)
+        yield key, Event(role, _NOWHERE if rows is None else rows, len(last) > 0, where)
 
 
-def table_of(trace: Trace, key: Key, last: Sequence[int]) -> Array | None:
+_NOWHERE = np.zeros((0, 0), np.int32)
+"""The rows of what is no regular part of a layer."""
+
+
+def table_of(trace: Trace, key: Key, last: Sequence[int], still: Sequence[int] = ()) -> Array | None:
     """Return the rows that a tensor holds, head by head; None where they change with its other axes."""
     numbers = _filled(trace.rows[key])
     if numbers is None:
         return None
     varying = [i for i in range(numbers.ndim) if not (numbers == numbers.take([0], i)).all()]
+    if still and all(i % numbers.ndim in varying for i in still):
+        return None
     inner = [i for i in last if i % numbers.ndim in varying]
     inner = [i % numbers.ndim for i in inner] or varying[-1:]
     outer = [i for i in varying if i not in inner]
-    still = tuple(slice(None) if i in varying else 0 for i in range(numbers.ndim))
+    block = tuple(slice(None) if i in varying else 0 for i in range(numbers.ndim))
     order = [varying.index(i) for i in (*outer, *inner)]
-    table = numbers[still].transpose(order)
+    table = numbers[block].transpose(order)
     table = table.reshape(-1, int(np.prod([numbers.shape[i] for i in inner], dtype=int)))
     if len(np.unique(table[:, 0])) < len(table):  # several queries share a head
         table = table[np.sort(np.unique(table, axis=0, return_index=True)[1])]
@@ -171,6 +181,8 @@ def _computed(events: Sequence[Event]) -> tuple[dict[str, Event], str]:
     """Return what the rows of each role are by computation; or why that is not one answer."""
     found: dict[str, Event] = {}
     for event in events:
+        if not event.rows.size:
+            return {}, f"{event.where}: its {event.role} are no regular part of its rows"
         same = found.setdefault(event.role, event)
         if not np.array_equal(same.rows, event.rows):
             return {}, f"{event.where}: its {event.role} are not always the same rows"
@@ -184,6 +196,10 @@ def _named(events: Sequence[Event]) -> dict[str, Event]:
     """Return the last name of each row's part, where each name is of one part."""
     last: dict[int, Event] = {}
     for event in events:
+        if event.unsure and any(
+            last.get(row, event).role != event.role for row in event.rows.ravel().tolist()
+        ):
+            return {}
         last.update(dict.fromkeys(event.rows.ravel().tolist(), event))
     found: dict[str, Event] = {}
     for event in dict.fromkeys(last.values()):
