@@ -32,6 +32,8 @@ def spread_as(moves: Sequence[Move], parts: Sequence[Part], why: str) -> list[Mo
             return None
         rows = rows_of(parts, [heads] * len(parts))
         names = [name.replace("head", "heads") for name in rows.names] if rows is not None else []
+        if names[:1] == list(_group(move)[:1]) and len(_group(move)) == 2 < len(names):
+            names = list(_group(move))  # the rest of the rows is one axis
         if sorted(names) != sorted(_group(move)):
             return None
         turned = _with_order(move, names)

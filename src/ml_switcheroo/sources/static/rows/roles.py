@@ -88,8 +88,11 @@ def table_of(trace: Trace, key: Key, last: Sequence[int], still: Sequence[int] =
     varying = [i for i in range(numbers.ndim) if not (numbers == numbers.take([0], i)).all()]
     if still and all(i % numbers.ndim in varying for i in still):
         return None
-    inner = [i for i in last if i % numbers.ndim in varying]
-    inner = [i % numbers.ndim for i in inner] or varying[-1:]
+    unions = trace.unions[key]
+    mixed = numbers.max(initial=0) >= unions.size
+    if mixed:  # rows that are mixed with one another look the same
+        varying = sorted({*varying, *(i % numbers.ndim for i in last)})
+    inner = [i % numbers.ndim for i in last if i % numbers.ndim in varying] or varying[-1:]
     outer = [i for i in varying if i not in inner]
     block = tuple(slice(None) if i in varying else 0 for i in range(numbers.ndim))
     order = [varying.index(i) for i in (*outer, *inner)]
@@ -97,8 +100,7 @@ def table_of(trace: Trace, key: Key, last: Sequence[int], still: Sequence[int] =
     table = table.reshape(-1, int(np.prod([numbers.shape[i] for i in inner], dtype=int)))
     if len(np.unique(table[:, 0])) < len(table):  # several queries share a head
         table = table[np.sort(np.unique(table, axis=0, return_index=True)[1])]
-    unions = trace.unions[key]
-    if table.max(initial=0) >= unions.size:
+    if mixed:
         return _unmixed(trace, key, table)
     return table if np.bincount(table.ravel()).max(initial=0) == 1 else None
 
