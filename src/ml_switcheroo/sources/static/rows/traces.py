@@ -32,6 +32,9 @@ Rows = Mapping[Key, np.ndarray[Any, Any]]
 LARGEST = 1 << 24
 """Elements of a tensor that is followed."""
 
+_MIXED = 64
+"""Rows that may be mixed in one element, as a rotation mixes two; what mixes more is no part any more."""
+
 _ZERO = np.zeros((), np.int8)
 
 
@@ -57,7 +60,11 @@ class Unions:
         return frozenset((number,)) if number < self.size else self.sets[number - self.size]
 
     def mixed(self, left: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Return the numbers of the unions of two arrays of numbers."""
+        """Return the numbers of the unions of two arrays of numbers.
+
+        Raises:
+            Untold: More rows are mixed than a part of a projection has a use for.
+        """
         pairs, places = np.unique(np.stack([left.ravel(), right.ravel()]), axis=1, return_inverse=True)
         found = [self._number(self.members(int(a)) | self.members(int(b))) for a, b in pairs.T]
         return np.array(found, np.int32)[places.ravel()].reshape(left.shape)
@@ -65,6 +72,8 @@ class Unions:
     def _number(self, rows: frozenset[int]) -> int:
         if len(rows) < 2:
             return next(iter(rows), -1)
+        if len(rows) > _MIXED:
+            raise Untold
         if rows not in self.numbers:
             self.numbers[rows] = self.size + len(self.sets)
             self.sets.append(rows)
