@@ -203,3 +203,45 @@ def test_a_leaf_with_axes_for_parts_and_heads_takes_the_rows_as_they_are(cut, or
         "its rows are (part heads dim)",
         "its rows are (heads part dim)",
     }
+
+
+def test_the_gate_of_a_leaf_with_an_axis_for_the_parts_is_where_forward_has_it(tmp_path):
+    text = """
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gate_up_proj, self.down_proj = nn.Linear(4, 12), nn.Linear(6, 4, bias=False)
+
+    def forward(self, x):
+        y = self.gate_up_proj(x)
+        gate, up = {cut}
+        return self.down_proj(F.silu(gate) * up)
+"""
+    held = {
+        "gate_up_proj.weight": np.arange(48, dtype="f4").reshape(12, 4),
+        "gate_up_proj.bias": np.arange(12, dtype="f4"),
+        "down_proj.weight": np.zeros((4, 6), "f4"),
+    }
+    leaves = {"gate_up_proj.kernel": (4, 2, 6), "gate_up_proj.bias": (2, 6), "down_proj.kernel": (6, 4)}
+    for name, cut in (("blocks", "y.chunk(2, -1)"), ("turns", "(y[..., ::2], y[..., 1::2])")):
+        (tmp_path / f"{name}.py").write_text(text.format(cut=cut))
+        plan = ms.make_plan(held, to="nnx", layers=f"{tmp_path / name}.py:Net", like=leaves)
+        assert bool(plan.ambiguous) is (name == "turns")
+    assert ms.make_plan(held, to="nnx", like=leaves).ambiguous
+
+
+def test_a_rule_for_the_kind_leaves_what_forward_says(tmp_path):
+    (tmp_path / "model.py").write_text(SOURCE.format(cut=KEYS_FIRST))
+    plan = ms.make_plan(
+        state(),
+        to="nnx",
+        layers=f"{tmp_path / 'model.py'}:Net",
+        like=like(heads=False),
+        rules=[ms.Kind("blocks.{i}.mix", "linear")],
+    )
+    plan.check()
+    assert rows(plan, 1, "key") == [0, 1, 2, 3, 4, 5]

@@ -27,6 +27,13 @@ def spread_as(moves: Sequence[Move], parts: Sequence[Part], why: str) -> list[Mo
     found = []
     for move in moves:
         sizes = _sizes(move)
+        if "part" not in _group(move):
+            rows = rows_of(parts, [part.heads or 1 for part in parts])
+            wanted = tuple(sizes[name] for name in _group(move))
+            if rows is None or rows.names[0] != "part" or not _begins(rows.sizes, wanted):
+                return None
+            found.append(replace(move, reason=f"{move.reason}; {why}: its rows are {rows}"))
+            continue
         heads = sizes.get("heads", 1)
         if sizes.get("part", len(parts)) != len(parts) or any(p.heads not in (None, heads) for p in parts):
             return None
@@ -47,6 +54,11 @@ def spreads(moves: Sequence[Move]) -> Iterator[tuple[str, list[Move]]]:
         yield f"its rows are ({' '.join(order)})", [_with_order(move, order) for move in moves]
 
 
+def _begins(rows: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Tell whether axes are those of the rows, the last of which may be one."""
+    return tuple(rows[: len(wanted) - 1]) == tuple(wanted[:-1])
+
+
 def _group(move: Move) -> tuple[str, ...]:
     """Return the axes that the rows are divided into; none where they stay one axis."""
     step = move.ops[0] if len(move.ops) == 1 else None
@@ -54,7 +66,10 @@ def _group(move: Move) -> tuple[str, ...]:
         return ()
     source, target = (side.strip() for side in step.equation.split("->"))
     groups = [group for group in equation(source, target).source.groups if len(group) > 1]
-    return groups[0] if len(groups) == 1 and {"part", "heads", "dim"}.issuperset(groups[0]) else ()
+    return groups[0] if len(groups) == 1 and _AXES.issuperset(groups[0]) else ()
+
+
+_AXES = frozenset({"part", "groups", "heads", "dim"})
 
 
 def _sizes(move: Move) -> dict[str, int]:
