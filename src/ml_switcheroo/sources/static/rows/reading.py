@@ -217,7 +217,7 @@ class _Reading:
         before = machine.steps
         machine.frame, machine.memory = None, Memory()
         machine.assumed.clear()
-        args = self._inputs(root, method, shape, sizes)
+        args = self._inputs(root, _decorated(method), shape, sizes)
         machine.sites.append(Site(method.source, method.node))
         machine.follower = follower
         try:
@@ -267,6 +267,17 @@ class _Reading:
 
 
 _ROUNDS = 4
+
+
+def _decorated(method: Function) -> Function:
+    """Return the function that says what a method takes: the one inside of ``wrapper(*args)``."""
+    frame = method.frame
+    while frame is not None and method.node.args.vararg is not None:
+        inner = [one for one in frame.names.values() if isinstance(one, Function) and one.name == "forward"]
+        if inner:
+            return _decorated(inner[0])
+        frame = frame.outer
+    return method
 
 
 def _passed(calls: Sequence[Arguments], place: int, name: str, default: Value, *, alone: bool) -> Value:
