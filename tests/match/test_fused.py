@@ -245,3 +245,20 @@ def test_a_rule_for_the_kind_leaves_what_forward_says(tmp_path):
     )
     plan.check()
     assert rows(plan, 1, "key") == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_attention_of_torch_is_documented():
+    held = {
+        "attn.in_proj_weight": np.arange(108, dtype="f4").reshape(18, 6),
+        "attn.in_proj_bias": np.arange(18, dtype="f4"),
+        "attn.out_proj.weight": np.eye(6, dtype="f4"),
+        "attn.out_proj.bias": np.zeros(6, "f4"),
+    }
+    leaves = {"attn.out.kernel": (3, 2, 6), "attn.out.bias": (6,)}
+    for name in ("query", "key", "value"):
+        leaves |= {f"attn.{name}.kernel": (6, 3, 2), f"attn.{name}.bias": (3, 2)}
+    plan = ms.make_plan(
+        held, to="nnx", layers={"attn": ("MultiheadAttention", {"num_heads": 3})}, like=leaves
+    )
+    plan.check()
+    assert np.asarray(plan.apply(held)["attn.key.bias"]).ravel().tolist() == [6, 7, 8, 9, 10, 11]

@@ -19,7 +19,7 @@ _SPELLED = frozenset({"q", "k", "v", "o", "qkv", "kv", "mixed", "gate", "up", "d
 
 def reader_of(findings: Findings) -> Callable[[Unit], tuple[Parts, str] | None]:
     """Return what gives the parts of a unit, and what shows them; None where that is not known."""
-    return lambda unit: _read(unit, findings) or _published(unit, findings)
+    return lambda unit: _read(unit, findings) or _documented(unit, findings) or _published(unit, findings)
 
 
 def _read(unit: Unit, findings: Findings) -> tuple[Parts, str] | None:
@@ -43,6 +43,24 @@ def _read(unit: Unit, findings: Findings) -> tuple[Parts, str] | None:
 
 def _sizes(parts: Parts) -> dict[str, int]:
     return {part.role: part.size for part in parts.parts}
+
+
+def _documented(unit: Unit, findings: Findings) -> tuple[Parts, str] | None:
+    """Return the parts of ``in_proj_weight``, where somebody says that a module is torch's own attention.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.MultiheadAttention.html, ``_in_proj`` of
+    ``torch.nn.functional``: queries, keys and values one after another.
+    """
+    slot = unit.slots.get("weight")
+    names = list(slot.paths.values()) if slot is not None else []
+    said = [findings.get(name, ()) for name in names]
+    known = all(one and all(f.kind == "mha" and f.origin != "evidence" for f in one) for one in said)
+    shapes = {spec.shape for spec in slot.specs.values()} if slot is not None else set()
+    if not known or len(shapes) != 1 or not all(name.endswith("in_proj_weight") for name in names):
+        return None
+    size = shapes.pop()[0] // 3
+    parts = tuple(Part(role, number * size, ((size, 1),)) for number, role in enumerate("qkv"))
+    return Parts(parts), "in_proj of torch.nn.MultiheadAttention"
 
 
 def _published(unit: Unit, findings: Findings) -> tuple[Parts, str] | None:
