@@ -1,5 +1,6 @@
 """Values decide where structure cannot, with the real frameworks; what outputs do not show stays open."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -272,3 +273,81 @@ def test_a_plan_without_ambiguities_is_returned_as_it_is():
     source, (model, _) = seeded(Net), NETS["nnx"]("")
     plan = ms.make_plan(source.state_dict(), to="nnx", layers=source, like=model)
     assert ms.settle(plan, source_model=source, target_model=model, inputs=images()) is plan
+
+
+class OneProjection(torch.nn.Module):
+    """One projection for keys, queries and values, of which nothing but the values says how it is cut."""
+
+    def __init__(self, cut):
+        super().__init__()
+        self.qkv, self.out = torch.nn.Linear(WIDTH, 3 * WIDTH), torch.nn.Linear(WIDTH, WIDTH)
+        self.cut = cut
+
+    def forward(self, x):
+        q, k, v = self.cut(self.qkv(x))
+        return self.out(torch.softmax(q @ k.transpose(-1, -2), -1) @ v)
+
+
+class Apart(nnx.Module):
+    def __init__(self):
+        for name in ("query", "key", "value", "out"):
+            setattr(self, name, nnx.Linear(WIDTH, WIDTH, rngs=nnx.Rngs(0)))
+
+    def __call__(self, x):
+        scores = jax.nn.softmax(self.query(x) @ self.key(x).mT)
+        return self.out(scores @ self.value(x))
+
+
+CUTS = {
+    "k, q, v one after another": lambda t: (t.chunk(3, -1)[1], t.chunk(3, -1)[0], t.chunk(3, -1)[2]),
+    "q, k, v in turns, row by row": lambda t: tuple(t[..., i::3] for i in range(3)),
+    "q, k, v in turns, head by head of 2 rows": lambda t: tuple(
+        t.unflatten(-1, (3, 3, 2))[..., i, :].flatten(-2) for i in range(3)
+    ),
+}
+
+
+@pytest.mark.parametrize("words", CUTS)
+def test_values_decide_how_a_fused_projection_is_cut(words):
+    source = seeded(lambda: OneProjection(CUTS[words]))
+    table = {"qkv": "linear", "out": "linear"}
+    plan = ms.make_plan(source.state_dict(), to="nnx", layers=table, like=Apart())
+    assert {name for entry in plan.ambiguous for name in entry.names} == {"qkv.weight", "qkv.bias"}
+    settled = ms.settle(
+        plan,
+        source_model=source,
+        target_model=Apart(),
+        inputs=np.random.default_rng(0).normal(size=(2, 5, WIDTH)).astype("f4"),
+        layers=table,
+    )
+    settled.check()
+    assert words in next(move.reason for move in settled.moves if "qkv.weight" in move.sources)
+
+
+class GatedNet(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gate_up_proj, self.down_proj = torch.nn.Linear(WIDTH, 16), torch.nn.Linear(8, WIDTH)
+        self.act = torch.nn.SiLU()
+
+    def forward(self, x):
+        up, gate = self.gate_up_proj(x).chunk(2, -1)
+        return self.down_proj(self.act(gate) * up)
+
+
+class GatedPort(nnx.Module):
+    def __init__(self):
+        for name, shape in {"gate": (WIDTH, 8), "up": (WIDTH, 8), "down_proj": (8, WIDTH)}.items():
+            setattr(self, f"{name.removesuffix('_proj')}_proj", nnx.Linear(*shape, rngs=nnx.Rngs(0)))
+
+    def __call__(self, x):
+        return self.down_proj(jax.nn.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+def test_values_tell_a_gate_from_the_way_up():
+    source = seeded(GatedNet)
+    table = dict.fromkeys(("gate_up_proj", "down_proj"), "linear")
+    settled = ms.settle(source_model=source, target_model=GatedPort(), inputs=rows(), layers=table, to="nnx")
+    settled.check()
+    reason = next(move.reason for move in settled.moves if "gate_up_proj.weight" in move.sources)
+    assert "up, gate one after another" in reason

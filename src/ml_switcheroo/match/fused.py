@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ml_switcheroo.match.layouts import Shape, Way, ways
 from ml_switcheroo.match.units import Piece, Unit
+from ml_switcheroo.sources.findings import Parts
 
 __all__ = ["FUSED", "cut", "cuts", "joins"]
 
@@ -17,32 +18,62 @@ FUSED: Mapping[str, tuple[str, ...]] = {
     "mixed": ("q", "k", "v"),
     "gate_up": ("gate", "up"),
 }
-"""The parts of a fused projection, in the order in which its name says them."""
+"""The parts of a fused projection, as its name says them."""
 
 
-def cut(units: Sequence[Unit], others: Sequence[Unit]) -> list[Unit]:
+def cut(
+    units: Sequence[Unit],
+    others: Sequence[Unit],
+    read: Callable[[Unit], tuple[Parts, str] | None] | None = None,
+) -> list[Unit]:
     """Take the fused units apart whose parts the other tree has one by one.
+
+    A name says which parts there are, but neither their order nor how their rows lie.
 
     Args:
         units: The units of one tree.
         others: The units of the other tree.
+        read: Gives the parts of a unit where they are known, and what shows them.
     """
     roles = {unit.role for unit in others}
     found: list[Unit] = []
     for unit in units:
-        parts = FUSED.get(unit.role, ())
-        if not parts or unit.role in roles or not roles.issuperset(parts):
+        known = read(unit) if read is not None else None
+        if known is not None and (len(known[0].parts) > 1 or _turned(known[0], others)):
+            names = tuple(part.role for part in known[0].parts)
+            pieces = [
+                Piece(number, len(names), part, known[1], known[0].axis)
+                for number, part in enumerate(known[0].parts)
+            ]
+            unit = replace(unit, kinds=frozenset({"linear"})) if unit.kinds == {"parameter"} else unit
+        else:
+            names = FUSED.get(unit.role, ())
+            pieces = [Piece(number, len(names)) for number in range(len(names))]
+        if not names or (unit.role and unit.role in roles - set(names)) or not roles.issuperset(names):
             found.append(unit)
             continue
-        doubtful = unit.role == "mixed" or (unit.role == "gate_up" and unit.kinds == {"parameter"})
-        for number, part in enumerate(parts):
-            words = tuple(word for word in unit.words if word not in (unit.role, *parts))
-            piece = Piece(number, len(parts), doubtful)
-            found.append(replace(unit, role=part, words=(*words, part), piece=piece))
+        for name, piece in zip(names, pieces, strict=True):
+            words = tuple(word for word in unit.words if word not in (unit.role, *names))
+            found.append(replace(unit, role=name, words=(*words, name), piece=piece))
     return found
 
 
-def cuts(kind: str, order: str, shape: Shape, wanted: Shape, heads: str) -> Iterator[Way]:
+def _turned(parts: Parts, others: Sequence[Unit]) -> bool:
+    """Tell whether a single projection has its heads in turns, and the other tree an axis for them."""
+    (part,) = parts.parts
+    strides = [stride for _, stride in part.axes]
+    heads = [unit for unit in others if unit.role == part.role and "weight" in unit.slots]
+    return strides != sorted(strides, reverse=True) and any(
+        unit.slots["weight"].rank == _WITH_HEADS for unit in heads
+    )
+
+
+_WITH_HEADS = 3
+
+
+def cuts(
+    kind: str, order: str, shape: Shape, wanted: Shape, heads: str, *, whole: bool = False
+) -> Iterator[Way]:
     """Yield every way from a part of a fused tensor to a leaf.
 
     Args:
@@ -51,9 +82,10 @@ def cuts(kind: str, order: str, shape: Shape, wanted: Shape, heads: str) -> Iter
         shape: Shape of the fused tensor.
         wanted: Shape of the leaf.
         heads: Which axis can be split into heads.
+        whole: Whether the part is all of the tensor, in another order.
     """
     for axis in _axes(kind, order, shape):
-        part = _part(shape, axis, wanted)
+        part = shape if whole else _part(shape, axis, wanted)
         if part is not None:
             for way in ways(kind, order, part, wanted, heads):
                 # Along which axis a tensor of unknown make is fused, is part of the layout.
@@ -66,10 +98,11 @@ def joins(kind: str, order: str, shape: Shape, wanted: Shape) -> Iterator[Way]:
     for axis in range(len(wanted)):
         part = _part(wanted, axis, shape)
         for way in ways(kind, order, shape, part) if part is not None else ():
+            size = part[axis] if part is not None else 0
             if kind != "linear":
-                yield replace(way, layout=f"{way.layout}, joined on {axis}", axis=axis)
+                yield replace(way, layout=f"{way.layout}, joined on {axis}", axis=axis, size=size)
             elif (way.layout, axis) in (("oi", 0), ("io", 1)):
-                yield replace(way, axis=axis)
+                yield replace(way, axis=axis, size=size)
 
 
 def _axes(kind: str, order: str, shape: Shape) -> tuple[int, ...]:
@@ -77,6 +110,8 @@ def _axes(kind: str, order: str, shape: Shape) -> tuple[int, ...]:
         return (0,)
     if kind == "linear":
         return (0,) if order == "oi" else (1,)
+    if kind == "conv":
+        return (0,)
     return (len(shape) - 2, len(shape) - 1)
 
 

@@ -138,7 +138,10 @@ def _vector(shape: Shape, wanted: Shape, heads: str) -> Iterator[Way]:
         return
     if (heads == "qkv" and wanted[0] != _PARTS) or (heads == "mixed" and wanted[1:-1] not in ((), (_PARTS,))):
         return
+    fused = {"qkv": ("part", "heads", "dim"), "mixed": ("heads", "part", "dim")}.get(heads)
     names = ("groups", "heads", "dim")[-len(wanted) :]
+    if fused is not None:
+        names = fused if len(wanted) == len(fused) else (fused[0], "dim")
     text = " ".join(names)
     yield Way("same", (Axes(f"({text}) -> {text}", tuple(zip(names, wanted, strict=True))[1:]),))
 

@@ -225,7 +225,9 @@ def _fitting(
     for shape, wanted in pairs:
         reading = kind if role in ("weight", "parameter", "direction") or kind == "norm" else "vector"
         if source.piece:
-            here = {way.layout: way for way in cuts(reading, order, shape, wanted, heads)}
+            size = source.piece.part.size if source.piece.part is not None else 0
+            cut = cuts(reading, order, shape, wanted, heads, whole=source.piece.count == 1)
+            here = {way.layout: way for way in cut if size in (0, way.size)}
         elif target.piece:
             here = {way.layout: way for way in joins_of(reading, order, shape, wanted)}
         else:

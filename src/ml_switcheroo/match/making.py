@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from ml_switcheroo.match.choosing import Chosen
 from ml_switcheroo.match.layouts import Way
 from ml_switcheroo.match.links import Join
 from ml_switcheroo.match.pairing import Match
 from ml_switcheroo.moves import Move
-from ml_switcheroo.ops import Axes, Concat, Op, Split, Stack, Unstack, trace
+from ml_switcheroo.ops import Axes, Op, Stack, Unstack, trace
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["fused_moves", "mixed", "moves_of"]
+__all__ = ["Known", "made_move", "moves_of", "way_of"]
 
 Known = Mapping[str, Sequence[Finding]]
 
@@ -29,7 +28,7 @@ def moves_of(
         sources = tuple(have.paths[index] for index in join.sources)
         leaves = tuple(want.paths[index] for index in join.leaves)
         ops = _ops(way, join, match.link.sizes)
-        yield _move(sources, leaves, ops, specs, known, match, choice.why)
+        yield made_move(sources, leaves, ops, specs, known, match, choice.why)
 
 
 def way_of(match: Match, role: str, choice: Chosen, join: Join) -> Way:
@@ -39,71 +38,7 @@ def way_of(match: Match, role: str, choice: Chosen, join: Join) -> Way:
     return options[have.specs[join.sources[0]].shape, want.specs[join.leaves[0]].shape]
 
 
-def fused_moves(
-    parts: Sequence[tuple[Match, Chosen]], role: str, specs: Mapping[str, TensorSpec], known: Known
-) -> Iterator[Move]:
-    """Yield the moves of a fused slot, whose parts were matched one by one, in their order.
-
-    Nothing is yielded for a repetition whose parts do not make up the whole, or differ in what is done.
-    """
-    first = parts[0][0]
-    cut = first.source.piece is not None
-    for place in range(len(first.link.joins)):
-        rows = [(match, choice, match.link.joins[place]) for match, choice in parts]
-        found = [way_of(match, role, choice, join) for match, choice, join in rows]
-        sources, leaves = [], []
-        for match, _, join in rows:
-            sources.append(match.source.slots[match.link.slots[role]].paths[join.sources[0]])
-            leaves.append(match.target.slots[role].paths[join.leaves[0]])
-        ops = _fuse(found, [specs[name] for name in sources], rows[0], role, cut=cut)
-        if ops is not None:
-            names = tuple(dict.fromkeys(sources)), tuple(dict.fromkeys(leaves))
-            yield _move(*names, ops, specs, known, first, "its parts one after another")
-
-
-def mixed(move: Move, parts: int) -> Move:
-    """Return the move for parts that do not lie one after another, but in turns.
-
-    Heads take turns where the leaves are split into heads, single rows where they are not.
-    """
-    cut = isinstance(move.ops[0], Split)
-    step = move.ops[0] if cut else move.ops[-1]
-    shape = (move.inputs if cut else move.outputs)[0].shape
-    axis = step.axis if isinstance(step, Split | Concat) else 0
-    heads = [size for op in move.ops if isinstance(op, Axes) for name, size in op.sizes if name == "dim"]
-    inner = heads[0] if heads else 1
-    names = [f"x{number}" for number in range(len(shape))]
-    turns, rows = list(names), list(names)
-    turns[axis], rows[axis] = "(turn part row)", "(part turn row)"
-    sizes = (("part", parts), ("row", inner))
-    if cut:
-        ops = (Axes(f"{' '.join(turns)} -> {' '.join(rows)}", sizes), *move.ops)
-    else:
-        ops = (*move.ops, Axes(f"{' '.join(rows)} -> {' '.join(turns)}", sizes))
-    return replace(move, ops=ops)
-
-
-def _fuse(
-    found: Sequence[Way],
-    inputs: Sequence[TensorSpec],
-    row: tuple[Match, Chosen, Join],
-    role: str,
-    *,
-    cut: bool,
-) -> tuple[Op, ...] | None:
-    match, _, join = row
-    axis = found[0].axis
-    if axis is None or any((way.axis, way.ops) != (axis, found[0].ops) for way in found):
-        return None
-    if not cut:
-        shapes = [trace(found[0].ops, (spec,))[-1][0].shape for spec in inputs]
-        whole = match.target.slots[role].specs[join.leaves[0]].shape
-        return (*found[0].ops, Concat(axis)) if sum(shape[axis] for shape in shapes) == whole[axis] else None
-    sizes = tuple(way.size for way in found)
-    return (Split(axis, sizes), *found[0].ops) if sum(sizes) == inputs[0].shape[axis] else None
-
-
-def _move(
+def made_move(
     sources: tuple[str, ...],
     leaves: tuple[str, ...],
     ops: tuple[Op, ...],
@@ -112,6 +47,7 @@ def _move(
     match: Match,
     why: str,
 ) -> Move:
+    """Make one move, with what is known of its tensors."""
     inputs = tuple(specs[name] for name in sources)
     findings = known.get(sources[0], ())
     certain = findings[0] if len(findings) == 1 else None

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as default
 from typing import Any
 
 from ml_switcheroo.match.choosing import Chosen, choose
 from ml_switcheroo.match.fused import cut
+from ml_switcheroo.match.joining import Fused, candidates, certain
 from ml_switcheroo.match.leftovers import folded
-from ml_switcheroo.match.making import fused_moves, mixed, moves_of
+from ml_switcheroo.match.making import moves_of
 from ml_switcheroo.match.norms import placed
 from ml_switcheroo.match.orders import orders
 from ml_switcheroo.match.pairing import Match, Rivalry, lay_out, pair, weigh
 from ml_switcheroo.match.parts import named, routed, ungated
+from ml_switcheroo.match.reading import reader_of, roles_read
 from ml_switcheroo.match.repeats import Place, Token, places
 from ml_switcheroo.match.sighting import kind_of_class, kinds_of_leaf, kinds_of_words, plain_kind
 from ml_switcheroo.match.spelling import segments
+from ml_switcheroo.match.spread import is_spread, spread_as, spreads
 from ml_switcheroo.match.testimony import conventions, narrowed, shown_before, testimony
 from ml_switcheroo.match.units import Index, Piece, Unit, below_root, units
 from ml_switcheroo.match.vocabulary import LEAF_ROLES
@@ -100,11 +103,13 @@ def solve(question: Question) -> Found:
     targets = placed(named(units(question.leaves, _target_kinds(question), paths)), paths)
     if not sources or not targets:
         return Found((), ())
+    sources = roles_read(sources, targets, question.findings)
     sources, targets = ungated(sources, targets), ungated(targets, sources)
     sources, targets = routed(sources, targets), routed(targets, sources)
     sources, targets = below_root(sources, names, paths), below_root(targets, paths, names)
     whole = sources
-    sources, targets = cut(sources, targets), cut(targets, whole)
+    read = reader_of(question.findings)
+    sources, targets = cut(sources, targets, read), cut(targets, whole)
     source_orders = orders(sources, _known_orders(question, sources, names))
     field = lay_out(sources, targets, source_orders, _forced(question, sources, targets))
     scores = weigh(field)
@@ -119,26 +124,34 @@ def solve(question: Question) -> Found:
         chosen[number] = dict.fromkeys(chosen[number], Chosen(None, why))
     moves: list[Move] = []
     doubts = [_rivals(rivalry) for rivalry in rivalries]
-    fused: dict[tuple[tuple[Token, ...], str], dict[Piece, tuple[Match, Chosen]]] = {}
+    fused: dict[tuple[Token, ...], dict[str, dict[Piece, tuple[Match, Chosen]]]] = {}
     for match, layouts in zip(matches, chosen, strict=True):
         for role, choice in layouts.items():
             piece = match.source.piece or match.target.piece
             if choice.layout is None:
                 doubts.append(_open(question, match, role, choice))
             elif piece is None:
-                moves += moves_of(match, role, choice, question.specs, question.findings)
+                made = list(moves_of(match, role, choice, question.specs, question.findings))
+                known = read(match.source) if is_spread(match, made) else None
+                told = spread_as(made, known[0].parts, known[1]) if known is not None else None
+                if is_spread(match, made) and told is None:
+                    doubts.append(_spread(made))
+                else:
+                    moves += told or made
             else:
                 whole_unit = match.source if match.source.piece else match.target
-                fused.setdefault((whole_unit.pattern, role), {})[piece] = match, choice
-    for (_, role), parts in fused.items():
-        pieces = sorted(parts, key=lambda piece: piece.number)
-        made = list(fused_moves([parts[piece] for piece in pieces], role, question.specs, question.findings))
-        if len(pieces) < pieces[0].count or not made:
-            continue
-        if pieces[0].doubtful:
-            doubts.append(_mixed(made, pieces[0].count))
+                fused.setdefault(whole_unit.pattern, {}).setdefault(role, {})[piece] = match, choice
+    for by_role in fused.values():
+        slots = [
+            Fused(role, [parts[piece] for piece in sorted(parts, key=lambda piece: piece.number)])
+            for role, parts in by_role.items()
+            if len(parts) == next(iter(parts)).count
+        ]
+        found = [certain(slot, question.specs, question.findings) for slot in slots]
+        if all(found):
+            moves += [move for made in found for move in made]
         else:
-            moves += made
+            doubts += _arranged(slots, question)
     return Found(tuple(moves), tuple(doubts), frozenset(odd))
 
 
@@ -183,6 +196,9 @@ def _known_orders(
         ):
             known[where[move.sources[0]].pattern] = _ORDERS[move.kind]
     for unit in sources:
+        if unit.piece is not None and unit.piece.part is not None:
+            known[unit.pattern] = "io" if unit.piece.axis else "oi"
+            continue
         for slot in unit.slots.values():
             found = {
                 finding.kind if finding.origin != "evidence" else ""
@@ -216,13 +232,35 @@ def _forced(question: Question, sources: Sequence[Unit], targets: Sequence[Unit]
     return forced
 
 
-def _mixed(made: Sequence[Move], parts: int) -> Doubt:
-    """Ask how the parts of a fused tensor lie, where its name is used for both."""
-    return Doubt(
-        tuple(dict.fromkeys(name for move in made for name in move.sources)),
-        ("its parts lie one after another", "its parts take turns, head by head or row by row"),
-        (_rules(made), _rules([mixed(move, parts) for move in made])),
-    )
+def _arranged(slots: Sequence[Fused], question: Question) -> Iterator[Doubt]:
+    """Ask how the parts of a fused tensor lie: once for its weight and its bias."""
+    options = [candidates(slot, question.specs, question.findings) for slot in slots]
+    if not options:
+        return
+    asked: dict[str, list[Move]] = {}
+    for words, parts, moves in options[0]:
+        others = [next((made for _, same, made in more if same == parts), None) for more in options[1:]]
+        if None not in others:
+            asked[words] = [*moves, *(move for made in others for move in made or ())]
+    if asked:
+        names = dict.fromkeys(name for made in asked.values() for move in made for name in move.sources)
+        rules = tuple(", ".join(map(_rules, _by_slot(made))) for made in asked.values())
+        yield Doubt(tuple(names), tuple(asked), rules)
+
+
+def _spread(made: Sequence[Move]) -> Doubt:
+    """Ask how the rows of a fused tensor lie whose parts or heads are axes of the leaf."""
+    options = list(spreads(made))
+    names = tuple(name for move in made for name in move.sources)
+    return Doubt(names, tuple(words for words, _ in options), tuple(_rules(moves) for _, moves in options))
+
+
+def _by_slot(moves: Sequence[Move]) -> Iterator[list[Move]]:
+    """Yield the moves that one rule can say together."""
+    found: dict[object, list[Move]] = {}
+    for move in moves:
+        found.setdefault((move.ops, tuple(name.rpartition(".")[2] for name in move.sources)), []).append(move)
+    yield from found.values()
 
 
 def _rivals(rivalry: Rivalry) -> Doubt:

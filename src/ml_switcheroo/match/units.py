@@ -9,6 +9,7 @@ from functools import cache, cached_property
 from ml_switcheroo.match.repeats import SLASH, Numeral, Place, Token
 from ml_switcheroo.match.vocabulary import FILLERS, KNOWN, LEAF_ROLES
 from ml_switcheroo.match.words import HASH, meaning
+from ml_switcheroo.sources.findings import Part
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["ANY", "Index", "Piece", "Slot", "Unit", "below_root", "cut", "scopes", "units", "words_in"]
@@ -44,14 +45,18 @@ class Piece:
     """A part of a fused tensor.
 
     Attributes:
-        number: Which part, in the order of the fused tensor's name.
+        number: Which part: in the order of the fused tensor's rows where that is known, else of its name.
         count: How many parts there are.
-        doubtful: Whether the parts can also lie mixed, head by head or one element in turn.
+        part: Its rows in the fused tensor; None where nobody knows.
+        why: What shows them.
+        axis: The axis of the fused matrix that has the rows.
     """
 
     number: int
     count: int
-    doubtful: bool = False
+    part: Part | None = None
+    why: str = ""
+    axis: int = 0
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,10 @@ class Axes(Op):
         if forth.source.loose is not None and forth.target.loose is None:
             forth = forth.spelled(len(specs[0].shape))
         back = ~forth
-        known = forth.bind(specs[0].shape, dict(self.sizes)).sizes
-        return Axes(str(back), tuple((axis, size) for axis, size in known.items() if axis in back.told))
+        known, *others = (forth.bind(spec.shape, dict(self.sizes)).sizes for spec in specs)
+        # An axis that is not as long in every tensor follows from the rest of its dimension.
+        same = {axis for axis, size in known.items() if all(other.get(axis) == size for other in others)}
+        return Axes(str(back), tuple((a, size) for a, size in known.items() if a in back.told & same))
 
     @property
     def _equation(self) -> Equation:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 
 from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.match.fused import FUSED
 from ml_switcheroo.match.sighting import plain_kind
 from ml_switcheroo.match.structure import Doubt, Question, solve
 from ml_switcheroo.match.vocabulary import KNOWN
@@ -35,12 +36,32 @@ def is_open(owner: Owner, options: Sequence[Option], request: Request) -> bool:
     """
     if not may_ask(owner, request) or any(option.final for option in options):
         return False
+    if _in_turns(owner) or _spreads(owner, options):
+        return True
     if len(options) != 1 or options[0].refused:
         return True
     plain = [finding for finding in owner.possible if plain_kind(finding.kind) is not None]
     shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == "weight"]
     matrix = plain_kind(plain[0].kind) in ("linear", "conv", "embedding")
     return matrix and any(len(set(shape)) < len(shape) for shape in shapes)
+
+
+def _spreads(owner: Owner, options: Sequence[Option]) -> bool:
+    """Tell whether the rows of what is called a fused projection are divided into axes of the leaf."""
+    words = set(map(str, meaning(segment_tokens(owner.path.rpartition(".")[2]))))
+    fused = not words.isdisjoint(FUSED) or {"gate", "up"} <= words
+    moves = [move for option in options for move in option.moves]
+    return fused and any(len(move.outputs[0].shape) > len(move.inputs[0].shape) for move in moves)
+
+
+def _in_turns(owner: Owner) -> bool:
+    """Tell whether forward takes the rows of a module for several parts, or not in their order."""
+    for finding in owner.possible:
+        parts = finding.parts.parts if finding.parts is not None else ()
+        strides = [[stride for _, stride in part.axes] for part in parts]
+        if len(parts) > 1 or any(one != sorted(one, reverse=True) for one in strides):
+            return True
+    return False
 
 
 def may_ask(owner: Owner, request: Request) -> bool:

@@ -77,7 +77,14 @@ def _with_flattens(
         if all(finding.kind != "linear" for finding in findings):
             break
         findings = tuple(one for finding in findings for one in _told(path, finding, what, sources))
-    return findings
+    return tuple(_with_parts(path, finding, sources) for finding in findings)
+
+
+def _with_parts(path: str, finding: Finding, sources: Sequence[Knowledge]) -> Finding:
+    """Take from the source that has read ``forward`` what its rows are for, whoever says the kind."""
+    said = [known.findings[path] for known in sources if path in known.findings]
+    parts = [one.parts for one in said if one.kind == finding.kind and one.parts is not None]
+    return replace(finding, parts=parts[0]) if parts and finding.parts is None else finding
 
 
 def _told(path: str, finding: Finding, what: str, sources: Sequence[Knowledge]) -> tuple[Finding, ...]:

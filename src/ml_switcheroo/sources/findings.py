@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ __all__ = [
     "Flatten",
     "Knowledge",
     "Origin",
+    "Part",
+    "Parts",
     "Split",
     "Usage",
     "flatten_said",
@@ -138,6 +141,58 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One of the projections that a layer computes: which of its output rows, in which order.
+
+    Row ``(i, j, ...)`` of the part is output ``start + i * stride + j * stride + ...`` of the layer.
+
+    Attributes:
+        role: What it is for: ``q``, ``k``, ``v``, ``gate``, ``up``; ``o`` and ``down`` for what takes the
+            result of an attention, or of a gate.
+        start: The first row.
+        axes: Size and stride of each axis, those of the heads first.
+        heads: How many heads the rows are of; None where nobody says.
+    """
+
+    role: str
+    start: int
+    axes: tuple[tuple[int, int], ...]
+    heads: int | None = None
+
+    @property
+    def size(self) -> int:
+        """How many rows it has."""
+        return math.prod(size for size, _ in self.axes)
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The rows in order, head by head.
+
+        >>> Part("k", 3, ((2, 9), (3, 1))).rows
+        (3, 4, 5, 12, 13, 14)
+        """
+        found = [self.start]
+        for size, stride in self.axes:
+            found = [row + place * stride for row in found for place in range(size)]
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What ``forward`` takes the whole output of a layer for; the parts make it up.
+
+    Attributes:
+        parts: The parts, in the order of their first rows.
+        where: ``file:line`` of the computation that shows it.
+        axis: The axis of the weight that has the rows.
+    """
+
+    parts: tuple[Part, ...]
+    where: str = ""
+    axis: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What one source says of one module, or of one tensor that a module owns by itself.
 
@@ -153,6 +208,7 @@ class Finding:
         unflatten: For a linear: that its output becomes an image, whose channels these are: its output axis
             is ``(c *space)`` in PyTorch; None where nobody knows.
         split: For a linear: how its output is divided; None where it is not, or nobody knows.
+        parts: What ``forward`` takes each of its outputs for; None where it does not tell, or nobody knows.
     """
 
     kind: str
@@ -163,6 +219,7 @@ class Finding:
     flatten: Flatten | None = None
     unflatten: Flatten | None = None
     split: Split | None = None
+    parts: Parts | None = None
 
 
 @dataclass(frozen=True, slots=True)

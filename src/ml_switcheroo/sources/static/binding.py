@@ -30,6 +30,8 @@ def bind_target(machine: Machine, target: ast.expr, value: Value, frame: Frame) 
     elif isinstance(target, ast.Subscript):
         owner = machine.evaluate(target.value, frame)
         index = machine.evaluate(target.slice, frame)
+        if machine.follower is not None:
+            machine.follower.stored(owner)
         for one in options(owner):
             store_item(machine, one, index, value)
     elif isinstance(target, ast.Tuple | ast.List):

@@ -107,6 +107,9 @@ def _call_function(machine: Machine, function: Function, args: Arguments) -> Val
 
 def _run_function(machine: Machine, function: Function, args: Arguments) -> Value:
     names = machine.heap.new(bind(machine, function, args))
+    if machine.follower is not None:
+        for name, value in names.items():
+            machine.follower.named(machine, name, value)
     frame = Frame(names, function.source, function.frame, function, function.owner)
     if args.positional:
         first = args.positional[0]
@@ -174,6 +177,8 @@ def _call_external(machine: Machine, external: External, args: Arguments) -> Val
 
 
 def _call_instance(machine: Machine, instance: Instance, args: Arguments) -> Value:
+    if machine.follower is not None and (made := machine.follower.called(machine, instance, args)):
+        return made[0]
     if "calls" in instance.marks:  # a layer of a package that is known by itself
         return machine.call(instance.marks["calls"], args)
     for name in ("__call__", "forward"):

@@ -74,7 +74,7 @@ def expand(machine: Machine, value: Value) -> list[Value] | None:
     if isinstance(value, dict):
         return [*_keys(value), Repeat(UNKNOWN)] if isinstance(value, OpenDict) else _keys(value)
     if isinstance(value, Tensor):
-        return _rows(value)
+        return machine.follower.items(value) if machine.follower is not None else _rows(value)
     if isinstance(value, OneOf):
         return _expand_choices(machine, value)
     if isinstance(value, Class):

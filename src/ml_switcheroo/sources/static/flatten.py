@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.layers import KIND_OF_CLASS
-from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Split, flattened_steps
+from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Parts, Split, flattened_steps
 from ml_switcheroo.sources.static.alike import ALIKE, FOLDED, INPUT, OWN, RAW, ROWS, TURNED
 from ml_switcheroo.sources.static.atoms import Axis
 from ml_switcheroo.sources.static.containing import contained
@@ -17,6 +17,7 @@ from ml_switcheroo.sources.static.following import run_forward
 from ml_switcheroo.sources.static.gates import OwnUse
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.merged import Answer, answer_of
+from ml_switcheroo.sources.static.rows.reading import Read, read_parts
 from ml_switcheroo.sources.static.sequences import RECURRENT
 from ml_switcheroo.sources.static.splits import split_of
 from ml_switcheroo.sources.static.values import (
@@ -30,7 +31,7 @@ from ml_switcheroo.tensors import TensorSpec
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.entry import Attempt
 
-__all__ = ["Layer", "Use", "known", "steps_flattened", "used", "used_as", "uses"]
+__all__ = ["Layer", "Use", "known", "steps_flattened", "used", "used_as", "uses", "with_parts"]
 
 _MOST = 12
 
@@ -52,6 +53,7 @@ class Use:
     split: Split | None = None
     flattens: tuple[Flatten, ...] = ()
     unflattens: tuple[Flatten, ...] = ()
+    parts: Parts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,24 @@ def uses(attempt: Attempt, specs: Mapping[str, TensorSpec], notes: list[str]) ->
         for owner in owners
         if isinstance(owner.maker, Tensor) and name in specs
     }
-    return used(layers, ended, attempt.machine, own)
+    found = used(layers, ended, attempt.machine, own)
+    tensors = {
+        name: [owner.maker for owner in owners if isinstance(owner.maker, Tensor) and owner.key == name]
+        for name, owners in attempt.fit.owners.items()
+    }
+    what = f"{attempt.label}:{attempt.name}: what its rows are for"
+    read = partial(read_parts, attempt.machine, attempt.fit.modules, tensors, specs)
+    return with_parts(found, contained(what, read, Read({}, {}), notes))
+
+
+def with_parts(found: Mapping[str, Use], read: Read) -> dict[str, Use]:
+    """Add what the rows of each weight are for: to its module, or to a tensor of the model's own."""
+    result = dict(found)
+    for name, parts in read.parts.items():
+        path, _, slot = name.rpartition(".")
+        key = path if slot == "weight" and path in found else name
+        result[key] = replace(result.get(key, Use()), parts=parts)
+    return result
 
 
 def _layer(path: str, modules: Sequence[Instance], specs: Mapping[str, TensorSpec]) -> Layer:
@@ -337,6 +356,7 @@ def _together(answers: Sequence[Answer]) -> Answer:
 
 def used_as(finding: Finding, use: Use) -> tuple[Finding, ...]:
     """Return a finding with what ``forward`` shows of its module; several where that leaves a choice."""
+    finding = replace(finding, parts=use.parts) if use.parts is not None else finding
     if finding.kind == "linear_in_out":
         return (replace(finding, split=use.split),)
     if finding.kind == "linear":

@@ -109,6 +109,8 @@ def _widened(before: Tensor, after: Tensor) -> Tensor:
 
 def attribute(machine: Machine, tensor: Tensor, name: str) -> Value:
     """Return an attribute of a tensor."""
+    if machine.follower is not None:
+        return machine.follower.attribute(machine, tensor, name)
     if name == "shape":
         return _sizes(tensor)
     if name in ("data", "grad"):
@@ -250,6 +252,12 @@ _SHAPED = frozenset({"zeros", "ones", "empty", "randn", "rand"})
 
 def function(machine: Machine, name: str, args: Arguments) -> Value:
     """Return what a function of torch (or NumPy) gives."""
+    if machine.follower is not None:
+        return machine.follower.function(machine, name, args)
+    return _of_axes(machine, name, args)
+
+
+def _of_axes(machine: Machine, name: str, args: Arguments) -> Value:
     word = name.rpartition(".")[2]
     first = args.get(0, "input", UNKNOWN)
     if word in _SHAPED:
@@ -328,6 +336,8 @@ def _site(machine: Machine) -> Site | None:
 
 def operate(machine: Machine, place: Any, args: Arguments) -> Value:
     """Return what an operator or a subscript gives, with a tensor on one side."""
+    if machine.follower is not None:
+        return machine.follower.operate(machine, place, args)
     op, left, right = place
     if op == "[]":
         return taken(machine, left, right)

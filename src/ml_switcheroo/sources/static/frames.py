@@ -79,6 +79,8 @@ class Frame:
 
     def bind(self, name: str, value: Value, machine: Machine) -> None:
         """Bind a name."""
+        if machine.follower is not None:
+            machine.follower.named(machine, name, value)
         names = self.elsewhere.get(name, self.names)
         machine.heap.touch(names)
         names[name] = value

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.counted import is_number, number
 from ml_switcheroo.sources.static.files import Library, Source, bound_names
@@ -29,6 +29,9 @@ from ml_switcheroo.sources.static.values import (
     options,
 )
 from ml_switcheroo.sources.static.wrapping import stores
+
+if TYPE_CHECKING:
+    from ml_switcheroo.sources.static.rows.follower import Follower
 
 __all__ = ["STEPS", "Budget", "Ending", "Machine", "Outcome", "Tables"]
 
@@ -134,6 +137,7 @@ class Machine:
         self.seen: dict[Any, Any] = {}
         self.following = False
         self.trying = 0
+        self.follower: Follower | None = None  # where rows are followed
 
     # Reading ------------------------------------------------------------------------------
 
@@ -207,7 +211,7 @@ class Machine:
         caller = self.tables.calls.get(type(function))
         if caller is None or self.depth >= _DEEPEST:
             self.cut += caller is not None
-            return UNKNOWN
+            return UNKNOWN if self.follower is None else self.follower.passed(args)
         self.depth += 1
         try:
             return caller(self, function, args)
@@ -253,6 +257,8 @@ class Machine:
 
     def write(self, owner: Value, name: Value, value: Value) -> None:
         """Set an attribute."""
+        if self.follower is not None:
+            self.follower.named(self, name, value)
         if isinstance(owner, OneOf):
             live = [choice for choice in owner.choices if choice is not None]
             self.heap.branch([partial(self.write, choice, name, value) for choice in live])

@@ -18,7 +18,7 @@ from ml_switcheroo.sources.findings import Usage
 from ml_switcheroo.sources.static.classes import make_class
 from ml_switcheroo.sources.static.containing import contained
 from ml_switcheroo.sources.static.files import Library, Source
-from ml_switcheroo.sources.static.flatten import Layer, Use, used
+from ml_switcheroo.sources.static.flatten import Layer, Use, used, with_parts
 from ml_switcheroo.sources.static.flatten import known as known_sizes
 from ml_switcheroo.sources.static.following import run_forward
 from ml_switcheroo.sources.static.frames import module_frame
@@ -27,6 +27,7 @@ from ml_switcheroo.sources.static.limits import deep_recursion
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.nn import name_of
 from ml_switcheroo.sources.static.parameter_uses import uses_of
+from ml_switcheroo.sources.static.rows.reading import Read, read_parts
 from ml_switcheroo.sources.static.use_verdicts import ParameterUses
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
@@ -84,8 +85,12 @@ def _followed(model: Any, notes: list[str], mirror: Mirror) -> Mapping[int | str
         known_sizes(layers)
         what = f"{type(model).__name__}.forward"
         ended = contained(what, partial(run_forward, machine, root), False, notes)
-    used_by = used(layers, ended, machine, own)
-    by_name = {name: used_by[name] for name, _ in own.values() if name in used_by}
+        rows = partial(read_parts, machine, *_mirrored(model, made))
+        what = f"{type(model).__name__}: what its rows are for"
+        read = contained(what, rows, Read({}, {}), notes)
+    used_by = with_parts(used(layers, ended, machine, own), read)
+    paths = {layer.path for layer in layers}
+    by_name = {name: use for name, use in used_by.items() if name not in paths}
     return {id(live): used_by[layer.path] for live, layer in zip(lives, layers, strict=True)} | by_name
 
 
@@ -115,6 +120,26 @@ def _hidden(live: Any, copy: Instance) -> bool:
         return True
     method = getattr(type(live), "forward", None)
     return copy.cls is UNKNOWN and not getattr(method, "__module__", "torch").startswith("torch")
+
+
+def _mirrored(
+    model: Any, made: Mapping[int, Instance]
+) -> tuple[dict[str, list[Instance]], dict[str, list[Tensor]], dict[str, TensorSpec]]:
+    """Return the modules by path, the tensors that classes of the user's own keep, and all shapes."""
+    modules: dict[str, list[Instance]] = {}
+    own: dict[str, list[Tensor]] = {}
+    specs: dict[str, TensorSpec] = {}
+    for path, live in model.named_modules():
+        if (copy := made.get(id(live))) is None:
+            continue
+        modules[path] = [copy]
+        for slot, tensor in live._parameters.items():
+            name = f"{path}.{slot}" if path else slot
+            if tensor is not None:
+                specs[name] = TensorSpec(tuple(tensor.shape), str(tensor.dtype))
+            if isinstance(value := copy.attrs.get(slot), Tensor):
+                own[name] = [value]
+    return modules, own, specs
 
 
 def _pairs(model: Any, made: Mapping[int, Instance]) -> list[tuple[Any, Instance]]:

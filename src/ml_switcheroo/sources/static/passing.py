@@ -33,6 +33,8 @@ __all__ = ["forward"]
 
 def forward(machine: Machine, layer: Instance, args: Arguments) -> Value:
     """Return what a layer of torch.nn gives for its input."""
+    if machine.follower is not None:
+        return machine.follower.layer(machine, layer, args)
     value = args.get(0, "input", UNKNOWN)
     name = layer.torch
     if name == "Sequential":

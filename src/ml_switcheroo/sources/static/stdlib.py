@@ -269,12 +269,11 @@ def _made_by(machine: Machine, layer: Value, name: Value, mark: str) -> Value:
 
 
 def _rearrange(machine: Machine, args: Arguments) -> Value:
-    """Make a layer of einops; it keeps no tensors."""
+    """Make a layer of einops: it keeps no tensors."""
     return _einstein("Rearrange", args, drops=False)
 
 
 def _reduced(machine: Machine, args: Arguments) -> Value:
-    """Make a layer of einops that reduces; it keeps no tensors."""
     return _einstein("Reduce", args, drops=True)
 
 
@@ -282,7 +281,11 @@ def _einstein(name: str, args: Arguments, *, drops: bool) -> Value:
     pattern = args.get(0, "pattern")
 
     def run(machine: Machine, given: Arguments) -> Value:
-        return rearranged(machine, given.get(0, "input"), pattern, args.keyword, drops=drops)
+        value = given.get(0, "input")
+        if machine.follower is None:
+            return rearranged(machine, value, pattern, args.keyword, drops=drops)
+        arguments = Arguments([value, pattern], args.keyword)
+        return UNKNOWN if drops else machine.follower.function(machine, "rearrange", arguments)
 
     return Builtin(name, run)
 
@@ -307,7 +310,7 @@ def _call(machine: Machine, name: str, args: Arguments) -> Value:
         return made
     if name.startswith(("torch.", "einops.", "numpy.")):
         return flow.function(machine, name, args)
-    return flow.unfollowed(args)
+    return machine.follower.foreign(machine, name, args) if machine.follower else flow.unfollowed(args)
 
 
 def _constructed(machine: Machine, name: str, args: Arguments) -> Value:

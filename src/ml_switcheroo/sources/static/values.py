@@ -252,6 +252,7 @@ class Tensor:
         layout: How a port has its axes, where they are unknown; see ``alike``.
         of: The layer whose own tensor it is.
         serial: When it was made, in the order of everything that is made.
+        trace: The rows it holds, where rows are followed; see ``traces``.
     """
 
     shape: tuple[Value, ...] | None = None
@@ -263,6 +264,7 @@ class Tensor:
     layout: str = ""
     of: Instance | None = None
     serial: int = field(default_factory=next_serial)
+    trace: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +374,7 @@ def _joined_tensor(tensors: list[Tensor]) -> Tensor:
         axes=joined_axes([tensor.axes for tensor in tensors]),
         site=first.site,
         layout=joined_layout(tensors),
+        trace=first.trace.joined([other.trace for other in tensors[1:]]) if first.trace is not None else None,
     )
 
 

@@ -1,0 +1,255 @@
+"""The moves of fused tensors, whose parts were matched one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ml_switcheroo.match.asked import arrangements, head_sizes
+from ml_switcheroo.match.choosing import Chosen
+from ml_switcheroo.match.layouts import Shape, Way
+from ml_switcheroo.match.links import Join
+from ml_switcheroo.match.making import Known, made_move, way_of
+from ml_switcheroo.match.pairing import Match
+from ml_switcheroo.match.parting import Rows, in_blocks, parted
+from ml_switcheroo.moves import Move
+from ml_switcheroo.ops import Axes, Op, trace
+from ml_switcheroo.sources.findings import Part, Parts
+from ml_switcheroo.tensors import TensorSpec
+
+__all__ = ["Fused", "candidates", "certain"]
+
+
+@dataclass(frozen=True)
+class Fused:
+    """One slot of a fused unit, with the matches of its parts.
+
+    Attributes:
+        role: The slot: ``weight``, ``bias``.
+        parts: The match of each part, and the layout that was chosen for it.
+    """
+
+    role: str
+    parts: Sequence[tuple[Match, Chosen]]
+
+    @property
+    def cut(self) -> bool:
+        """Whether the source is the fused one."""
+        return self.parts[0][0].source.piece is not None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The roles of the parts."""
+        return tuple(match.source.role if self.cut else match.target.role for match, _ in self.parts)
+
+    @property
+    def read(self) -> tuple[Part, ...] | None:
+        """The parts as they are known to lie; None where they are not."""
+        pieces = [match.source.piece or match.target.piece for match, _ in self.parts]
+        parts = [piece.part for piece in pieces if piece is not None and piece.part is not None]
+        return tuple(parts) if len(parts) == len(pieces) else None
+
+    @property
+    def why(self) -> str:
+        """What shows how they lie."""
+        piece = self.parts[0][0].source.piece
+        return piece.why if piece is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One repetition of a fused slot: its tensors and leaves, and what is done to each part."""
+
+    sources: tuple[str, ...]
+    leaves: tuple[str, ...]
+    ways: tuple[Way, ...]
+    whole: TensorSpec
+    shapes: tuple[Shape, ...]
+
+
+def certain(fused: Fused, specs: Mapping[str, TensorSpec], known: Known) -> list[Move]:
+    """Return the moves of a slot whose parts are known; none where they do not fit the leaves.
+
+    A leaf without heads does not say which of its axes comes first, the heads or their rows: nothing is
+    certain where the fused tensor has them the other way round. Nor is it where forward was not followed to
+    where the heads are divided.
+    """
+    if fused.read is None:
+        return []
+    made: list[Move] = []
+    for place in _places(fused):
+        said = [finding.parts for finding in known.get(place.sources[0], ()) if finding.parts is not None]
+        parts = said[0].parts if said else fused.read
+        heads = [len(shape) == _WITH_HEADS[fused.role] for shape in place.shapes]
+        undivided = any(part.heads is None and part.role in "qkv" for part in parts)
+        if (not any(heads) and not all(map(_rising, parts))) or (said and undivided):
+            return []
+        why = _why(said[0]) if said else fused.why
+        found = list(_moves(fused, parts, why, specs, known, [place]))
+        if not found:
+            return []
+        made += found
+    return made
+
+
+def _why(parts: Parts) -> str:
+    return f"cut as forward says, {parts.where}" if parts.where else "cut as forward says"
+
+
+def candidates(
+    fused: Fused, specs: Mapping[str, TensorSpec], known: Known
+) -> list[tuple[str, tuple[Part, ...], list[Move]]]:
+    """Return the ways in which the parts may lie: in words, as parts, and with their moves."""
+    places = list(_places(fused))
+    sizes = _sizes(places)
+    if not places or sizes is None:
+        return []
+    inner = _inner(places[0], sizes)
+    dims = [inner] if inner else head_sizes(sizes) if fused.names[0] in "qkv" else []
+    found = []
+    seen: set[object] = set()
+    for words, parts in (*_kept(fused), *arrangements(fused.names, sizes, dims, heads=bool(inner))):
+        moves = list(_moves(fused, parts, words, specs, known, places))
+        effect = (moves[0].sources, moves[0].leaves, moves[0].ops) if moves else None
+        if effect is not None and effect not in seen:
+            seen.add(effect)
+            found.append((words, parts, moves))
+    return found
+
+
+def _kept(fused: Fused) -> Iterator[tuple[str, tuple[Part, ...]]]:
+    """Yield the two orders that a leaf without heads can have, where forward reads the dims first."""
+    if (parts := fused.read) is None:
+        return
+    yield f"{fused.why}: head by head", parts
+    rising = []
+    for part in parts:
+        axes = tuple(sorted(part.axes, key=lambda axis: -axis[1]))
+        rising.append(Part(part.role, part.start, axes))
+    yield f"{fused.why}: each in the order of the rows", tuple(rising)
+
+
+_WITH_HEADS = {"weight": 3, "bias": 2, "parameter": 3}
+
+
+def _rising(part: Part) -> bool:
+    return all(a[1] >= b[1] for a, b in zip(part.axes, part.axes[1:], strict=False))
+
+
+def _sizes(places: Sequence[_Place]) -> list[int] | None:
+    """Return how many rows each part has, where they make up the whole in every repetition."""
+    found = None
+    for place in places:
+        axis = place.ways[0].axis or 0
+        sizes = [way.size for way in place.ways]
+        if sum(sizes) != place.whole.shape[axis] or (found is not None and sizes != found):
+            return None
+        found = sizes
+    return found
+
+
+def _inner(place: _Place, sizes: Sequence[int]) -> int:
+    """Return how many rows a head has, where the leaves say so; 0 where they do not."""
+    dims = {dict(op.sizes).get("dim") for way in place.ways for op in way.ops if hasattr(op, "sizes")}
+    inner = dims.pop() if len(dims) == 1 else None
+    return inner if inner and all(size % inner == 0 for size in sizes) else 0
+
+
+def _places(fused: Fused) -> Iterator[_Place]:
+    first = fused.parts[0][0]
+    for number in range(len(first.link.joins)):
+        rows: list[tuple[Match, Chosen, Join]] = [
+            (match, choice, match.link.joins[number]) for match, choice in fused.parts
+        ]
+        found = [way_of(match, fused.role, choice, join) for match, choice, join in rows]
+        have = [match.source.slots[match.link.slots[fused.role]] for match, _, _ in rows]
+        want = [match.target.slots[fused.role] for match, _, _ in rows]
+        sources = [slot.paths[join.sources[0]] for slot, (_, _, join) in zip(have, rows, strict=True)]
+        leaves = [slot.paths[join.leaves[0]] for slot, (_, _, join) in zip(want, rows, strict=True)]
+        own = [slot.specs[join.sources[0]] for slot, (_, _, join) in zip(have, rows, strict=True)]
+        other = [slot.specs[join.leaves[0]] for slot, (_, _, join) in zip(want, rows, strict=True)]
+        whole, ends = (own[0], other) if fused.cut else (other[0], own)
+        yield _Place(
+            tuple(dict.fromkeys(sources)),
+            tuple(dict.fromkeys(leaves)),
+            tuple(found),
+            whole,
+            tuple(spec.shape for spec in ends),
+        )
+
+
+def _moves(
+    fused: Fused,
+    parts: Sequence[Part],
+    why: str,
+    specs: Mapping[str, TensorSpec],
+    known: Known,
+    places: Sequence[_Place],
+) -> Iterator[Move]:
+    """Yield the moves of a slot for parts that lie in one way; none where one repetition does not fit."""
+    names = fused.names
+    if sorted(names) != sorted(part.role for part in parts):
+        return
+    order = [names.index(part.role) for part in parts]
+    first = fused.parts[0][0]
+    made = []
+    for place in places:
+        found = _ops(fused, place, parts, order)
+        if found is None:
+            return
+        rows, ops = found
+        one_by_one = "its parts one after another" if in_blocks(parts) else f"its rows are {rows}"
+        reason = why if "after another" in why or "turns" in why else f"{why}: {one_by_one}"
+        ends = place.leaves if fused.cut else place.sources
+        sorted_ends = tuple(ends[number] for number in order)
+        sources, leaves = (place.sources, sorted_ends) if fused.cut else (sorted_ends, place.leaves)
+        made.append(made_move(sources, leaves, ops, specs, known, first, reason))
+    yield from made
+
+
+def _ops(
+    fused: Fused, place: _Place, parts: Sequence[Part], order: Sequence[int]
+) -> tuple[Rows | None, tuple[Op, ...]] | None:
+    link = fused.parts[0][0].link
+    kind = link.kind if fused.role in ("weight", "parameter") else "vector"
+    sizes = [place.ways[number].size for number in order]
+    if fused.cut and sizes != [part.size for part in parts]:
+        return None
+    if sum(part.size for part in parts) != place.whole.shape[place.ways[0].axis or 0]:
+        return None
+    shapes = [place.shapes[number] for number in order]
+    if fused.cut:
+        ways = tuple(place.ways[number] for number in order)
+        return parted(tuple(parts), ways, tuple(shapes), _kept_as(kind, link.order))
+    way = place.ways[0]
+    there = "oi" if kind == "linear" and way.axis == 0 else "io"
+    kept = _kept_as(kind, there)
+    back = _reversed(way, kept)
+    if back is None:
+        return None
+    found = parted(tuple(parts), (back,) * len(parts), tuple(shapes), kept)
+    if found is None:
+        return None
+    stations = trace(found[1], (place.whole,))
+    inverse = [op.inverse(at) for op, at in zip(found[1], stations, strict=False)][::-1]
+    if any(op is None for op in inverse):
+        return None
+    return found[0], tuple(op for op in inverse if op is not None)
+
+
+def _reversed(way: Way, kept: str) -> Way | None:
+    """Return the way back from a part of a fused leaf to a tensor, spelled with the axes of the leaf."""
+    if not way.ops:
+        return Way(way.layout, ())
+    if kept == "out" or len(way.ops) != 1:
+        return None
+    axes = kept.split()
+    return Way(way.layout, (Axes(f"{kept} -> {axes[1]} {axes[0]}"),)) if len(axes) == 2 else None
+
+
+def _kept_as(kind: str, order: str) -> str:
+    if kind == "vector":
+        return "out"
+    if kind == "conv":
+        return "out in *space"
+    return "out in" if order == "oi" else "in out"
