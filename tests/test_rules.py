@@ -201,3 +201,23 @@ def test_a_move_of_a_tensor_that_is_not_there_is_an_error():
 def test_a_tensor_that_is_moved_and_dropped_is_an_error():
     with pytest.raises(RuleError, match=r"contradict each other on:\n  table: table -> .*; dropped: old"):
         make_plan(STATE, to="jax", rules=[*RULES, Drop("table", "old")])
+
+
+def test_a_rule_that_spells_a_name_out_goes_before_one_with_a_star():
+    names = {f"{path}.weight": np.zeros((3, 3), "f4") for path in ("a.tok", "a.fc", "b.fc")}
+    rules = [
+        Kind("*", "linear"),
+        Kind("{x}.tok", "embedding"),
+        Rename("a.*", "rest"),
+        Rename("a.tok", "table"),
+    ]
+    plan = make_plan(
+        names, to="jax", rules=[*rules[:2], Rename("*.fc", "x.fc"), Rename("b.fc", "y.fc"), rules[3]]
+    )
+    assert {move.sources[0]: (move.leaves[0], move.kind) for move in plan.moves} == {
+        "a.tok.weight": ("table.embedding", "embedding"),
+        "a.fc.weight": ("x.fc.kernel", "linear"),
+        "b.fc.weight": ("y.fc.kernel", "linear"),
+    }
+    with pytest.raises(RuleError, match="contradict"):
+        make_plan(names, to="jax", rules=[Kind("{x}.tok", "linear"), Kind("a.tok", "embedding")])

@@ -8,16 +8,18 @@ anything. There are no regular expressions to write.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from ml_switcheroo.errors import RuleError
 from ml_switcheroo.moves import Move
 
-__all__ = ["RULES", "Drop", "Keep", "Kind", "Rename", "Rule", "filled", "match", "renamed"]
+__all__ = ["RULES", "Drop", "Keep", "Kind", "Rename", "Rule", "filled", "match", "renamed", "spelled_out"]
+
+R = TypeVar("R")
 
 _DIGITS = frozenset("ijkn")
 _WORD = re.compile(r"\{(\w+)(?:([+-])(\d+))?\}|(\*)")
@@ -169,14 +171,19 @@ RULES: Mapping[str, type[Any]] = {rule.__name__.lower(): rule for rule in (Renam
 """The rules by their names in a file."""
 
 
+def spelled_out(rules: Sequence[R], pattern: Callable[[R], str]) -> Sequence[R]:
+    """Return the rules whose patterns have no ``*``, where there are any: the others mean the rest."""
+    return [rule for rule in rules if "*" not in pattern(rule)] or rules
+
+
 def renamed(name: str, rules: Iterable[Rule]) -> str:
-    """Apply the one Rename that matches a name.
+    """Apply the one Rename that matches a name; one that spells it out goes before one with ``*``.
 
     Raises:
         RuleError: Two rules give the name two different places.
     """
-    results = {rule.apply(name): rule for rule in rules if isinstance(rule, Rename)}
-    results.pop(None, None)
+    found = [rule for rule in rules if isinstance(rule, Rename) and rule.apply(name) is not None]
+    results = {rule.apply(name): rule for rule in spelled_out(found, lambda rule: rule.source)}
     if len(results) > 1:
         listed = "; ".join(f"{rule} -> {result}" for result, rule in results.items())
         raise RuleError(f"rules contradict each other on {name}: {listed}")

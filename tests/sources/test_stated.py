@@ -43,7 +43,7 @@ def test_a_table_with_words_that_are_no_kinds_names_them_all():
     ("rules", "line"),
     [
         ([Kind("a", "linear"), Kind("a", "embedding")], 'a: Kind("a", "linear"), Kind("a", "embedding")'),
-        ([Kind("a", "Linear"), Kind("*", "embedding")], 'a: Kind("a", "Linear"), Kind("*", "embedding")'),
+        ([Kind("a", "Linear"), Kind("{p}", "embedding")], 'a: Kind("a", "Linear"), Kind("{p}", "embedding")'),
         ([Kind("a", "linear", flatten=2), Kind("{p}", "linear", flatten=1)], "a: Kind"),
         ([Kind("a", "linear", unflatten=2), Kind("{p}", "linear", unflatten=1)], "a: Kind"),
         ([Kind("a", "mha", args={"num_heads": 2}), Kind("a", "mha", args={"num_heads": 4})], "a: Kind"),

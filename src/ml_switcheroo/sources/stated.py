@@ -8,7 +8,7 @@ from typing import Any
 from ml_switcheroo.errors import RuleError, UsageError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.rule_lines import written
-from ml_switcheroo.rules import Kind, Rule, match
+from ml_switcheroo.rules import Kind, Rule, match, spelled_out
 from ml_switcheroo.sources.findings import Finding, Knowledge, flatten_said
 
 __all__ = ["from_rules", "from_table", "kind_named", "module_paths"]
@@ -30,6 +30,7 @@ def from_rules(rules: Iterable[Rule], names: Iterable[str]) -> Knowledge:
                 alone = kind_named(rule.kind) not in ("parameter", "buffer") or not own
                 for key in [path] if alone else own:
                     said.setdefault(key, []).append(rule)
+    said = {path: list(spelled_out(found, lambda rule: rule.pattern)) for path, found in said.items()}
     clashes = [path for path, found in said.items() if not _agree(found)]
     if clashes:
         lines = [f"  {path}: {written(said[path])}" for path in sorted(clashes)]
