@@ -22,7 +22,7 @@ from ml_switcheroo.sources import evidence
 from ml_switcheroo.sources.classify import classify
 from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.foreign import refuse_foreign, refuse_turned
-from ml_switcheroo.sources.stated import from_rules, from_table, module_paths
+from ml_switcheroo.sources.stated import from_rules, from_table, layers_in, module_paths
 from ml_switcheroo.stamp import refuse_converted
 from ml_switcheroo.targets import find_target, owner_of, template_of
 from ml_switcheroo.targets.ports import layout_shown, with_layout
@@ -234,7 +234,7 @@ def _none_dropped(rules: Sequence[Rule], dropped: Mapping[str, Left]) -> None:
 
 def _all_used(rules: Sequence[Rule], names: Sequence[str], plan: Plan) -> None:
     """Raise where a rule matches nothing: it is misspelled, or a Move takes all that it would decide."""
-    modules = list(module_paths(names))
+    modules = [*module_paths(names), *layers_in(names)]
     moves = [move for rule in rules if isinstance(rule, Move) for move in expanded(rule, modules)]
     moved = {name for move in moves for name in move.sources}
     left = list(module_paths(name for name in names if name not in moved)) if moved else modules

@@ -111,3 +111,26 @@ def test_numbers_are_shifted_in_patterns():
     assert Rename("stages.{i}", "layer{i+1}").apply("stages.9.fc") == "layer10.fc"
     with pytest.raises(RuleError, match="only numbers are counted"):
         Rename("x.{name+1}", "y.{name}")
+
+
+def test_each_layer_of_a_recurrent_module_is_sent_where_its_sizes_are():
+    names = {"weight_ih": (32, 5), "weight_hh": (32, 8), "bias_ih": (32,), "bias_hh": (32,)}
+    state = {f"rnn.{name}_l0": np.random.rand(*shape).astype("f4") for name, shape in names.items()}
+    names["weight_ih"] = (32, 8)
+    state |= {f"rnn.{name}_l1": np.random.rand(*shape).astype("f4") for name, shape in names.items()}
+    # Keras counts layers as they are made, which may be from the last to the first.
+    like = {
+        f"{layer}/cell/{leaf}": shape
+        for layer, width in (("lstm", 8), ("lstm_1", 5))
+        for leaf, shape in {"kernel": (width, 32), "recurrent_kernel": (8, 32), "bias": (32,)}.items()
+    }
+    with pytest.raises(PlanError) as error:
+        ms.make_plan(state, to="keras", layers={"rnn": "lstm"}, like=like).check()
+    rules = [Rename("rnn.0", "lstm_1"), Rename("rnn.1", "lstm")]
+    for rule in rules:
+        assert f'Rename("{rule.source}", "{rule.target}")' in str(error.value)
+    plan = ms.make_plan(state, to="keras", layers={"rnn": "lstm"}, like=like, rules=rules)
+    leaves = plan.apply(state)
+    assert leaves["lstm_1/cell/kernel"].shape == (5, 32)
+    with pytest.raises(RuleError, match="match nothing"):
+        ms.make_plan(state, to="keras", layers={"rnn": "lstm"}, like=like, rules=[Rename("rnn.2", "lstm")])

@@ -44,7 +44,9 @@ class Places:
     def knows(self, module: str) -> bool:
         """Tell whether the template has anything spelled like a module."""
         new = renamed(module, self._rules)
-        return self._spelling is None or self._spelling.knows(new, self._containers if new == module else {})
+        if self._spelling is None or self._spelling.knows(new, self._containers if new == module else {}):
+            return True
+        return any(rule.source.startswith(f"{module}.") for rule in self._rules)
 
     def shown(self, module: str) -> Mapping[str, Any]:
         """Return the attributes of the live module spelled like one of PyTorch, and of one it wraps."""
@@ -58,12 +60,22 @@ class Places:
         containers = self._containers if new == module else {}
 
         def place(leaf: str, collection: str) -> tuple[str, TensorSpec | None]:
-            written = self._naming.path(new, leaf, collection=collection, containers=containers)
-            if self._spelling is None or self._template is None:
-                return written, None
-            found = self._spelling.find(new, leaf, collection, containers)
-            if found is None:
-                raise UsageError(f"the target has no leaf {written}")
-            return found, self._template.specs[found]
+            layer, _, rest = leaf.partition(".")
+            own = f"{module}.{layer}"  # a layer of a recurrent module may be a module in the target
+            alone = renamed(own, self._rules) if layer.isdecimal() else own
+            if alone not in (own, f"{new}.{layer}"):
+                return self._find(alone, rest, collection, {})
+            return self._find(new, leaf, collection, containers)
 
         return place
+
+    def _find(
+        self, new: str, leaf: str, collection: str, containers: Mapping[str, str]
+    ) -> tuple[str, TensorSpec | None]:
+        written = self._naming.path(new, leaf, collection=collection, containers=containers)
+        if self._spelling is None or self._template is None:
+            return written, None
+        found = self._spelling.find(new, leaf, collection, containers)
+        if found is None:
+            raise UsageError(f"the target has no leaf {written}")
+        return found, self._template.specs[found]

@@ -30,7 +30,7 @@ def suggested(plan: Plan) -> Iterator[tuple[str, str]]:
     target = TARGETS.get(plan.target)
     skipped = 1 if target is not None and target.naming.collections else 0
     leaves = _modules(plan.missing, r"[./]", skipped)
-    tensors = _modules(plan.unexpected, r"\.", 0)
+    tensors = _modules(_by_layer(plan.unexpected), r"\.", 0)
     by_shapes: dict[Shapes, list[str]] = {}
     for module, shapes in tensors.items():
         by_shapes.setdefault(shapes, []).append(module)
@@ -68,10 +68,30 @@ def _modules(left: Mapping[str, Left], separator: str, skipped: int) -> dict[str
     for path, entry in left.items():
         parts = re.split(f"({separator})", path)
         module = "".join(parts[2 * skipped : -2])
+        module = re.sub(r"[./]cell$", "", module)  # a layer of several: what it consists of goes along
         found.setdefault(module or path, []).append(entry.spec)
     return {
         module: tuple(sorted(tuple(sorted(spec.shape)) for spec in specs)) for module, specs in found.items()
     }
+
+
+_LAYER = re.compile(r"(.*\.)?((?:weight|bias)_(?:ih|hh))_l(\d+)")
+
+
+def _by_layer(left: Mapping[str, Left]) -> dict[str, Left]:
+    """Name the tensors of recurrent modules layer by layer, and the two biases of a layer once.
+
+    >>> list(_by_layer({"rnn.weight_hh_l1": None, "rnn.bias_ih_l1": None, "rnn.bias_hh_l1": None}))
+    ['rnn.1.weight_hh', 'rnn.1.bias_ih']
+    """
+    found = {}
+    for name, entry in left.items():
+        layer = _LAYER.fullmatch(name)
+        if layer is None:
+            found[name] = entry
+        elif layer[2] != "bias_hh":
+            found[f"{layer[1] or ''}{layer[3]}.{layer[2]}"] = entry
+    return found
 
 
 def _order(path: str) -> tuple[tuple[int, int, str], ...]:

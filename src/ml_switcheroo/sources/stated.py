@@ -11,7 +11,7 @@ from ml_switcheroo.rule_lines import written
 from ml_switcheroo.rules import Kind, Rule, match, spelled_out
 from ml_switcheroo.sources.findings import Finding, Knowledge, flatten_said
 
-__all__ = ["from_rules", "from_table", "kind_named", "module_paths"]
+__all__ = ["from_rules", "from_table", "kind_named", "layers_in", "module_paths"]
 
 
 def from_rules(rules: Iterable[Rule], names: Iterable[str]) -> Knowledge:
@@ -110,6 +110,19 @@ def kind_named(word: str) -> str:
     if kind is None:
         raise UsageError(f"{word} is neither a kind nor a class of torch.nn; kinds: {', '.join(LAYERS)}")
     return kind
+
+
+def layers_in(names: Iterable[str]) -> Iterator[str]:
+    """Yield the layers of recurrent modules, each of which a Rename may send elsewhere.
+
+    >>> list(layers_in(["rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.weight_hh_l1"]))
+    ['rnn.0', 'rnn.1']
+    """
+    for name in names:
+        path, dot, slot = name.rpartition(".")
+        number = slot.removeprefix("weight_hh_l")
+        if number != slot and number.isdecimal():
+            yield f"{path}{dot}{number}"
 
 
 def module_paths(names: Iterable[str]) -> Iterator[str]:
