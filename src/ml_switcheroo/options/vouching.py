@@ -89,7 +89,7 @@ class Vouching:
             return True
         if self._same_number(path, place, moves):
             return True
-        unnamed = not _last(path) or not _last(place)
+        unnamed = (not _last(path) or not _last(place)) and _is_shaped(moves)
         return unnamed and (self._same_block(path, moves) or bool(_shared(path, place)))
 
     def _same_number(self, path: str, place: str, moves: Sequence[Move]) -> bool:
@@ -115,10 +115,16 @@ def nameless(path: str, moves: Sequence[Move]) -> bool:
 
     Frameworks call layers by what they are (``Dense_1``): where all else has its place, nothing contradicts.
     """
-    specs = (spec for move in moves for spec in move.inputs)
-    shaped = any(len(spec.shape) > 1 and len(set(spec.shape)) > 1 for spec in specs)
     places = (_LEAF.sub("", leaf) for move in moves for leaf in move.leaves)
-    return shaped and (not words_of(path) - _KINDS or any(not words_of(place) - _KINDS for place in places))
+    return _is_shaped(moves) and (
+        not words_of(path) - _KINDS or any(not words_of(place) - _KINDS for place in places)
+    )
+
+
+def _is_shaped(moves: Sequence[Move]) -> bool:
+    """Tell whether a shape says more than that of a norm or of a square matrix."""
+    shapes = (spec.shape for move in moves for spec in move.inputs)
+    return any(len(shape) > 1 and len(set(shape)) > 1 for shape in shapes)
 
 
 def words_of(path: str) -> set[str]:
