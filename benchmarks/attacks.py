@@ -1,8 +1,8 @@
-"""Attack pairs of conversions and count what is filled wrongly: `python benchmarks/attacks.py FOLDER [--times N]`.
+"""Attack pairs of conversions, count what is filled wrongly: `python benchmarks/attacks.py FOLDER`.
 
 FOLDER holds pairs as `benchmarks/pairs/make.py` writes them (`source.safetensors`, `source_modules.json`,
-`target_spec.json`, `reference.safetensors`, `provenance.json`). Each attack spoils a pair at random, always in
-the same way. A leaf is right if it is the reference bit for bit; it is silent if it is filled with anything else,
+`target_spec.json`, `reference.safetensors`, `provenance.json`). Each attack spoils a pair at random, always
+in the same way. A leaf is right if it is the reference bit for bit; it is silent if it is filled otherwise,
 or although what belongs there is gone.
 """
 

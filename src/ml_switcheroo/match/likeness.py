@@ -35,6 +35,9 @@ _FURTHER_UP = 0.5
 _UNSHARED = 0.5
 _UNKNOWN = 0.05
 _FEW = 6
+_OTHER_BRANCH = 3.0
+_BRANCHES = frozenset({"shortcut"})
+"""Where both trees use such a word, what has it is never what has it not."""
 
 
 class Lexicon:
@@ -69,6 +72,8 @@ def likeness(
     score = sum(min(here.weights[word], there.weights[word]) for word in mine & other)
     score -= _unshared(mine - other, source.tail, here, there)
     score -= _unshared(other - mine, target.tail, there, here)
+    both = here.weights.keys() & there.weights.keys()
+    score -= _OTHER_BRANCH * len((mine ^ other) & _BRANCHES & both)
     score += _parts(source, target)
     score += _numbers(source, target, numbers)
     score += _SAME_PATH if source.below == target.below else _ends(source, target)
