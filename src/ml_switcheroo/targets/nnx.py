@@ -15,7 +15,7 @@ import numpy as np
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array, Sum
-from ml_switcheroo.recipes import Difference, Form, Live, Naming, Part, Recipe, Target, Wrapper, part
+from ml_switcheroo.recipes import Difference, Form, Live, Naming, Padding, Part, Recipe, Target, Wrapper, part
 from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION, ONCE_MORE
 from ml_switcheroo.targets.jax_arrays import in_place_of
 from ml_switcheroo.tensors import TensorSpec, spec_of
@@ -98,8 +98,14 @@ NORMS: Mapping[str, Recipe] = {
 }
 
 _EPSILON = (Difference("eps", "epsilon"),)
+_STEPS = (Difference("stride", "strides", nothing=1), Difference("dilation", "kernel_dilation", nothing=1))
+_CONVOLUTIONS: Mapping[str, tuple[Difference | Padding, ...]] = {
+    "conv": (*_STEPS, Difference("groups", "feature_group_count"), Padding("strides", "kernel_dilation")),
+    "conv_transpose": (*_STEPS, Padding("strides", "kernel_dilation", transposed="spread")),
+}
 _GATES = (Difference.always("activation_fn", "tanh"), Difference.always("gate_fn", "sigmoid"))
-DIFFERENCES: Mapping[str, tuple[Difference, ...]] = {
+DIFFERENCES: Mapping[str, tuple[Difference | Padding, ...]] = {
+    **_CONVOLUTIONS,
     "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
     "instance_norm": _EPSILON,
     "layer_norm": _EPSILON,
