@@ -54,6 +54,8 @@ class Part:
         collection: The collection of the leaf in targets that have collections.
         absent: What the leaf is filled with where a module has none of the slots and the target's layer
             cannot do without the leaf: the bias of an LSTM that has none in PyTorch.
+        prepared: What the target's own layer lacks for the leaf, and the code that gives it one; empty where
+            the layer has the leaf as the framework makes it.
     """
 
     slots: tuple[str, ...]
@@ -62,6 +64,7 @@ class Part:
     ops: tuple[Op, ...] = ()
     collection: str = "params"
     absent: float | None = None
+    prepared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ def part(
     *ops: Op,
     collection: str = "params",
     absent: float | None = None,
+    prepared: str = "",
 ) -> Part:
     """Make a :class:`Part`; a single name may stand for a tuple of one.
 
@@ -136,6 +140,7 @@ def part(
         ops,
         collection,
         absent,
+        prepared,
     )
 
 
