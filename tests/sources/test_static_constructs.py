@@ -27,6 +27,21 @@ self.a = nn.Sequential(*layers)
 self.a = nn.Sequential(nn.Linear(2, 3))
 self.a.append(nn.LayerNorm(3))
 """,
+    "Sequential + Sequential": """
+self.a = nn.Sequential(nn.Linear(2, 3), nn.ReLU()) + nn.Sequential(nn.LayerNorm(3))
+""",
+    "Sequential + Sequential with names": """
+from collections import OrderedDict
+self.a = nn.Sequential(OrderedDict(fc=nn.Linear(2, 3))) + nn.Sequential(OrderedDict(norm=nn.LayerNorm(3)))
+""",
+    "convert_sync_batchnorm": """
+self.a = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
+""",
+    "del of a negative index": """
+layers = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.LayerNorm(3), nn.Embedding(3, 3))
+del layers[-1]
+self.a = layers
+""",
     "ModuleList, literal": "self.a = nn.ModuleList([nn.Linear(2, 3), nn.Embedding(4, 2)])",
     "ModuleList, comprehension": "self.a = nn.ModuleList([nn.Conv1d(i + 1, 2, 1) for i in range(3)])",
     "ModuleList, loop": """

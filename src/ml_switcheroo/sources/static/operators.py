@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ml_switcheroo.sources.static.containers import member
+from ml_switcheroo.sources.static.containers import expand, member
+from ml_switcheroo.sources.static.heap import plain
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
     Arguments,
     Class,
+    External,
     Instance,
     OpenDict,
     Raised,
@@ -78,6 +80,8 @@ def binary(machine: Machine, op: type, left: Value, right: Value) -> Value:
 def _binary_one(machine: Machine, op: type, left: Value, right: Value) -> Value:
     if isinstance(left, Tensor) or isinstance(right, Tensor):
         return machine.tables.calls[Tensor](machine, (op, left, right), Arguments())
+    if _is_chain(left) and (_is_chain(right) if op is ast.Add else op is ast.Mult and type(right) is int):
+        return _joined(machine, left, right)
     if op is ast.Mult and isinstance(left, Size) and isinstance(right, Size):
         return Size(left.atoms + right.atoms)
     if op is ast.Mult and isinstance(left, list | tuple) and isinstance(right, Unknown):
@@ -94,6 +98,24 @@ def _binary_one(machine: Machine, op: type, left: Value, right: Value) -> Value:
     except (TypeError, ValueError, ArithmeticError, KeyError, IndexError) as error:
         raise Raised(type(error).__name__, str(error)) from error
     return machine.heap.new(result) if isinstance(result, list | dict | set) else result
+
+
+def _is_chain(value: Value) -> bool:
+    """Tell whether a value is a plain Sequential, all of whose modules are known."""
+    return isinstance(value, Instance) and isinstance(value.cls, External) and value.torch == "Sequential"
+
+
+def _joined(machine: Machine, left: Instance, right: Instance | int) -> Value:
+    """Return what ``+`` and ``*`` make of a Sequential: a new one, whose modules are numbered anew."""
+    items = expand(machine, left)
+    more = expand(machine, right) if isinstance(right, Instance) else []
+    if items is None or more is None or left.open or (isinstance(right, Instance) and right.open):
+        return UNKNOWN
+    if isinstance(right, int):
+        if right <= 0 or not plain(items) or right * len(items) > _LARGEST:
+            return UNKNOWN
+        items = [*items] * right
+    return machine.call(External("torch.nn.Sequential"), Arguments([*items, *more]))
 
 
 def _safe(op: type, left: Value, right: Value) -> bool:

@@ -360,6 +360,8 @@ _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
     "torch.nn.utils.parametrizations.spectral_norm": _weight_norm("parametrized"),
     "torch.nn.utils.parametrizations.orthogonal": _weight_norm("parametrized"),
     "torch.nn.utils.remove_weight_norm": _first,
+    # A SyncBatchNorm computes and keeps what the BatchNorm does.
+    "torch.nn.SyncBatchNorm.convert_sync_batchnorm": _first,
     **{
         f"math.{name}": _pure(getattr(math, name))
         for name in "ceil floor sqrt log log2 log10 exp pow gcd isqrt cos sin tan fabs isclose trunc".split()
