@@ -42,6 +42,11 @@ layers = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.LayerNorm(3), nn.Embedding
 del layers[-1]
 self.a = layers
 """,
+    "chain.from_iterable": """
+from itertools import chain
+self.a = nn.Sequential(*chain.from_iterable((nn.Linear(2, 3), nn.LayerNorm(n)) for n in (3, 4)))
+self.b = nn.ModuleList(chain([nn.Linear(2, 3)], [nn.LayerNorm(3)]))
+""",
     "ModuleList, literal": "self.a = nn.ModuleList([nn.Linear(2, 3), nn.Embedding(4, 2)])",
     "ModuleList, comprehension": "self.a = nn.ModuleList([nn.Conv1d(i + 1, 2, 1) for i in range(3)])",
     "ModuleList, loop": """
