@@ -253,3 +253,33 @@ def test_a_file_of_several_classes_that_fit_is_an_error_that_names_them(tmp_path
     specs = specs_of(run(tmp_path, code).Net())
     with pytest.raises(SourceError, match="several classes fit the checkpoint: Net, Same"):
         read_layers("model.py", specs, root=tmp_path)
+
+
+def test_a_registry_whose_method_decorates_holds_what_is_decorated(tmp_path: Path) -> None:
+    code = """
+class Registry:
+    def __init__(self):
+        self.kept = {}
+
+    def register(self, name):
+        def keep(cls):
+            self.kept[name] = cls
+            return cls
+
+        return keep
+
+
+LAYERS = Registry()
+
+
+@LAYERS.register("wide")
+class Wide(nn.Linear):
+    pass
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = LAYERS.kept["wide"](2, 3)
+"""
+    assert read_and_compare(tmp_path, HEAD + code).findings["a"].kind == "linear"
