@@ -228,21 +228,28 @@ def specs_of(model: torch.nn.Module) -> dict[str, TensorSpec]:
 
 def kind_of(knowledge: Knowledge, name: str) -> str:
     """Return the kind that knowledge gives a tensor; empty where it gives none."""
-    if name in knowledge.findings:
-        return knowledge.findings[name].kind
+    kind = _one_kind(knowledge, name)
     path = name
-    while path:
+    while path and not kind:
         path = path.rpartition(".")[0]
-        if path in knowledge.findings and (path == name.rpartition(".")[0] or _owns(knowledge, path, name)):
-            return knowledge.findings[path].kind
-    return ""
+        found = _one_kind(knowledge, path)
+        if found and (path == name.rpartition(".")[0] or _owns(found, path, name)):
+            kind = found
+    return kind
 
 
-def _owns(knowledge: Knowledge, path: str, name: str) -> bool:
+def _one_kind(knowledge: Knowledge, key: str) -> str:
+    """Return the kind of a finding, or of all candidates: those may differ in what is flattened."""
+    found = [knowledge.findings[key]] if key in knowledge.findings else knowledge.candidates.get(key, ())
+    kinds = {one.kind for one in found}
+    return kinds.pop() if len(kinds) == 1 else ""
+
+
+def _owns(kind: str, path: str, name: str) -> bool:
     from ml_switcheroo.layers import LAYERS
 
     slot = name[len(path) + 1 :]
-    return slot in LAYERS[knowledge.findings[path].kind].slots or slot.startswith("parametrizations.")
+    return slot in LAYERS[kind].slots or slot.startswith("parametrizations.")
 
 
 def build(case: Case) -> torch.nn.Module:

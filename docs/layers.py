@@ -1,7 +1,8 @@
 """Write the table of docs/layers.md by running every layer: python docs/layers.py [framework ...].
 
-A cell says that the layer gave PyTorch's output in the framework, or why the target refuses it. With names
-of frameworks only their columns are run again.
+A cell says that the layer gave PyTorch's output in the framework (as the framework makes it, or prepared
+by the code of its footnote), or why the target refuses it. With names of frameworks only their columns are
+run again.
 """
 
 import re
@@ -15,28 +16,37 @@ YES = "yes"
 
 
 def read(text: str) -> dict[tuple[str, str], str]:
-    """Return the cells of the page: (framework, case) -> yes, or the reason."""
+    """Return the cells of the page: (framework, case) -> yes, yes with the code it takes, or why not."""
     block = BLOCK.search(text)
     rows = [line.strip("| ").split(" | ") for line in (block[0] if block else "").splitlines() if "|" in line]
     reasons = dict(re.findall(r"^(\d+)\. (.*)$", block[0] if block else "", re.MULTILINE))
     cells = {}
     for name, *answers in rows[2:]:
         for framework, answer in zip(rows[0][1:], answers, strict=True):
-            number = re.fullmatch(r"no \((\d+)\)", answer)
-            cells[framework, name] = reasons[number[1]] if number else answer
+            number = re.fullmatch(r"(no|yes) \((\d+)\)", answer)
+            start = f"{YES}: " if number and number[1] == YES else ""
+            cells[framework, name] = start + reasons[number[2]] if number else answer
     return cells
 
 
 def written(cells: dict[tuple[str, str], str], names: list[str], frameworks: list[str]) -> str:
     """Return the table as Markdown, the reasons below it."""
-    reasons = list(dict.fromkeys(cells[f, n] for n in names for f in frameworks if cells[f, n] != YES))
+    noted = (cells[f, n] for n in names for f in frameworks if cells[f, n] != YES)
+    reasons = list(dict.fromkeys(answer.removeprefix(f"{YES}: ") for answer in noted))
     lines = ["| layer | " + " | ".join(frameworks) + " |", "|---" * (len(frameworks) + 1) + "|"]
     for name in names:
         answers = [cells[framework, name] for framework in frameworks]
-        shown = [answer if answer == YES else f"no ({reasons.index(answer) + 1})" for answer in answers]
+        shown = [_shown(answer, reasons) for answer in answers]
         lines.append(f"| {name} | " + " | ".join(shown) + " |")
     footnotes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
     return "\n".join([*lines, "", *footnotes, ""])
+
+
+def _shown(answer: str, reasons: list[str]) -> str:
+    if answer == YES:
+        return YES
+    reason = answer.removeprefix(f"{YES}: ")
+    return f"{'no' if reason == answer else YES} ({reasons.index(reason) + 1})"
 
 
 def main(again: list[str]) -> None:
@@ -53,7 +63,7 @@ def main(again: list[str]) -> None:
                 found = outcome(framework, case)
                 if found.error >= case.tolerance:
                     sys.exit(f"{framework}, {case.name}: relative error {found.error:.1e}")
-                cells[framework, case.name] = found.refused or YES
+                cells[framework, case.name] = found.cell
                 shown = found.refused or format(found.error, ".0e")
                 print(f"{framework:10} {case.name:32} {shown}", flush=True)
     table = written(cells, [case.name for case in CASES], list(FRAMEWORKS))

@@ -121,8 +121,8 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
     notes += [note for known in request.knowledge for path, note in known.doubts.items() if path in evident]
     if request.template is not None:
         known = {n: o.possible[0] for o in owners if len(o.possible) == 1 for n in o.tensors.values()}
-        notes += by_attributes(request.target, request.template, moves, known)
         computed = {path: words for one in request.knowledge[::-1] for path, words in one.computed.items()}
+        notes += by_attributes(request.target, request.template, moves, known, computed)
         notes += by_computing(request.target, request.template, moves, computed)
         moves, kept_otherwise = said_of_wrappers(request.target, moves)
         notes += kept_otherwise

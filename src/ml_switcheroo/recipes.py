@@ -20,6 +20,7 @@ __all__ = [
     "Form",
     "Live",
     "Naming",
+    "Padding",
     "Part",
     "Recipe",
     "Target",
@@ -53,6 +54,8 @@ class Part:
         collection: The collection of the leaf in targets that have collections.
         absent: What the leaf is filled with where a module has none of the slots and the target's layer
             cannot do without the leaf: the bias of an LSTM that has none in PyTorch.
+        prepared: What the target's own layer lacks for the leaf, and the code that gives it one; empty where
+            the layer has the leaf as the framework makes it.
     """
 
     slots: tuple[str, ...]
@@ -61,6 +64,7 @@ class Part:
     ops: tuple[Op, ...] = ()
     collection: str = "params"
     absent: float | None = None
+    prepared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,7 @@ def part(
     *ops: Op,
     collection: str = "params",
     absent: float | None = None,
+    prepared: str = "",
 ) -> Part:
     """Make a :class:`Part`; a single name may stand for a tuple of one.
 
@@ -135,6 +140,7 @@ def part(
         ops,
         collection,
         absent,
+        prepared,
     )
 
 
@@ -155,11 +161,13 @@ class Difference:
         arg: The argument in PyTorch, such as ``eps``; empty where PyTorch knows one value only.
         attribute: The attribute of the target's module, such as ``epsilon``.
         convert: The attribute's value for an argument's; for None where there is no argument.
+        nothing: What the attribute stands for where it is None.
     """
 
     arg: str
     attribute: str
     convert: Callable[[Any], Any] = lambda value: value
+    nothing: Any = None
 
     @classmethod
     def always(cls, attribute: str, value: Any) -> Difference:
@@ -169,6 +177,32 @@ class Difference:
         True
         """
         return cls("", attribute, lambda _: value)
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """How the live convolutions of a target say what they pad, which must agree with PyTorch's padding.
+
+    Attributes:
+        stride: The attribute of the step.
+        dilation: The attribute of the distance between taps.
+        mode: The attribute that says what is padded with; empty where that is always zeros.
+        transposed: Empty for a convolution; for a transposed one what the padding counts: ``cut``, rows cut
+            off from the whole output, with the words of TensorFlow; ``numbers``, the same without words;
+            ``spread``, rows around the spread-out input, as in ``jax.lax.conv_transpose``.
+        attribute: The attribute of the padding.
+    """
+
+    stride: str
+    dilation: str
+    mode: str = ""
+    transposed: Literal["", "cut", "numbers", "spread"] = ""
+    attribute: str = "padding"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The attributes with a number, or a pair of numbers, for each axis."""
+        return self.stride, self.dilation, self.attribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +322,6 @@ class Target:
     naming: Naming
     channels: Literal["first", "last"]
     aliases: tuple[str, ...] = ()
-    differences: Mapping[str, tuple[Difference, ...]] = field(default_factory=lambda: NOTHING)
+    differences: Mapping[str, tuple[Difference | Padding, ...]] = field(default_factory=lambda: NOTHING)
     wrappers: Mapping[str, Wrapper] = field(default_factory=lambda: NOTHING)
     live: Live | None = None

@@ -64,18 +64,27 @@ def own_class(module: Any, is_layer: Callable[[type], bool]) -> str:
     return type(module).__qualname__
 
 
-def plain_attributes(module: Any) -> dict[str, Any]:
+def plain_attributes(module: Any, more: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     """Return the attributes of a live module that are plain values: what decides its output beside weights.
 
     A function is given by its name.
+
+    Args:
+        module: The module.
+        more: What the module keeps elsewhere than in its dictionary.
     """
     found: dict[str, Any] = {}
-    for name, value in vars(module).items():
-        if isinstance(value, bool | int | float | str) or _is_shape(value):
+    for name, value in {**more, **vars(module)}.items():
+        if value is None or isinstance(value, bool | int | float | str) or _is_window(value):
             found[name] = value
         elif callable(value) and hasattr(value, "__name__"):
             found[name] = value.__name__
     return found
+
+
+def _is_window(value: Any) -> bool:
+    """Tell whether a value has a number, or a pair of numbers, for each axis."""
+    return _is_shape(value) or (isinstance(value, list | tuple) and all(map(_is_shape, value)))
 
 
 def flatten(tree: Any, separator: str = ".") -> Iterator[tuple[str, Any]]:

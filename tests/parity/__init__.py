@@ -20,10 +20,12 @@ class Port:
         model: The live model, as its users have it.
         run: Gives the output for the model (after loading) and the inputs, as arrays; channels lie
             where the target has them.
+        prepared: Whether the layer is none as the framework makes it: the target's row has the code.
     """
 
     model: Any
     run: Callable[..., Any]
+    prepared: bool = False
 
 
 def ports(framework):

@@ -1,6 +1,7 @@
 """Flax NNX."""
 
 import math
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -172,7 +173,7 @@ def mha(layer):
             made.value = nnx.LinearGeneral(layer.vdim, (layer.num_heads, layer.head_dim), rngs=rngs())
         return made
 
-    return port(make)
+    return replace(port(make), prepared=layer.vdim != layer.kdim)
 
 
 class FeedForward(nnx.Module):
@@ -296,12 +297,12 @@ LAYERS = {
     "embedding_bag mean": lambda layer: port(lambda: embed(layer), lambda module, bags: module(bags).mean(1)),
     "rnn": lambda layer: stacked(layer, simple_cell),
     "lstm": lambda layer: stacked(layer, lstm_cell),
-    "gru": lambda layer: stacked(layer, gru_cell),
+    "gru": lambda layer: replace(stacked(layer, gru_cell), prepared=layer.bias),
     "rnn_cell": lambda layer: one_step(simple_cell, layer),
     "lstm_cell": lambda layer: port(
         lambda: lstm_cell(layer.input_size, layer), lambda module, x, h, c: module((c, h), x)[1]
     ),
-    "gru_cell": lambda layer: one_step(gru_cell, layer),
+    "gru_cell": lambda layer: replace(one_step(gru_cell, layer), prepared=layer.bias),
     "mha": mha,
     "transformer_encoder_layer": lambda layer: port(lambda: EncoderLayer(layer)),
     "transformer_decoder_layer": lambda layer: port(lambda: DecoderLayer(layer)),

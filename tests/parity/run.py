@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ml_switcheroo.planner import make_plan
+from ml_switcheroo.recipes import parts_of
 from ml_switcheroo.targets import TARGETS
 from parity import by_rank_of, ports
 from parity.cases import inputs_of, randomised, run_torch
@@ -13,10 +14,19 @@ from parity.cases import inputs_of, randomised, run_torch
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case: the relative error of the output, or why the target refuses the layer."""
+    """What came of a case: the relative error of the output, or why the target refuses the layer.
+
+    ``prepared`` is the code without which the framework's layer lacks a leaf.
+    """
 
     error: float = 0.0
     refused: str = ""
+    prepared: str = ""
+
+    @property
+    def cell(self):
+        """What docs/layers.md says of the case."""
+        return self.refused or (f"yes: {self.prepared}" if self.prepared else "yes")
 
 
 def planned(case, layer, to, like=None):
@@ -46,4 +56,11 @@ def outcome(framework, case):
     else:
         found = np.asarray(port.run(model, *inputs))
     assert found.shape == expected.shape
-    return Outcome(float(np.abs(found - expected).max() / np.abs(expected).max()))
+    error = float(np.abs(found - expected).max() / np.abs(expected).max())
+    return Outcome(error, prepared=_prepared(target, case) if port.prepared else "")
+
+
+def _prepared(target, case):
+    """Return the code of a target's row that prepares its layer of a kind."""
+    (text,) = {one.prepared for one in parts_of(target.kinds[case.port]) if one.prepared}
+    return f"{case.port}: {text}"

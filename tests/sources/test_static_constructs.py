@@ -27,6 +27,26 @@ self.a = nn.Sequential(*layers)
 self.a = nn.Sequential(nn.Linear(2, 3))
 self.a.append(nn.LayerNorm(3))
 """,
+    "Sequential + Sequential": """
+self.a = nn.Sequential(nn.Linear(2, 3), nn.ReLU()) + nn.Sequential(nn.LayerNorm(3))
+""",
+    "Sequential + Sequential with names": """
+from collections import OrderedDict
+self.a = nn.Sequential(OrderedDict(fc=nn.Linear(2, 3))) + nn.Sequential(OrderedDict(norm=nn.LayerNorm(3)))
+""",
+    "convert_sync_batchnorm": """
+self.a = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
+""",
+    "del of a negative index": """
+layers = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.LayerNorm(3), nn.Embedding(3, 3))
+del layers[-1]
+self.a = layers
+""",
+    "chain.from_iterable": """
+from itertools import chain
+self.a = nn.Sequential(*chain.from_iterable((nn.Linear(2, 3), nn.LayerNorm(n)) for n in (3, 4)))
+self.b = nn.ModuleList(chain([nn.Linear(2, 3)], [nn.LayerNorm(3)]))
+""",
     "ModuleList, literal": "self.a = nn.ModuleList([nn.Linear(2, 3), nn.Embedding(4, 2)])",
     "ModuleList, comprehension": "self.a = nn.ModuleList([nn.Conv1d(i + 1, 2, 1) for i in range(3)])",
     "ModuleList, loop": """
@@ -233,3 +253,33 @@ def test_a_file_of_several_classes_that_fit_is_an_error_that_names_them(tmp_path
     specs = specs_of(run(tmp_path, code).Net())
     with pytest.raises(SourceError, match="several classes fit the checkpoint: Net, Same"):
         read_layers("model.py", specs, root=tmp_path)
+
+
+def test_a_registry_whose_method_decorates_holds_what_is_decorated(tmp_path: Path) -> None:
+    code = """
+class Registry:
+    def __init__(self):
+        self.kept = {}
+
+    def register(self, name):
+        def keep(cls):
+            self.kept[name] = cls
+            return cls
+
+        return keep
+
+
+LAYERS = Registry()
+
+
+@LAYERS.register("wide")
+class Wide(nn.Linear):
+    pass
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = LAYERS.kept["wide"](2, 3)
+"""
+    assert read_and_compare(tmp_path, HEAD + code).findings["a"].kind == "linear"

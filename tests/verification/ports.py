@@ -115,6 +115,8 @@ def turned(x):
 
 def nnx_net(fault):
     class Port(nnx.Module):
+        channels = "last"  # though a fault moves axes
+
         def __init__(self):
             rngs = nnx.Rngs(0)
             self.conv = nnx.Conv(2, 6, (3, 3), padding="VALID", rngs=rngs)
@@ -242,6 +244,8 @@ def haiku_attention(fault):
 
 def keras_net(fault):
     class Port(keras.Model):
+        channels = "last"  # though a fault moves axes
+
         def __init__(self):
             super().__init__()
             self.conv = keras.layers.Conv2D(6, 3)
@@ -280,6 +284,8 @@ def keras_attention(fault):
 
 def mlx_net(fault):
     class Port(mnn.Module):
+        channels = "last"  # though a fault moves axes
+
         def __init__(self):
             super().__init__()
             self.conv, self.bn = mnn.Conv2d(2, 6, 3), mnn.BatchNorm(6, eps=eps(fault))

@@ -3,6 +3,6 @@
 No tensor shows any of it, and the same weights give another output where it differs.
 """
 
-from ml_switcheroo.computed.words import Computed, named
+from ml_switcheroo.computed.words import PAD, Computed, named
 
-__all__ = ["Computed", "named"]
+__all__ = ["PAD", "Computed", "named"]

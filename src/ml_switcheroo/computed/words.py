@@ -5,6 +5,7 @@ Sources: the reference pages of torch.nn.functional, jax.nn, keras.activations, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 __all__ = [
     "LIBRARIES",
     "MARKS",
+    "PAD",
     "Computed",
     "attention_scale",
     "is_attention",
@@ -91,6 +93,9 @@ _SLOPE: Mapping[str, float] = {
 MARKS: Mapping[Any, Computed] = {0.044715: _TANH, 1.702: _SIGMOID, "erf": _ERF}
 """Constants and functions that a GELU written out as a formula has in it, and nothing else has."""
 
+PAD = Computed("pad")
+_PADS = re.compile(r"pad|(zero|constant|reflection|replication|circular)pad(ding)?([123]d)?")
+
 _SCALES = frozenset({"scale", "scaling", "softmax_scale", "attn_scale", "attention_scale"})
 _COUNTED, _LEFT_OUT = (Computed("avg_pool", f"with the padding {word}") for word in ("counted", "left out"))
 
@@ -136,6 +141,8 @@ def named(name: str, args: Mapping[str, Any]) -> Computed | None:
         return _pool(name, args)
     if last == "relu" and not _usual(args):
         return None
+    if _PADS.fullmatch(last):
+        return PAD
     return Computed(_PLAIN[last]) if last in _PLAIN else None
 
 

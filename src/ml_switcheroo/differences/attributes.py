@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+from ml_switcheroo.computed import PAD, Computed
+from ml_switcheroo.differences.padding import OURS, THEIRS, said_of_padding
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.moves import Move
-from ml_switcheroo.recipes import Difference, Target
+from ml_switcheroo.recipes import Difference, Padding, Target
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tree import Template
 
@@ -18,7 +21,11 @@ SHOWN = 3
 
 
 def by_attributes(
-    target: Target, template: Template, moves: Iterable[Move], findings: Mapping[str, Finding]
+    target: Target,
+    template: Template,
+    moves: Iterable[Move],
+    findings: Mapping[str, Finding],
+    there: Mapping[str, tuple[Computed, ...]] = MappingProxyType({}),
 ) -> tuple[str, ...]:
     """Compare the attributes of live modules with the constructor arguments in PyTorch; one note for each.
 
@@ -27,7 +34,9 @@ def by_attributes(
         template: The live model, with the attributes of its modules.
         moves: The moves: they tell which module of the target stands for which in PyTorch.
         findings: What is known of the module of each source tensor.
+        there: What PyTorch's modules compute, by path.
     """
+    pads = {OURS: _padding(template.computed, target.naming.separator), THEIRS: _padding(there, ".")}
     found: dict[str, list[str]] = {}
     for move in moves:
         finding = findings.get(move.sources[0]) if move.sources else None
@@ -36,9 +45,22 @@ def by_attributes(
         module, attributes = _module(move, finding.kind, target, template)
         for entry in target.differences.get(finding.kind, ()):
             text = _text(entry, finding, attributes)
+            who = next((who for who in pads if who in text), "")
+            if who and _may_pad(pads[who], move.sources[0] if who == THEIRS else move.leaves[0]):
+                continue
             if text and module not in found.setdefault(text, []):
                 found[text].append(module)
     return tuple(f"{text}: {listed(modules)}" for text, modules in found.items())
+
+
+def _padding(words: Mapping[str, tuple[Computed, ...]], separator: str) -> set[str]:
+    """Return what the paths begin with of all that stands in or beside a module that pads."""
+    above = (path.rpartition(separator)[0] for path, own in words.items() if PAD in own)
+    return {f"{path}{separator}" if path else "" for path in above}
+
+
+def _may_pad(pads: Iterable[str], path: str) -> bool:
+    return any(path.startswith(start) for start in pads)
 
 
 def _module(move: Move, kind: str, target: Target, template: Template) -> tuple[str, Mapping[str, Any]]:
@@ -51,16 +73,21 @@ def _module(move: Move, kind: str, target: Target, template: Template) -> tuple[
     return "", {}
 
 
-def _text(entry: Difference, finding: Finding, attributes: Mapping[str, Any]) -> str:
+def _text(entry: Difference | Padding, finding: Finding, attributes: Mapping[str, Any]) -> str:
     """Say how an attribute differs; empty where it does not, or where a side is not known."""
+    if isinstance(entry, Padding):
+        return said_of_padding(entry, finding, attributes)
     if entry.attribute not in attributes:
         return ""
     real = attributes[entry.attribute]
+    real = entry.nothing if real is None else real
     head = f"{finding.kind}: {entry.attribute} is {real} in the target"
     if not entry.arg:
         expected = entry.convert(None)
         return "" if _same(real, expected) else f"{head}, always {expected} in PyTorch"
-    defaults = LAYERS[finding.kind].defaults
+    layer = LAYERS[finding.kind]
+    # What the shapes of the weights go by has no default as long as nothing is known of the code.
+    defaults = {name: value for name, value in layer.defaults.items() if name not in layer.sizes.values()}
     stated = entry.arg in finding.args
     written = "written" in finding.args  # by a class of the user's own, which has no defaults of torch's
     if not stated and (written or entry.arg not in defaults):
@@ -76,9 +103,19 @@ def _text(entry: Difference, finding: Finding, attributes: Mapping[str, Any]) ->
 
 
 def _same(real: Any, expected: Any) -> bool:
+    if isinstance(real, list | tuple) or isinstance(expected, list | tuple):
+        return _same_axes(real, expected)
     if isinstance(real, float) and isinstance(expected, int | float):
         return math.isclose(real, expected, rel_tol=1e-6)
     return bool(real == expected)
+
+
+def _same_axes(real: Any, expected: Any) -> bool:
+    """Compare numbers for each axis; one number, or a tuple of one, stands for all of them."""
+    sides = [list(side) if isinstance(side, list | tuple) else [side] for side in (real, expected)]
+    axes = max(map(len, sides))
+    first, second = (side * axes if len(side) == 1 else side for side in sides)
+    return first == second
 
 
 def listed(modules: Sequence[str]) -> str:

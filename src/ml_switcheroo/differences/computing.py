@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from ml_switcheroo.computed import Computed
+from ml_switcheroo.computed import PAD, Computed
 from ml_switcheroo.differences.attributes import listed
 from ml_switcheroo.moves import Move
 from ml_switcheroo.recipes import Target
@@ -31,7 +31,11 @@ def by_computing(target: Target, template: Template, moves: Iterable[Move], ther
         moves: The moves: they tell which part of the target stands for which in PyTorch.
         there: What PyTorch's modules compute, by path.
     """
-    here = template.computed
+    # A pad says something of the convolutions beside it only.
+    here, there = (
+        {path: kept for path, own in words.items() if (kept := tuple(w for w in own if w != PAD))}
+        for words in (template.computed, there)
+    )
     if not here or not there:
         return ()
     separator, moves = target.naming.separator, list(moves)

@@ -73,6 +73,8 @@ class Layer:
         optional: Slots that a constructor argument can switch off.
         sizes: The argument (or ``argument / argument``, or a number) that gives the size of an axis.
         defaults: Values of arguments that decide the output and are often left out.
+        window: Arguments that decide where the kernel stands, with the values they have where they are left
+            out in the code; where nothing of the code is known, they are not known either.
         refused: Why no target takes the kind; empty where targets may.
     """
 
@@ -83,6 +85,7 @@ class Layer:
     optional: frozenset[str] = frozenset({"bias"})
     sizes: Mapping[str, str | int] = field(default_factory=lambda: NOTHING)
     defaults: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    window: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     refused: str = ""
 
     def slot(self, name: str) -> Slot | None:

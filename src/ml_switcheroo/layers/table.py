@@ -26,6 +26,7 @@ _CONV_ARGS = {
     "bias": "whether there is a bias",
     "padding_mode": "what is padded with",
 }
+_WINDOW = {"stride": 1, "padding": 0, "dilation": 1, "padding_mode": "zeros"}
 _BATCH_ARGS = {
     "num_features": "size of axis channel",
     "eps": "added to the variance",
@@ -93,6 +94,7 @@ _ROWS = (
         _CONV_ARGS,
         sizes={"in": "in_channels / groups", "out": "out_channels", "groups": "groups"},
         defaults={"groups": 1},
+        window=_WINDOW,
     ),
     Layer(
         "conv_transpose",
@@ -109,6 +111,7 @@ _ROWS = (
         },
         sizes={"in": "in_channels", "out": "out_channels / groups", "groups": "groups"},
         defaults={"groups": 1},
+        window={**_WINDOW, "output_padding": 0},
     ),
     Layer(
         "batch_norm",

@@ -168,7 +168,9 @@ def _add(task: Task, entry: Part, moves: list[Move], refused: dict[str, str]) ->
         except Absent:
             continue
         except UsageError as error:
-            refused.update(dict.fromkeys(names, str(error)))
+            # Where nothing of the layer is there, it is not the layer that lacks the leaf.
+            cure = f": {entry.prepared}" if entry.prepared and moves else ""
+            refused.update(dict.fromkeys(names, f"{error}{cure}"))
 
 
 def _names(gathered: Gathered, patterns: Sequence[str]) -> list[str]:

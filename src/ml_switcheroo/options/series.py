@@ -11,7 +11,7 @@ from ml_switcheroo.match.words import meaning, segment_tokens
 
 __all__ = ["Series", "ranked", "series_of"]
 
-_NUMBER = re.compile(r"(?<=[A-Za-z])_?(\d+)|(?<![A-Za-z0-9])(\d+)")
+_NUMBER = re.compile(r"(?<=[A-Za-z])_?(\d+)(?![A-Za-z0-9])|(?<![A-Za-z0-9])(\d+)(?![A-Za-z0-9])")
 _SEPARATOR = re.compile(r"[./]")
 
 Rank: TypeAlias = tuple[int, ...]

@@ -25,6 +25,7 @@ from ml_switcheroo.recipes import (
     Form,
     Live,
     Naming,
+    Padding,
     Recipe,
     Target,
     Unsupported,
@@ -291,6 +292,11 @@ def _read(model: Any) -> Mapping[str, Array]:
 
 
 _EPSILON = (Difference("eps", "eps"),)
+_STEPS = (Difference("stride", "stride"), Difference("dilation", "dilation"))
+_CONVOLUTIONS: Mapping[str, tuple[Difference | Padding, ...]] = {
+    "conv": (*_STEPS, Difference("groups", "groups"), Padding("stride", "dilation", "padding_mode")),
+    "conv_transpose": (*_STEPS, Padding("stride", "dilation", transposed="numbers")),
+}
 
 TARGET = Target(
     name="equinox",
@@ -299,6 +305,7 @@ TARGET = Target(
     naming=Naming(sequential="layers"),
     channels="first",
     differences={
+        **_CONVOLUTIONS,
         "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
         "group_norm": (*_EPSILON, Difference("num_groups", "groups")),
         **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),

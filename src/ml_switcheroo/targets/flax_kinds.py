@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from ml_switcheroo.ops import Flip
 from ml_switcheroo.recipes import Dropped, Entry, Form, Recipe, Unsupported, part
 
-__all__ = ["KINDS", "NO_PROJECTION", "ONCE_MORE"]
+__all__ = ["KINDS", "MHA", "NO_PROJECTION", "ONCE_MORE"]
 
 _AFFINE = (part("weight", "scale"), part("bias", "bias"))
 _BATCH_NORM = (
@@ -33,7 +33,7 @@ _NO_BIAS_KV = "Flax's attention has no bias_k and bias_v, which are a key and a 
 
 _NO_GROUPS = Unsupported("Flax's ConvTranspose has no groups", needs={"groups": 1})
 
-_MHA: tuple[Entry, ...] = (
+MHA: tuple[Entry, ...] = (
     part("in_proj_weight", ("query.kernel", "key.kernel", "value.kernel"), "qkv in heads dim"),
     part("q_proj_weight", "query.kernel", "in heads dim"),
     part("k_proj_weight", "key.kernel", "in heads dim"),
@@ -94,7 +94,7 @@ KINDS: Mapping[str, Recipe] = {
     "group_norm": _AFFINE,
     "rms_norm": (part("weight", "scale"),),
     "embedding": (part("weight", "embedding"),),
-    "mha": _MHA,
+    "mha": MHA,
     "prelu": (
         part("weight", "negative_slope", "1 -> "),
         Unsupported("Flax's PReLU has one slope for all channels", needs={"num_parameters": 1}),

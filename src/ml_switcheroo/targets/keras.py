@@ -26,6 +26,7 @@ from ml_switcheroo.recipes import (
     Form,
     Live,
     Naming,
+    Padding,
     Recipe,
     Target,
     Unsupported,
@@ -328,6 +329,11 @@ def _read(model: Any) -> Mapping[str, Array]:
 
 
 _EPSILON = (Difference("eps", "epsilon"),)
+_STEPS = (Difference("stride", "strides"), Difference("dilation", "dilation_rate"))
+_CONVOLUTIONS: Mapping[str, tuple[Difference | Padding, ...]] = {
+    "conv": (*_STEPS, Difference("groups", "groups"), Padding("strides", "dilation_rate")),
+    "conv_transpose": (*_STEPS, Padding("strides", "dilation_rate", transposed="cut")),
+}
 _GATES = (Difference.always("activation", "tanh"), Difference.always("recurrent_activation", "sigmoid"))
 
 TARGET = Target(
@@ -338,6 +344,7 @@ TARGET = Target(
     channels="last",
     aliases=("tensorflow",),
     differences={
+        **_CONVOLUTIONS,
         "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
         "group_norm": (*_EPSILON, Difference("num_groups", "groups")),
         **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),

@@ -20,6 +20,7 @@ from ml_switcheroo.recipes import (
     Form,
     Live,
     Naming,
+    Padding,
     Recipe,
     Target,
     Unsupported,
@@ -162,7 +163,7 @@ def _template(model: Any) -> Template:
             own[path] = word
         if known:
             kinds[path] = known[0]
-            attributes[path] = plain_attributes(module)
+            attributes[path] = plain_attributes(module, module)
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
     computed = computed_in(model.named_modules())
     return Template(
@@ -211,6 +212,11 @@ def _read(model: Any) -> Mapping[str, Array]:
 
 
 _EPSILON = (Difference("eps", "eps"),)
+_STEPS = (Difference("stride", "stride"), Difference("dilation", "dilation"))
+_CONVOLUTIONS: Mapping[str, tuple[Difference | Padding, ...]] = {
+    "conv": (*_STEPS, Difference("groups", "groups"), Padding("stride", "dilation")),
+    "conv_transpose": (*_STEPS, Padding("stride", "dilation", transposed="numbers")),
+}
 
 TARGET = Target(
     name="mlx",
@@ -219,6 +225,7 @@ TARGET = Target(
     naming=Naming(sequential="layers"),
     channels="last",
     differences={
+        **_CONVOLUTIONS,
         "batch_norm": (*_EPSILON, Difference("momentum", "momentum")),
         # Without it MLX groups the channels in turns.
         "group_norm": (

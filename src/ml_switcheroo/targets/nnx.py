@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,20 @@ import numpy as np
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array, Sum
-from ml_switcheroo.recipes import Difference, Form, Live, Naming, Part, Recipe, Target, Wrapper, part
-from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION, ONCE_MORE
+from ml_switcheroo.recipes import (
+    Difference,
+    Entry,
+    Form,
+    Live,
+    Naming,
+    Padding,
+    Part,
+    Recipe,
+    Target,
+    Wrapper,
+    part,
+)
+from ml_switcheroo.targets.flax_kinds import KINDS, MHA, NO_PROJECTION, ONCE_MORE
 from ml_switcheroo.targets.jax_arrays import in_place_of
 from ml_switcheroo.tensors import TensorSpec, spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
@@ -82,11 +95,24 @@ def _lstm(suffix: str, at: str) -> Recipe:
     )
 
 
+# What is added to the candidate is scaled by the reset gate, so it cannot be added to the other bias.
+_NO_STATE_BIAS = (
+    "nnx.GRUCell as Flax makes it has no bias of the state; give it one:"
+    " `cell = nnx.GRUCell(inputs, hidden, rngs=rngs)`,"
+    " `cell.dense_h = nnx.Linear(hidden, 3 * hidden, rngs=rngs)`"
+)
+_ONE_SIZE = (
+    "nnx.MultiHeadAttention as Flax makes it has one size for keys and values; give the values theirs:"
+    " `attention = nnx.MultiHeadAttention(heads, embed, in_kv_features=kdim, rngs=rngs)`,"
+    " `attention.value = nnx.LinearGeneral(vdim, (heads, embed // heads), rngs=rngs)`"
+)
+
+
 def _gru(suffix: str, at: str) -> Recipe:
     return (
         *_kernels(suffix, at),
         part(f"bias_ih{suffix}", f"{at}dense_i.bias", absent=0.0),
-        part(f"bias_hh{suffix}", f"{at}dense_h.bias"),
+        part(f"bias_hh{suffix}", f"{at}dense_h.bias", prepared=_NO_STATE_BIAS),
     )
 
 
@@ -98,8 +124,14 @@ NORMS: Mapping[str, Recipe] = {
 }
 
 _EPSILON = (Difference("eps", "epsilon"),)
+_STEPS = (Difference("stride", "strides", nothing=1), Difference("dilation", "kernel_dilation", nothing=1))
+_CONVOLUTIONS: Mapping[str, tuple[Difference | Padding, ...]] = {
+    "conv": (*_STEPS, Difference("groups", "feature_group_count"), Padding("strides", "kernel_dilation")),
+    "conv_transpose": (*_STEPS, Padding("strides", "kernel_dilation", transposed="spread")),
+}
 _GATES = (Difference.always("activation_fn", "tanh"), Difference.always("gate_fn", "sigmoid"))
-DIFFERENCES: Mapping[str, tuple[Difference, ...]] = {
+DIFFERENCES: Mapping[str, tuple[Difference | Padding, ...]] = {
+    **_CONVOLUTIONS,
     "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
     "instance_norm": _EPSILON,
     "layer_norm": _EPSILON,
@@ -110,6 +142,12 @@ DIFFERENCES: Mapping[str, tuple[Difference, ...]] = {
     "rnn_cell": (Difference("nonlinearity", "activation_fn"),),
     **dict.fromkeys(("lstm", "lstm_cell", "gru", "gru_cell"), _GATES),
 }
+
+_OF_VALUES = ("v_proj_weight",)
+_MHA: tuple[Entry, ...] = tuple(
+    replace(entry, prepared=_ONE_SIZE) if isinstance(entry, Part) and entry.slots == _OF_VALUES else entry
+    for entry in MHA
+)
 
 RECURRENT: Mapping[str, Recipe] = {
     "rnn": _rnn(_LAYERED, _RNN),
@@ -217,7 +255,7 @@ def _read(model: Any) -> Mapping[str, Array]:
 TARGET = Target(
     name="nnx",
     summary="Flax NNX modules",
-    kinds={**KINDS, **RECURRENT, **NORMS},
+    kinds={**KINDS, **RECURRENT, **NORMS, "mha": _MHA},
     naming=Naming(sequential="layers"),
     channels="last",
     aliases=("flax",),

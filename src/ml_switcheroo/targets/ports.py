@@ -152,7 +152,12 @@ class _Reader:
         try:
             trees, start, file = _source(thing)
         except (OSError, TypeError, SyntaxError, ValueError):
-            self.unread.append(name)
+            # A class of a file that no module of that name stands for: its methods know where they are from.
+            methods = [one for one in vars(thing).values() if isinstance(one, types.FunctionType)]
+            for method in methods if isinstance(thing, type) else ():
+                self._code(method)
+            if not methods or not isinstance(thing, type):
+                self.unread.append(name)
             return
         place = sys.modules.get(thing.__module__)
         names = vars(place) if place is not None else getattr(thing, "__globals__", {})

@@ -191,7 +191,11 @@ def _partial(machine: Machine, owner: Partial, name: str) -> Value:
 
 
 def _builtin(machine: Machine, owner: Builtin, name: str) -> Value:
-    return owner.name if name == "__name__" else external(machine, f"builtins.{owner.name}.{name}")
+    if name == "__name__":
+        return owner.name
+    known = machine.tables.externals
+    homes = (home for home, value in known.items() if value is owner and f"{home}.{name}" in known)
+    return external(machine, f"{next(homes, f'builtins.{owner.name}')}.{name}")
 
 
 def _tensor(machine: Machine, owner: Tensor, name: str) -> Value:

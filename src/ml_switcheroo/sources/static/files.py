@@ -186,9 +186,12 @@ def _outline(
 ) -> tuple[Mapping[str, Sequence[int]], Sequence[ast.ImportFrom], Sequence[tuple[int, str]]]:
     """Return what a module's statements bind, its star imports, and what it calls for an effect."""
     bindings: dict[str, list[int]] = {}
+    imported = {
+        name for one in tree.body if isinstance(one, ast.Import | ast.ImportFrom) for name in bound_names(one)
+    }
     stars: list[ast.ImportFrom] = []
     for index, statement in enumerate(tree.body):
-        for name in bound_names(statement):
+        for name in (*bound_names(statement), *(_registries(statement) - imported)):
             places = bindings.setdefault(name, [])
             if not places or places[-1] != index:
                 places.append(index)
@@ -207,6 +210,13 @@ def _called(statement: ast.stmt) -> str:
             named = first.func if isinstance(first, ast.Call) else first
             return named.id if isinstance(named, ast.Name) else ""
     return ""
+
+
+def _registries(statement: ast.stmt) -> set[str]:
+    """Return the objects whose methods decorate a class or a function: they may keep it."""
+    decorators = statement.decorator_list if isinstance(statement, ast.ClassDef | ast.FunctionDef) else []
+    named = [one.func if isinstance(one, ast.Call) else one for one in decorators]
+    return {root for one in named if isinstance(one, ast.Attribute) for root in _roots(one.value)}
 
 
 def bound_names(statement: ast.stmt) -> Iterator[str]:

@@ -141,6 +141,7 @@ def _finding(owner: Owner, resized: bool) -> Finding:
     whole = isinstance(maker, Instance) and not maker.marks.get("open") and not resized
     layer = LAYERS[owner.kind]
     sizes = {n: v for n, v in layer.defaults.items() if n in layer.sizes.values()} if whole else {}
+    sizes |= {n: v for n, v in layer.window.items() if n not in args} if whole else {}
     stated = sizes | {
         name: _plain(value)
         for name, value in args.items()

@@ -194,8 +194,14 @@ def _mirror(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
 
 def _listed(machine: Machine, value: Any, made: dict[int, Instance]) -> list[Value]:
     """Return a plain list of modules, as the reader sees them; an empty one for anything else."""
-    listed = isinstance(value, list | tuple) and all(hasattr(one, "_modules") for one in value)
+    listed = isinstance(value, list | tuple) and all(_is_module(one) for one in value)
     return [_mirror(machine, one, made) for one in value] if listed else []
+
+
+def _is_module(value: Any) -> bool:
+    return any(
+        cls.__name__ == "Module" and cls.__module__.startswith("torch.nn.") for cls in type(value).__mro__
+    )
 
 
 def _is_hooked(live: Any) -> bool:

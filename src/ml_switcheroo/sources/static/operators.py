@@ -10,13 +10,15 @@ from types import MappingProxyType
 from typing import Any
 
 from ml_switcheroo.sources.static.atoms import Atom
-from ml_switcheroo.sources.static.containers import member
+from ml_switcheroo.sources.static.containers import expand, member
 from ml_switcheroo.sources.static.counted import is_number, number
+from ml_switcheroo.sources.static.heap import plain
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.values import (
     UNKNOWN,
     Arguments,
     Class,
+    External,
     Instance,
     OpenDict,
     Raised,
@@ -81,6 +83,8 @@ def binary(machine: Machine, op: type, left: Value, right: Value) -> Value:
 def _binary_one(machine: Machine, op: type, left: Value, right: Value) -> Value:
     if isinstance(left, Tensor) or isinstance(right, Tensor):
         return machine.tables.calls[Tensor](machine, (op, left, right), Arguments())
+    if _is_chain(left) and (_is_chain(right) if op is ast.Add else op is ast.Mult and type(right) is int):
+        return _joined(machine, left, right)
     if (is_number(left) or is_number(right)) and not isinstance(left, str | list | tuple | dict):
         return _of_sizes(op, left, right)
     if op is ast.Mult and isinstance(left, list | tuple) and isinstance(right, Unknown):
@@ -103,8 +107,8 @@ def _of_sizes(op: type, left: Value, right: Value) -> Value:
     """Return what is worked out of the sizes of axes."""
     if op is ast.Mult and isinstance(left, Size) and isinstance(right, Size):
         return Size(left.atoms + right.atoms)
-    if op in (ast.Mult, ast.FloorDiv) and (plain := _counted(op, left, right)) is not None:
-        return plain
+    if op in (ast.Mult, ast.FloorDiv) and (counted := _counted(op, left, right)) is not None:
+        return counted
     if op is ast.FloorDiv and isinstance(left, Size) and isinstance(right, int) and right > 0:
         return Size((Atom("quotient", place=right, parts=(left.atoms,)),))
     return number()
@@ -123,6 +127,24 @@ def _counted(op: type, left: Value, right: Value) -> int | None:
     if op is ast.Mult:
         return None if isinstance(left, Size) and isinstance(right, Size) else numbers[0] * numbers[1]
     return numbers[0] // numbers[1] if numbers[1] and numbers[0] % numbers[1] == 0 else None
+
+
+def _is_chain(value: Value) -> bool:
+    """Tell whether a value is a plain Sequential, all of whose modules are known."""
+    return isinstance(value, Instance) and isinstance(value.cls, External) and value.torch == "Sequential"
+
+
+def _joined(machine: Machine, left: Instance, right: Instance | int) -> Value:
+    """Return what ``+`` and ``*`` make of a Sequential: a new one, whose modules are numbered anew."""
+    items = expand(machine, left)
+    more = expand(machine, right) if isinstance(right, Instance) else []
+    if items is None or more is None or left.open or (isinstance(right, Instance) and right.open):
+        return UNKNOWN
+    if isinstance(right, int):
+        if right <= 0 or not plain(items) or right * len(items) > _LARGEST:
+            return UNKNOWN
+        items = [*items] * right
+    return machine.call(External("torch.nn.Sequential"), Arguments([*items, *more]))
 
 
 def _safe(op: type, left: Value, right: Value) -> bool:

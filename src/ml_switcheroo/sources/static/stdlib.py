@@ -268,16 +268,8 @@ def _made_by(machine: Machine, layer: Value, name: Value, mark: str) -> Value:
     return layer
 
 
-def _rearrange(machine: Machine, args: Arguments) -> Value:
-    """Make a layer of einops: it keeps no tensors."""
-    return _einstein("Rearrange", args, drops=False)
-
-
-def _reduced(machine: Machine, args: Arguments) -> Value:
-    return _einstein("Reduce", args, drops=True)
-
-
 def _einstein(name: str, args: Arguments, *, drops: bool) -> Value:
+    """Make a layer of einops: it keeps no tensors."""
     pattern = args.get(0, "pattern")
 
     def run(machine: Machine, given: Arguments) -> Value:
@@ -349,8 +341,8 @@ EXTERNALS.update(
     }
 )
 _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
-    "einops.layers.torch.Rearrange": _rearrange,
-    "einops.layers.torch.Reduce": _reduced,
+    "einops.layers.torch.Rearrange": lambda machine, args: _einstein("Rearrange", args, drops=False),
+    "einops.layers.torch.Reduce": lambda machine, args: _einstein("Reduce", args, drops=True),
     "functools.partial": _partial,
     "functools.reduce": _reduce,
     "functools.wraps": _wraps,
@@ -384,6 +376,8 @@ _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
     "torch.nn.utils.parametrizations.orthogonal": _weight_norm("_Orthogonal"),
     "torch.nn.utils.parametrize.register_parametrization": _parametrized,
     "torch.nn.utils.remove_weight_norm": _first,
+    # A SyncBatchNorm computes and keeps what the BatchNorm does.
+    "torch.nn.SyncBatchNorm.convert_sync_batchnorm": _first,
     **{
         f"math.{name}": _pure(getattr(math, name))
         for name in "ceil floor sqrt log log2 log10 exp pow gcd isqrt cos sin tan fabs isclose trunc".split()
