@@ -20,7 +20,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -58,7 +58,14 @@ def prove(case: static.Case) -> list[Verdict]:
         return []
     if sum(parameter.numel() for parameter in model.parameters()) > LARGEST:
         return []
-    findings = read_layers(case.spec, static.specs_of(model), root=case.root).findings
+    known = read_layers(case.spec, static.specs_of(model), root=case.root)
+    # Where it is open what is flattened before a layer, how its output is divided may still be known.
+    divided_alike = {
+        path: replace(found[0], flatten=None)
+        for path, found in known.candidates.items()
+        if len({one.split for one in found}) == 1
+    }
+    findings = {**known.findings, **divided_alike}
     _stir(model)
     run = _runner(model)
     verdicts, seen = [], set()

@@ -19,7 +19,7 @@ from ml_switcheroo.sources.findings import Flatten, Split
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 FAST = {
     "torchvision": ["alexnet"],
-    "timm": ["vit_tiny_patch16_224", "mvitv2_tiny"],
+    "timm": ["vit_tiny_patch16_224", "twins_svt_small"],
 }
 
 
