@@ -246,3 +246,24 @@ class Net(nn.Module):
     assert knowledge.notes == ("model.py:Net could not be followed: the code is too long to follow.",)
     assert given[0] == 5000
     assert set(given[1:]) == {500}
+
+
+def test_a_call_is_refused_with_the_function_to_write_which_is_read(tmp_path, monkeypatch):
+    (tmp_path / "model.py").write_text(
+        "import torch\n"
+        "class Config:\n    width = 4\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self, config):\n"
+        "        super().__init__()\n"
+        "        self.fc = torch.nn.Linear(3, config.width)\n"
+    )
+    specs = {"fc.weight": TensorSpec((4, 3), "float32"), "fc.bias": TensorSpec((4,), "float32")}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match="is a call") as refused:
+        read_layers("model.py:Net(Config())", specs)
+    (tmp_path / "layers.py").write_text(
+        "\n".join(line.strip() for line in refused.value.cure.splitlines()[2:])
+    )
+    assert read_layers("layers.py:make", specs).findings["fc"].kind == "linear"
+    with pytest.raises(SourceError, match=r"import timm\n +def make"):
+        read_layers("timm.create_model('resnet18')", specs)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.sources.findings import Knowledge
+from ml_switcheroo.sources.static.called import refuse_call
 from ml_switcheroo.sources.static.containing import contained
 from ml_switcheroo.sources.static.defaults import Other, doubt_defaults
 from ml_switcheroo.sources.static.files import Library, Source
@@ -60,6 +61,7 @@ def read_layers(spec: str, specs: Mapping[str, TensorSpec], *, root: Path | None
     Raises:
         SourceError: The file cannot be read, or has no such class.
     """
+    refuse_call(spec)
     place, _, name = spec.rpartition(":") if _names_something(spec) else (spec, "", "")
     source, library = _open(place, root)
     names = [name] if name else [node.name for node in source.classes]
