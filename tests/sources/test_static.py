@@ -267,3 +267,19 @@ def test_a_call_is_refused_with_the_function_to_write_which_is_read(tmp_path, mo
     assert read_layers("layers.py:make", specs).findings["fc"].kind == "linear"
     with pytest.raises(SourceError, match=r"import timm\n +def make"):
         read_layers("timm.create_model('resnet18')", specs)
+
+
+def test_a_parser_of_text_is_not_followed(tmp_path):
+    (tmp_path / "model.py").write_text(
+        "import yaml\nimport torch\n"
+        "CONFIG = yaml.safe_load('width: 4')\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.fc = torch.nn.Linear(3, CONFIG['width'])\n"
+    )
+    (tmp_path / "yaml").mkdir()
+    specs = {"fc.weight": TensorSpec((4, 3), "float32"), "fc.bias": TensorSpec((4,), "float32")}
+    found = read_layers("model.py:Net", specs, root=tmp_path)
+    assert found.findings["fc"].kind == "linear"
+    assert not found.notes

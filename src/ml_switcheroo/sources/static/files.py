@@ -14,7 +14,10 @@ from ml_switcheroo.sources.static.values import Value
 
 __all__ = ["Library", "Source", "bound_names"]
 
-OPAQUE = frozenset(sys.stdlib_module_names) | {"torch", "numpy", "einops", "regex"}
+_PARSERS = frozenset("yaml ruamel toml tomli omegaconf hydra antlr4 pyparsing lark regex".split())
+"""What reads text: to follow it takes minutes, and shows nothing of a model."""
+
+OPAQUE = frozenset(sys.stdlib_module_names) | {"torch", "numpy", "einops"} | _PARSERS
 """Packages that are known by their reference, not by their source."""
 
 _LARGEST = 8 << 20  # bytes of a source file
