@@ -207,3 +207,9 @@ def test_counted_norms_that_are_written_down_in_order_are_not():
     }
     found = places(plan_of(network("n"), port))
     assert found["blocks.1.norm1"] == "blocks.1.attn_norm"
+
+
+def test_a_shared_word_above_says_little_of_a_square_matrix():
+    source = {"cls.predictions.decoder": ("linear", 6, 6), "body.zorp": ("linear", 6, 4)}
+    port = {"cls.predictions.transform.dense": ("linear", 6, 6), "body.zorp": ("linear", 6, 4)}
+    assert "cls.predictions.decoder" not in places(plan_of(source, port))

@@ -89,8 +89,12 @@ class Vouching:
             return True
         if self._same_number(path, place, moves):
             return True
-        unnamed = (not _last(path) or not _last(place)) and _is_shaped(moves)
-        return unnamed and (self._same_block(path, moves) or bool(_shared(path, place)))
+        names = _last(path), _last(place)
+        if all(names):
+            return False
+        # Beside a name of its own, a shared word above says little of a square matrix.
+        near = bool(_shared(path, place)) and (not any(names) or _is_shaped(moves))
+        return near or self._same_block(path, moves)
 
     def _same_number(self, path: str, place: str, moves: Sequence[Move]) -> bool:
         """Tell whether two modules without words of their own are the same one of two series that line up."""
