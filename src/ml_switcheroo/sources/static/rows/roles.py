@@ -85,7 +85,7 @@ def table_of(trace: Trace, key: Key, last: Sequence[int], still: Sequence[int] =
     numbers = _filled(trace.rows[key])
     if numbers is None:
         return None
-    varying = [i for i in range(numbers.ndim) if not (numbers == numbers.take([0], i)).all()]
+    varying = _varying(numbers)
     if still and all(i % numbers.ndim in varying for i in still):
         return None
     unions = trace.unions[key]
@@ -103,6 +103,20 @@ def table_of(trace: Trace, key: Key, last: Sequence[int], still: Sequence[int] =
     if mixed:
         return _unmixed(trace, key, table)
     return table if np.bincount(table.ravel()).max(initial=0) == 1 else None
+
+
+def _varying(numbers: Array) -> list[int]:
+    """Return the axes along which rows change; one along which they do not is looked at once."""
+    found = []
+    for axis, size in enumerate(numbers.shape):
+        first, second = (
+            numbers[(slice(None),) * axis + (slice(start, start + 1),)] for start in (0, min(1, size - 1))
+        )
+        if numbers.strides[axis] and ((first != second).any() or (numbers != first).any()):
+            found.append(axis)
+        else:
+            numbers = first
+    return found
 
 
 def _filled(numbers: Array) -> Array | None:
