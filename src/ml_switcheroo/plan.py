@@ -108,12 +108,13 @@ class Plan:
         missing = () if allow_missing else tuple(self.missing)
         unexpected = () if allow_unexpected else tuple(self.unexpected)
         if missing or unexpected or self.ambiguous:
+            short, full = problems_text(self, missing, unexpected)
             raise PlanError(
-                problems_text(self, missing, unexpected),
+                short,
                 missing=missing,
                 unexpected=unexpected,
                 ambiguous=self.doubted,
-                full=problems_text(self, missing, unexpected, full=True),
+                full=full,
             )
 
     def apply(

@@ -88,12 +88,11 @@ def convert(
         "allow_unexpected": allow_unexpected,
         "allow_overflow": allow_overflow,
     }
-    if not check:
-        keep_apart(out, checkpoint, layers, like, rules, plan_file)
     if check:
         same = conversion.is_up_to_date(checkpoint, out, **arguments)
         click.echo(f"{out}: {'is' if same else 'is not'} what would be written", err=True)
         raise click.exceptions.Exit(0 if same else 1)
+    keep_apart(out, checkpoint, layers, like, rules, plan_file)
     made = conversion.convert(
         checkpoint,
         out,

@@ -101,13 +101,9 @@ class Vouching:
         modules = {_LEAF.sub("", leaf) for move in moves for leaf in move.leaves}
         if len(modules) != 1 or path not in self.here or _telling(path) or _telling(place):
             return False
-        mine, other = self.here[path], self.there.get(modules.pop())
-        leaf = next(leaf for move in moves for leaf in move.leaves)
-        return (
-            other is not None
-            and mine.lines_up(other)
-            and mine.ranks[path] == other.ranks[_LEAF.sub("", leaf)]
-        )
+        (module,) = modules
+        mine, other = self.here[path], self.there.get(module)
+        return other is not None and mine.lines_up(other) and mine.ranks[path] == other.ranks[module]
 
     def _same_block(self, path: str, moves: Sequence[Move]) -> bool:
         known = self.blocks.get(_block(path), frozenset())

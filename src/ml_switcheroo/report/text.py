@@ -83,10 +83,8 @@ def summary(plan: Plan) -> str:
     return f"{total} tensor{'s' * (total != 1)} ({text}), {filled}"
 
 
-def problems_text(
-    plan: Plan, missing: Sequence[str], unexpected: Sequence[str], *, full: bool = False
-) -> str:
-    """Write what keeps a plan from being applied, and the cure: 40 lines at most, unless all are wanted."""
+def problems_text(plan: Plan, missing: Sequence[str], unexpected: Sequence[str]) -> tuple[str, str]:
+    """Write what keeps a plan from being applied, and the cure: in 40 lines at most, and in full."""
     head = (
         f"the plan for {plan.source or 'this state dict'} -> {plan.target} is not complete: {summary(plan)}"
     )
@@ -102,9 +100,12 @@ def problems_text(
         cures += ["pass --allow-missing"] * bool(missing) + ["pass --allow-unexpected"] * bool(unexpected)
     if plan.ambiguous:
         cures.append("say what the layers are (layers=, --layers) or add one of the rules above")
-    body = sections if full else bounded(sections, _LINES - 2)
-    lines = [line for section in body for line in section]
-    return "\n".join([head, *lines, "To mend it: " + "; or ".join(cures) + "."])
+    cure = "To mend it: " + "; or ".join(cures) + "."
+    short, full = (
+        "\n".join([head, *(line for section in body for line in section), cure])
+        for body in (bounded(sections, _LINES - 2), sections)
+    )
+    return short, full
 
 
 _LINES = 40

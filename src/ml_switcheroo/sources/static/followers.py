@@ -200,11 +200,15 @@ def _moved(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
     return permuted(tensor, list(order))
 
 
-def _repeated(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
-    """Return ``repeat`` or ``expand``: an axis of size 1 gets another size."""
-    axes = axes_of(tensor)
+def _sizes(args: Arguments) -> list[Value]:
+    """Return the sizes of a call, which may come as one sequence or one by one."""
     sizes = args.positional[0] if len(args.positional) == 1 else args.positional
-    sizes = list(sizes) if isinstance(sizes, list | tuple) else [sizes]
+    return list(sizes) if isinstance(sizes, list | tuple) else [sizes]
+
+
+def _repeated(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
+    """Return ``repeat``: an axis of size 1 gets another size."""
+    axes, sizes = axes_of(tensor), _sizes(args)
     if axes is None or len(sizes) != len(axes):
         return followed([tensor])
     found: list[Axis] = []
@@ -219,9 +223,8 @@ def _repeated(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
 
 
 def _expanded(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
-    axes = axes_of(tensor)
-    sizes = args.positional[0] if len(args.positional) == 1 else args.positional
-    sizes = list(sizes) if isinstance(sizes, list | tuple) else [sizes]
+    """Return ``expand``: an axis of size 1 gets another size; -1 leaves an axis as it is."""
+    axes, sizes = axes_of(tensor), _sizes(args)
     if axes is None or len(sizes) != len(axes):
         return followed([tensor])
     ones = [all(atom.role == "one" for atom in axis) for axis in axes]
