@@ -189,10 +189,20 @@ _ROWS = (
         "{receiver} is a whole pickled model: save its state_dict() with PyTorch first",
         "save its state_dict() with PyTorch, and load that",
     ),
+    Row(
+        *("SW132", "loaded-by", "a function of a library that loads by itself"),
+        "{function} loads into the model by itself",
+        "read the file with KeyMapper.read, and load it with KeyMapper.load_into",
+    ),
+    Row(
+        *("SW133", "loaded-in-shards", "a load of a checkpoint in shards"),
+        "{function} reads a checkpoint in shards into what is there",
+        "read the folder with ml_switcheroo.open_checkpoint, then KeyMapper.load_into",
+    ),
     # ---- saves that are left -------------------------------------------------------------------
     Row(
-        *("SW201", "saved", "a state dict that PyTorch saves"),
-        "the state dict is saved by PyTorch; --save takes it from the ported model",
+        *("SW201", "saved", "a state dict that is saved"),
+        "the state dict is saved by {by}; --save takes it from the ported model",
         "rewrite with --save",
     ),
     Row(
@@ -214,6 +224,16 @@ _ROWS = (
         *("SW205", "saved-whole", "a model that is saved whole"),
         "{receiver} is saved whole, by pickle: save its state dict",
         "save its state_dict(), then rewrite with --save",
+    ),
+    Row(
+        *("SW206", "saved-by", "a function of a library that takes the weights by itself"),
+        "{function} takes the weights of the model by itself",
+        "save what KeyMapper.to_torch(net) gives",
+    ),
+    Row(
+        *("SW207", "saved-in-shards", "a save of a checkpoint in shards"),
+        "{function} writes a checkpoint in shards",
+        "save the port by its framework's own means, or what KeyMapper.to_torch gives",
     ),
     # ---- rewritten, and a person should know ---------------------------------------------------
     Row(
@@ -295,8 +315,18 @@ _ROWS = (
     ),
     Row(
         *("SW504", "by-tensor", "weights written tensor by tensor"),
-        "weights are written tensor by tensor",
+        "weights are written tensor by tensor{more}",
         "collect them in a state dict, and load that with KeyMapper.load_into",
+    ),
+    Row(
+        *("SW505", "by-name", "the method taken by its name"),
+        "{receiver} takes the method by its name",
+        "write the call out, then rewrite again",
+    ),
+    Row(
+        *("SW506", "replaced", "the method replaced"),
+        "{receiver} is replaced: what the new one does stays yours",
+        "do to the state dict what it does, before KeyMapper.load_into",
     ),
     # ---- files and places ----------------------------------------------------------------------
     Row(

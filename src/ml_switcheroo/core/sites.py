@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ml_switcheroo.core.index import File
 from ml_switcheroo.core.operations import OPERATIONS
 
-__all__ = ["Site", "find_sites", "scope_of", "walk_scope"]
+__all__ = ["Site", "definitions_of", "find_sites", "scope_of", "walk_scope"]
 
 _NAMED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_NAMED, ast.Lambda)
@@ -61,6 +61,12 @@ def find_sites(file: File, *methods: str) -> list[Site]:
     Without a name they are those of the API table that are rewritten unasked.
     """
     return sorted(_found(file, methods or _METHODS), key=lambda site: -len(site.parents))
+
+
+def definitions_of(node: ast.AST, file: File) -> tuple[ast.AST, ...]:
+    """Return the classes and functions around a node, outermost first."""
+    around = [parent for parent in _parents(node, file.around) if isinstance(parent, _DEFINITIONS)]
+    return tuple(reversed(around))
 
 
 def scope_of(site: Site) -> ast.AST:
