@@ -9,6 +9,7 @@ import libcst as cst
 
 from ml_switcheroo.core.bundle import PUBLIC, module_of, source_of
 from ml_switcheroo.core.hooks import HookContext, register_hook
+from ml_switcheroo.core.notes import said
 
 __all__ = [
     "KEY_MAPPER_SOURCE",
@@ -78,7 +79,7 @@ def _without_dropped(args: Sequence[cst.Arg], ctx: HookContext) -> list[cst.Arg]
         if not arg.star and not name and place == _ASSIGN and not _is_starred(args[:place]):
             name = "assign"
         if name in _DROPPED:
-            ctx.note(f"{name}= is dropped: {_DROPPED[name]}")
+            ctx.note(*said("dropped", name=name, why=_DROPPED[name]))
         else:
             kept.append(arg)
     if kept and kept[-1] is not args[-1]:
