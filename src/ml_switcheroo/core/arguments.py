@@ -7,7 +7,6 @@ import ast
 __all__ = ["copied_from", "is_copy", "is_strict", "loaded", "why_foreign"]
 
 _OWN = ("state_dict", "strict", "assign")
-_KNOWN = frozenset({*_OWN, "mmap"})
 
 
 def why_foreign(call: ast.Call) -> str:
@@ -16,7 +15,7 @@ def why_foreign(call: ast.Call) -> str:
     >>> why_foreign(ast.parse("m.load_state_dict(sd, cfg=1)", mode="eval").body)
     "cfg= is no argument of PyTorch's load_state_dict: the method is the object's own"
     """
-    foreign = sorted(word.arg for word in call.keywords if word.arg and word.arg not in _KNOWN)
+    foreign = sorted(word.arg for word in call.keywords if word.arg and word.arg not in _OWN)
     if foreign:
         named = ", ".join(f"{name}=" for name in foreign)
         verb = "is no argument" if len(foreign) == 1 else "are no arguments"

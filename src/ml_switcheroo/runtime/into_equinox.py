@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ml_switcheroo.runtime.key_mapper import KeyMapper as BaseMapper
+from ml_switcheroo.runtime.copying import KeyMapper as BaseMapper
 
 
 class KeyMapper(BaseMapper):
@@ -21,10 +21,9 @@ class KeyMapper(BaseMapper):
         return any(base.__module__.startswith("equinox") for base in type(model).__mro__)
 
     @staticmethod
-    def _load_itself(model: object, state_dict: dict, strict: bool) -> tuple:
-        BaseMapper._load_itself(model, state_dict, strict)
-        unchanged: list = [model]  # it did change, in place: the name stays bound to it
-        return unchanged[0]
+    def _answer(model: object, made: object, report: tuple, with_report: bool) -> tuple:
+        # What is no converted model changed in place: the name stays bound to it.
+        return BaseMapper._answer(model, model if made is None else made, report, with_report)
 
     @classmethod
     def _leaves(cls, model: object) -> tuple:
@@ -38,7 +37,7 @@ class KeyMapper(BaseMapper):
         layers: dict[str, list] = {}
         for at, (path, value) in enumerate(jax.tree_util.tree_leaves_with_path(model)):
             owners, words = cls._follow(model, path)
-            if not eqx.is_array(value):
+            if not eqx.is_array(value) or jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
                 continue
             # PyTorch names a Sequential's children after it; Equinox puts ``layers`` between.
             inner = [isinstance(owner, eqx.nn.Sequential) for owner in owners]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ml_switcheroo.runtime.key_mapper import KeyMapper as BaseMapper
+from ml_switcheroo.runtime.copying import KeyMapper as BaseMapper
 
 
 class KeyMapper(BaseMapper):
@@ -18,10 +18,9 @@ class KeyMapper(BaseMapper):
         return hasattr(model, "items") and not hasattr(model, "load_state_dict")
 
     @staticmethod
-    def _load_itself(model: object, state_dict: dict, strict: bool) -> tuple:
-        BaseMapper._load_itself(model, state_dict, strict)
-        unchanged: list = [model]  # it did change, in place: the name stays bound to it
-        return unchanged[0]
+    def _answer(model: object, made: object, report: tuple, with_report: bool) -> tuple:
+        # What is no converted model changed in place: the name stays bound to it.
+        return BaseMapper._answer(model, model if made is None else made, report, with_report)
 
     @classmethod
     def to_torch(cls, model: object, kinds: dict | None = None) -> dict:
@@ -36,7 +35,8 @@ class KeyMapper(BaseMapper):
         leaves = {}
         for path, value in cls._walk(model):
             parts = cls._parts(path)
-            leaves[cls._join(parts)] = (cls._as_torch(parts), tuple(value.shape), path)
+            if not str(value.dtype).startswith("key<"):  # of a random stream
+                leaves[cls._join(parts)] = (cls._as_torch(parts), tuple(value.shape), (path, value))
         return leaves, {}
 
     @classmethod
@@ -48,6 +48,11 @@ class KeyMapper(BaseMapper):
         back = {leaf: slot for slot, leaf in cls.SLOTS.items()}
         slot = back.get(parts[-1], "weight" if parts[-1] in ("kernel", "scale", "embedding") else parts[-1])
         return ".".join([*parts[:-1], slot])
+
+    @staticmethod
+    def _value(leaf: object) -> np.ndarray:
+        pair: list = [leaf]
+        return np.asarray(pair[0][1])
 
     @classmethod
     def _walk(cls, tree: object, path: tuple = ()) -> list:
@@ -62,7 +67,7 @@ class KeyMapper(BaseMapper):
 
         new = {}
         for key, (name, kind) in moves.items():
-            new[leaves[key][-1]] = cls.map_value(name, state_dict[name], kind)
+            new[leaves[key][-1][0]] = cls.map_value(name, state_dict[name], kind)
 
         def rebuilt(tree: dict, path: tuple = ()) -> dict:
             made = {}

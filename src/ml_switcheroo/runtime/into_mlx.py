@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ml_switcheroo.runtime.key_mapper import KeyMapper as BaseMapper
+from ml_switcheroo.runtime.copying import KeyMapper as BaseMapper
 
 
 class KeyMapper(BaseMapper):

@@ -99,12 +99,20 @@ class KeyMapper(KeyKinds):
 
     @classmethod
     def load_into(
-        cls, model: object, state_dict: dict, strict: bool = True, kinds: dict | None = None
+        cls, model: object, *given: object, kinds: dict | None = None, with_report: bool = False, **words: object
     ) -> tuple:
         """Write a PyTorch state dict into a live Flax NNX model: all of it, or nothing.
 
         Leaves keep their dtype, sharding and ``Param`` objects. An object that is no converted model (a
-        torch module, an optimizer) is handed to its own ``load_state_dict``.
+        torch module, an optimizer) is handed to its own ``load_state_dict``, with what was given and no more.
+
+        Args:
+            model: The model.
+            given: ``state_dict, strict=True, assign=False``, by place or by name. What ``assign`` asks for
+                is nothing to a model of this target: its leaves are written where they are.
+            kinds: Kinds by module, as for ``from_torch``.
+            with_report: Whether to return ``(model, report)``, which is the same for every target.
+            words: The rest of ``given``, by name.
 
         Returns:
             ``(missing_keys, unexpected_keys)`` in PyTorch's names, as a named tuple.
@@ -114,13 +122,14 @@ class KeyMapper(KeyKinds):
                 a layer is open. Everything is listed, and nothing was written.
         """
         if not cls._owns(model):
-            return cls._load_itself(model, state_dict, strict)
+            return cls._answer(model, None, cls._load_itself(model, *given, **words), with_report)
+        state_dict, strict = cls._asked(*given, **words)
         leaves, layers = cls._leaves(model)
         cls._shapes(state_dict)
         state_dict = cls.folded(state_dict, {**cls.KINDS, **(kinds or {})})
         moves, absent, surplus = cls._line_up(type(model).__name__, leaves, layers, state_dict, strict, kinds)
         made = cls._write(model, leaves, moves, state_dict)
-        return cls.Report((absent, surplus)) if made is None else made
+        return cls._answer(model, made, cls.Report((absent, surplus)), with_report)
 
     @classmethod
     def to_torch(cls, model: object, kinds: dict | None = None) -> dict:
@@ -264,16 +273,27 @@ class KeyMapper(KeyKinds):
         return any(base.__module__.startswith("flax.nnx") for base in type(model).__mro__)
 
     @staticmethod
-    def _load_itself(model: object, state_dict: dict, strict: bool) -> tuple:
+    def _asked(state_dict: dict, strict: bool = True, assign: bool = False) -> tuple:
+        """Return what a call of torch's ``load_state_dict`` asks of a converted model."""
+        return state_dict, strict
+
+    @staticmethod
+    def _load_itself(model: object, *given: object, **words: object) -> tuple:
+        """Call an object's own ``load_state_dict`` with the arguments as they were written."""
         own = getattr(model, "load_state_dict", None)
         if own is None:
             raise TypeError(f"cannot load into {type(model).__qualname__}: it is no model of this target")
-        words: dict = {} if strict is True else {"strict": strict}
         parameters = getattr(model, "parameters", tuple)
-        if hasattr(model, "named_modules") and any(p.is_meta for p in parameters()):
-            words["assign"] = True  # nothing can be copied into what has no memory yet
-        answer: tuple = own(state_dict, **words)
+        if hasattr(model, "named_modules") and len(given) < 3 and any(p.is_meta for p in parameters()):
+            words.setdefault("assign", True)  # nothing can be copied into what has no memory yet
+        answer: tuple = own(*given, **words)
         return answer
+
+    @staticmethod
+    def _answer(model: object, made: object, report: tuple, with_report: bool) -> tuple:
+        """Return what a caller binds: the report; or the new model where the old one cannot change."""
+        answer: tuple = (model if made is None else made, report)
+        return answer if with_report else answer[1] if made is None else answer[0]
 
     @classmethod
     def _leaves(cls, model: object) -> tuple:
