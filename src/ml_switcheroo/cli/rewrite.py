@@ -90,7 +90,7 @@ class Tally:
         self.failed += bool(problem) or (done.unreadable and named)
         self.changed += done.changed and not problem
         self.calls += 0 if problem else sum(bool(edit.before) for edit in done.rewrite.edits)
-        self.left += sum(note.text.startswith("left as it is") for note in done.rewrite.notes)
+        self.left += sum(note.row.left for note in done.rewrite.notes)
 
     def text(self, mode: str) -> str:
         """Return one line for a person."""
@@ -117,7 +117,7 @@ def _write(done: Rewritten) -> str:
 
 def _record(done: Rewritten, problem: str) -> dict[str, object]:
     edits = [{"line": e.line, "before": e.before, "after": e.after} for e in done.rewrite.edits if e.before]
-    notes = [{"line": note.line, "text": note.text} for note in done.rewrite.notes]
+    notes = [{"line": note.line, "code": note.code, "text": note.text} for note in done.rewrite.notes]
     record = {"path": str(done.path), "changed": done.changed, "edits": edits, "notes": notes}
     return {**record, "error": problem} if problem else record
 
@@ -131,4 +131,4 @@ def _show(done: Rewritten, mode: str, problem: str) -> None:
     elif done.changed:
         click.echo(f"{'would change' if mode == 'check' else 'changed'} {done.path}")
     for note in done.rewrite.notes:
-        click.echo(str(note), err=True)
+        click.echo(f"{note} [{note.code}]", err=True)

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import ast
 
+from ml_switcheroo.core.notes import Said, said
+
 __all__ = ["copied_from", "is_copy", "is_strict", "loaded", "why_foreign"]
 
 _OWN = ("state_dict", "strict", "assign")
 
 
-def why_foreign(call: ast.Call) -> str:
-    """Return why a call cannot be one of ``torch.nn.Module.load_state_dict``; empty where it can.
+def why_foreign(call: ast.Call) -> Said | None:
+    """Return why a call cannot be one of ``torch.nn.Module.load_state_dict``, if it cannot.
 
-    >>> why_foreign(ast.parse("m.load_state_dict(sd, cfg=1)", mode="eval").body)
-    "cfg= is no argument of PyTorch's load_state_dict: the method is the object's own"
+    >>> why_foreign(ast.parse("m.load_state_dict(sd, cfg=1)", mode="eval").body).text
+    "left as it is: cfg= is no argument of PyTorch's load_state_dict: the method is the object's own"
     """
     foreign = sorted(word.arg for word in call.keywords if word.arg and word.arg not in _OWN)
     if foreign:
         named = ", ".join(f"{name}=" for name in foreign)
         verb = "is no argument" if len(foreign) == 1 else "are no arguments"
-        return f"{named} {verb} of PyTorch's load_state_dict: the method is the object's own"
+        return said("foreign-arguments", what=f"{named} {verb} of PyTorch's load_state_dict")
     if len(call.args) > len(_OWN):
-        return "PyTorch's load_state_dict takes no more than three arguments: the method is the object's own"
-    return ""
+        return said("foreign-arguments", what="PyTorch's load_state_dict takes no more than three arguments")
+    return None
 
 
 def loaded(call: ast.Call) -> ast.expr | None:

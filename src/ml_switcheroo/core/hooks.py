@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ml_switcheroo.core.notes import FOREIGN, ROWS, Row
 from ml_switcheroo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,11 +25,24 @@ _HOOKS: dict[str, Hook] = {}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Note:
-    """What a person should know about one place: mostly, why it was left as it is."""
+    """What a person should know about one place: mostly, why it was left as it is.
+
+    Attributes:
+        file: The file.
+        line: The line, from 1.
+        text: What it says.
+        code: The code of its row in the table of notes.
+    """
 
     file: str
     line: int
     text: str
+    code: str = FOREIGN
+
+    @property
+    def row(self) -> Row:
+        """The kind of note: title, consequence, cure."""
+        return ROWS[self.code]
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.text}"
@@ -68,9 +82,15 @@ class HookContext:
         """Ask for an import statement behind the imports; once a file, however often asked."""
         self.imports.setdefault(statement)
 
-    def note(self, text: str) -> None:
-        """Tell the person who reads the result something about this call."""
-        self.notes.append(Note(self.file, self.line, text))
+    def note(self, text: str, code: str = FOREIGN) -> None:
+        """Tell the person who reads the result something about this call.
+
+        Raises:
+            UsageError: No kind of note has that code.
+        """
+        if code not in ROWS:
+            raise UsageError(f"no note has the code {code!r}; known codes: {', '.join(ROWS)}")
+        self.notes.append(Note(self.file, self.line, text, code))
 
 
 Hook = Callable[["libcst.Call", HookContext], "libcst.CSTNode"]

@@ -47,22 +47,20 @@ class Copy:
     Attributes:
         code: The expression; ``{to}`` and ``{of}`` are the two models.
         imports: An import that it needs.
-        why_not_loose: Why it cannot copy what both models have and leave the rest; empty where it can.
+        takes_all: Whether it cannot copy what both models have and leave the rest.
     """
 
     code: str
     imports: str = ""
-    why_not_loose: str = ""
+    takes_all: bool = False
 
-
-_ALL = "a copy that may leave tensors out, and the target's own takes every one"
 
 COPIES: Mapping[str, Copy] = {
     "nnx": Copy("nnx.update({to}, nnx.state({of}))", "from flax import nnx"),
-    "keras": Copy("{to}.set_weights({of}.get_weights())", why_not_loose=_ALL),
+    "keras": Copy("{to}.set_weights({of}.get_weights())", takes_all=True),
     "mlx": Copy("{to}.update({of}.parameters())"),
     # What never changes is shared.
-    **dict.fromkeys(sorted(IMMUTABLE_TARGETS), Copy("{to} = {of}", why_not_loose=_ALL)),
+    **dict.fromkeys(sorted(IMMUTABLE_TARGETS), Copy("{to} = {of}", takes_all=True)),
 }
 
 

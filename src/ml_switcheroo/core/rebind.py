@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS
+from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.sites import Site, scope_of, walk_scope
 
 __all__ = ["who_keeps_the_old", "why_no_rebind"]
@@ -15,14 +16,14 @@ _STORING = frozenset("append add insert extend register add_module register_modu
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def why_no_rebind(site: Site) -> str:
-    """Return why the model cannot be bound anew at a call; empty where it can.
+def why_no_rebind(site: Site) -> Said | None:
+    """Return why the model cannot be bound anew at a call, if it cannot.
 
     It can where the call is a statement, and what it is called on is a variable of the same scope that
     nobody else holds yet, or an attribute of ``self``.
     """
     if not site.is_statement:
-        return "the models of this target never change, and the result of this call is used"
+        return said("result-used")
     receiver = site.receiver
     scope = scope_of(site)
     if isinstance(receiver, ast.Attribute):
@@ -30,31 +31,31 @@ def why_no_rebind(site: Site) -> str:
             isinstance(receiver.value, ast.Name) and receiver.value.id == "self" and receiver.attr != "module"
         )
         if not plain:
-            return "the models of this target never change, and this is a part of one"
+            return said("part")
         holder = _held_in_class(receiver, site)
-        return f"line {holder} gives {ast.unparse(receiver)} to another object, too" if holder else ""
+        return said("held-by-object", line=holder, receiver=ast.unparse(receiver)) if holder else None
     if not isinstance(receiver, ast.Name):
-        return "the models of this target never change, and this expression cannot be assigned to"
+        return said("unassignable")
     return _why_not_local(receiver.id, scope, site)
 
 
-def _why_not_local(name: str, scope: ast.AST, site: Site) -> str:
+def _why_not_local(name: str, scope: ast.AST, site: Site) -> Said | None:
     nodes = list(walk_scope(scope))
     if isinstance(scope, _FUNCTIONS) and not _declared(name, nodes):
         arguments = {argument.arg for argument in ast.walk(scope.args) if isinstance(argument, ast.arg)}
         if name == "self":
-            return "the models of this target never change, and self is one"
+            return said("self-fixed")
         if name not in arguments and name not in _bound(nodes):
-            return f"{name} belongs to the code around this function; binding it here would make another"
+            return said("outer-variable", receiver=name)
         made = [one for one in _values(name, nodes, site.call.lineno) if not _mentions(one, name)]
         if name in arguments and not made and not any(_is_returned(name, node) for node in nodes):
-            return f"{name} is the caller's, who would keep the old model: return it and bind it there"
+            return said("callers", receiver=name)
     holder = _held(name, nodes, site.call.lineno)
-    return f"line {holder} keeps the old model, or gives it another name" if holder else ""
+    return said("held", line=holder) if holder else None
 
 
-def who_keeps_the_old(site: Site) -> str:
-    """Return a note where the attribute that is bound anew came from outside; empty where it did not."""
+def who_keeps_the_old(site: Site) -> Said | None:
+    """Return a note where the attribute that is bound anew came from outside."""
     owner = next((node for node in reversed(site.definitions) if isinstance(node, ast.ClassDef)), None)
     written = ast.unparse(site.receiver)
     for method in owner.body if owner and isinstance(site.receiver, ast.Attribute) else ():
@@ -64,8 +65,8 @@ def who_keeps_the_old(site: Site) -> str:
                 if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
                     given = node.value.id in arguments
                     if given and written in {ast.unparse(target) for target in node.targets}:
-                        return f"who gave {written} to this object keeps the old one: line {node.lineno}"
-    return ""
+                        return said("old-kept", receiver=written, line=node.lineno)
+    return None
 
 
 def _values(name: str, nodes: list[ast.AST], before: int) -> list[ast.expr]:

@@ -16,6 +16,7 @@ from typing import Any
 from ml_switcheroo.core.hooks import Note
 from ml_switcheroo.core.index import Index
 from ml_switcheroo.core.notebook import rewrite_notebook
+from ml_switcheroo.core.notes import said
 from ml_switcheroo.core.rewriter import MENTIONS, Rewrite, rewrite
 from ml_switcheroo.core.unified import unified_diff
 from ml_switcheroo.errors import RewriteError
@@ -135,7 +136,7 @@ def _rewrite_file(path: Path, to: str, settings: dict[str, Any]) -> Rewritten | 
         reason = error.reason
     except (OSError, UnicodeDecodeError, SyntaxError, LookupError) as error:
         line, reason = 1, f"cannot be read: {error}"
-    note = Note(str(path), line, f"left as it is: {reason}")
+    note = Note(str(path), line, *said("unreadable", why=reason))
     return Rewritten(path, "", Rewrite("", notes=(note,)), unreadable=True)
 
 

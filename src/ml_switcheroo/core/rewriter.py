@@ -18,6 +18,7 @@ from ml_switcheroo.core.hooks import HookContext, Note, find_hook
 from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.known import OTHER_WORDS
 from ml_switcheroo.core.leftovers import find_leftovers
+from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.operations import COPIES, find_operation
 from ml_switcheroo.core.preamble import place_preamble
 from ml_switcheroo.core.reading import Read, find_reads, is_load
@@ -32,12 +33,8 @@ from ml_switcheroo.targets import find_target
 __all__ = ["MENTIONS", "Rewrite", "rewrite"]
 
 _CLOSED = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.Constant, ast.JoinedStr)
-_SAVED = "left as it is: the state dict is saved by PyTorch; --save takes it from the ported model"
-_LEFT = "left as it is"
-_HIDDEN = {
-    "load_state_dict": "the call does not show what is loaded",
-    "state_dict": "the arguments of this state_dict() have no match in the target",
-}
+_HIDDEN = {"load_state_dict": "state-unseen", "state_dict": "saved-with-arguments"}
+"""What is said of a call that its hook leaves."""
 MENTIONS = ("load_state_dict", "torch.save", "torch.load")
 """A file without any of these has nothing to rewrite and nothing to note."""
 
@@ -105,7 +102,7 @@ def rewrite(
     if save:
         judged += dict.fromkeys((site, verdict) for site, verdict, _ in saved)
     else:
-        shared.notes.extend(Note(str(file), line, _SAVED) for line in _save_lines(saved))
+        shared.notes.extend(Note(str(file), line, *said("saved")) for line in _save_lines(saved))
     taken = [site for site, verdict in judged if verdict.action not in ("leave", "copy")]
     edits = _reads(text, parsed, taken, shared) if no_torch else []
     for site, verdict in judged:
@@ -113,7 +110,7 @@ def rewrite(
         edit = _edit(text, site, verdict, edits, ctx)
         if edit:
             edits = [*(other for other in edits if not edit.start <= other.start < edit.end), edit]
-    shared.notes.extend(Note(str(file), line, why) for line, why in find_leftovers(parsed))
+    shared.notes.extend(Note(str(file), line, *why) for line, why in find_leftovers(parsed))
     return _finish(text, parsed, edits, shared)
 
 
@@ -132,7 +129,7 @@ def _finish(text: Text, parsed: File, edits: list[Edit], shared: HookContext) ->
     clash = find_clash(parsed, [*shared.imports, *shared.preambles]) if edits else ""
     if clash:
         cure = "" if shared.settings["runtime"] == "import" else "; try --runtime import"
-        return _given_up(text, edits, shared, clash + cure)
+        return _given_up(text, edits, shared, said("clash", what=clash + cure))
     if edits:
         imports, blocks = list(shared.imports), list(shared.preambles)
         preamble = place_preamble(text, imports, blocks, min(edits).start)
@@ -140,7 +137,7 @@ def _finish(text: Text, parsed: File, edits: list[Edit], shared: HookContext) ->
     code = apply_edits(text.code, edits)
     brief = [_brief(edit, shared.preambles, text.newline) for edit in edits]
     if edits and not changes_only(text, apply_edits(text.code, brief), brief):
-        return _given_up(text, edits, shared, "the edits would have changed other code")
+        return _given_up(text, edits, shared, said("other-code"))
     return Rewrite(code, tuple(edits), tuple(sorted(set(shared.notes))))
 
 
@@ -155,11 +152,11 @@ def _brief(edit: Edit, blocks: Iterable[str], newline: str) -> Edit:
     return replace(edit, after=after)
 
 
-def _given_up(text: Text, edits: list[Edit], shared: HookContext, why: str) -> Rewrite:
+def _given_up(text: Text, edits: list[Edit], shared: HookContext, why: Said) -> Rewrite:
     """Leave the whole file, and say so at every place that would have been rewritten."""
     lines = {edit.line for edit in edits if edit.before}
-    notes = {note for note in shared.notes if note.line not in lines or note.text.startswith(_LEFT)}
-    notes |= {Note(shared.file, line, f"{_LEFT}: {why}") for line in lines}
+    notes = {note for note in shared.notes if note.line not in lines or note.row.left}
+    notes |= {Note(shared.file, line, *why) for line in lines}
     return Rewrite(text.code, notes=tuple(sorted(notes)))
 
 
@@ -167,12 +164,12 @@ def _edit(text: Text, site: Site, verdict: Verdict, done: list[Edit], ctx: HookC
     """Return the edit of one call; a call that is left gets a note instead."""
     start, end = text.span(site.call)
     before = text.code[start:end]
-    if verdict.action == "leave":
-        return _left(verdict.why, ctx)
-    if not _is_text_of(before, site.call):
-        return _left("the place of this call in the text cannot be told", ctx)
+    if verdict.action != "leave" and not _is_text_of(before, site.call):
+        return _left("place-unknown", ctx)
     if verdict.why:
-        ctx.note(verdict.why)
+        ctx.note(*verdict.why)
+    if verdict.action == "leave":
+        return None
     # Inner calls come first: what was done to them becomes part of this edit.
     inner = [
         replace(e, start=e.start - start, end=e.end - start)
@@ -198,20 +195,20 @@ def _reads(text: Text, parsed: File, taken: Sequence[Site], shared: HookContext)
     for node in parsed.nodes:
         if isinstance(node, ast.Call) and id(node) not in replaced and is_load(node):
             ctx = replace(shared, line=node.lineno)
-            _left("what torch.load reads here goes elsewhere than into a rewritten call", ctx)
+            _left("read-elsewhere", ctx)
     return [_read(text, read, shared) for read in reads]
 
 
 def _read(text: Text, read: Read, shared: HookContext) -> Edit:
     ctx = replace(shared, line=read.node.lineno)
     for name in read.dropped:
-        ctx.note(f"{name}= is dropped: every tensor is read into memory")
+        ctx.note(*said("dropped", name=name, why="every tensor is read into memory"))
     arguments = _segment(text, read.path) + (f", {json.dumps(read.part)}" if read.part else "")
     return text.edit(*text.span(read.node), f"KeyMapper.read({arguments})")
 
 
-def _left(why: str, ctx: HookContext) -> Edit | None:
-    ctx.note(f"{_LEFT}: {why}")
+def _left(name: str, ctx: HookContext) -> Edit | None:
+    ctx.note(*said(name))
     return None
 
 
@@ -233,9 +230,9 @@ def _call_hook(code: str, site: Site, verdict: Verdict, ctx: HookContext) -> str
 def _copy(text: Text, site: Site, inner: list[Edit], ctx: HookContext) -> Edit | None:
     """Return the target's own copy from one live model into another."""
     if inner:
-        return _left("a copy in memory with another call inside", ctx)
+        return _left("copy-nested", ctx)
     if _has_comment(text.code[slice(*text.span(site.call))]):
-        return _left("a comment stands inside this copy in memory, and would be lost", ctx)
+        return _left("copy-comment", ctx)
     idiom = COPIES[ctx.target]
     if idiom.imports:
         ctx.inject_import(idiom.imports)

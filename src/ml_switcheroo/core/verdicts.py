@@ -9,6 +9,7 @@ from typing import Literal
 from ml_switcheroo.core.arguments import copied_from, is_copy, is_strict, why_foreign
 from ml_switcheroo.core.known import OTHER_WORDS
 from ml_switcheroo.core.naming import named_kind
+from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.operations import COPIES, FLAT_TARGETS, IMMUTABLE_TARGETS
 from ml_switcheroo.core.rebind import who_keeps_the_old, why_no_rebind
 from ml_switcheroo.core.receivers import Place, Receivers
@@ -20,20 +21,13 @@ __all__ = ["Verdict", "judge", "judge_save"]
 Action = Literal["call", "copy", "mend", "rebind", "leave"]
 
 _OWN = {
-    "super": "super() speaks to a load_state_dict of this class's own",
-    "file": "{receiver} is imported, and its load_state_dict may be any function",
-    "class": "the method is called on the class {receiver}; the model is an argument",
-    "sharded": "{receiver} is sharded over processes, and its own method loads the shards",
-    "object": "the class of {receiver} is no torch.nn.Module and has a load_state_dict of its own",
+    "super": "super",
+    "file": "imported",
+    "class": "on-class",
+    "sharded": "sharded",
+    "object": "own-object",
 }
-_OVERRIDDEN = (
-    "the class of the model changes names or values when it loads: what it does must be done to the state"
-    " dict first, once the model is ported"
-)
-_LOOSE = (
-    "a copy that may leave tensors out: the target's own is an error where the source has more than the model"
-)
-_UNKNOWN = "nothing shows that this is a model, and the models of this target never change"
+"""What a receiver with a method of its own is, and the note on it."""
 _NO_NAMES = FLAT_TARGETS | {"linen", "haiku"}
 _METHOD_NAMES = ("load_state_dict", "_load_from_state_dict")
 
@@ -46,12 +40,12 @@ class Verdict:
         action: ``call`` for the hook of the API table, ``copy`` for the target's own copy in memory,
             ``mend`` for ``m = m.load_state_dict(...)``, ``rebind`` for a target whose models never
             change, or ``leave``.
-        why: For ``leave`` the reason; for the others what a person should know, or nothing.
+        why: For ``leave`` the reason, with its code; for the others what a person should know, or nothing.
         receiver: What the receiver is, as far as the code shows it.
     """
 
     action: Action
-    why: str = ""
+    why: Said | None = None
     receiver: str = ""
 
 
@@ -75,12 +69,11 @@ def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdic
     if target in FLAT_TARGETS:
         return Verdict("call", receiver=kind)
     if _is_reassigned(site):
-        why = "the result of load_state_dict was assigned to the model itself, which it is not"
-        return Verdict("call" if target in IMMUTABLE_TARGETS else "mend", why, kind)
+        return Verdict("call" if target in IMMUTABLE_TARGETS else "mend", said("mended"), kind)
     if target in IMMUTABLE_TARGETS:
-        reason = _why_not_anew(site, place, receivers) if kind == "module" else _UNKNOWN
+        reason = _why_not_anew(site, place, receivers) if kind == "module" else said("no-model-shown")
         return Verdict("leave", reason, kind) if reason else Verdict("rebind", who_keeps_the_old(site), kind)
-    return Verdict("call", _OVERRIDDEN if "overriding" in kinds else "", kind)
+    return Verdict("call", said("overridden") if "overriding" in kinds else None, kind)
 
 
 def judge_save(site: Site, place: Place, receivers: Receivers, target: str) -> Verdict:
@@ -89,48 +82,47 @@ def judge_save(site: Site, place: Place, receivers: Receivers, target: str) -> V
     kind = _one(kinds) or ("" if kinds else named_kind(site.receiver))
     receiver = ast.unparse(site.receiver)
     if kind in OTHER_WORDS:
-        return Verdict("leave", f"{receiver} is {_a(kind)}, which holds no weights", kind)
+        return Verdict("leave", said("no-weights", receiver=receiver, other=_a(kind)), kind)
     for word in ("super", "file", "class", "sharded", "object"):
         if word in kinds:
-            return Verdict("leave", f"its state dict is not PyTorch's own ({receiver}: {word})", kind)
+            return Verdict("leave", said("saved-own", receiver=receiver, kind=word), kind)
     if target in _NO_NAMES:
-        why = f"what holds the weights in {target} does not show PyTorch's names: use ml_switcheroo.to_torch"
-        return Verdict("leave", why, kind)
+        return Verdict("leave", said("saved-unnamed", target=target), kind)
     return Verdict("call", receiver=kind)
 
 
-def _why_left(site: Site, kinds: set[str], kind: str, target: str) -> str:
+def _why_left(site: Site, kinds: set[str], kind: str, target: str) -> Said | None:
     receiver = ast.unparse(site.receiver)
     return _why_no_model(receiver, kinds, kind, target) or _why_not_here(receiver, site, kind)
 
 
-def _why_no_model(receiver: str, kinds: set[str], kind: str, target: str) -> str:
+def _why_no_model(receiver: str, kinds: set[str], kind: str, target: str) -> Said | None:
     """Return why what the receiver is forbids a rewrite."""
-    for word, text in _OWN.items():
+    for word, name in _OWN.items():
         if word in kinds:
-            return text.format(receiver=receiver)
+            return said(name, receiver=receiver)
     if "overriding" in kinds and (receiver == "self" or target in IMMUTABLE_TARGETS):
-        return f"the class of {receiver} has a load_state_dict of its own"
+        return said("own-load", receiver=receiver)
     others = kinds & OTHER_WORDS.keys()
     if others and "module" in kinds:
-        return f"{receiver} can be a model and can be {_a(sorted(others)[0])}"
+        return said("either", receiver=receiver, other=_a(sorted(others)[0]))
     if kind in OTHER_WORDS:
-        return f"{receiver} is {_a(kind)}, which holds no weights"
+        return said("no-weights", receiver=receiver, other=_a(kind))
     if receiver == "self" and kind != "module":
-        return "nothing shows that the class of self is a model"
-    return ""
+        return said("unknown-self")
+    return None
 
 
-def _why_not_here(receiver: str, site: Site, kind: str) -> str:
+def _why_not_here(receiver: str, site: Site, kind: str) -> Said | None:
     """Return why the call, or the place where it stands, forbids a rewrite."""
     if is_sharded(site):
-        return _OWN["sharded"].format(receiver=receiver)
+        return said("sharded", receiver=receiver)
     if set(site.scope[-1:]) & set(_METHOD_NAMES):
-        return "this is the inside of a load_state_dict: its callers are rewritten"
+        return said("inside-load")
     if kind != "module" and _is_loop_variable(site):
-        return f"{receiver} runs over objects that nothing shows to be models"
+        return said("loop", receiver=receiver)
     if isinstance(site.parents[-1], ast.Await):
-        return "the result is awaited: this is no method of a model"
+        return said("awaited")
     return why_foreign(site.call)
 
 
@@ -139,16 +131,15 @@ def _judge_copy(site: Site, place: Place, receivers: Receivers, target: str, kin
     source = copied_from(site.call)
     from_module = "module" in (_one(receivers.kinds(source, place)), named_kind(source))
     if target not in COPIES:
-        return Verdict("leave", f"a copy in memory, for which {target} needs no state dict", kind)
+        return Verdict("leave", said("copy-unneeded", target=target), kind)
     if kind != "module" and not (from_module and not kind):
-        return Verdict("leave", "a copy in memory between objects that nothing shows to be models", kind)
+        return Verdict("leave", said("copy-unknown"), kind)
     if not site.is_statement:
-        return Verdict(
-            "leave", "a copy in memory whose report is used, and the target's own copy gives none", kind
-        )
+        return Verdict("leave", said("copy-report"), kind)
     if not is_strict(site.call):
-        reason = COPIES[target].why_not_loose
-        return Verdict("leave", reason, kind) if reason else Verdict("copy", _LOOSE, kind)
+        if COPIES[target].takes_all:
+            return Verdict("leave", said("copy-all-or-nothing"), kind)
+        return Verdict("copy", said("copy-loose"), kind)
     if target in IMMUTABLE_TARGETS:
         reason = _why_not_anew(site, place, receivers)
         if reason:
@@ -157,10 +148,10 @@ def _judge_copy(site: Site, place: Place, receivers: Receivers, target: str, kin
     return Verdict("copy", receiver=kind)
 
 
-def _why_not_anew(site: Site, place: Place, receivers: Receivers) -> str:
+def _why_not_anew(site: Site, place: Place, receivers: Receivers) -> Said | None:
     self_kinds = receivers.kinds(ast.Name("self", ast.Load()), place) if place.owner else set()
     if isinstance(site.receiver, ast.Attribute) and self_kinds & {"module", "overriding"}:
-        return "the models of this target never change, and self is one"
+        return said("self-fixed")
     return why_no_rebind(site)
 
 

@@ -1,0 +1,348 @@
+"""The notes that a rewrite makes: one row each, with its code, what it says, what follows, and the cure.
+
+The first digit of a code says what it is about: 1 loads that are left, 2 saves that are left, 3 what was
+rewritten and a person should know, 4 objects that are no models, 5 code beside the calls, 6 files and
+places, 9 hooks of other packages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+__all__ = ["CONSEQUENCES", "FOREIGN", "ROWS", "Consequence", "Row", "Said", "said"]
+
+Consequence = Literal["wrong", "by hand", "none"]
+
+CONSEQUENCES: Mapping[Consequence, str] = {
+    "wrong": "the code runs on and may do something else than before",
+    "by hand": "weights of a model go through here, and a person must look at it before the port runs",
+    "none": "no weights of a model go through here",
+}
+"""What follows from a note where nobody does anything; the worst first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kind of note.
+
+    Attributes:
+        code: What it is selected by, such as ``SW101``.
+        name: What the code that makes it calls it.
+        title: What it is about, in a few words.
+        text: What it says of a place, with ``{fields}``.
+        cure: What to do about it.
+        consequence: What follows where nobody does anything.
+        left: Whether the place stays as it is.
+    """
+
+    code: str
+    name: str
+    title: str
+    text: str
+    cure: str
+    consequence: Consequence = "by hand"
+    left: bool = True
+
+
+class Said(NamedTuple):
+    """What a note says of one place, and the code of its row."""
+
+    text: str
+    code: str
+
+
+_OWN = "call what its class does to the state dict, then KeyMapper.load_into"
+_BIND = "return the loaded model, and bind it where it is used: net = KeyMapper.load_into(net, ...)"
+_COPY = "copy the arrays of the one port into the other by hand"
+
+_ROWS = (
+    # ---- loads that are left -------------------------------------------------------------------
+    Row(
+        *("SW101", "super", "a call of super()"),
+        "super() speaks to a load_state_dict of this class's own",
+        _OWN,
+    ),
+    Row(
+        *("SW102", "on-class", "a call on the class"),
+        "the method is called on the class {receiver}; the model is an argument",
+        "call it on the model",
+    ),
+    Row(
+        *("SW103", "own-load", "a model with a load_state_dict of its own"),
+        "the class of {receiver} has a load_state_dict of its own",
+        _OWN,
+    ),
+    Row(
+        *("SW104", "foreign-arguments", "arguments that PyTorch's method does not have"),
+        "{what}: the method is the object's own",
+        _OWN,
+    ),
+    Row(
+        *("SW105", "inside-load", "the inside of a load_state_dict"),
+        "this is the inside of a load_state_dict: its callers are rewritten",
+        "keep it as long as a PyTorch model uses it",
+    ),
+    Row(
+        *("SW106", "state-unseen", "a call that does not show its state dict"),
+        "the call does not show what is loaded",
+        "pass the state dict as the first argument",
+    ),
+    Row(
+        *("SW107", "either", "a model or something else"),
+        "{receiver} can be a model and can be {other}",
+        "split the line: the model by KeyMapper.load_into, the other as it is",
+    ),
+    Row(
+        *("SW108", "unknown-self", "self of an unknown class"),
+        "nothing shows that the class of self is a model",
+        "write KeyMapper.load_into(self, ...) where it is one",
+    ),
+    Row(
+        *("SW109", "sharded", "a model in shards"),
+        "{receiver} is sharded over processes, and its own method loads the shards",
+        "gather the state dict first, and shard the port by its framework's own means",
+    ),
+    Row(
+        *("SW110", "copy-unneeded", "a copy in memory, for a target without state dicts"),
+        "a copy in memory, for which {target} needs no state dict",
+        "copy the tree: target = online",
+    ),
+    Row(
+        *("SW111", "copy-unknown", "a copy in memory between unknown objects"),
+        "a copy in memory between objects that nothing shows to be models",
+        _COPY,
+    ),
+    Row(
+        *("SW112", "copy-report", "a copy in memory whose report is used"),
+        "a copy in memory whose report is used, and the target's own copy gives none",
+        "drop the report, then rewrite again",
+    ),
+    Row(
+        *("SW113", "copy-all-or-nothing", "a copy in memory that may leave tensors out"),
+        "a copy that may leave tensors out, and the target's own takes every one",
+        _COPY,
+    ),
+    Row(
+        *("SW114", "copy-nested", "a copy in memory with another call inside"),
+        "a copy in memory with another call inside",
+        "give the inner call a line of its own, then rewrite again",
+    ),
+    Row(
+        *("SW115", "copy-comment", "a copy in memory with a comment inside"),
+        "a comment stands inside this copy in memory, and would be lost",
+        "move the comment above the call, then rewrite again",
+    ),
+    Row(
+        *("SW120", "no-model-shown", "an unknown object, for a target whose models never change"),
+        "nothing shows that this is a model, and the models of this target never change",
+        "annotate the variable with its class, or " + _BIND,
+    ),
+    Row(
+        *("SW121", "result-used", "a used result, for a target whose models never change"),
+        "the models of this target never change, and the result of this call is used",
+        _BIND,
+    ),
+    Row(
+        *("SW122", "part", "a part of a model, for a target whose models never change"),
+        "the models of this target never change, and this is a part of one",
+        "make the whole model anew with the loaded part",
+    ),
+    Row(
+        *("SW123", "held-by-object", "a model that another object of the class has too"),
+        "line {line} gives {receiver} to another object, too",
+        _BIND,
+    ),
+    Row(
+        *("SW124", "unassignable", "an expression that cannot be bound anew"),
+        "the models of this target never change, and this expression cannot be assigned to",
+        _BIND,
+    ),
+    Row(
+        *("SW125", "outer-variable", "a variable of the code around the function"),
+        "{receiver} belongs to the code around this function; binding it here would make another",
+        _BIND,
+    ),
+    Row(
+        *("SW126", "callers", "an argument that is not returned"),
+        "{receiver} is the caller's, who would keep the old model: return it and bind it there",
+        _BIND,
+    ),
+    Row(
+        *("SW127", "held", "a model that something else has too"),
+        "line {line} keeps the old model, or gives it another name",
+        _BIND,
+    ),
+    Row(
+        *("SW128", "self-fixed", "self, for a target whose models never change"),
+        "the models of this target never change, and self is one",
+        "load where the object is made",
+    ),
+    Row(
+        *("SW130", "read-elsewhere", "a torch.load that something else uses too"),
+        "what torch.load reads here goes elsewhere than into a rewritten call",
+        "read it with ml_switcheroo.open_checkpoint, or keep torch",
+    ),
+    Row(
+        *("SW131", "pickled", "a whole pickled model"),
+        "{receiver} is a whole pickled model: save its state_dict() with PyTorch first",
+        "save its state_dict() with PyTorch, and load that",
+    ),
+    # ---- saves that are left -------------------------------------------------------------------
+    Row(
+        *("SW201", "saved", "a state dict that PyTorch saves"),
+        "the state dict is saved by PyTorch; --save takes it from the ported model",
+        "rewrite with --save",
+    ),
+    Row(
+        *("SW202", "saved-own", "a state dict that is not PyTorch's own"),
+        "its state dict is not PyTorch's own ({receiver}: {kind})",
+        "save what KeyMapper.to_torch(net) gives",
+    ),
+    Row(
+        *("SW203", "saved-unnamed", "a save, for a target whose trees do not show PyTorch's names"),
+        "what holds the weights in {target} does not show PyTorch's names: use ml_switcheroo.to_torch",
+        "save ml_switcheroo.to_torch(tree, like=...)",
+    ),
+    Row(
+        *("SW204", "saved-with-arguments", "a state_dict() with arguments"),
+        "the arguments of this state_dict() have no match in the target",
+        "drop the arguments",
+    ),
+    Row(
+        *("SW205", "saved-whole", "a model that is saved whole"),
+        "{receiver} is saved whole, by pickle: save its state dict",
+        "save its state_dict(), then rewrite with --save",
+    ),
+    # ---- rewritten, and a person should know ---------------------------------------------------
+    Row(
+        *("SW301", "dropped", "an argument that was dropped"),
+        "{name}= is dropped: {why}",
+        "nothing, unless the argument mattered",
+        *("none", False),
+    ),
+    Row(
+        *("SW302", "mended", "the result of load_state_dict taken for the model"),
+        "the result of load_state_dict was assigned to the model itself, which it is not",
+        "nothing: the new line does what was meant",
+        *("none", False),
+    ),
+    Row(
+        *("SW303", "copy-loose", "a copy in memory that may leave tensors out"),
+        "a copy that may leave tensors out: the target's own is an error where the source has more than the"
+        " model",
+        "see that both models have the same tensors",
+        *("by hand", False),
+    ),
+    Row(
+        *("SW304", "old-kept", "a model that came from outside the object"),
+        "who gave {receiver} to this object keeps the old one: line {line}",
+        "take the model back from the object after loading",
+        *("wrong", False),
+    ),
+    Row(
+        *("SW305", "overridden", "a model that changes names or values when it loads"),
+        "the class of the model changes names or values when it loads: what it does must be done to the"
+        " state dict first, once the model is ported",
+        "do it to the state dict, before KeyMapper.load_into",
+        *("wrong", False),
+    ),
+    # ---- objects that are no models ------------------------------------------------------------
+    Row(
+        *("SW401", "no-weights", "an optimizer, a scheduler and the like"),
+        "{receiver} is {other}, which holds no weights",
+        "port it by the target's own means, such as optax",
+        "none",
+    ),
+    Row(
+        *("SW402", "imported", "a function of an imported module"),
+        "{receiver} is imported, and its load_state_dict may be any function",
+        "see what it does: what it loads into a model is rewritten where it stands",
+    ),
+    Row(
+        *("SW403", "own-object", "an object with a load_state_dict of its own"),
+        "the class of {receiver} is no torch.nn.Module and has a load_state_dict of its own",
+        "nothing: what its method loads into a model is rewritten where it stands",
+        "none",
+    ),
+    Row(
+        *("SW404", "loop", "a loop over unknown objects"),
+        "{receiver} runs over objects that nothing shows to be models",
+        "take the models out of the loop",
+    ),
+    Row(
+        *("SW405", "awaited", "a call that is awaited"),
+        "the result is awaited: this is no method of a model",
+        "nothing",
+        "none",
+    ),
+    # ---- code beside the calls -----------------------------------------------------------------
+    Row(
+        *("SW501", "override", "an override of PyTorch's loading"),
+        "{receiver} overrides {name}: what it does stays yours",
+        "do to the state dict what it does, before KeyMapper.load_into",
+    ),
+    Row(
+        *("SW502", "hook", "a hook on the state dict"),
+        "a hook on the state dict: what it does with names and values stays yours",
+        "do to the state dict what it does, before KeyMapper.load_into",
+    ),
+    Row(
+        *("SW503", "passed-on", "the method passed on"),
+        "{receiver} is passed on as a method",
+        "pass lambda state: KeyMapper.load_into(net, state)",
+    ),
+    Row(
+        *("SW504", "by-tensor", "weights written tensor by tensor"),
+        "weights are written tensor by tensor",
+        "collect them in a state dict, and load that with KeyMapper.load_into",
+    ),
+    # ---- files and places ----------------------------------------------------------------------
+    Row(
+        *("SW601", "clash", "a name of the file that KeyMapper needs"),
+        "{what}",
+        "rewrite with --runtime import, or rename it",
+    ),
+    Row(
+        *("SW602", "other-code", "edits that would have changed other code"),
+        "the edits would have changed other code",
+        "change the lines by hand, and report the file",
+    ),
+    Row(
+        *("SW603", "place-unknown", "a call whose place in the text cannot be told"),
+        "the place of this call in the text cannot be told",
+        "move the call out of the f-string",
+    ),
+    Row(
+        *("SW604", "unreadable", "a file that cannot be read"),
+        "{why}",
+        "mend the file",
+    ),
+    # ---- hooks of other packages ---------------------------------------------------------------
+    Row(
+        *("SW901", "foreign", "what a hook of another package says"),
+        "{text}",
+        "see the package's own documentation",
+        *("by hand", False),
+    ),
+)
+
+ROWS: Mapping[str, Row] = {row.code: row for row in _ROWS}
+"""Every kind of note, by its code."""
+
+FOREIGN = "SW901"
+"""The code of what a hook says without a code."""
+
+_BY_NAME = {row.name: row for row in _ROWS}
+
+
+def said(name: str, /, **words: object) -> Said:
+    """Return what the row of that name says of a place.
+
+    >>> said("hook").code, said("dropped", name="assign", why="it says nothing").text
+    ('SW502', 'assign= is dropped: it says nothing')
+    """
+    row = _BY_NAME[name]
+    text = row.text.format_map(words)
+    return Said(f"left as it is: {text}" if row.left else text, row.code)
