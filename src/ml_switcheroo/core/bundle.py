@@ -11,12 +11,12 @@ from importlib.resources import files
 __all__ = ["PUBLIC", "bundle", "module_of", "source_of"]
 
 PUBLIC = (
-    *("map_name", "map_value", "from_torch", "load_into", "to_torch", "read"),
+    *("map_name", "map_value", "from_torch", "load_into", "copy_into", "to_torch", "read"),
     *("KINDS", "possible_kinds", "is_open", "parse_kind", "folded"),
 )
 """What ``KeyMapper`` offers from outside."""
 
-_BASE = ("loading", "tensors", "kinds", "live_nnx", "key_mapper")
+_BASE = ("loading", "copying", "tensors", "kinds", "live_nnx", "key_mapper")
 _INTO: Mapping[str, tuple[str, ...]] = {
     **{target: (f"live_{target}", f"into_{target}") for target in ("equinox", "keras", "linen", "mlx")},
     "haiku": ("live_linen", "into_linen", "live_haiku", "into_haiku"),

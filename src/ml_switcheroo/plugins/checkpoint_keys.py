@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import libcst as cst
 
 from ml_switcheroo.core.bundle import PUBLIC, module_of, source_of
 from ml_switcheroo.core.hooks import HookContext, register_hook
-from ml_switcheroo.core.notes import said
 
 __all__ = [
     "KEY_MAPPER_SOURCE",
+    "transform_checkpoint_copy",
     "transform_checkpoint_keys",
     "transform_checkpoint_load",
     "transform_checkpoint_save",
 ]
-
-_ASSIGN = 2  # the place of ``assign`` among the positional arguments
-_DROPPED: Mapping[str, str] = {
-    "assign": "the values are written into the variables that the model has",
-    "mmap": "nothing is read from a file here",
-}
-
 
 KEY_MAPPER_SOURCE: str = source_of("nnx", PUBLIC)
 """The text of ``ml_switcheroo.runtime.key_mapper`` with what it builds on: runs with NumPy alone."""
@@ -50,16 +43,35 @@ def transform_checkpoint_keys(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
 def transform_checkpoint_load(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
     """Return ``KeyMapper.load_into(model, state, strict=...)`` for ``model.load_state_dict(...)``.
 
-    Every argument stays as it is written, but ``assign``: the leaves of a live model are always written
-    into the variables it has.
+    Every argument stays as it is written: an object with a ``load_state_dict`` of its own gets them all.
     """
     if not isinstance(node.func, cst.Attribute) or not (_state(node.args) or _is_starred(node.args)):
         return node
-    kept = _without_dropped(node.args, ctx)
     _bring_along(ctx)
-    space = cst.SimpleWhitespace(" ")
-    model = cst.Arg(node.func.value, comma=cst.Comma(whitespace_after=space))
-    return node.with_changes(func=_member("load_into"), args=[model, *kept])
+    args = [_first(node.func.value), *node.args]
+    return node.with_changes(func=_member("load_into"), args=_reporting(args, ctx))
+
+
+@register_hook("checkpoint_copier")
+def transform_checkpoint_copy(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
+    """Return ``KeyMapper.copy_into(to, of, ...)`` for ``to.load_state_dict(of.state_dict(), ...)``.
+
+    Any other call is returned as it is.
+    """
+    state = _state(node.args)
+    if state is None or not isinstance(node.func, cst.Attribute):
+        return node
+    match state.value:
+        case cst.Call(func=cst.Attribute(value=online, attr=cst.Name(value="state_dict")), args=[]):
+            _bring_along(ctx)
+        case _:
+            return node
+    source = state.with_changes(value=online, keyword=None, equal=cst.MaybeSentinel.DEFAULT)
+    rest = [arg for arg in node.args if arg is not state]
+    if rest and state is node.args[-1]:
+        source, rest[-1] = source.with_changes(comma=rest[-1].comma), rest[-1].with_changes(comma=state.comma)
+    args = [_first(node.func.value), source, *rest]
+    return node.with_changes(func=_member("copy_into"), args=_reporting(args, ctx))
 
 
 @register_hook("checkpoint_saver")
@@ -71,21 +83,20 @@ def transform_checkpoint_save(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
     return node.with_changes(func=_member("to_torch"), args=[cst.Arg(node.func.value)])
 
 
-def _without_dropped(args: Sequence[cst.Arg], ctx: HookContext) -> list[cst.Arg]:
-    """Return the arguments that are carried over, spaced as they were; each other one gets a note."""
-    kept: list[cst.Arg] = []
-    for place, arg in enumerate(args):
-        name = arg.keyword.value if arg.keyword else ""
-        if not arg.star and not name and place == _ASSIGN and not _is_starred(args[:place]):
-            name = "assign"
-        if name in _DROPPED:
-            ctx.note(*said("dropped", name=name, why=_DROPPED[name]))
-        else:
-            kept.append(arg)
-    if kept and kept[-1] is not args[-1]:
-        last = args[-1]
-        kept[-1] = kept[-1].with_changes(comma=last.comma, whitespace_after_arg=last.whitespace_after_arg)
-    return kept
+def _first(model: cst.BaseExpression) -> cst.Arg:
+    return cst.Arg(model, comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" ")))
+
+
+def _reporting(args: Sequence[cst.Arg], ctx: HookContext) -> list[cst.Arg]:
+    """Ask for the report beside the model, where ``with_report`` is set and both are bound."""
+    if not ctx.settings.get("with_report"):
+        return list(args)
+    comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+    last = args[-1]
+    kept = last if isinstance(last.comma, cst.Comma) else last.with_changes(comma=comma)
+    asked = cst.parse_expression("f(with_report=True)")
+    assert isinstance(asked, cst.Call)
+    return [*args[:-1], kept, asked.args[0]]
 
 
 def _state(args: Sequence[cst.Arg]) -> cst.Arg | None:

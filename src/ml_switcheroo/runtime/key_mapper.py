@@ -7,12 +7,12 @@ by the live model, or proved by shapes and siblings. What nothing shows is said,
 
 import numpy as np
 
+from ml_switcheroo.runtime.copying import Copying
 from ml_switcheroo.runtime.kinds import KeyKinds
 from ml_switcheroo.runtime.live_nnx import LiveNnx
-from ml_switcheroo.runtime.loading import Loading
 
 
-class KeyMapper(LiveNnx, KeyKinds, Loading):
+class KeyMapper(LiveNnx, KeyKinds, Copying):
     """Carry PyTorch weights over to Flax-style trees.
 
     ``kinds=``, and ``KINDS`` for the model of this file, are tables as ``KeyKinds`` describes them.
@@ -92,12 +92,25 @@ class KeyMapper(LiveNnx, KeyKinds, Loading):
 
     @classmethod
     def load_into(
-        cls, model: object, state_dict: dict, strict: bool = True, kinds: dict | None = None
+        cls,
+        model: object,
+        *given: object,
+        kinds: dict | None = None,
+        with_report: bool = False,
+        **words: object,
     ) -> tuple:
         """Write a PyTorch state dict into a live Flax NNX model: all of it, or nothing.
 
         Leaves keep their dtype, sharding and ``Param`` objects. An object that is no converted model (a
-        torch module, an optimizer) is handed to its own ``load_state_dict``.
+        torch module, an optimizer) is handed to its own ``load_state_dict``, with what was given and no more.
+
+        Args:
+            model: The model.
+            given: ``state_dict, strict=True, assign=False``, by place or by name. What ``assign`` asks for
+                is nothing to a model of this target: its leaves are written where they are.
+            kinds: Kinds by module, as for ``from_torch``.
+            with_report: Whether to return ``(model, report)``, which is the same for every target.
+            words: The rest of ``given``, by name.
 
         Returns:
             ``(missing_keys, unexpected_keys)`` in PyTorch's names, as a named tuple.
@@ -107,13 +120,14 @@ class KeyMapper(LiveNnx, KeyKinds, Loading):
                 unexpected. Everything is listed, and nothing was written.
         """
         if not cls._owns(model):
-            return cls._load_itself(model, state_dict, strict)
+            return cls._answer(model, None, cls._load_itself(model, *given, **words), with_report)
+        state_dict, strict, _ = cls._asked(*given, **words)
         leaves, layers = cls._leaves(model)
         cls._shapes(state_dict)
         state_dict = cls.folded(state_dict, {**cls.KINDS, **(kinds or {})})
         moves, absent, surplus = cls._line_up(type(model).__name__, leaves, layers, state_dict, strict, kinds)
         made = cls._fill(model, leaves, moves, state_dict)
-        return cls.Report((absent, surplus)) if made is None else made
+        return cls._answer(model, made, cls.Report((absent, surplus)), with_report)
 
     @classmethod
     def to_torch(cls, model: object, kinds: dict | None = None) -> dict:
@@ -274,6 +288,11 @@ class KeyMapper(LiveNnx, KeyKinds, Loading):
             parts = cls._without(bare, path)
             leaves[cls._join(parts)] = (cls._torch_name(parts, layers), shape, leaf)
         return leaves, layers
+
+    @classmethod
+    def _named(cls, model: object) -> dict:
+        leaves: dict = cls._leaves(model)[0]
+        return leaves
 
     @staticmethod
     def _without(bare: set, path: tuple) -> list:

@@ -21,7 +21,7 @@ class LiveEquinox:
         return {
             cls._words(path): (tuple(value.shape), (at, value))
             for at, (path, value) in enumerate(jax.tree_util.tree_leaves_with_path(model))
-            if eqx.is_array(value)
+            if eqx.is_array(value) and not jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key)
         }
 
     @staticmethod

@@ -18,8 +18,17 @@ class LiveLinen:
 
     @classmethod
     def _live(cls, model: object) -> dict:
-        """Return ``{path: (shape, keys)}``; a path is a tuple of words."""
-        return {tuple(cls._parts(path)): (tuple(value.shape), path) for path, value in cls._walk(model)}
+        """Return ``{path: (shape, (keys, array))}``; a path is a tuple of words."""
+        return {
+            tuple(cls._parts(path)): (tuple(value.shape), (path, value))
+            for path, value in cls._walk(model)
+            if not str(value.dtype).startswith("key<")  # of a random stream
+        }
+
+    @staticmethod
+    def _value(leaf: object) -> np.ndarray:
+        pair: list = [leaf]
+        return np.asarray(pair[0][1])
 
     @classmethod
     def _parts(cls, path: tuple) -> list:
@@ -37,7 +46,7 @@ class LiveLinen:
         """Put an array into each leaf; return the new model where the old one cannot change."""
         import jax
 
-        new = dict(values)
+        new = {path: array for (path, _), array in values}
 
         def rebuilt(tree: dict, path: tuple = ()) -> dict:
             made = {}
