@@ -1,5 +1,6 @@
 """The behaviour of the specification, one test for each of its sentences."""
 
+import ast
 import subprocess
 import sys
 import warnings
@@ -15,6 +16,7 @@ from ml_switcheroo.core.operations import find_operation
 from ml_switcheroo.core.rewriter import rewrite
 from ml_switcheroo.plugins.checkpoint_keys import (
     KEY_MAPPER_SOURCE,
+    transform_checkpoint_copy,
     transform_checkpoint_keys,
     transform_checkpoint_load,
 )
@@ -83,14 +85,34 @@ def test_a_live_model_gets_load_into_with_the_same_arguments(arguments):
     assert after == f"KeyMapper.load_into(model, {arguments})"
 
 
-def test_assign_is_dropped_with_a_note():
-    ctx = HookContext(file="run.py", line=3)
-    node = cst.parse_expression("model.load_state_dict(sd, assign=True)")
-    after = transform_checkpoint_load(node, ctx)
-    assert cst.Module([]).code_for_node(after) == "KeyMapper.load_into(model, sd)"
-    assert [str(note) for note in ctx.notes] == [
-        "run.py:3: assign= is dropped: the values are written into the variables that the model has"
-    ]
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("t.load_state_dict(o.state_dict())", "KeyMapper.copy_into(t, o)"),
+        ("t.load_state_dict(o.state_dict(), False)", "KeyMapper.copy_into(t, o, False)"),
+        ("a.t.load_state_dict(o[0].state_dict(), strict=s, )", "KeyMapper.copy_into(a.t, o[0], strict=s, )"),
+        ("t.load_state_dict(strict=s, state_dict=o.state_dict())", "KeyMapper.copy_into(t, o, strict=s)"),
+        ("t.load_state_dict(o.state_dict(), **more)", "KeyMapper.copy_into(t, o, **more)"),
+        ("t.load_state_dict(o.state_dict(prefix='a'))", None),
+        ("t.load_state_dict(sd)", None),
+        ("t.load_state_dict()", None),
+        ("load_state_dict(o.state_dict())", None),
+    ],
+)
+def test_a_copy_between_two_live_objects(before, after):
+    assert transformed(before, transform_checkpoint_copy) == (after or before)
+
+
+@pytest.mark.parametrize("arguments", ["sd", "sd, ", "sd, strict=False", "**words", "\n    sd,\n"])
+def test_the_report_is_asked_for_where_both_are_bound(arguments):
+    ctx = HookContext(target="equinox", settings={"with_report": True})
+    node = cst.parse_expression(f"net.load_state_dict({arguments})")
+    code = cst.Module([]).code_for_node(transform_checkpoint_load(node, ctx))
+    call = ast.parse(code, mode="eval").body
+    assert ast.unparse(call.keywords[-1]) == "with_report=True"
+    assert "".join(code.split()).startswith(
+        "KeyMapper.load_into(net," + "".join(arguments.split()).strip(",")
+    )
 
 
 def test_the_api_table_sends_the_call_to_the_hook():

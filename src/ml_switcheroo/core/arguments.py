@@ -9,7 +9,6 @@ from ml_switcheroo.core.notes import Said, said
 __all__ = ["copied_from", "is_copy", "is_strict", "loaded", "why_foreign"]
 
 _OWN = ("state_dict", "strict", "assign")
-_KNOWN = frozenset({*_OWN, "mmap"})
 
 
 def why_foreign(call: ast.Call) -> Said | None:
@@ -18,7 +17,7 @@ def why_foreign(call: ast.Call) -> Said | None:
     >>> why_foreign(ast.parse("m.load_state_dict(sd, cfg=1)", mode="eval").body).text
     "left as it is: cfg= is no argument of PyTorch's load_state_dict: the method is the object's own"
     """
-    foreign = sorted(word.arg for word in call.keywords if word.arg and word.arg not in _KNOWN)
+    foreign = sorted(word.arg for word in call.keywords if word.arg and word.arg not in _OWN)
     if foreign:
         named = ", ".join(f"{name}=" for name in foreign)
         verb = "is no argument" if len(foreign) == 1 else "are no arguments"

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from ml_switcheroo.core.layouts import source_folders
+
 __all__ = ["File", "Index"]
 
 _SHARED = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
@@ -99,6 +101,7 @@ class Index:
 
     def __init__(self) -> None:
         self._files: dict[Path, File | None] = {}
+        self._sources: dict[Path, list[Path]] = {}
         self._modules: dict[Path, File | None] = {}
         self._found: dict[tuple[Path, int, str], tuple[File | None, str]] = {}
 
@@ -131,12 +134,19 @@ class Index:
             folders = [folder]
         else:
             folders = [folder, *folder.parents][:8]
-        for base in folders:
+        for base in folders if level else [root for folder in folders for root in self._roots(folder)]:
             for count in (len(parts), len(parts) - 1):
                 found = self._module(base.joinpath(*parts[:count])) if count >= 0 else None
                 if found is not None and (count or level) and found is not file:
                     return found, ".".join(parts[count:])
         return None, ""
+
+    def _roots(self, folder: Path) -> list[Path]:
+        """Return the folders that the imports of a project in ``folder`` start from: it and its sources."""
+        if folder not in self._sources:
+            found = [folder, *source_folders(folder)]
+            self._sources[folder] = [root for root in dict.fromkeys(found) if root.is_dir()]
+        return self._sources[folder]
 
     def _module(self, path: Path) -> File | None:
         if path not in self._modules:

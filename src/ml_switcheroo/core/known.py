@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 
 __all__ = [
+    "ANY_MODULES",
     "CHILDREN_METHODS",
     "MODULE_ENDINGS",
     "MODULE_WORDS",
     "OTHER_WORDS",
+    "OVERRIDES",
     "PASSING_CALLS",
     "PASSING_METHODS",
     "kind_of_class",
@@ -23,6 +25,11 @@ _CLASSES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         (
             "sharded",
             r"\bFullyShardedDataParallel$|\bFSDP(Module)?$|\bfully_shard$|\bDeepSpeedEngine$|^deepspeed\.",
+        ),
+        (
+            "quantised",
+            r"\bquantization\.\w+$|\bquantize_\w+$|\b(prepare|convert)_(fx|qat|qat_fx)$|\bfuse_modules\w*$"
+            r"|^bitsandbytes\.",
         ),
         ("scaler", r"[Ss]caler$|\bamp$"),
         ("scheduler", r"lr_scheduler\.\w+$|[Ss]cheduler$|(?<=[a-z])LR$|^transformers\.get_\w+_schedule"),
@@ -61,6 +68,16 @@ MODULE_WORDS: frozenset[str] = frozenset(
 
 MODULE_ENDINGS = ("net", "nets", "coder", "former")
 """Ends of such words: ``controlnet``, ``autoencoder``."""
+
+OVERRIDES = frozenset(
+    """
+    load_state_dict _load_from_state_dict set_extra_state state_dict _save_to_state_dict get_extra_state
+    """.split()
+)
+"""Methods of a module that make a state dict other than its tensors by name."""
+
+ANY_MODULES = frozenset({"Module", "LightningModule", "PreTrainedModel", "ModelMixin", "Model"})
+"""Classes that every model is of, so that two of them need not be alike."""
 
 CHILDREN_METHODS = frozenset({"children", "modules", "named_children", "named_modules"})
 """Methods of a module that yield modules."""

@@ -5,18 +5,24 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ml_switcheroo.core.index import File, Index
-from ml_switcheroo.core.known import CHILDREN_METHODS, PASSING_CALLS, PASSING_METHODS, kind_of_class
-from ml_switcheroo.core.sites import walk_scope
+from ml_switcheroo.core.known import (
+    ANY_MODULES,
+    CHILDREN_METHODS,
+    OVERRIDES,
+    PASSING_CALLS,
+    PASSING_METHODS,
+    kind_of_class,
+)
+from ml_switcheroo.core.sites import FUNCTIONS, is_declared, parameters, walk_scope
 
-__all__ = ["Place", "Receivers"]
+__all__ = ["Origin", "Place", "Receivers"]
 
 Definition = TypeVar("Definition", bound=ast.stmt)
 
 _DEPTH = 8
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +38,20 @@ class Place:
         return next((node for node in reversed(self.scopes) if isinstance(node, ast.ClassDef)), None)
 
 
-class Receivers:
-    """Find the kinds of expressions.
+class Origin(NamedTuple):
+    """What an expression can be: its kind, and where the object comes from; each empty if unknown."""
 
-    A kind is ``module``, ``overriding`` (a module with a ``load_state_dict`` of its own), ``object`` (a class
-    of the repository that is no module), ``file`` (an imported module), ``class``, ``super``, ``sharded``,
-    ``optimizer`` and the other words of ``known``. An unknown expression has none.
+    kind: str
+    made: str = ""
+
+
+class Receivers:
+    """Find the kinds of expressions, and where the objects come from.
+
+    A kind is ``module``, ``overriding`` (a module with a ``load_state_dict`` or state-dict hooks of its own),
+    ``object`` (a class of the repository that is no module), ``file`` (an imported module), ``class``,
+    ``super``, ``sharded``, ``quantised``, ``optimizer`` and the other words of ``known``. An unknown
+    expression has none.
     """
 
     def __init__(self, index: Index) -> None:
@@ -45,13 +59,16 @@ class Receivers:
         self._asked: set[tuple[File, tuple[ast.AST, ...], str]] = set()
         self._bound: dict[ast.AST, dict[str, list[ast.expr]]] = {}
 
-    def _assigned(self, scope: ast.AST, name: str) -> Sequence[ast.expr]:
-        if scope not in self._bound:
-            self._bound[scope] = _bindings(scope)
-        return self._bound[scope].get(name, ())
-
-    def kinds(self, node: ast.expr, place: Place, depth: int = 0) -> set[str]:
+    def kinds(self, node: ast.expr, place: Place) -> set[str]:
         """Return every kind that the expression can be, as far as the code shows it."""
+        return {origin.kind for origin in self.origins(node, place) if origin.kind}
+
+    def instances(self, classes: ast.expr, place: Place) -> set[str]:
+        """Return what the instances of a class are, or of several, as ``isinstance`` takes them."""
+        return {origin.kind for origin in self._of_annotation(classes, place, 0)}
+
+    def origins(self, node: ast.expr, place: Place, depth: int = 0) -> set[Origin]:
+        """Return what the expression can be and where it comes from: two of one origin are of one class."""
         if depth > _DEPTH:
             return set()
         match node:
@@ -64,20 +81,21 @@ class Receivers:
             case ast.Call():
                 return self._of_call(node, place, depth)
             case ast.IfExp(body=one, orelse=other):
-                return self.kinds(one, place, depth + 1) | self.kinds(other, place, depth + 1)
+                return self.origins(one, place, depth + 1) | self.origins(other, place, depth + 1)
             case ast.BoolOp(values=values):
-                return set().union(*(self.kinds(value, place, depth + 1) for value in values))
+                return self._of_values(values, place, depth)
             case ast.NamedExpr(value=value) | ast.Await(value=value) | ast.Starred(value=value):
-                return self.kinds(value, place, depth + 1)
+                return self.origins(value, place, depth + 1)
         return set()
 
-    def instances(self, classes: ast.expr, place: Place) -> set[str]:
-        """Return what the instances of a class are, or of several, as ``isinstance`` takes them."""
-        return self._of_annotation(classes, place, 0)
+    def _assigned(self, scope: ast.AST, name: str) -> Sequence[ast.expr]:
+        if scope not in self._bound:
+            self._bound[scope] = _bindings(scope)
+        return self._bound[scope].get(name, ())
 
     # ---- names ---------------------------------------------------------------------------------
 
-    def _of_name(self, name: str, place: Place, depth: int) -> set[str]:
+    def _of_name(self, name: str, place: Place, depth: int) -> set[Origin]:
         """Return what a variable is; one that is set to what it makes of itself adds nothing."""
         asked = (place.file, place.scopes[-1:], name)
         if asked in self._asked:
@@ -88,24 +106,36 @@ class Receivers:
         finally:
             self._asked.discard(asked)
 
-    def _of_variable(self, name: str, place: Place, depth: int) -> set[str]:
+    def _of_variable(self, name: str, place: Place, depth: int) -> set[Origin]:
         if name == "self" and place.owner is not None:
             return self.of_class(place.owner, place.file, depth + 1)
         for i in range(len(place.scopes) - 1, -1, -1):
             scope, around = place.scopes[i], Place(place.file, place.scopes[: i + 1])
-            if isinstance(scope, _FUNCTIONS):
-                annotation = _annotation(scope, name)
-                found = self._of_annotation(annotation, around, depth) if annotation else set()
-                found |= self._of_values(self._assigned(scope, name), around, depth)
-                if found or name in _parameters(scope):
+            if isinstance(scope, FUNCTIONS):
+                found = self._of_values(self._assigned(scope, name), around, depth)
+                if name in parameters(scope):
+                    return found | self._of_parameter(name, scope, around, depth)
+                if found or self._is_local(name, scope):
                     return found
         found = self._of_values(self._assigned(place.file.tree, name), Place(place.file), depth)
         return found or self._of_import(name, place, depth)
 
-    def _of_values(self, values: Iterable[ast.expr], place: Place, depth: int) -> set[str]:
-        return set().union(*(self.kinds(value, place, depth + 1) for value in values))
+    def _of_parameter(self, name: str, scope: ast.AST, place: Place, depth: int) -> set[Origin]:
+        """Return what a parameter is: of its class, or any; what is handed in is one object."""
+        annotation = _annotation(scope, name)
+        found = self._of_annotation(annotation, place, depth) if annotation else {Origin("")}
+        if any(origin.made for origin in found):
+            return found
+        made = f"{place.file.path}:{getattr(scope, 'lineno', 0)}:{name}"
+        return {Origin(origin.kind, made) for origin in found}
 
-    def _of_annotation(self, node: ast.expr, place: Place, depth: int) -> set[str]:
+    def _is_local(self, name: str, scope: ast.AST) -> bool:
+        return bool(self._assigned(scope, name)) and not is_declared(name, scope)
+
+    def _of_values(self, values: Iterable[ast.expr], place: Place, depth: int) -> set[Origin]:
+        return set().union(*(self.origins(value, place, depth + 1) for value in values))
+
+    def _of_annotation(self, node: ast.expr, place: Place, depth: int) -> set[Origin]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             try:
                 node = ast.parse(node.value, mode="eval").body
@@ -114,44 +144,50 @@ class Receivers:
         names = [part for part in ast.walk(node) if isinstance(part, ast.Name | ast.Attribute)]
         return set().union(*(self._instances(part, place, depth + 1) for part in names))
 
-    def _of_import(self, name: str, place: Place, depth: int) -> set[str]:
+    def _of_import(self, name: str, place: Place, depth: int) -> set[Origin]:
         if name in place.file.definitions:
-            return {"class"} if isinstance(place.file.definitions[name], ast.ClassDef) else set()
+            is_class = isinstance(place.file.definitions[name], ast.ClassDef)
+            return {Origin("class")} if is_class else set()
         if name not in place.file.imports:
             return set()
         level, dotted = place.file.imports[name]
         file, rest = self._index.find(place.file, level, dotted)
         if file is None:
             # Nobody imports a model from a library; what is in no capitals is a module of it.
-            return {"class" if name[:1].isupper() else "file"}
+            return {Origin("class" if name[:1].isupper() else "file")}
         if not rest:
-            return {"file"}
+            return {Origin("file")}
         return self._of_name(rest, Place(file), depth + 1) if "." not in rest else set()
 
     # ---- attributes ----------------------------------------------------------------------------
 
-    def _of_attribute(self, node: ast.Attribute, place: Place, depth: int) -> set[str]:
+    def _of_attribute(self, node: ast.Attribute, place: Place, depth: int) -> set[Origin]:
         if node.attr == "module":
-            return self.kinds(node.value, place, depth + 1)
+            return self.origins(node.value, place, depth + 1)
         if kind_of_class(self.dotted(node, place)) == "module":
-            return {"class"}
+            return {Origin("class")}
         owner = self._class_of(node.value, place, depth)
-        if owner is None:
-            base = self.kinds(node.value, place, depth + 1)
-            return (
-                {"file"}
-                if base == {"file"} and "." in self.dotted(node, place) and _is_lower(node)
-                else set()
-            )
-        owner_class, file = owner
-        found: set[str] = set()
-        for method in owner_class.body:
-            if isinstance(method, _FUNCTIONS):
-                values = self._assigned(method, f"self.{node.attr}")
-                found |= self._of_values(values, Place(file, (owner_class, method)), depth)
+        if owner is not None:
+            return self._of_member(*owner, node.attr, depth)
+        is_file = self.origins(node.value, place, depth + 1) == {Origin("file")}
+        dotted = "." in self.dotted(node, place)
+        return {Origin("file")} if is_file and dotted and node.attr.islower() else set()
+
+    def _of_member(self, owner: ast.ClassDef, file: File, name: str, depth: int) -> set[Origin]:
+        """Return what an attribute of ``self`` is: what its class sets it to, or else a base of it."""
+        found: set[Origin] = set()
+        for item in owner.body:
+            if isinstance(item, FUNCTIONS):
+                values = self._assigned(item, f"self.{name}")
+                found |= self._of_values(values, Place(file, (owner, item)), depth)
+            elif isinstance(item, ast.AnnAssign) and _written(item.target) == name:
+                found |= self._of_annotation(item.annotation, Place(file, (owner,)), depth)
+        for base in owner.bases if not found and depth < _DEPTH else ():
+            defined = self._definition(base, Place(file), ast.ClassDef)
+            found |= self._of_member(*defined, name, depth + 1) if defined else set()
         return found
 
-    def _of_subscript(self, node: ast.Subscript, place: Place, depth: int) -> set[str]:
+    def _of_subscript(self, node: ast.Subscript, place: Place, depth: int) -> set[Origin]:
         """Return what an item is: what was put there, or what all of the container are."""
         for scope in (*reversed(place.scopes), place.file.tree):
             found = self._of_values(self._assigned(scope, ast.unparse(node)), place, depth)
@@ -162,14 +198,15 @@ class Receivers:
                 found |= self._of_values(items, place, depth)
             if found:
                 return found
-        return {"module"} & self.kinds(node.value, place, depth + 1)
+        whole = self.origins(node.value, place, depth + 1)
+        return {Origin("module") for origin in whole if origin.kind == "module"}
 
     def _class_of(self, node: ast.expr, place: Place, depth: int) -> tuple[ast.ClassDef, File] | None:
         """Return the class of the repository that an expression is an instance of."""
         if isinstance(node, ast.Name) and node.id == "self" and place.owner is not None:
             return place.owner, place.file
         if isinstance(node, ast.Name) and depth < _DEPTH:
-            scope = next((s for s in reversed(place.scopes) if isinstance(s, _FUNCTIONS)), place.file.tree)
+            scope = next((s for s in reversed(place.scopes) if isinstance(s, FUNCTIONS)), place.file.tree)
             for value in self._assigned(scope, node.id):
                 if isinstance(value, ast.Call):
                     return self._definition(value.func, place, ast.ClassDef)
@@ -177,53 +214,79 @@ class Receivers:
 
     # ---- calls ---------------------------------------------------------------------------------
 
-    def _of_call(self, node: ast.Call, place: Place, depth: int) -> set[str]:
+    def _of_call(self, node: ast.Call, place: Place, depth: int) -> set[Origin]:
         dotted = self.dotted(node.func, place)
-        if kind_of_class(dotted) == "sharded":
-            return {"sharded"}
+        if kind_of_class(dotted) in ("sharded", "quantised"):
+            return {Origin(kind_of_class(dotted))}
         if dotted.rpartition(".")[2] in CHILDREN_METHODS and isinstance(node.func, ast.Attribute):
-            return {"module"}  # each of what it yields
+            return {Origin("module")}  # each of what it yields
         if isinstance(node.func, ast.Attribute) and node.func.attr in PASSING_METHODS:
-            return self.kinds(node.func.value, place, depth + 1)
+            return self.origins(node.func.value, place, depth + 1)
         if PASSING_CALLS.search(dotted) and node.args:
-            return self.kinds(node.args[0], place, depth + 1) or {"module"} & _wrapper(dotted)
+            inner = self.origins(node.args[0], place, depth + 1)
+            if any(origin.kind for origin in inner) or not _is_wrapper(dotted):
+                return inner
+            return {Origin("module", origin.made) for origin in inner} or {Origin("module")}
         if dotted == "super":
-            return {"super"}
-        return self._instances(node.func, place, depth) or self._returned(node.func, place, depth)
+            return {Origin("super")}
+        found = self._instances(node.func, place, depth, ast.unparse(node))
+        return found or self._returned(node, place, depth)
 
-    def _instances(self, node: ast.expr, place: Place, depth: int) -> set[str]:
-        """Return what the instances of the class are that an expression names."""
+    def _instances(self, node: ast.expr, place: Place, depth: int, call: str = "") -> set[Origin]:
+        """Return what the instances of the class are that an expression names.
+
+        The name of a function that makes models is no class: there ``call``, its arguments too, tells.
+        """
         found = self._definition(node, place, ast.ClassDef)
         if found is not None:
             return self.of_class(*found, depth + 1)
-        kind = kind_of_class(self.dotted(node, place))
-        return {kind} if kind else set()
+        if self._is_shadowed(_written(node), place):
+            return set()
+        dotted = self.dotted(node, place)
+        kind = kind_of_class(dotted)
+        is_class = dotted.rpartition(".")[2][:1].isupper()
+        made = "" if dotted.rpartition(".")[2] in ANY_MODULES else dotted if is_class else call
+        return {Origin(kind, made)} if kind else set()
 
-    def _returned(self, node: ast.expr, place: Place, depth: int) -> set[str]:
-        """Return what the function of the repository returns that an expression names."""
-        found = self._definition(node, place, ast.FunctionDef)
+    def _returned(self, call: ast.Call, place: Place, depth: int) -> set[Origin]:
+        """Return what the function of the repository returns that a call names."""
+        found = self._definition(call.func, place, ast.FunctionDef)
         if found is None or depth > _DEPTH:
             return set()
         function, file = found
         inside = Place(file, (function,))
         if function.returns is not None:
-            return self._of_annotation(function.returns, inside, depth + 1)
-        values = (part.value for part in walk_scope(function) if isinstance(part, ast.Return) and part.value)
-        return self._of_values(values, inside, depth + 1)
+            origins = self._of_annotation(function.returns, inside, depth + 1)
+        else:
+            returns = (node for node in walk_scope(function) if isinstance(node, ast.Return))
+            origins = self._of_values((node.value for node in returns if node.value), inside, depth + 1)
+        made = {origin.made for origin in origins}
+        if (
+            len(made) == 1
+            and "" not in made
+            and not any(name.startswith(f"{file.path}:{function.lineno}:") for name in made)
+        ):
+            return origins
+        # One of several classes, or what is handed in: the same for the same arguments.
+        return {Origin(origin.kind, f"{file.path}:{ast.unparse(call)}") for origin in origins}
 
-    def of_class(self, node: ast.ClassDef, file: File, depth: int = 0) -> set[str]:
+    def of_class(self, node: ast.ClassDef, file: File, depth: int = 0) -> set[Origin]:
         """Return what the instances of a class of the repository are."""
+        return {Origin(kind, f"{file.path}:{node.name}") for kind in self._kinds_of_class(node, file, depth)}
+
+    def _kinds_of_class(self, node: ast.ClassDef, file: File, depth: int) -> set[str]:
         own = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
-        overrides = bool(own & {"load_state_dict", "_load_from_state_dict"})
+        loads = bool(own & OVERRIDES)
         bases: set[str] = set()
         for base in node.bases if depth <= _DEPTH else ():
-            bases |= self._instances(base, Place(file), depth)
-        if "overriding" in bases or ("module" in bases and overrides):
+            bases |= {origin.kind for origin in self._instances(base, Place(file), depth)}
+        is_module = "module" in bases or bool(node.bases and "forward" in own)
+        if "overriding" in bases or (is_module and (loads or _registers_hook(node))):
             return {"overriding"}
-        if bases or overrides:
+        if bases or loads:
             return bases or {"object"}
         # A class of a library that is not here: what can be run forward is a module.
-        return {"module"} if node.bases and "forward" in own else set()
+        return {"module"} if is_module else set()
 
     # ---- definitions ---------------------------------------------------------------------------
 
@@ -232,6 +295,8 @@ class Receivers:
     ) -> tuple[Definition, File] | None:
         """Find the class or function that an expression names, here or in an imported file."""
         name, _, rest = _written(node).partition(".")
+        if self._is_shadowed(name, place):
+            return None
         if not rest and name in place.file.definitions:
             found = place.file.definition(name)
             return (found, place.file) if isinstance(found, wanted) else None
@@ -250,6 +315,15 @@ class Receivers:
             file, inner = self._index.find(file, *file.imports[inner])
         return None
 
+    def _is_shadowed(self, written: str, place: Place) -> bool:
+        """Tell whether a function around the place has another thing by that name."""
+        name = written.partition(".")[0]
+        return any(
+            name in parameters(scope) or self._is_local(name, scope)
+            for scope in place.scopes
+            if isinstance(scope, FUNCTIONS)
+        )
+
     def dotted(self, node: ast.expr, place: Place) -> str:
         """Write a name or an attribute with what its first word was imported as."""
         first, dot, rest = _written(node).partition(".")
@@ -260,15 +334,15 @@ def _written(node: ast.expr) -> str:
     return ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
 
 
-def _is_lower(node: ast.Attribute) -> bool:
-    return node.attr.islower()
+def _is_wrapper(dotted: str) -> bool:
+    return dotted.rpartition(".")[2] in ("DataParallel", "DistributedDataParallel", "DDP")
 
 
-def _wrapper(dotted: str) -> set[str]:
-    return (
-        {"module"}
-        if dotted.rpartition(".")[2] in ("DataParallel", "DistributedDataParallel", "DDP")
-        else set()
+def _registers_hook(node: ast.ClassDef) -> bool:
+    """Tell whether a class registers hooks on its state dict, of its own or of its parts."""
+    return any(
+        isinstance(part, ast.Attribute) and "state_dict" in part.attr and part.attr.endswith("hook")
+        for part in ast.walk(node)
     )
 
 
@@ -309,22 +383,8 @@ def _looped(target: ast.expr, values: ast.expr) -> tuple[list[ast.expr], ast.exp
     return [target], values
 
 
-def _parameters(scope: ast.AST) -> set[str]:
-    if not isinstance(scope, _FUNCTIONS):
-        return set()
-    arguments = scope.args
-    every = [
-        *arguments.posonlyargs,
-        *arguments.args,
-        *arguments.kwonlyargs,
-        arguments.vararg,
-        arguments.kwarg,
-    ]
-    return {argument.arg for argument in every if argument is not None}
-
-
 def _annotation(scope: ast.AST, name: str) -> ast.expr | None:
-    if not isinstance(scope, _FUNCTIONS):
+    if not isinstance(scope, FUNCTIONS):
         return None
     arguments = [*scope.args.posonlyargs, *scope.args.args, *scope.args.kwonlyargs]
     return next((item.annotation for item in arguments if item.arg == name), None)

@@ -9,11 +9,21 @@ from dataclasses import dataclass
 from ml_switcheroo.core.index import File
 from ml_switcheroo.core.operations import OPERATIONS
 
-__all__ = ["Site", "definitions_of", "find_sites", "scope_of", "walk_scope"]
+__all__ = [
+    "FUNCTIONS",
+    "Site",
+    "definitions_of",
+    "find_sites",
+    "is_declared",
+    "parameters",
+    "scope_of",
+    "walk_scope",
+]
 
 _NAMED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_NAMED, ast.Lambda)
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _METHODS = tuple(dict.fromkeys(row.method for row in OPERATIONS if not row.on_request))
 
 
@@ -100,3 +110,25 @@ def walk_scope(scope: ast.AST) -> Iterator[ast.AST]:
                     yield child
                     if not isinstance(child, _DEFINITIONS):
                         todo.append(child)
+
+
+def parameters(scope: ast.AST) -> set[str]:
+    """Return the names of the parameters of a function; of anything else none."""
+    if not isinstance(scope, FUNCTIONS):
+        return set()
+    arguments = scope.args
+    every = [
+        *arguments.posonlyargs,
+        *arguments.args,
+        *arguments.kwonlyargs,
+        arguments.vararg,
+        arguments.kwarg,
+    ]
+    return {argument.arg for argument in every if argument is not None}
+
+
+def is_declared(name: str, scope: ast.AST) -> bool:
+    """Tell whether a function says ``global name`` or ``nonlocal name``."""
+    return any(
+        isinstance(node, ast.Global | ast.Nonlocal) and name in node.names for node in walk_scope(scope)
+    )

@@ -2,70 +2,24 @@
 
 from __future__ import annotations
 
-import ast
 import json
-from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
+from collections.abc import Sequence
 
 import libcst as cst
 
+from ml_switcheroo.core.bundle import PUBLIC, module_of, source_of
 from ml_switcheroo.core.hooks import HookContext, register_hook
-from ml_switcheroo.core.notes import said
 
 __all__ = [
     "KEY_MAPPER_SOURCE",
-    "source_for",
+    "transform_checkpoint_copy",
     "transform_checkpoint_keys",
     "transform_checkpoint_load",
     "transform_checkpoint_save",
 ]
 
-_PARTS = ("tensors.py", "kinds.py", "key_mapper.py")
-_MORE_PARTS: Mapping[str, tuple[str, ...]] = {
-    **{target: (f"into_{target}.py",) for target in ("equinox", "keras", "linen", "mlx")},
-    "haiku": ("into_linen.py", "into_haiku.py"),
-}
-"""What a target's live models need beside ``KeyMapper`` itself."""
-
-_ASSIGN = 2  # the place of ``assign`` among the positional arguments
-_DROPPED: Mapping[str, str] = {
-    "assign": "the values are written into the variables that the model has",
-    "mmap": "nothing is read from a file here",
-}
-
-
-def _join_parts(names: Sequence[str]) -> str:
-    """Join modules of ``ml_switcheroo.runtime`` into one text that needs only NumPy.
-
-    On top stands the docstring of ``KeyMapper``'s module as a comment, then the imports from outside, then
-    the rest; ``from ml_switcheroo... import A as B`` becomes ``B = A``.
-    """
-    heading, imports, bodies = "", list[str](), list[str]()
-    for name in names:
-        text = files("ml_switcheroo.runtime").joinpath(name).read_text("utf-8")
-        tree = ast.parse(text)
-        if name == _PARTS[-1]:
-            heading = "\n".join(f"# {line}".rstrip() for line in str(ast.get_docstring(tree)).split("\n"))
-        heads = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        for node in heads:
-            if not ast.unparse(node).startswith("from ml_switcheroo"):
-                imports.append(ast.unparse(node))
-            else:
-                bodies += [f"{alias.asname} = {alias.name}" for alias in node.names if alias.asname]
-        bodies.append("\n".join(text.splitlines()[heads[-1].end_lineno :]).strip("\n"))
-    head = "\n\n".join([heading, *sorted(set(imports), reverse=True)])
-    return "\n\n\n".join([head, *bodies]) + "\n"
-
-
-KEY_MAPPER_SOURCE: str = _join_parts(_PARTS)
+KEY_MAPPER_SOURCE: str = source_of("nnx", PUBLIC)
 """The text of ``ml_switcheroo.runtime.key_mapper`` with what it builds on: runs with NumPy alone."""
-
-
-@cache
-def source_for(target: str) -> str:
-    """Return the text that a file of a target gets: ``KeyMapper``, and what its live models need."""
-    return _join_parts([*_PARTS, *_MORE_PARTS.get(target, ())])
 
 
 @register_hook("checkpoint_mapper")
@@ -89,16 +43,35 @@ def transform_checkpoint_keys(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
 def transform_checkpoint_load(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
     """Return ``KeyMapper.load_into(model, state, strict=...)`` for ``model.load_state_dict(...)``.
 
-    Every argument stays as it is written, but ``assign``: the leaves of a live model are always written
-    into the variables it has.
+    Every argument stays as it is written: an object with a ``load_state_dict`` of its own gets them all.
     """
     if not isinstance(node.func, cst.Attribute) or not (_state(node.args) or _is_starred(node.args)):
         return node
-    kept = _without_dropped(node.args, ctx)
     _bring_along(ctx)
-    space = cst.SimpleWhitespace(" ")
-    model = cst.Arg(node.func.value, comma=cst.Comma(whitespace_after=space))
-    return node.with_changes(func=_member("load_into"), args=[model, *kept])
+    args = [_first(node.func.value), *node.args]
+    return node.with_changes(func=_member("load_into"), args=_reporting(args, ctx))
+
+
+@register_hook("checkpoint_copier")
+def transform_checkpoint_copy(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
+    """Return ``KeyMapper.copy_into(to, of, ...)`` for ``to.load_state_dict(of.state_dict(), ...)``.
+
+    Any other call is returned as it is.
+    """
+    state = _state(node.args)
+    if state is None or not isinstance(node.func, cst.Attribute):
+        return node
+    match state.value:
+        case cst.Call(func=cst.Attribute(value=online, attr=cst.Name(value="state_dict")), args=[]):
+            _bring_along(ctx)
+        case _:
+            return node
+    source = state.with_changes(value=online, keyword=None, equal=cst.MaybeSentinel.DEFAULT)
+    rest = [arg for arg in node.args if arg is not state]
+    if rest and state is node.args[-1]:
+        source, rest[-1] = source.with_changes(comma=rest[-1].comma), rest[-1].with_changes(comma=state.comma)
+    args = [_first(node.func.value), source, *rest]
+    return node.with_changes(func=_member("copy_into"), args=_reporting(args, ctx))
 
 
 @register_hook("checkpoint_saver")
@@ -110,21 +83,20 @@ def transform_checkpoint_save(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
     return node.with_changes(func=_member("to_torch"), args=[cst.Arg(node.func.value)])
 
 
-def _without_dropped(args: Sequence[cst.Arg], ctx: HookContext) -> list[cst.Arg]:
-    """Return the arguments that are carried over, spaced as they were; each other one gets a note."""
-    kept: list[cst.Arg] = []
-    for place, arg in enumerate(args):
-        name = arg.keyword.value if arg.keyword else ""
-        if not arg.star and not name and place == _ASSIGN and not _is_starred(args[:place]):
-            name = "assign"
-        if name in _DROPPED:
-            ctx.note(*said("dropped", name=name, why=_DROPPED[name]))
-        else:
-            kept.append(arg)
-    if kept and kept[-1] is not args[-1]:
-        last = args[-1]
-        kept[-1] = kept[-1].with_changes(comma=last.comma, whitespace_after_arg=last.whitespace_after_arg)
-    return kept
+def _first(model: cst.BaseExpression) -> cst.Arg:
+    return cst.Arg(model, comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" ")))
+
+
+def _reporting(args: Sequence[cst.Arg], ctx: HookContext) -> list[cst.Arg]:
+    """Ask for the report beside the model, where ``with_report`` is set and both are bound."""
+    if not ctx.settings.get("with_report"):
+        return list(args)
+    comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+    last = args[-1]
+    kept = last if isinstance(last.comma, cst.Comma) else last.with_changes(comma=comma)
+    asked = cst.parse_expression("f(with_report=True)")
+    assert isinstance(asked, cst.Call)
+    return [*args[:-1], kept, asked.args[0]]
 
 
 def _state(args: Sequence[cst.Arg]) -> cst.Arg | None:
@@ -148,10 +120,8 @@ def _bring_along(ctx: HookContext) -> None:
     table = "".join(f"    {json.dumps(path)}: {json.dumps(kind)},\n" for path, kind in (kinds or {}).items())
     table = f"KeyMapper.KINDS = {{\n{table}}}\n" if kinds else ""
     if ctx.settings.get("runtime") == "import":
-        more = _MORE_PARTS.get(ctx.target)
-        module = f".{more[-1].removesuffix('.py')}" if more else ""
-        ctx.inject_import(f"from ml_switcheroo.runtime{module} import KeyMapper")
+        ctx.inject_import(f"from {module_of(ctx.target)} import KeyMapper")
         if table:
             ctx.inject_preamble(table)
     else:
-        ctx.inject_preamble(source_for(ctx.target) + (f"\n\n{table}" if table else ""))
+        ctx.inject_preamble(source_of(ctx.target, PUBLIC) + (f"\n\n{table}" if table else ""))
