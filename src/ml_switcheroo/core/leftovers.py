@@ -50,7 +50,7 @@ def find_leftovers(file: File, receivers: Receivers) -> list[tuple[int, Said]]:
 def _overrides(node: ast.ClassDef, file: File, receivers: Receivers) -> Iterator[tuple[int, Said]]:
     """Yield the methods of a model's class, or of one that nobody knows, that load in a way of their own."""
     own = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name in _OVERRIDES]
-    kinds = receivers.of_class(node, file) if own else set()
+    kinds = {origin.kind for origin in receivers.of_class(node, file)} if own else set()
     known = {ast.unparse(base).partition("[")[0] for base in node.bases} <= {
         "object",
         "ABC",
