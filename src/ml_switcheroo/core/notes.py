@@ -7,17 +7,20 @@ places, 9 hooks of other packages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-__all__ = ["CONSEQUENCES", "FOREIGN", "ROWS", "Consequence", "Row", "Said", "said"]
+from ml_switcheroo.errors import UsageError
 
-Consequence = Literal["wrong", "by hand", "none"]
+__all__ = ["CONSEQUENCES", "FOREIGN", "ROWS", "Consequence", "Row", "Said", "said", "select_codes"]
+
+Consequence = Literal["wrong", "by hand", "done", "none"]
 
 CONSEQUENCES: Mapping[Consequence, str] = {
     "wrong": "the code runs on and may do something else than before",
     "by hand": "weights of a model go through here, and a person must look at it before the port runs",
+    "done": "rewritten, and nothing is left to do",
     "none": "no weights of a model go through here",
 }
 """What follows from a note where nobody does anything; the worst first."""
@@ -240,13 +243,13 @@ _ROWS = (
         *("SW301", "dropped", "an argument that was dropped"),
         "{name}= is dropped: {why}",
         "nothing, unless the argument mattered",
-        *("none", False),
+        *("done", False),
     ),
     Row(
         *("SW302", "mended", "the result of load_state_dict taken for the model"),
         "the result of load_state_dict was assigned to the model itself, which it is not",
         "nothing: the new line does what was meant",
-        *("none", False),
+        *("done", False),
     ),
     Row(
         *("SW303", "copy-loose", "a copy in memory that may leave tensors out"),
@@ -376,3 +379,27 @@ def said(name: str, /, **words: object) -> Said:
     row = _BY_NAME[name]
     text = row.text.format_map(words)
     return Said(f"left as it is: {text}" if row.left else text, row.code)
+
+
+def select_codes(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> frozenset[str]:
+    """Return the codes that begin with one of ``select`` (all, where there is none) and none of ``ignore``.
+
+    As with ruff the longer beginning counts: ``SW201`` of ``select`` goes before ``SW2`` of ``ignore``.
+
+    Raises:
+        UsageError: Nothing begins with one of them.
+
+    >>> sorted(select_codes(["SW3"], ["SW30"])), sorted(select_codes(["SW2", "SW301"], ["SW20", "SW3"]))
+    ([], ['SW301'])
+    """
+    chosen, dropped = tuple(select) or ("SW",), tuple(ignore)
+    for prefix in (*chosen, *dropped):
+        if not prefix or not any(code.startswith(prefix) for code in ROWS):
+            raise UsageError(
+                f"no note has a code that begins with {prefix!r}; known codes: {', '.join(ROWS)}"
+            )
+
+    def longest(code: str, prefixes: tuple[str, ...]) -> int:
+        return max((len(prefix) for prefix in prefixes if code.startswith(prefix)), default=0)
+
+    return frozenset(code for code in ROWS if longest(code, chosen) > longest(code, dropped))

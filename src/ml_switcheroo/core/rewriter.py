@@ -25,6 +25,7 @@ from ml_switcheroo.core.reading import Read, find_reads, is_load
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.saving import Saved, find_saved
 from ml_switcheroo.core.sites import Site, find_sites
+from ml_switcheroo.core.skipping import is_skipped, skipped_lines
 from ml_switcheroo.core.text import Edit, Text, apply_edits, changes_only
 from ml_switcheroo.core.verdicts import Verdict, judge, judge_save
 from ml_switcheroo.errors import RewriteError
@@ -105,23 +106,34 @@ def rewrite(
     settings = {"runtime": runtime, "kinds": dict(kinds or {}), "no_torch": no_torch, "save": save}
     shared = HookContext(target=target, file=str(file), settings=settings)
     parsed = File(Path(file), text.tree, deep=True)
+    if is_skipped(source, text.tree):
+        return Rewrite(source)
+    skipped = skipped_lines(source, parsed.nodes)
     receivers = Receivers(index or Index())
     judged = [
-        (site, judge(site, Place(parsed, site.definitions), receivers, target)) for site in find_sites(parsed)
+        (site, judge(site, Place(parsed, site.definitions), receivers, target))
+        for site in find_sites(parsed)
+        if site.call.lineno not in skipped
     ]
-    saves = [(one, _judge_save(one, parsed, receivers, target)) for one in find_saved(parsed, receivers)]
+    saves = [
+        (one, _judge_save(one, parsed, receivers, target))
+        for one in find_saved(parsed, receivers)
+        if not skipped & {one.site.call.lineno, one.call.lineno}
+    ]
     if save:
         judged += dict.fromkeys((one.site, verdict) for one, verdict in saves if verdict)
     else:
         shared.notes.extend(_unsaved(saves, shared))
     taken = [site for site, verdict in judged if verdict.action not in ("leave", "copy")]
     edits = _reads(text, parsed, taken, shared) if no_torch else []
+    edits = [edit for edit in edits if edit.line not in skipped]
     for site, verdict in judged:
         ctx = replace(shared, line=site.call.lineno, scope=".".join(site.scope))
         edit = _edit(text, site, verdict, edits, ctx)
         if edit:
             edits = [*(other for other in edits if not edit.start <= other.start < edit.end), edit]
     shared.notes.extend(Note(str(file), line, *why) for line, why in find_leftovers(parsed, receivers))
+    shared.notes[:] = [note for note in shared.notes if note.line not in skipped]
     return _finish(text, parsed, edits, shared)
 
 
