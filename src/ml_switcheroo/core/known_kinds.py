@@ -54,9 +54,10 @@ def known_of(state: Mapping[str, Any], layers: Any, *, to: str, like: Any = None
     prepared = prepare(state, to=to, layers=layers, like=like)
     owners = classify(prepared.request.specs, prepared.request.knowledge[1:2])
     if not any(owner.possible for owner in owners):
+        told = layers if isinstance(layers, str | Path) else type(layers).__name__
         names, where = ", ".join(list(prepared.specs)[:3]), getattr(state, "path", "the state dict")
         raise UsageError(
-            f"nothing of {layers} is in {where}, whose tensors are called {names} ...; name their class"
+            f"nothing of {told} is in {where}, whose tensors are called {names} ...; name their class"
         )
     return prepared
 

@@ -118,6 +118,7 @@ _WORDS: Mapping[str, Callable[[Any, Specs], str | None]] = {
     "shift": _shift,
     "scale": lambda op, _: f"times {float(op.factor)!r}",
     "sum": lambda *_: "sum",
+    "gatesum": lambda op, _: f"gatesum {op.blocks} {op.added}",
     "weightnorm": lambda *_: "normed",
 }
 

@@ -231,6 +231,14 @@ class PlannedMapper(KeyTensors, Copying):
         return [total.astype(arrays[0].dtype)]
 
     @staticmethod
+    def _gatesum(arrays: list, blocks: int, added: int) -> list:
+        """Add the first blocks of two tensors; what is not added of the second is a tensor of its own."""
+        first, second = arrays
+        cut = len(first) // blocks * added
+        total = (first[:cut] + second[:cut]).astype(first.dtype)
+        return [np.concatenate([total, first[cut:]]), second[cut:]]
+
+    @staticmethod
     def _split(arrays: list, axis: int, *sizes: int) -> list:
         if arrays[0].shape[axis] != sum(sizes):
             raise ValueError(f"{arrays[0].shape} is not {sum(sizes)} long on axis {axis}")
