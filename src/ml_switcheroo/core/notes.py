@@ -352,6 +352,22 @@ _ROWS = (
         "{why}",
         "mend the file",
     ),
+    Row(
+        *("SW605", "other-target", "the KeyMapper of another target"),
+        "this file has the KeyMapper for {other}",
+        "rewrite it for that target, or undo the first rewrite",
+    ),
+    Row(
+        *("SW606", "edited-block", "a KeyMapper that was changed by hand"),
+        "its KeyMapper lacks {what}, and was changed by hand",
+        "delete the block between its first and its last line, and rewrite again",
+    ),
+    Row(
+        *("SW607", "no-home", "a file that cannot share the KeyMapper of its package"),
+        "KeyMapper stands in this file, and not in a module of its own: {why}",
+        "nothing; or move it by hand",
+        *("none", False),
+    ),
     # ---- hooks of other packages ---------------------------------------------------------------
     Row(
         *("SW901", "foreign", "what a hook of another package says"),

@@ -5,33 +5,35 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import stat
 import tempfile
 import tokenize
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from ml_switcheroo.core.block import Carried, compose, find_block
+from ml_switcheroo.core.delivery import block_at, carry
+from ml_switcheroo.core.files import find_files
 from ml_switcheroo.core.hooks import Note
 from ml_switcheroo.core.index import Index
 from ml_switcheroo.core.notebook import rewrite_notebook
 from ml_switcheroo.core.notes import said
+from ml_switcheroo.core.operations import FLAT_TARGETS
 from ml_switcheroo.core.rewriter import MENTIONS, Rewrite, rewrite
+from ml_switcheroo.core.text import Text, apply_edits
 from ml_switcheroo.core.unified import unified_diff
 from ml_switcheroo.errors import RewriteError
+from ml_switcheroo.formats.apart import write_text
 from ml_switcheroo.targets import find_target
 
-__all__ = ["EXCLUDED", "Rewritten", "find_files", "rewrite_paths", "rewrite_stream"]
+__all__ = ["Rewritten", "find_files", "rewrite_paths", "rewrite_stream", "update_paths"]
 
-SUFFIXES = (".py", ".pyi", ".ipynb")
-EXCLUDED = ("__pycache__", "node_modules", "site-packages", "build", "dist")
-"""Folders that are left out, beside hidden ones and virtual environments."""
+_LINTERS = "# ruff: noqa\n"  # other people's rules do not hold for what is generated
 _MENTIONS = tuple(word.encode() for word in MENTIONS)
 _CHUNK = 16  # files that a process takes at once
 _PROCESS: dict[str, Any] = {}  # what one of several processes works with
@@ -71,6 +73,9 @@ class Rewritten:
             RewriteError: The file cannot be written, or is another than when it was read.
         """
         try:
+            if not self.before and not self.path.exists():
+                write_text(self.path, self.rewrite.code)
+                return
             if not self.path.stat().st_mode & 0o222:
                 raise RewriteError(str(self.path), "the file is read-only; nothing was written")
             if self.path.read_bytes() != self.before.encode(self.encoding):
@@ -102,22 +107,29 @@ def rewrite_paths(
         settings: As for :func:`ml_switcheroo.core.rewriter.rewrite`.
     """
     find_target(to)  # wrong usage is said before anything is read
+    homes = set[Path]()
     files = find_files(paths, exclude=exclude, root=root)
     for done in _each(files, to, settings, jobs or os.cpu_count() or 1):
-        if done is not None and (done.changed or done.rewrite.notes):
+        if done.rewrite.home and done.rewrite.home not in homes:
+            # Before the first file that imports it: an interruption leaves no import of nothing.
+            homes.add(done.rewrite.home)
+            module = _rewrite_home(done.rewrite.home, to, settings)
+            if module.changed or module.rewrite.notes:
+                yield module
+        if done.changed or done.rewrite.notes:
             yield done
 
 
-def _each(files: Iterator[Path], to: str, settings: dict[str, Any], jobs: int) -> Iterator[Rewritten | None]:
+def _each(files: Iterator[Path], to: str, settings: dict[str, Any], jobs: int) -> Iterator[Rewritten]:
     if jobs == 1:
         index = Index()
-        for path in files:
-            yield _rewrite_file(path, to, {**settings, "index": index})
+        found = (_rewrite_file(path, to, {**settings, "index": index}) for path in files)
+        yield from filter(None, found)
         return
     # Each process reads what is imported anew; a fresh one, since threads and forks do not mix.
     start = partial(_start, to, settings)
     with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=start) as pool:
-        yield from pool.map(_rewrite_one, files, chunksize=_CHUNK)
+        yield from filter(None, pool.map(_rewrite_one, files, chunksize=_CHUNK))
 
 
 def _start(to: str, settings: dict[str, Any]) -> None:
@@ -143,62 +155,47 @@ def rewrite_stream(raw: bytes, path: Path, to: str, **settings: Any) -> Rewritte
     return _rewrite_bytes(raw, path, to, settings)
 
 
-def find_files(
+def update_paths(
     paths: Iterable[str | Path], *, exclude: Iterable[str] = (), root: Path | None = None
-) -> Iterator[Path]:
-    """Yield the Python files, stubs and notebooks of some paths, sorted and each once.
+) -> Iterator[Rewritten]:
+    """Write the ``KeyMapper`` of each file anew, from the package as it is now; nothing else changes.
 
-    Hidden folders and virtual environments are left out, and so are links in a folder: what they lead to is
-    found where it is, or belongs to somebody else.
-
-    Args:
-        paths: Files and folders.
-        exclude: Patterns of what is left out too, named or found: ``tests`` is a file or folder of that name
-            at any depth, ``docs/*.py`` a path from ``root`` on (``*`` takes slashes as well).
-        root: The folder that patterns with a slash begin in; by default the current one.
-
-    Raises:
-        RewriteError: A path does not exist.
+    One that was changed by hand is left, with a note.
     """
-    seen: set[str] = set()
-    excluded = partial(_is_excluded, tuple(exclude), str((root or Path.cwd()).resolve()))
-    for path in map(Path, paths):
-        if not path.exists():
-            raise RewriteError(str(path), "there is no such file or folder")
-        for file, real in _below(path, excluded) if path.is_dir() else [(path, str(path.resolve()))]:
-            if real not in seen and not excluded(real):
-                seen.add(real)
-                yield file
+    for path in find_files(paths, exclude=exclude, root=root):
+        raw = path.read_bytes()
+        if path.suffix != ".ipynb" and b"# >>> KeyMapper" in raw:
+            before = raw.decode(_encoding(raw))
+            block = find_block(before)
+            done = _with_block(path, before, block.carried if block else None)
+            if done.changed or done.rewrite.notes:
+                yield done
 
 
-def _is_excluded(patterns: tuple[str, ...], root: str, real: str) -> bool:
-    """Tell whether a pattern takes a file, or a folder around it."""
-    if not patterns:
-        return False
-    inside = os.path.relpath(real, root).replace(os.sep, "/")
-    parts = inside.split("/")
-    wholes = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
-    return any(
-        fnmatchcase(name, pattern.strip("/"))
-        for pattern in patterns
-        for name in (wholes if "/" in pattern.strip("/") else parts)
-    )
+def _rewrite_home(path: Path, to: str, settings: Mapping[str, Any]) -> Rewritten:
+    """Write the module that the files of a package import ``KeyMapper`` from, for all that they may call."""
+    entries = ["from_torch"] if to in FLAT_TARGETS else ["load_into", "copy_into"]
+    entries += ["to_torch"] if settings.get("save") else []
+    entries += ["read"] if settings.get("no_torch") else []
+    carried, there = carry(to, entries, settings), block_at(path)
+    if there is not None and carried.table is None:
+        carried = carried.with_entries(there.carried.entries)
+    return _with_block(path, path.read_text("utf-8") if path.exists() else "", carried)
 
 
-def _below(path: Path, excluded: Callable[[str], bool]) -> Iterator[tuple[Path, str]]:
-    """Yield the files of a folder, each with the place where it really lies."""
-    real, start = str(path.resolve()), len(str(path))
-    for folder, folders, names in os.walk(path):
-        inside = os.path.join(real, folder[start:].lstrip(os.sep))  # noqa: PTH118
-        if folder != str(path) and ("pyvenv.cfg" in names or excluded(inside)):
-            folders.clear()
-            continue
-        folders[:] = sorted(name for name in folders if name not in EXCLUDED and not name.startswith("."))
-        for name in sorted(names):
-            if name.endswith(SUFFIXES):
-                file = os.path.join(folder, name)  # noqa: PTH118
-                if stat.S_ISREG(os.lstat(file).st_mode):
-                    yield Path(file), os.path.join(inside, name)  # noqa: PTH118
+def _with_block(path: Path, before: str, carried: Carried | None) -> Rewritten:
+    """Put a block in place of the one in a text; one that was changed by hand stays."""
+    there = find_block(before)
+    if carried is None or (there is not None and there.edited):
+        what = "what this version has" if there else "its last line"
+        note = Note(str(path), 1, *said("edited-block", what=what))
+        return Rewritten(path, before, Rewrite(before, notes=(note,)))
+    text = Text(before)
+    if there is None:
+        edit = text.edit(0, 0, _LINTERS + compose(carried))
+    else:
+        edit = text.edit(there.start, there.end, compose(carried).rstrip("\n").replace("\n", text.newline))
+    return Rewritten(path, before, Rewrite(apply_edits(before, [edit]), (edit,)))
 
 
 def _rewrite_file(path: Path, to: str, settings: dict[str, Any]) -> Rewritten | None:

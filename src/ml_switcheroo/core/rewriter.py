@@ -13,7 +13,10 @@ from pathlib import Path
 import libcst as cst
 
 from ml_switcheroo.core.arguments import copied_from
+from ml_switcheroo.core.block import ours
+from ml_switcheroo.core.bundle import Table
 from ml_switcheroo.core.clashes import find_clash
+from ml_switcheroo.core.delivery import deliver
 from ml_switcheroo.core.hooks import HookContext, Note, find_hook
 from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.known import OTHER_WORDS
@@ -59,11 +62,14 @@ class Rewrite:
         code: The new text; the old one where nothing was rewritten.
         edits: What was replaced, in order.
         notes: What a person should know, in order of lines.
+        home: The file of the project that the new code imports ``KeyMapper`` from; None where it stands in
+            this file, or comes from the package.
     """
 
     code: str
     edits: tuple[Edit, ...] = ()
     notes: tuple[Note, ...] = ()
+    home: Path | None = None
 
 
 def rewrite(
@@ -73,6 +79,7 @@ def rewrite(
     file: str | Path = "<source>",
     runtime: str = "inject",
     kinds: Mapping[str, str] | None = None,
+    table: Table | None = None,
     no_torch: bool = False,
     save: bool = False,
     index: Index | None = None,
@@ -83,8 +90,10 @@ def rewrite(
         source: The text of a Python file.
         to: The target's name.
         file: Its path, for the notes, and to find the files that it imports.
-        runtime: ``inject`` puts the source of ``KeyMapper`` into the file, ``import`` an import of it.
+        runtime: ``inject`` puts the source of ``KeyMapper`` into the file, ``import`` an import of it, and
+            ``module`` an import of a ``key_mapper.py`` of the file's package, which ``home`` tells of.
         kinds: Kinds of the model's layers, for ``KeyMapper.KINDS``.
+        table: The plan of the one model that is loaded, for a ``KeyMapper`` that carries out no other.
         no_torch: Whether a ``torch.load`` that only feeds a rewritten call becomes ``KeyMapper.read``, which
             needs ``ml_switcheroo`` and not torch.
         save: Whether a ``state_dict()`` that goes into ``torch.save`` becomes ``KeyMapper.to_torch``.
@@ -103,13 +112,14 @@ def rewrite(
         line = getattr(error, "lineno", None) or 1
         reason = getattr(error, "msg", None) or str(error) or type(error).__name__
         raise RewriteError(f"{file}:{line}", f"this is no Python that can be parsed: {reason}") from error
-    settings = {"runtime": runtime, "kinds": dict(kinds or {}), "no_torch": no_torch, "save": save}
+    settings = {"runtime": runtime, "kinds": kinds, "table": table, "no_torch": no_torch, "save": save}
     shared = HookContext(target=target, file=str(file), settings=settings)
     parsed = File(Path(file), text.tree, deep=True)
     if is_skipped(source, text.tree):
         return Rewrite(source)
     skipped = skipped_lines(source, parsed.nodes)
-    receivers = Receivers(index or Index())
+    index = index or Index()
+    receivers = Receivers(index)
     judged = [
         (site, judge(site, Place(parsed, site.definitions), receivers, target))
         for site in find_sites(parsed)
@@ -134,7 +144,7 @@ def rewrite(
             edits = [*(other for other in edits if not edit.start <= other.start < edit.end), edit]
     shared.notes.extend(Note(str(file), line, *why) for line, why in find_leftovers(parsed, receivers))
     shared.notes[:] = [note for note in shared.notes if note.line not in skipped]
-    return _finish(text, parsed, edits, shared)
+    return _finish(text, parsed, edits, shared, index)
 
 
 def _judge_save(one: Saved, file: File, receivers: Receivers, target: str) -> Verdict | None:
@@ -151,21 +161,28 @@ def _unsaved(saves: Iterable[tuple[Saved, Verdict | None]], shared: HookContext)
             yield Note(shared.file, one.call.lineno, *said("saved", by=by))
 
 
-def _finish(text: Text, parsed: File, edits: list[Edit], shared: HookContext) -> Rewrite:
-    """Put the preamble in, and give up the whole file if anything but the edits moved."""
-    clash = find_clash(parsed, [*shared.imports, *shared.preambles]) if edits else ""
-    if clash:
+def _finish(text: Text, parsed: File, edits: list[Edit], shared: HookContext, index: Index) -> Rewrite:
+    """Bring ``KeyMapper`` in, and give up the whole file if anything but the edits moved."""
+    needs = shared.needs if edits else ()
+    brought = deliver(text, parsed, shared.target, needs, shared.settings, index)
+    imports, blocks = [*shared.imports, *brought.imports], [*shared.preambles, *brought.blocks]
+    clash = find_clash(parsed, [*imports, *blocks]) if edits else ""
+    if brought.refused or clash:
         cure = "" if shared.settings["runtime"] == "import" else "; try --runtime import"
-        return _given_up(text, edits, shared, said("clash", what=clash + cure))
+        return _given_up(text, edits, shared, brought.refused or said("clash", what=clash + cure))
+    if brought.noted:
+        shared.notes.append(Note(shared.file, 1, *brought.noted))
     if edits:
-        imports, blocks = list(shared.imports), list(shared.preambles)
         preamble = place_preamble(text, imports, blocks, min(edits).start)
         edits = sorted([*edits, preamble] if preamble else edits)
-    code = apply_edits(text.code, edits)
-    brief = [_brief(edit, shared.preambles, text.newline) for edit in edits]
+    brief = [_brief(edit, blocks, text.newline) for edit in edits]
     if edits and not changes_only(text, apply_edits(text.code, brief), brief):
         return _given_up(text, edits, shared, said("other-code"))
-    return Rewrite(code, tuple(edits), tuple(sorted(set(shared.notes))))
+    # A block that is renewed is no part of the file's own code: its stamp shows where it begins and ends.
+    edits = sorted([*edits, brought.renewed] if brought.renewed else edits)
+    code = apply_edits(text.code, edits)
+    notes = {note for note in shared.notes if note.line not in ours(text.code)}
+    return Rewrite(code, tuple(edits), tuple(sorted(notes)), brought.home)
 
 
 def _brief(edit: Edit, blocks: Iterable[str], newline: str) -> Edit:
@@ -230,6 +247,7 @@ def _read(text: Text, read: Read, shared: HookContext) -> Edit:
     ctx = replace(shared, line=read.node.lineno)
     for name in read.dropped:
         ctx.note(*said("dropped", name=name, why="every tensor is read into memory"))
+    ctx.need("read")
     arguments = _segment(text, read.path) + (f", {json.dumps(read.part)}" if read.part else "")
     return text.edit(*text.span(read.node), f"KeyMapper.read({arguments})")
 

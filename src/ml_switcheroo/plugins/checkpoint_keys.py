@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import libcst as cst
 
-from ml_switcheroo.core.bundle import PUBLIC, module_of, source_of
+from ml_switcheroo.core.bundle import PUBLIC, source_of
 from ml_switcheroo.core.hooks import HookContext, register_hook
 
 __all__ = [
@@ -32,7 +31,7 @@ def transform_checkpoint_keys(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
     state = _state(node.args)
     if state is None:
         return node
-    _bring_along(ctx)
+    _bring_along(ctx, "from_torch")
     argument = state.with_changes(
         keyword=None, equal=cst.MaybeSentinel.DEFAULT, comma=cst.MaybeSentinel.DEFAULT
     )
@@ -47,7 +46,7 @@ def transform_checkpoint_load(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
     """
     if not isinstance(node.func, cst.Attribute) or not (_state(node.args) or _is_starred(node.args)):
         return node
-    _bring_along(ctx)
+    _bring_along(ctx, "load_into")
     args = [_first(node.func.value), *node.args]
     return node.with_changes(func=_member("load_into"), args=_reporting(args, ctx))
 
@@ -63,7 +62,7 @@ def transform_checkpoint_copy(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
         return node
     match state.value:
         case cst.Call(func=cst.Attribute(value=online, attr=cst.Name(value="state_dict")), args=[]):
-            _bring_along(ctx)
+            _bring_along(ctx, "copy_into")
         case _:
             return node
     source = state.with_changes(value=online, keyword=None, equal=cst.MaybeSentinel.DEFAULT)
@@ -79,7 +78,7 @@ def transform_checkpoint_save(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
     """Return ``KeyMapper.to_torch(model)`` for ``model.state_dict()``; a call with arguments as it is."""
     if not isinstance(node.func, cst.Attribute) or node.args:
         return node
-    _bring_along(ctx)
+    _bring_along(ctx, "to_torch")
     return node.with_changes(func=_member("to_torch"), args=[cst.Arg(node.func.value)])
 
 
@@ -114,14 +113,9 @@ def _member(name: str) -> cst.Attribute:
     return cst.Attribute(cst.Name("KeyMapper"), cst.Name(name))
 
 
-def _bring_along(ctx: HookContext) -> None:
-    """Ask for ``KeyMapper``, and for the kinds of the model's layers where they are known."""
-    kinds = ctx.settings.get("kinds")
-    table = "".join(f"    {json.dumps(path)}: {json.dumps(kind)},\n" for path, kind in (kinds or {}).items())
-    table = f"KeyMapper.KINDS = {{\n{table}}}\n" if kinds else ""
-    if ctx.settings.get("runtime") == "import":
-        ctx.inject_import(f"from {module_of(ctx.target)} import KeyMapper")
-        if table:
-            ctx.inject_preamble(table)
+def _bring_along(ctx: HookContext, method: str) -> None:
+    """Ask for a method of ``KeyMapper``; a hook that is called by itself brings all of it along."""
+    if "runtime" in ctx.settings:
+        ctx.need(method)
     else:
-        ctx.inject_preamble(source_of(ctx.target, PUBLIC) + (f"\n\n{table}" if table else ""))
+        ctx.inject_preamble(source_of(ctx.target, PUBLIC))

@@ -170,18 +170,6 @@ class KeyMapper(LiveNnx, KeyKinds, Copying):
             arrays[name] = cls._unflattened(array, kind, name.endswith("weight"))
         return {name: cls._as_tensor(array) for name, array in arrays.items()}
 
-    @staticmethod
-    def read(path: str, part: str | None = None) -> dict:
-        """Return the state dict in a checkpoint file as arrays; no torch is needed, and no code of it runs.
-
-        This needs ml_switcheroo installed. ``part`` is the key of the state dict in a file of several.
-        """
-        from ml_switcheroo import open_checkpoint
-
-        file = getattr(path, "name", path) if hasattr(path, "read") else path  # an open file
-        with open_checkpoint(file, select=part) as checkpoint:
-            return {name: np.array(tensor.read()) for name, tensor in checkpoint.items()}
-
     # ---- small steps ---------------------------------------------------------------------------
 
     @classmethod

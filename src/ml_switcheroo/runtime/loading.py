@@ -1,5 +1,7 @@
 """What loading answers, and what it does with an object that is no converted model."""
 
+import numpy as np
+
 
 class Loading:
     """Report what did not line up; hand an object that is no converted model to its own method."""
@@ -40,3 +42,15 @@ class Loading:
         """
         answers: list = [model if made is None else made, report]
         return tuple(answers) if with_report else answers[cls.CHANGES]
+
+    @staticmethod
+    def read(path: str, part: str | None = None) -> dict:
+        """Return the state dict in a checkpoint file as arrays; no torch is needed, and no code of it runs.
+
+        This needs ml_switcheroo installed. ``part`` is the key of the state dict in a file of several.
+        """
+        from ml_switcheroo import open_checkpoint
+
+        file = getattr(path, "name", path) if hasattr(path, "read") else path  # an open file
+        with open_checkpoint(file, select=part) as checkpoint:
+            return {name: np.array(tensor.read()) for name, tensor in checkpoint.items()}
