@@ -264,7 +264,7 @@ def test_a_person_sees_the_worst_first_and_the_rest_counted(folder):
     assert shown == ["SW304", "SW201", "SW302"]
     lines = [line.split()[:-1] for line in err.splitlines() if line.startswith("  ")]
     assert [line[:2] for line in lines] == [
-        ["wrong", "SW304"],
+        ["may", "differ"],
         ["by", "hand"],
         ["done", "SW302"],
         ["none", "SW401"],

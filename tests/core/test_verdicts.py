@@ -100,6 +100,20 @@ def test_an_override_is_left_and_so_is_what_it_does_inside():
 
 
 @pytest.mark.parametrize(
+    "head",
+    [
+        "class EMA:\n    def load_state_dict(self, sd):\n        ",
+        "class EMA(ABC):\n    def load_state_dict(self, sd):\n        ",
+        "def load_state_dict(model, sd):\n    ",
+    ],
+)
+def test_the_inside_of_what_no_model_has_is_rewritten(head):
+    model = "model" if head.startswith("def") else "self.model"
+    before = f"import torch\n{head}{model}.load_state_dict(sd)\n"
+    check_rewritten(before, f"import torch\n#KEYMAPPER{head}KeyMapper.load_into({model}, sd)\n")
+
+
+@pytest.mark.parametrize(
     ("code", "note"),
     [
         ("load = net.load_state_dict\nload(sd)", "1: net.load_state_dict is passed on as a method"),

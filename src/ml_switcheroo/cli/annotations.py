@@ -18,7 +18,7 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sa
 _EDIT = "SW000"
 """The code of a call that is rewritten, where findings have codes."""
 _LEVELS: Mapping[Consequence, str] = {
-    "wrong": "warning",
+    "may differ": "warning",
     "by hand": "warning",
     "done": "note",
     "none": "note",

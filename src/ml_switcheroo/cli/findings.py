@@ -22,7 +22,7 @@ __all__ = ["FORMATS", "Findings"]
 
 _COLORS = {"+": "green", "-": "red", "@": "cyan"}
 _RANKS = {consequence: rank for rank, consequence in enumerate(CONSEQUENCES)}
-_OPEN = ("wrong", "by hand")
+_OPEN = ("may differ", "by hand")
 """The consequences that ask for something."""
 
 
@@ -87,7 +87,7 @@ def _tell_text(findings: Findings) -> None:
     for code in sorted(counts, key=lambda code: (_RANKS[ROWS[code].consequence], code)):
         row = ROWS[code]
         more = f" (--select {code} lists them)" if code in folded else ""
-        click.echo(f"  {row.consequence:<8} {code} {counts[code]:>4}  {row.title}{more}", err=True)
+        click.echo(f"  {row.consequence:<10} {code} {counts[code]:>4}  {row.title}{more}", err=True)
 
 
 def _is_folded(code: str, count: int) -> bool:

@@ -7,20 +7,21 @@ from collections.abc import Iterator
 
 from ml_switcheroo.core.flow import called
 from ml_switcheroo.core.index import File
-from ml_switcheroo.core.known import OTHER_WORDS
+from ml_switcheroo.core.known import OTHER_WORDS, OVERRIDES
 from ml_switcheroo.core.known_functions import note_of_function
 from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.pickled import find_pickled
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.saving import find_whole
-from ml_switcheroo.core.sites import definitions_of
+from ml_switcheroo.core.sites import definitions_of, has_plain_bases
 from ml_switcheroo.core.writing import find_written
 
 __all__ = ["find_leftovers"]
 
 _METHOD = "load_state_dict"
-_OVERRIDES = (_METHOD, "_load_from_state_dict")
+_LOADING = (_METHOD, "_load_from_state_dict")
+_MODULES = frozenset({"module", "overriding"})
 _LOOKING = frozenset({"getattr", "methodcaller"})
 
 
@@ -49,17 +50,13 @@ def find_leftovers(file: File, receivers: Receivers) -> list[tuple[int, Said]]:
 
 def _overrides(node: ast.ClassDef, file: File, receivers: Receivers) -> Iterator[tuple[int, Said]]:
     """Yield the methods of a model's class, or of one that nobody knows, that load in a way of their own."""
-    own = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name in _OVERRIDES]
+    own = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name in OVERRIDES]
     kinds = {origin.kind for origin in receivers.of_class(node, file)} if own else set()
-    known = {ast.unparse(base).partition("[")[0] for base in node.bases} <= {
-        "object",
-        "ABC",
-        "abc.ABC",
-        "Generic",
-    }
-    if kinds & {"module", "overriding"} or (kinds <= {"object"} and not known):
-        for item in own:
-            yield item.lineno, said("override", receiver=node.name, name=item.name)
+    if not kinds & _MODULES:
+        unknown = kinds <= {"object"} and not has_plain_bases(node)
+        own = [item for item in own if unknown and item.name in _LOADING]
+    for item in own:
+        yield item.lineno, said("override", receiver=node.name, name=item.name)
 
 
 def _of_method(node: ast.Attribute, file: File, receivers: Receivers) -> Iterator[Said]:

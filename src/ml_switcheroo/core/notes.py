@@ -15,10 +15,10 @@ from ml_switcheroo.errors import UsageError
 
 __all__ = ["CONSEQUENCES", "FOREIGN", "ROWS", "Consequence", "Row", "Said", "said", "select_codes"]
 
-Consequence = Literal["wrong", "by hand", "done", "none"]
+Consequence = Literal["may differ", "by hand", "done", "none"]
 
 CONSEQUENCES: Mapping[Consequence, str] = {
-    "wrong": "the code runs on and may do something else than before",
+    "may differ": "the code runs on and may do something else than before",
     "by hand": "weights of a model go through here, and a person must look at it before the port runs",
     "done": "rewritten, and nothing is left to do",
     "none": "no weights of a model go through here",
@@ -84,7 +84,7 @@ _ROWS = (
     ),
     Row(
         *("SW105", "inside-load", "the inside of a load_state_dict"),
-        "this is the inside of a load_state_dict: its callers are rewritten",
+        "this is the inside of a load_state_dict: what it does stays yours",
         "keep it as long as a PyTorch model uses it",
     ),
     Row(
@@ -262,14 +262,14 @@ _ROWS = (
         *("SW304", "old-kept", "a model that came from outside the object"),
         "who gave {receiver} to this object keeps the old one: line {line}",
         "take the model back from the object after loading",
-        *("wrong", False),
+        *("may differ", False),
     ),
     Row(
         *("SW305", "overridden", "a model that changes names or values when it loads"),
         "the class of the model changes names or values when it loads: what it does must be done to the"
         " state dict first, once the model is ported",
         "do it to the state dict, before KeyMapper.load_into",
-        *("wrong", False),
+        *("may differ", False),
     ),
     # ---- objects that are no models ------------------------------------------------------------
     Row(

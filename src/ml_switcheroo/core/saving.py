@@ -99,7 +99,7 @@ def find_whole(file: File, receivers: Receivers) -> Iterator[tuple[ast.Call, ast
             given = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "obj")]
             for spot in _contents([flow.spot(one) for one in given], flow):
                 if _is_model(spot, file, flow, receivers):
-                    yield node, spot.node
+                    yield node, _unwrapped(spot.node)
 
 
 def _contents(spots: Iterable[Spot], flow: Flow, depth: int = 0) -> Iterator[Spot]:
