@@ -53,10 +53,18 @@ def _overrides(node: ast.ClassDef, file: File, receivers: Receivers) -> Iterator
     own = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name in OVERRIDES]
     kinds = {origin.kind for origin in receivers.of_class(node, file)} if own else set()
     if not kinds & _MODULES:
-        unknown = kinds <= {"object"} and not has_plain_bases(node)
+        unknown = not has_plain_bases(node) and not all(_is_known(one, file, receivers) for one in node.bases)
         own = [item for item in own if unknown and item.name in _LOADING]
     for item in own:
         yield item.lineno, said("override", receiver=node.name, name=item.name)
+
+
+def _is_known(base: ast.expr, file: File, receivers: Receivers) -> bool:
+    """Tell whether the code shows what a base is: no model, where this is asked."""
+    here = file.definitions.get(ast.unparse(base))
+    return bool(receivers.instances(base, Place(file))) or (
+        isinstance(here, ast.ClassDef) and has_plain_bases(here)
+    )
 
 
 def _of_method(node: ast.Attribute, file: File, receivers: Receivers) -> Iterator[Said]:
