@@ -87,7 +87,9 @@ def _base(file: File, dotted: str, index: Index) -> Path | None:
 
 
 def _is_script(file: File) -> bool:
-    """Tell whether a file is run by itself: a notebook, or one that asks for its ``__name__``."""
+    """Tell whether a file is run by itself: it asks for its ``__name__``, or acts where it is imported."""
     return file.path.suffix == ".ipynb" or any(
-        isinstance(node, ast.If) and "__name__" in ast.unparse(node.test) for node in file.tree.body
+        (isinstance(node, ast.If) and "__name__" in ast.unparse(node.test))
+        or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call))
+        for node in file.tree.body
     )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import stat
 import tempfile
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ml_switcheroo.core.block import Carried, compose, find_block
+from ml_switcheroo.core.block import Carried, compose, find_block, folded
 from ml_switcheroo.core.delivery import block_at, carry
 from ml_switcheroo.core.hooks import Note
 from ml_switcheroo.core.index import Index
@@ -57,9 +59,15 @@ class Rewritten:
         """Whether there is anything to write."""
         return self.rewrite.code != self.before
 
-    def diff(self) -> str:
-        """Return the change as a unified diff; empty where there is none."""
-        return unified_diff(self.before, self.rewrite.code, self.path.as_posix().lstrip("/"))
+    def diff(self, *, full: bool = True) -> str:
+        """Return the change as a unified diff; empty where there is none.
+
+        Args:
+            full: Whether ``KeyMapper`` is printed whole, as ``patch`` needs it, or as one line.
+        """
+        texts = (self.before, self.rewrite.code)
+        before, after = texts if full else map(folded, texts)
+        return unified_diff(before, after, self.path.as_posix().lstrip("/"))
 
     def write(self) -> None:
         """Write the new text in one piece: after a crash there is the old file or the new one.
@@ -91,9 +99,11 @@ def rewrite_paths(paths: Iterable[str | Path], to: str, **settings: Any) -> Iter
         settings: As for :func:`ml_switcheroo.core.rewriter.rewrite`.
     """
     find_target(to)  # wrong usage is said before anything is read
-    index, homes = Index(), set[Path]()
+    _depends.cache_clear()
+    paths, index, homes = list(map(Path, paths)), Index(), set[Path]()
     for path in find_files(paths):
-        done = _rewrite_file(path, to, {**settings, "index": index})
+        runtime = _runtime(settings.get("runtime", "auto"), path, named=path in paths)
+        done = _rewrite_file(path, to, {**settings, "index": index, "runtime": runtime})
         if done is None:
             continue
         if done.rewrite.home and done.rewrite.home not in homes:
@@ -104,6 +114,28 @@ def rewrite_paths(paths: Iterable[str | Path], to: str, **settings: Any) -> Iter
                 yield module
         if done.changed or done.rewrite.notes:
             yield done
+
+
+_DEPENDENCIES = ("pyproject.toml", "setup.cfg", "setup.py", "requirements.txt", "environment.yml")
+_OURS = re.compile(r"ml[-_]switcheroo\b(?!\s*\])")
+
+
+def _runtime(asked: str, path: Path, *, named: bool) -> str:
+    """Return how a file gets ``KeyMapper``, where that is not said."""
+    if asked != "auto":
+        return asked
+    return "import" if _depends(path.resolve().parent) else "inject" if named else "module"
+
+
+@cache
+def _depends(folder: Path) -> bool:
+    """Tell whether a project lists this package among what it needs; tables of settings are no list."""
+    for name in _DEPENDENCIES:
+        file = folder / name
+        if file.is_file() and _OURS.search(file.read_text("utf-8", errors="replace")):
+            return True
+    root = folder.parent == folder or (folder / ".git").exists()
+    return not root and _depends(folder.parent)
 
 
 def update_paths(paths: Iterable[str | Path]) -> Iterator[Rewritten]:
