@@ -7,17 +7,20 @@ places, 9 hooks of other packages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-__all__ = ["CONSEQUENCES", "FOREIGN", "ROWS", "Consequence", "Row", "Said", "said"]
+from ml_switcheroo.errors import UsageError
 
-Consequence = Literal["wrong", "by hand", "none"]
+__all__ = ["CONSEQUENCES", "FOREIGN", "ROWS", "Consequence", "Row", "Said", "said", "select_codes"]
+
+Consequence = Literal["may differ", "by hand", "done", "none"]
 
 CONSEQUENCES: Mapping[Consequence, str] = {
-    "wrong": "the code runs on and may do something else than before",
+    "may differ": "the code runs on and may do something else than before",
     "by hand": "weights of a model go through here, and a person must look at it before the port runs",
+    "done": "rewritten, and nothing is left to do",
     "none": "no weights of a model go through here",
 }
 """What follows from a note where nobody does anything; the worst first."""
@@ -81,7 +84,7 @@ _ROWS = (
     ),
     Row(
         *("SW105", "inside-load", "the inside of a load_state_dict"),
-        "this is the inside of a load_state_dict: its callers are rewritten",
+        "this is the inside of a load_state_dict: what it does stays yours",
         "keep it as long as a PyTorch model uses it",
     ),
     Row(
@@ -189,10 +192,20 @@ _ROWS = (
         "{receiver} is a whole pickled model: save its state_dict() with PyTorch first",
         "save its state_dict() with PyTorch, and load that",
     ),
+    Row(
+        *("SW132", "loaded-by", "a function of a library that loads by itself"),
+        "{function} loads into the model by itself",
+        "read the file with KeyMapper.read, and load it with KeyMapper.load_into",
+    ),
+    Row(
+        *("SW133", "loaded-in-shards", "a load of a checkpoint in shards"),
+        "{function} reads a checkpoint in shards into what is there",
+        "read the folder with ml_switcheroo.open_checkpoint, then KeyMapper.load_into",
+    ),
     # ---- saves that are left -------------------------------------------------------------------
     Row(
-        *("SW201", "saved", "a state dict that PyTorch saves"),
-        "the state dict is saved by PyTorch; --save takes it from the ported model",
+        *("SW201", "saved", "a state dict that is saved"),
+        "the state dict is saved by {by}; --save takes it from the ported model",
         "rewrite with --save",
     ),
     Row(
@@ -215,18 +228,28 @@ _ROWS = (
         "{receiver} is saved whole, by pickle: save its state dict",
         "save its state_dict(), then rewrite with --save",
     ),
+    Row(
+        *("SW206", "saved-by", "a function of a library that takes the weights by itself"),
+        "{function} takes the weights of the model by itself",
+        "save what KeyMapper.to_torch(net) gives",
+    ),
+    Row(
+        *("SW207", "saved-in-shards", "a save of a checkpoint in shards"),
+        "{function} writes a checkpoint in shards",
+        "save the port by its framework's own means, or what KeyMapper.to_torch gives",
+    ),
     # ---- rewritten, and a person should know ---------------------------------------------------
     Row(
         *("SW301", "dropped", "an argument that was dropped"),
         "{name}= is dropped: {why}",
         "nothing, unless the argument mattered",
-        *("none", False),
+        *("done", False),
     ),
     Row(
         *("SW302", "mended", "the result of load_state_dict taken for the model"),
         "the result of load_state_dict was assigned to the model itself, which it is not",
         "nothing: the new line does what was meant",
-        *("none", False),
+        *("done", False),
     ),
     Row(
         *("SW303", "copy-loose", "a copy in memory that may leave tensors out"),
@@ -239,14 +262,14 @@ _ROWS = (
         *("SW304", "old-kept", "a model that came from outside the object"),
         "who gave {receiver} to this object keeps the old one: line {line}",
         "take the model back from the object after loading",
-        *("wrong", False),
+        *("may differ", False),
     ),
     Row(
         *("SW305", "overridden", "a model that changes names or values when it loads"),
         "the class of the model changes names or values when it loads: what it does must be done to the"
         " state dict first, once the model is ported",
         "do it to the state dict, before KeyMapper.load_into",
-        *("wrong", False),
+        *("may differ", False),
     ),
     # ---- objects that are no models ------------------------------------------------------------
     Row(
@@ -295,8 +318,18 @@ _ROWS = (
     ),
     Row(
         *("SW504", "by-tensor", "weights written tensor by tensor"),
-        "weights are written tensor by tensor",
+        "weights are written tensor by tensor{more}",
         "collect them in a state dict, and load that with KeyMapper.load_into",
+    ),
+    Row(
+        *("SW505", "by-name", "the method taken by its name"),
+        "{receiver} takes the method by its name",
+        "write the call out, then rewrite again",
+    ),
+    Row(
+        *("SW506", "replaced", "the method replaced"),
+        "{receiver} is replaced: what the new one does stays yours",
+        "do to the state dict what it does, before KeyMapper.load_into",
     ),
     # ---- files and places ----------------------------------------------------------------------
     Row(
@@ -362,3 +395,27 @@ def said(name: str, /, **words: object) -> Said:
     row = _BY_NAME[name]
     text = row.text.format_map(words)
     return Said(f"left as it is: {text}" if row.left else text, row.code)
+
+
+def select_codes(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> frozenset[str]:
+    """Return the codes that begin with one of ``select`` (all, where there is none) and none of ``ignore``.
+
+    As with ruff the longer beginning counts: ``SW201`` of ``select`` goes before ``SW2`` of ``ignore``.
+
+    Raises:
+        UsageError: Nothing begins with one of them.
+
+    >>> sorted(select_codes(["SW3"], ["SW30"])), sorted(select_codes(["SW2", "SW301"], ["SW20", "SW3"]))
+    ([], ['SW301'])
+    """
+    chosen, dropped = tuple(select) or ("SW",), tuple(ignore)
+    for prefix in (*chosen, *dropped):
+        if not prefix or not any(code.startswith(prefix) for code in ROWS):
+            raise UsageError(
+                f"no note has a code that begins with {prefix!r}; known codes: {', '.join(ROWS)}"
+            )
+
+    def longest(code: str, prefixes: tuple[str, ...]) -> int:
+        return max((len(prefix) for prefix in prefixes if code.startswith(prefix)), default=0)
+
+    return frozenset(code for code in ROWS if longest(code, chosen) > longest(code, dropped))
