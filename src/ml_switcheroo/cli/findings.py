@@ -12,11 +12,13 @@ import click
 
 from ml_switcheroo.cli.annotations import annotations_of, sarif_of
 from ml_switcheroo.cli.options import show_json
+from ml_switcheroo.core.block import find_block
 from ml_switcheroo.core.notes import CONSEQUENCES, ROWS
 
 if TYPE_CHECKING:
     from ml_switcheroo.core.hooks import Note
     from ml_switcheroo.core.repository import Rewritten
+    from ml_switcheroo.core.text import Edit
 
 __all__ = ["FORMATS", "Findings"]
 
@@ -35,12 +37,14 @@ class Findings:
         form: How it is told, one of ``FORMATS``.
         codes: The codes of the notes that are shown.
         asked: Whether a person asked for them, so that none is folded.
+        full: Whether a diff has all of ``KeyMapper``.
     """
 
     mode: str
     form: str
     codes: frozenset[str]
     asked: bool = False
+    full: bool = False
     files: list[Rewritten] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     calls: int = 0
@@ -51,12 +55,12 @@ class Findings:
         """Take up a file; one that was named and cannot be read, or cannot be written, has failed."""
         self.failed += bool(problem) or (done.unreadable and named)
         self.changed += done.changed and not problem
-        self.calls += 0 if problem else sum(bool(edit.before) for edit in done.rewrite.edits)
+        self.calls += 0 if problem else len(_calls(done))
         self.files.append(done)
         if problem:
             self.problems[str(done.path)] = problem
         if self.form == "text":
-            _show(done, self.mode, problem)
+            _show(done, self, problem)
 
     def notes(self) -> Iterator[Note]:
         """Yield the notes that are shown, in the order of the files."""
@@ -109,13 +113,19 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def _show(done: Rewritten, mode: str, problem: str) -> None:
+def _calls(done: Rewritten) -> list[Edit]:
+    """Return the edits of calls: not what was put in, nor a KeyMapper that was there."""
+    return [edit for edit in done.rewrite.edits if edit.before and not find_block(edit.before)]
+
+
+def _show(done: Rewritten, findings: Findings, problem: str) -> None:
+    mode = findings.mode
     if problem:
         click.echo(f"{done.path}: {problem}", err=True)
     elif mode == "stream":
         sys.stdout.buffer.write(done.rewrite.code.encode(done.encoding) if not done.unreadable else b"")
     elif mode == "diff":
-        for line in done.diff().split("\n")[:-1]:
+        for line in done.diff(full=findings.full).split("\n")[:-1]:
             click.secho(line, fg=_COLORS.get(line[:1]))
     elif done.changed:
         click.echo(f"{'would change' if mode == 'check' else 'changed'} {done.path}")
@@ -126,7 +136,7 @@ def _tell_json(findings: Findings) -> None:
 
 
 def _record(done: Rewritten, findings: Findings) -> dict[str, Any]:
-    edits = [{"line": e.line, "before": e.before, "after": e.after} for e in done.rewrite.edits if e.before]
+    edits = [{"line": e.line, "before": e.before, "after": e.after} for e in _calls(done)]
     notes = [
         {"line": note.line, "code": note.code, "consequence": note.row.consequence, "text": note.text}
         for note in done.rewrite.notes

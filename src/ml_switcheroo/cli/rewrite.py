@@ -37,15 +37,18 @@ _STREAM = Path("-")
 @click.option("--check", "mode", flag_value="check", help="Change nothing; exit 1 if a file would change.")
 @click.option(
     "--runtime",
-    type=click.Choice(["inject", "import"]),
-    default="inject",
+    type=click.Choice(["auto", "inject", "module", "import"]),
+    default="auto",
     show_default=True,
-    help="Put KeyMapper (NumPy only) into the file, or import it from ml_switcheroo.",
+    help="Put KeyMapper (NumPy only) into each file, keep one key_mapper.py per package, or import it from"
+    " ml_switcheroo. auto: import where the project needs that; else module for folders, inject for files.",
 )
-@click.option("--checkpoint", type=FILE, help="With --layers: carry the kinds that the names cannot show.")
+@click.option("--update-runtime", is_flag=True, help="Write each KeyMapper anew from this version.")
+@click.option("--checkpoint", type=FILE, help="With --layers: carry the plan of this model along.")
 @click.option(
     "--layers", metavar="FILE:CLASS", help="The model's source, read and never executed: model.py:Net."
 )
+@click.option("--full", is_flag=True, help="Print the whole diff, for patch: KeyMapper is folded otherwise.")
 @click.option("--no-torch", is_flag=True, help="Also replace a torch.load that only feeds a rewritten call.")
 @click.option(
     "--save", is_flag=True, help="Also replace a state_dict() that is saved by one of the ported model."
@@ -107,6 +110,7 @@ def rewrite(ctx: click.Context, /, **_: Any) -> None:
         form="json" if request.as_json else request.output_format,
         codes=select_codes(_words(request.select), _words(request.ignore)),
         asked=bool(request.select),
+        full=request.full,
     )
     for done in request.results(configuration.file.parent if configuration.file else None):
         problem = _write(done) if findings.mode == "write" and done.changed else ""
@@ -125,6 +129,8 @@ class Request:
     runtime: str
     checkpoint: Path | None
     layers: str | None
+    update_runtime: bool
+    full: bool
     no_torch: bool
     save: bool
     exclude: tuple[str, ...]
@@ -143,7 +149,7 @@ class Request:
 
     def check(self) -> None:
         """Refuse what does not go together."""
-        if self.to is None:
+        if self.to is None and not self.update_runtime:
             raise click.UsageError("Missing option '--to' (or to = ... in [tool.ml-switcheroo])")
         if (self.checkpoint is None) != (self.layers is None):
             raise click.UsageError(
@@ -156,8 +162,11 @@ class Request:
 
     def results(self, root: Path | None) -> Iterator[Rewritten]:
         """Yield what becomes of each file; ``root`` is the folder that patterns are meant in."""
-        from ml_switcheroo.core.repository import rewrite_paths, rewrite_stream
+        from ml_switcheroo.core.repository import rewrite_paths, rewrite_stream, update_paths
 
+        if self.update_runtime:
+            yield from update_paths(self.paths, exclude=self.exclude, root=root)
+            return
         settings, to = self._settings(), str(self.to)
         if self.is_stream:
             name = self.stdin_filename or Path("stdin.py")
@@ -166,10 +175,17 @@ class Request:
         yield from rewrite_paths(self.paths, to, exclude=self.exclude, root=root, jobs=self.jobs, **settings)
 
     def _settings(self) -> dict[str, Any]:
+        settings = {"runtime": self.runtime, "no_torch": self.no_torch, "save": self.save}
+        if self.checkpoint is None:
+            return settings
         from ml_switcheroo.core.known_kinds import kinds_of
+        from ml_switcheroo.core.known_plan import plan_of
 
-        kinds = {} if self.checkpoint is None else kinds_of(self.checkpoint, self.layers)
-        return {"runtime": self.runtime, "kinds": kinds, "no_torch": self.no_torch, "save": self.save}
+        table = plan_of(self.checkpoint, self.layers, str(self.to))
+        if isinstance(table, str):
+            click.echo(f"only the kinds of {self.layers} are carried along, not its plan: {table}", err=True)
+        kinds = kinds_of(self.checkpoint, self.layers)
+        return {**settings, "kinds": kinds, "table": None if isinstance(table, str) else table}
 
 
 def _words(options: Iterable[str]) -> list[str]:

@@ -20,6 +20,7 @@ _FIRST = re.compile(
     re.MULTILINE,
 )
 _SAID = "# Do not edit: `ml-switcheroo rewrite --update-runtime` renews it from the package."
+_TABLE = re.compile(r"    MODEL = |KeyMapper\.KINDS = ")
 _LAST = re.compile(r"^# <<< KeyMapper\r?$", re.MULTILINE)
 
 
@@ -106,12 +107,13 @@ def ours(code: str) -> range:
 
 
 def folded(code: str) -> str:
-    """Return a text with one line in place of what its block has between the first line and the last."""
+    """Return a text with one line in place of the code of its block; what is decided in it stays."""
     block = find_block(code)
     if block is None:
         return code
     lines = code[block.start : block.end].split("\n")
-    short = [lines[0], f"# ... {len(lines) - 2} lines ...", lines[-1]]
+    own = max((at for at, line in enumerate(lines) if _TABLE.match(line)), default=len(lines) - 1)
+    short = [lines[0], f"# ... {own - 1} lines ...", *lines[own:]]
     return code[: block.start] + "\n".join(short) + code[block.end :]
 
 

@@ -126,13 +126,17 @@ def _bundled(modules: tuple[str, ...], entries: tuple[str, ...]) -> str:
     texts, instead = list[str](), dict[str, tuple[str, ...]]()
     for depth, part in enumerate(parts):
         kept = [member for name, member in part.members.items() if (depth, name) in reached]
+        for alias in part.aliases:  # what the module calls the KeyMapper before it, if there is one yet
+            if any(text.startswith("class KeyMapper") for text in texts):
+                texts.append(f"{alias} = KeyMapper")
+            else:
+                instead[alias] = instead["KeyMapper"]
         own = tuple(inner for base in part.bases for inner in instead.get(base, (base,)))
         if not kept and depth < len(parts) - 1:
             instead[part.name] = own  # whoever extends it extends what it does
             continue
         bases = ", ".join(dict.fromkeys(own))
         head = f"class {part.name}({bases}):" if bases else f"class {part.name}:"
-        texts += [f"{alias} = KeyMapper" for alias in part.aliases]
         texts.append("\n".join([head, *part.said, *_spaced(kept)]))
     used = {line for part in parts for line in part.imports if _is_used(line, texts)}
     imports = sorted(used, reverse=True)

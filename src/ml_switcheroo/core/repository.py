@@ -16,9 +16,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from ml_switcheroo.core.block import Carried, compose, find_block
+from ml_switcheroo.core.block import Carried, compose, find_block, folded
 from ml_switcheroo.core.delivery import block_at, carry
 from ml_switcheroo.core.files import find_files
+from ml_switcheroo.core.home import runtime_of
 from ml_switcheroo.core.hooks import Note
 from ml_switcheroo.core.index import Index
 from ml_switcheroo.core.notebook import rewrite_notebook
@@ -62,9 +63,15 @@ class Rewritten:
         """Whether there is anything to write."""
         return self.rewrite.code != self.before
 
-    def diff(self) -> str:
-        """Return the change as a unified diff; empty where there is none."""
-        return unified_diff(self.before, self.rewrite.code, self.path.as_posix().lstrip("/"))
+    def diff(self, *, full: bool = True) -> str:
+        """Return the change as a unified diff; empty where there is none.
+
+        Args:
+            full: Whether ``KeyMapper`` is printed whole, as ``patch`` needs it, or as one line.
+        """
+        texts = (self.before, self.rewrite.code)
+        before, after = texts if full else map(folded, texts)
+        return unified_diff(before, after, self.path.as_posix().lstrip("/"))
 
     def write(self) -> None:
         """Write the new text in one piece: after a crash there is the old file or the new one.
@@ -107,8 +114,9 @@ def rewrite_paths(
         settings: As for :func:`ml_switcheroo.core.rewriter.rewrite`.
     """
     find_target(to)  # wrong usage is said before anything is read
-    homes = set[Path]()
+    homes, paths = set[Path](), list(map(Path, paths))
     files = find_files(paths, exclude=exclude, root=root)
+    settings["named"] = frozenset(paths)
     for done in _each(files, to, settings, jobs or os.cpu_count() or 1):
         if done.rewrite.home and done.rewrite.home not in homes:
             # Before the first file that imports it: an interruption leaves no import of nothing.
@@ -209,13 +217,16 @@ def _rewrite_file(path: Path, to: str, settings: dict[str, Any]) -> Rewritten | 
 
 
 def _rewrite_bytes(raw: bytes, path: Path, to: str, settings: dict[str, Any]) -> Rewritten:
+    named = path in settings.get("named", (path,))
     try:
         encoding = _encoding(raw)
         before = raw.decode(encoding)
         if before.encode(encoding) != raw:
             raise RewriteError(str(path), f"its bytes are no plain {encoding}")
         one = rewrite_notebook if path.suffix == ".ipynb" else rewrite
-        return Rewritten(path, before, one(before, to, file=path, **settings), encoding)
+        own = {key: value for key, value in settings.items() if key != "named"}
+        own["runtime"] = runtime_of(settings.get("runtime", "auto"), path, named)
+        return Rewritten(path, before, one(before, to, file=path, **own), encoding)
     except RewriteError as error:
         line = int(error.where.rpartition(":")[2]) if error.where != str(path) else 1
         return _unreadable(path, line, error.reason)

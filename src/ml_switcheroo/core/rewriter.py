@@ -143,7 +143,8 @@ def rewrite(
         if edit:
             edits = [*(other for other in edits if not edit.start <= other.start < edit.end), edit]
     shared.notes.extend(Note(str(file), line, *why) for line, why in find_leftovers(parsed, receivers))
-    shared.notes[:] = [note for note in shared.notes if note.line not in skipped]
+    silent = {*skipped, *ours(text.code)}
+    shared.notes[:] = [note for note in shared.notes if note.line not in silent]
     return _finish(text, parsed, edits, shared, index)
 
 
@@ -181,8 +182,7 @@ def _finish(text: Text, parsed: File, edits: list[Edit], shared: HookContext, in
     # A block that is renewed is no part of the file's own code: its stamp shows where it begins and ends.
     edits = sorted([*edits, brought.renewed] if brought.renewed else edits)
     code = apply_edits(text.code, edits)
-    notes = {note for note in shared.notes if note.line not in ours(text.code)}
-    return Rewrite(code, tuple(edits), tuple(sorted(notes)), brought.home)
+    return Rewrite(code, tuple(edits), tuple(sorted(set(shared.notes))), brought.home)
 
 
 def _brief(edit: Edit, blocks: Iterable[str], newline: str) -> Edit:
