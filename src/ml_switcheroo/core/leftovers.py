@@ -61,10 +61,8 @@ def _overrides(node: ast.ClassDef, file: File, receivers: Receivers) -> Iterator
 
 def _is_known(base: ast.expr, file: File, receivers: Receivers) -> bool:
     """Tell whether the code shows what a base is: no model, where this is asked."""
-    here = file.definitions.get(ast.unparse(base))
-    return bool(receivers.instances(base, Place(file))) or (
-        isinstance(here, ast.ClassDef) and has_plain_bases(here)
-    )
+    named = receivers.class_named(base, Place(file))
+    return bool(receivers.instances(base, Place(file))) or (named is not None and has_plain_bases(named))
 
 
 def _of_method(node: ast.Attribute, file: File, receivers: Receivers) -> Iterator[Said]:
