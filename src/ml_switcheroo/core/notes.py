@@ -365,7 +365,7 @@ _ROWS = (
         *("SW607", "no-home", "a file that cannot share the KeyMapper of its package"),
         "KeyMapper stands in this file, and not in a module of its own: {why}",
         "nothing; or move it by hand",
-        *("none", False),
+        *("done", False),
     ),
     # ---- hooks of other packages ---------------------------------------------------------------
     Row(
