@@ -110,18 +110,18 @@ _ROWS = (
         "copy the tree: target = online",
     ),
     Row(
-        *("SW111", "copy-unknown", "a copy in memory between unknown objects"),
-        "a copy in memory between objects that nothing shows to be models",
+        *("SW111", "copy-unlike", "a copy in memory between objects of unknown classes"),
+        "a copy in memory, and nothing shows that {receiver} and {source} are models of one class",
+        "write KeyMapper.copy_into(target, online) where they are",
+    ),
+    Row(
+        *("SW112", "copy-own", "a copy in memory of models that change their state dict"),
+        "a copy in memory, and {receiver} overrides or hooks what goes into its state dict",
         _COPY,
     ),
     Row(
-        *("SW112", "copy-report", "a copy in memory whose report is used"),
-        "a copy in memory whose report is used, and the target's own copy gives none",
-        "drop the report, then rewrite again",
-    ),
-    Row(
-        *("SW113", "copy-all-or-nothing", "a copy in memory that may leave tensors out"),
-        "a copy that may leave tensors out, and the target's own takes every one",
+        *("SW113", "copy-altered", "a copy in memory of models that were quantised, fused or pruned"),
+        "a copy in memory, and line {line} changes which tensors {receiver} has",
         _COPY,
     ),
     Row(
@@ -180,6 +180,11 @@ _ROWS = (
         "load where the object is made",
     ),
     Row(
+        *("SW129", "giver-keeps", "a model that came from outside the object"),
+        "{place} gave {receiver} to this object, and may keep the old one",
+        "take the model back from the object after loading",
+    ),
+    Row(
         *("SW130", "read-elsewhere", "a torch.load that something else uses too"),
         "what torch.load reads here goes elsewhere than into a rewritten call",
         "read it with ml_switcheroo.open_checkpoint, or keep torch",
@@ -188,6 +193,36 @@ _ROWS = (
         *("SW131", "pickled", "a whole pickled model"),
         "{receiver} is a whole pickled model: save its state_dict() with PyTorch first",
         "save its state_dict() with PyTorch, and load that",
+    ),
+    Row(
+        *("SW132", "no-callers", "an argument that is returned to nobody"),
+        "no call of {name} shows that who calls it takes the model that it returns",
+        _BIND,
+    ),
+    Row(
+        *("SW133", "caller-keeps", "an argument that a caller goes on with"),
+        "{place} calls {name} and goes on with the model that it handed in",
+        "bind what the function returns there, then rewrite again",
+    ),
+    Row(
+        *("SW134", "quantised", "a quantised model"),
+        "{receiver} is quantised, and no port has such tensors",
+        "load the model before it is quantised",
+    ),
+    Row(
+        *("SW135", "flat-used", "a used result, for a target of dictionaries"),
+        "{target} gets a dictionary of arrays, and the report of this call is used",
+        "write params = KeyMapper.from_torch(state), and compare its names with your tree's",
+    ),
+    Row(
+        *("SW136", "flat-unnamed", "a load, for a target of dictionaries, that has no name to go to"),
+        "{target} gets a dictionary of arrays, which {name} cannot be the name of here: {why}",
+        "write params = KeyMapper.from_torch(state) under a name of your own",
+    ),
+    Row(
+        *("SW137", "flat-unknown", "an unknown object, for a target of dictionaries"),
+        "nothing shows that this is a model, and a dictionary of arrays is nothing to other objects",
+        "write params = KeyMapper.from_torch(state) where it is one",
     ),
     # ---- saves that are left -------------------------------------------------------------------
     Row(
@@ -229,24 +264,17 @@ _ROWS = (
         *("none", False),
     ),
     Row(
-        *("SW303", "copy-loose", "a copy in memory that may leave tensors out"),
-        "a copy that may leave tensors out: the target's own is an error where the source has more than the"
-        " model",
-        "see that both models have the same tensors",
-        *("by hand", False),
-    ),
-    Row(
-        *("SW304", "old-kept", "a model that came from outside the object"),
-        "who gave {receiver} to this object keeps the old one: line {line}",
-        "take the model back from the object after loading",
-        *("wrong", False),
-    ),
-    Row(
         *("SW305", "overridden", "a model that changes names or values when it loads"),
         "the class of the model changes names or values when it loads: what it does must be done to the"
         " state dict first, once the model is ported",
         "do it to the state dict, before KeyMapper.load_into",
         *("wrong", False),
+    ),
+    Row(
+        *("SW306", "flat", "a state dict that is bound as a dictionary of arrays"),
+        "the arrays are in {name} now: hand them to the function that runs the model",
+        "pass the dictionary where the port takes its parameters",
+        *("by hand", False),
     ),
     # ---- objects that are no models ------------------------------------------------------------
     Row(
@@ -318,6 +346,16 @@ _ROWS = (
         *("SW604", "unreadable", "a file that cannot be read"),
         "{why}",
         "mend the file",
+    ),
+    Row(
+        *("SW605", "shadowed", "a scope in which KeyMapper is another thing"),
+        "KeyMapper is another thing here (line {line})",
+        "rename it, then rewrite again",
+    ),
+    Row(
+        *("SW606", "cell", "a cell that is not read"),
+        "the code of this cell is not read: {why}",
+        "look at the cell",
     ),
     # ---- hooks of other packages ---------------------------------------------------------------
     Row(

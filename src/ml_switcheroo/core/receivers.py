@@ -55,7 +55,7 @@ class Receivers:
     """
 
     def __init__(self, index: Index) -> None:
-        self._index = index
+        self.index = index
         self._asked: set[tuple[File, tuple[ast.AST, ...], str]] = set()
         self._bound: dict[ast.AST, dict[str, list[ast.expr]]] = {}
 
@@ -151,7 +151,7 @@ class Receivers:
         if name not in place.file.imports:
             return set()
         level, dotted = place.file.imports[name]
-        file, rest = self._index.find(place.file, level, dotted)
+        file, rest = self.index.find(place.file, level, dotted)
         if file is None:
             # Nobody imports a model from a library; what is in no capitals is a module of it.
             return {Origin("class" if name[:1].isupper() else "file")}
@@ -230,7 +230,9 @@ class Receivers:
         if dotted == "super":
             return {Origin("super")}
         found = self._instances(node.func, place, depth, ast.unparse(node))
-        return found or self._returned(node, place, depth)
+        found = found or self._returned(node, place, depth)
+        is_class = dotted.rpartition(".")[2][:1].isupper()
+        return found or ({Origin("", dotted if is_class else ast.unparse(node))} if dotted else set())
 
     def _instances(self, node: ast.expr, place: Place, depth: int, call: str = "") -> set[Origin]:
         """Return what the instances of the class are that an expression names.
@@ -299,7 +301,7 @@ class Receivers:
         if name not in place.file.imports:
             return None
         level, dotted = place.file.imports[name]
-        file, inner = self._index.find(place.file, level, ".".join(part for part in (dotted, rest) if part))
+        file, inner = self.index.find(place.file, level, ".".join(part for part in (dotted, rest) if part))
         for _ in range(_DEPTH):
             if file is None:
                 return None
@@ -308,7 +310,7 @@ class Receivers:
                 return (found, file) if isinstance(found, wanted) else None
             if inner not in file.imports:
                 return None
-            file, inner = self._index.find(file, *file.imports[inner])
+            file, inner = self.index.find(file, *file.imports[inner])
         return None
 
     def _is_shadowed(self, written: str, place: Place) -> bool:

@@ -82,8 +82,9 @@ def rewrite_paths(paths: Iterable[str | Path], to: str, **settings: Any) -> Iter
         settings: As for :func:`ml_switcheroo.core.rewriter.rewrite`.
     """
     find_target(to)  # wrong usage is said before anything is read
-    index = Index()
-    for path in find_files(paths):
+    files = list(find_files(paths))
+    index = Index(files)
+    for path in files:
         done = _rewrite_file(path, to, {**settings, "index": index})
         if done is not None and (done.changed or done.rewrite.notes):
             yield done

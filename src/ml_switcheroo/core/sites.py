@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ml_switcheroo.core.index import File
 from ml_switcheroo.core.operations import OPERATIONS
 
-__all__ = ["FUNCTIONS", "Site", "find_sites", "is_declared", "parameters", "scope_of", "walk_scope"]
+__all__ = ["FUNCTIONS", "Site", "find_sites", "is_declared", "parameters", "scope_of", "site_of", "walk_scope"]
 
 _NAMED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_NAMED, ast.Lambda)
@@ -72,9 +72,15 @@ def scope_of(site: Site) -> ast.AST:
 def _found(file: File, methods: Sequence[str]) -> Iterator[Site]:
     for node in file.nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in methods:
-            parents = tuple(_parents(node, file.around))[::-1]
-            scope = tuple(parent.name for parent in parents if isinstance(parent, _NAMED))
-            yield Site(node, node.func.value, scope, parents)
+            yield site_of(node, file)
+
+
+def site_of(call: ast.Call, file: File) -> Site:
+    """Return a call with what stands around it; one of a plain function is its own receiver."""
+    parents = tuple(_parents(call, file.around))[::-1]
+    scope = tuple(parent.name for parent in parents if isinstance(parent, _NAMED))
+    receiver = call.func.value if isinstance(call.func, ast.Attribute) else call.func
+    return Site(call, receiver, scope, parents)
 
 
 def _parents(node: ast.AST, around: dict[ast.AST, ast.AST]) -> Iterator[ast.AST]:
