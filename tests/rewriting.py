@@ -3,9 +3,9 @@
 import ast
 import textwrap
 
+from ml_switcheroo.core.bundle import PUBLIC, source_of
 from ml_switcheroo.core.rewriter import rewrite
 from ml_switcheroo.core.text import apply_edits
-from ml_switcheroo.plugins.checkpoint_keys import source_for
 
 
 def check_rewritten(before, after, to="nnx", notes=(), dedent=True, **settings):
@@ -16,8 +16,9 @@ def check_rewritten(before, after, to="nnx", notes=(), dedent=True, **settings):
     """
     before, after = (textwrap.dedent(code).lstrip("\n") if dedent else code for code in (before, after))
     result = rewrite(before, to, **settings)
+    entries = (*PUBLIC, "copy_into") if "copy_into" in after else PUBLIC
     newline = "\r\n" if "\r\n" in before else "\n"
-    block = f"\n\n{source_for(to).strip()}\n\n".replace("\n", newline)
+    block = f"\n\n{source_of(to, entries).strip()}\n\n".replace("\n", newline)
     assert result.code.count(block) == ("KeyMapper." in after), "the source of KeyMapper is not there once"
     mark = "#KEYMAPPER" if "#KEYMAPPER" in after else ""
     # A second empty line follows where there was none.

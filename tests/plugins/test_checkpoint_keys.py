@@ -1,5 +1,6 @@
 """The behaviour of the specification, one test for each of its sentences."""
 
+import ast
 import subprocess
 import sys
 import warnings
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from ml_switcheroo.core.bundle import PUBLIC, source_of
 from ml_switcheroo.core.hooks import HookContext, find_hook
 from ml_switcheroo.core.operations import find_operation
 from ml_switcheroo.core.rewriter import rewrite
 from ml_switcheroo.plugins.checkpoint_keys import (
     KEY_MAPPER_SOURCE,
+    transform_checkpoint_copy,
     transform_checkpoint_keys,
     transform_checkpoint_load,
 )
@@ -101,10 +104,14 @@ def test_a_copy_between_two_live_objects(before, after):
     assert transformed(before, transform_checkpoint_copy) == (after or before)
 
 
-def test_the_source_of_copies_is_injected_behind_that_of_the_mapper():
+def test_the_source_can_copy_where_the_file_copies():
     ctx = HookContext(target="mlx")
     transform_checkpoint_copy(cst.parse_expression("t.load_state_dict(o.state_dict())"), ctx)
-    assert list(ctx.preambles) == [source_for("mlx"), COPIES_SOURCE]
+    assert list(ctx.preambles) == [source_of("mlx", (*PUBLIC, "copy_into"))]
+    ctx = HookContext(target="mlx", settings={"copies": True})
+    for hook in (transform_checkpoint_copy, transform_checkpoint_load):
+        hook(cst.parse_expression("t.load_state_dict(o.state_dict())"), ctx)
+    assert list(ctx.preambles) == [source_of("mlx", (*PUBLIC, "copy_into"))]
     ctx = HookContext(target="mlx", settings={"runtime": "import"})
     transform_checkpoint_copy(cst.parse_expression("t.load_state_dict(o.state_dict())"), ctx)
     assert (list(ctx.preambles), len(ctx.imports)) == ([], 1)
@@ -117,7 +124,10 @@ def test_the_report_is_asked_for_where_both_are_bound(arguments):
     code = cst.Module([]).code_for_node(transform_checkpoint_load(node, ctx))
     call = ast.parse(code, mode="eval").body
     assert ast.unparse(call.keywords[-1]) == "with_report=True"
-    assert code.replace(" ", "").startswith(f"KeyMapper.load_into(net,{arguments.strip(', ').replace(' ', '')}")
+    assert ast.unparse(call.args[0]) == "net"
+    assert ast.unparse(ast.Call(call.func, call.args[1:], call.keywords[:-1])) == ast.unparse(
+        ast.parse(f"KeyMapper.load_into({arguments})", mode="eval")
+    )
 
 
 def test_the_api_table_sends_the_call_to_the_hook():
@@ -138,9 +148,9 @@ def test_the_source_is_injected_once_after_docstring_future_and_imports():
         import torch
         from net import A, B  # both
 
-        a, b = A(), B()
-        a.load_state_dict(torch.load("a.pt"))
-        b.load_state_dict(state_dict=torch.load("b.pt"), strict=False)
+        net_a, net_b = A(), B()
+        net_a.load_state_dict(torch.load("a.pt"))
+        net_b.load_state_dict(state_dict=torch.load("b.pt"), strict=False)
         ''',
         '''
         """Load two models."""
@@ -149,11 +159,12 @@ def test_the_source_is_injected_once_after_docstring_future_and_imports():
         import torch
         from net import A, B  # both
         #KEYMAPPER
-        a, b = A(), B()
-        KeyMapper.from_torch(torch.load("a.pt"))
-        KeyMapper.from_torch(torch.load("b.pt"))
+        net_a, net_b = A(), B()
+        net_a_params = KeyMapper.from_torch(torch.load("a.pt"))
+        net_b_params = KeyMapper.from_torch(torch.load("b.pt"))
         ''',
         to="jax",
+        notes=["8: the arrays are in net_a_params", "9: the arrays are in net_b_params"],
     )
 
 
@@ -168,7 +179,7 @@ def test_a_file_without_calls_is_unchanged():
 
 
 def test_the_injected_source_runs_with_numpy_alone(tmp_path):
-    code = rewrite("result = model.load_state_dict(state)\n", "jax").code
+    code = rewrite("model.load_state_dict(state)\n", "jax").code
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\n"
@@ -177,7 +188,7 @@ def test_the_injected_source_runs_with_numpy_alone(tmp_path):
         "import numpy\n"
         "state = {'layers.0.fc1.weight': numpy.ones((2, 3)), 'layers.0.fc1.bias': numpy.ones(2)}\n"
         + code
-        + "print({key: value.shape for key, value in result.items()})\n"
+        + "print({key: value.shape for key, value in model_params.items()})\n"
     )
     done = subprocess.run([sys.executable, "-I", script], capture_output=True, text=True, check=False)
     assert done.stderr == ""

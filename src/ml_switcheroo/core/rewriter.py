@@ -104,6 +104,7 @@ def rewrite(
     else:
         shared.notes.extend(Note(str(file), line, *said("saved")) for line in _save_lines(saved))
     taken = [site for site, verdict in judged if verdict.action not in ("leave", "copy")]
+    settings["copies"] = any(verdict.action == "copy" for _, verdict in judged)
     edits = _reads(text, parsed, taken, shared) if no_torch else []
     for site, verdict in judged:
         ctx = replace(shared, line=site.call.lineno, scope=".".join(site.scope))

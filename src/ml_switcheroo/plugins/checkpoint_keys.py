@@ -2,68 +2,25 @@
 
 from __future__ import annotations
 
-import ast
 import json
-from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
+from collections.abc import Sequence
+from dataclasses import replace
 
 import libcst as cst
 
+from ml_switcheroo.core.bundle import PUBLIC, module_of, source_of
 from ml_switcheroo.core.hooks import HookContext, register_hook
 
 __all__ = [
-    "COPIES_SOURCE",
     "KEY_MAPPER_SOURCE",
-    "source_for",
     "transform_checkpoint_copy",
     "transform_checkpoint_keys",
     "transform_checkpoint_load",
     "transform_checkpoint_save",
 ]
 
-_PARTS = ("tensors.py", "kinds.py", "key_mapper.py")
-_MORE_PARTS: Mapping[str, tuple[str, ...]] = {
-    **{target: (f"into_{target}.py",) for target in ("equinox", "keras", "linen", "mlx")},
-    "haiku": ("into_linen.py", "into_haiku.py"),
-}
-"""What a target's live models need beside ``KeyMapper`` itself."""
-
-
-def _join_parts(names: Sequence[str]) -> str:
-    """Join modules of ``ml_switcheroo.runtime`` into one text that needs only NumPy.
-
-    On top stands the docstring of ``KeyMapper``'s module (or of the only one) as a comment, then the imports
-    from outside, then the rest; ``from ml_switcheroo... import A as B`` becomes ``B = A``.
-    """
-    heading, imports, bodies = "", list[str](), list[str]()
-    for name in names:
-        text = files("ml_switcheroo.runtime").joinpath(name).read_text("utf-8")
-        tree = ast.parse(text)
-        if name == _PARTS[-1] or len(names) == 1:
-            heading = "\n".join(f"# {line}".rstrip() for line in str(ast.get_docstring(tree)).split("\n"))
-        heads = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        for node in heads:
-            if not ast.unparse(node).startswith("from ml_switcheroo"):
-                imports.append(ast.unparse(node))
-            else:
-                bodies += [f"{alias.asname} = {alias.name}" for alias in node.names if alias.asname]
-        bodies.append("\n".join(text.splitlines()[heads[-1].end_lineno :]).strip("\n"))
-    head = "\n\n".join([heading, *sorted(set(imports), reverse=True)])
-    return "\n\n\n".join([head, *bodies]) + "\n"
-
-
-KEY_MAPPER_SOURCE: str = _join_parts(_PARTS)
+KEY_MAPPER_SOURCE: str = source_of("nnx", PUBLIC)
 """The text of ``ml_switcheroo.runtime.key_mapper`` with what it builds on: runs with NumPy alone."""
-
-COPIES_SOURCE: str = _join_parts(["copying.py"])
-"""The text that adds ``KeyMapper.copy_into`` to what ``source_for`` gives: for files that copy in memory."""
-
-
-@cache
-def source_for(target: str) -> str:
-    """Return the text that a file of a target gets: ``KeyMapper``, and what its live models need."""
-    return _join_parts([*_PARTS, *_MORE_PARTS.get(target, ())])
 
 
 @register_hook("checkpoint_mapper")
@@ -107,11 +64,9 @@ def transform_checkpoint_copy(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
         return node
     match state.value:
         case cst.Call(func=cst.Attribute(value=online, attr=cst.Name(value="state_dict")), args=[]):
-            _bring_along(ctx)
+            _bring_along(replace(ctx, settings={**ctx.settings, "copies": True}))
         case _:
             return node
-    if ctx.settings.get("runtime") != "import":
-        ctx.inject_preamble(COPIES_SOURCE)
     source = state.with_changes(value=online, keyword=None, equal=cst.MaybeSentinel.DEFAULT)
     rest = [arg for arg in node.args if arg is not state]
     if rest and state is node.args[-1]:
@@ -165,11 +120,10 @@ def _bring_along(ctx: HookContext) -> None:
     kinds = ctx.settings.get("kinds")
     table = "".join(f"    {json.dumps(path)}: {json.dumps(kind)},\n" for path, kind in (kinds or {}).items())
     table = f"KeyMapper.KINDS = {{\n{table}}}\n" if kinds else ""
+    entries = (*PUBLIC, "copy_into") if ctx.settings.get("copies") else PUBLIC
     if ctx.settings.get("runtime") == "import":
-        more = _MORE_PARTS.get(ctx.target)
-        module = f".{more[-1].removesuffix('.py')}" if more else ""
-        ctx.inject_import(f"from ml_switcheroo.runtime{module} import KeyMapper")
+        ctx.inject_import(f"from {module_of(ctx.target)} import KeyMapper")
         if table:
             ctx.inject_preamble(table)
     else:
-        ctx.inject_preamble(source_for(ctx.target) + (f"\n\n{table}" if table else ""))
+        ctx.inject_preamble(source_of(ctx.target, entries) + (f"\n\n{table}" if table else ""))

@@ -1,9 +1,10 @@
 """Load PyTorch state dicts into the parameters of Haiku: each load makes a new tree."""
 
 from ml_switcheroo.runtime.into_linen import KeyMapper as TreeMapper
+from ml_switcheroo.runtime.live_haiku import LiveHaiku
 
 
-class KeyMapper(TreeMapper):
+class KeyMapper(LiveHaiku, TreeMapper):
     """Carry PyTorch weights over to Haiku's parameters: ``net/~/fc1`` is PyTorch's ``fc1``."""
 
     TABLE = {  # noqa: RUF012
@@ -15,11 +16,6 @@ class KeyMapper(TreeMapper):
     def _leaf(cls, word: str, slot: str) -> str:
         named = {"bias": "offset" if word in cls.NORMS else "b"}
         return named.get(slot) or super()._leaf(word, slot)
-
-    @classmethod
-    def _parts(cls, path: tuple) -> list:
-        module = [part for part in str(path[0]).split("/") if part != "~"]
-        return [*module[1:], str(path[-1])]
 
     @classmethod
     def _as_torch(cls, parts: list) -> str:

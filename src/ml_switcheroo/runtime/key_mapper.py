@@ -8,22 +8,15 @@ by the live model, or proved by shapes and siblings. What nothing shows is said,
 import numpy as np
 
 from ml_switcheroo.runtime.kinds import KeyKinds
+from ml_switcheroo.runtime.live_nnx import LiveNnx
+from ml_switcheroo.runtime.loading import Loading
 
 
-class KeyMapper(KeyKinds):
+class KeyMapper(LiveNnx, KeyKinds, Loading):
     """Carry PyTorch weights over to Flax-style trees.
 
     ``kinds=``, and ``KINDS`` for the model of this file, are tables as ``KeyKinds`` describes them.
     """
-
-    class Report(tuple):
-        """What did not line up: ``(missing_keys, unexpected_keys)``, in PyTorch's names."""
-
-        missing_keys = property(lambda self: self[0])
-        unexpected_keys = property(lambda self: self[1])
-
-        def __repr__(self) -> str:
-            return f"Report(missing_keys={self[0]}, unexpected_keys={self[1]})"
 
     @classmethod
     def map_name(cls, name: str, kind: str = "") -> str:
@@ -118,18 +111,18 @@ class KeyMapper(KeyKinds):
             ``(missing_keys, unexpected_keys)`` in PyTorch's names, as a named tuple.
 
         Raises:
-            RuntimeError: A shape differs; or (``strict``) a name is missing or unexpected, or the kind of
-                a layer is open. Everything is listed, and nothing was written.
+            RuntimeError: A shape differs, the kind of a layer is open, or (``strict``) a name is missing or
+                unexpected. Everything is listed, and nothing was written.
         """
         if not cls._owns(model):
-            return cls._answer(model, None, cls._load_itself(model, *given, **words), with_report)
+            return cls._load_itself(model, given, words, with_report)
         state_dict, strict = cls._asked(*given, **words)
         leaves, layers = cls._leaves(model)
         cls._shapes(state_dict)
         state_dict = cls.folded(state_dict, {**cls.KINDS, **(kinds or {})})
         moves, absent, surplus = cls._line_up(type(model).__name__, leaves, layers, state_dict, strict, kinds)
-        made = cls._write(model, leaves, moves, state_dict)
-        return cls._answer(model, made, cls.Report((absent, surplus)), with_report)
+        made = cls._fill(model, leaves, moves, state_dict)
+        return cls._answer(model if made is None else made, cls.Report((absent, surplus)), with_report)
 
     @classmethod
     def to_torch(cls, model: object, kinds: dict | None = None) -> dict:
@@ -201,7 +194,7 @@ class KeyMapper(KeyKinds):
         return moves
 
     @staticmethod
-    def _join(parts: list) -> str:
+    def _join(parts: list | tuple) -> str:
         joined: list[str] = []
         for part in parts:
             if part.isdecimal() and joined:
@@ -268,76 +261,39 @@ class KeyMapper(KeyKinds):
 
     # ---- into a live model ---------------------------------------------------------------------
 
-    @staticmethod
-    def _owns(model: object) -> bool:
-        return any(base.__module__.startswith("flax.nnx") for base in type(model).__mro__)
-
-    @staticmethod
-    def _asked(state_dict: dict, strict: bool = True, assign: bool = False) -> tuple:
-        """Return what a call of torch's ``load_state_dict`` asks of a converted model."""
-        return state_dict, strict
-
-    @staticmethod
-    def _load_itself(model: object, *given: object, **words: object) -> tuple:
-        """Call an object's own ``load_state_dict`` with the arguments as they were written."""
-        own = getattr(model, "load_state_dict", None)
-        if own is None:
-            raise TypeError(f"cannot load into {type(model).__qualname__}: it is no model of this target")
-        parameters = getattr(model, "parameters", tuple)
-        if hasattr(model, "named_modules") and len(given) < 3 and any(p.is_meta for p in parameters()):
-            words.setdefault("assign", True)  # nothing can be copied into what has no memory yet
-        answer: tuple = own(*given, **words)
-        return answer
-
-    @staticmethod
-    def _answer(model: object, made: object, report: tuple, with_report: bool) -> tuple:
-        """Return what a caller binds: the report; or the new model where the old one cannot change."""
-        answer: tuple = (model if made is None else made, report)
-        return answer if with_report else answer[1] if made is None else answer[0]
-
     @classmethod
     def _leaves(cls, model: object) -> tuple:
-        """Return ``{mapped name: (torch name, shape, variable)}`` and ``{module: readings}``."""
+        """Return ``{mapped name: (torch name, shape, leaf)}`` and ``{module: readings}``."""
         from flax import nnx
 
         kinds = {nnx.Linear: "linear", nnx.Conv: "conv", nnx.ConvTranspose: "conv_transpose"}
         kinds |= {nnx.Embed: "embedding", nnx.BatchNorm: "batch_norm", nnx.LayerNorm: "layer_norm"}
         kinds |= {nnx.GroupNorm: "group_norm", nnx.RMSNorm: "rms_norm"}
-        nodes = list(nnx.iter_graph(model))
+        nodes = {tuple(map(str, path)): node for path, node in nnx.iter_graph(model)}
         # PyTorch names a Sequential's children after it; Flax puts ``layers`` between.
-        bare = {(*path, "layers") for path, node in nodes if isinstance(node, nnx.Sequential)}
-        # State of these kinds is none that PyTorch has a tensor for.
-        other = (nnx.RngState, nnx.Cache, nnx.Intermediate)
-        named = [
-            ([str(p) for i, p in enumerate(path) if path[: i + 1] not in bare], node) for path, node in nodes
-        ]
+        bare = {(*path, "layers") for path, node in nodes.items() if isinstance(node, nnx.Sequential)}
         layers = {
-            cls._join(parts): [(kind, f"the live model's is an nnx.{layer.__name__}")]
-            for parts, node in named
+            cls._join(cls._without(bare, path)): [(kind, f"the live model's is an nnx.{layer.__name__}")]
+            for path, node in nodes.items()
             for layer, kind in kinds.items()
             if isinstance(node, layer)
         }
         leaves = {}
-        for parts, node in named:
-            if isinstance(node, nnx.Variable) and not isinstance(node, other):
-                leaves[cls._join(parts)] = (cls._torch_name(parts, layers), node.get_value().shape, node)
+        for path, (shape, leaf) in cls._live(model).items():
+            parts = cls._without(bare, path)
+            leaves[cls._join(parts)] = (cls._torch_name(parts, layers), shape, leaf)
         return leaves, layers
 
     @staticmethod
-    def _value(leaf: object) -> np.ndarray:
-        """Return the value of a leaf, as ``_leaves`` lists it."""
-        return np.asarray(getattr(leaf, "get_value")())  # noqa: B009
+    def _without(bare: set, path: tuple) -> list:
+        """Return the words of a path without those that only the target has."""
+        return [word for i, word in enumerate(path) if path[: i + 1] not in bare]
 
     @classmethod
-    def _write(cls, model: object, leaves: dict, moves: dict, state_dict: dict) -> tuple | None:
+    def _fill(cls, model: object, leaves: dict, moves: dict, state_dict: dict) -> tuple | None:
         """Put every value into its leaf; return the new model where the old one cannot change."""
-        import jax
-
         new = {key: cls.map_value(name, state_dict[name], kind) for key, (name, kind) in moves.items()}
-        for key, array in new.items():
-            old = leaves[key][-1].get_value()
-            leaves[key][-1].set_value(jax.device_put(array.astype(old.dtype), old.sharding))
-        return None
+        return cls._write(model, [(leaves[key][-1], array) for key, array in new.items()])
 
     @classmethod
     def _torch_name(cls, parts: list, layers: dict) -> str:
@@ -370,7 +326,8 @@ class KeyMapper(KeyKinds):
                 own = ("parameter", "the live model keeps it under PyTorch's name")
                 fits = [c for c in [*choices, own] if len(set(lands(name, c[0]))) == 1]
                 readings[path] = fits or choices[:1]
-        problems = cls._say_open(readings, strict)
+        # An open layout is no matter of names, which is all that a loose ``strict`` forgives.
+        problems = cls._say_open(readings, strict=True)
         moves = cls._moves(state_dict, readings, problems)
         for name, kind in moves.values():
             live_shape, shape = lands(name, kind)

@@ -1,0 +1,201 @@
+"""The text of ``KeyMapper`` that goes along with a rewritten file: of the runtime, what the file uses."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+__all__ = ["PUBLIC", "bundle", "module_of", "source_of"]
+
+PUBLIC = (
+    *("map_name", "map_value", "from_torch", "load_into", "to_torch", "read"),
+    *("KINDS", "possible_kinds", "is_open", "parse_kind", "folded"),
+)
+"""What ``KeyMapper`` offers from outside."""
+
+_MAPPER = "KeyMapper"
+_BASE = ("loading", "tensors", "kinds", "live_nnx", "key_mapper")
+_INTO: Mapping[str, tuple[str, ...]] = {
+    **{target: (f"live_{target}", f"into_{target}") for target in ("equinox", "keras", "linen", "mlx")},
+    "haiku": ("live_linen", "into_linen", "live_haiku", "into_haiku"),
+}
+"""What the live models of a target need beside ``KeyMapper`` itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A method, constant or inner class of a class, and its lines."""
+
+    node: ast.stmt
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A module of the runtime: its one class, and what the module imports from outside.
+
+    Attributes:
+        name: The name of the class.
+        bases: The classes it extends, as the module calls them.
+        said: The lines of its docstring.
+        members: Its members, by name.
+        imports: The import statements.
+        aliases: What the module calls an earlier ``KeyMapper``.
+    """
+
+    name: str
+    bases: tuple[str, ...]
+    said: tuple[str, ...]
+    members: dict[str, _Member]
+    imports: tuple[str, ...]
+    aliases: tuple[str, ...]
+
+
+def source_of(target: str, entries: Iterable[str]) -> str:
+    """Return the text of a target's ``KeyMapper`` with what some of its methods need."""
+    asked = tuple(entries)
+    copies = ("copying",) if "copy_into" in asked else ()
+    return bundle((*_BASE, *copies, *_INTO.get(target, ())), asked)
+
+
+def module_of(target: str) -> str:
+    """Return the module to import a target's ``KeyMapper`` from."""
+    return ".".join(["ml_switcheroo.runtime", *_INTO.get(target, ())[-1:]])
+
+
+def bundle(modules: Sequence[str], entries: Iterable[str]) -> str:
+    """Join modules of ``ml_switcheroo.runtime`` into one text that needs only NumPy.
+
+    Each module has one class, which extends that of the module before. A member to which no entry leads is
+    left out, and so is of a docstring all but its first paragraph: the package has the rest.
+
+    Args:
+        modules: Names of the modules, base first.
+        entries: Members that are used from outside.
+    """
+    return _bundled(tuple(modules), tuple(sorted(set(entries))))
+
+
+@cache
+def _bundled(modules: tuple[str, ...], entries: tuple[str, ...]) -> str:
+    parts = [_part(name) for name in modules]
+    reached = _reached(parts, entries)
+    texts = list[str]()
+    absent: dict[str, tuple[str, ...]] = {}  # what is left out, and what it extends
+    for depth, part in enumerate(parts):
+        kept = [member for name, member in part.members.items() if (depth, name) in reached]
+        for alias in part.aliases:
+            if _MAPPER in absent:
+                absent[alias] = absent[_MAPPER]
+            else:
+                texts.append(f"{alias} = {_MAPPER}")
+        bases = tuple(dict.fromkeys(one for base in part.bases for one in absent.get(base, (base,))))
+        if not kept and depth < len(parts) - 1:
+            absent[part.name] = bases
+            continue
+        absent.pop(part.name, None)
+        head = f"class {part.name}({', '.join(bases)}):" if bases else f"class {part.name}:"
+        texts.append("\n".join([head, *part.said, *_spaced(kept)]))
+    used = {line for part in parts for line in part.imports if _is_used(line, texts)}
+    imports = sorted(used, reverse=True)
+    return "\n\n\n".join(["\n".join(imports), *texts]) + "\n"
+
+
+def _spaced(members: Sequence[_Member]) -> Iterator[str]:
+    """Yield the lines of members: constants stand together, each method behind an empty line."""
+    before: ast.stmt | None = None
+    for member in members:
+        constants = not isinstance(member.node, ast.FunctionDef) and isinstance(before, type(member.node))
+        yield from member.lines if constants and before is not None else ("", *member.lines)
+        before = member.node
+
+
+def _is_used(statement: str, bodies: Iterable[str]) -> bool:
+    name = statement.split()[-1]
+    return any(f"{name}." in body for body in bodies)
+
+
+@cache
+def _part(name: str) -> _Part:
+    text = files("ml_switcheroo.runtime").joinpath(f"{name}.py").read_text("utf-8")
+    lines, tree = text.splitlines(), ast.parse(text)
+    (owner,) = (node for node in tree.body if isinstance(node, ast.ClassDef))
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    ours = [node for node in imports if ast.unparse(node).startswith("from ml_switcheroo")]
+    outside = tuple(ast.unparse(node) for node in imports if node not in ours)
+    aliases = tuple(alias.asname for node in ours for alias in node.names if alias.asname)
+    first, *body = owner.body
+    members, last = {}, first.end_lineno or 0
+    for node in body:
+        members[_name(node)] = _Member(node, tuple(_text(node, lines, last)))
+        last = node.end_lineno or 0
+    bases = tuple(map(ast.unparse, owner.bases))
+    return _Part(owner.name, bases, tuple(_brief(first, lines)), members, outside, aliases)
+
+
+def _name(node: ast.stmt) -> str:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return node.name
+    assert isinstance(node, ast.Assign | ast.AnnAssign)
+    target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+    assert isinstance(target, ast.Name)
+    return target.id
+
+
+def _text(node: ast.stmt, lines: Sequence[str], last: int) -> Iterator[str]:
+    """Yield the lines of a member: its comment and decorators, a short docstring, the rest."""
+    first = node.body[0] if isinstance(node, ast.FunctionDef | ast.ClassDef) else None
+    end = node.end_lineno or 0
+    above = [line for line in lines[last : node.lineno - 1] if line and "----" not in line]
+    yield from above
+    if first is None or not _is_docstring(first):
+        yield from (line.partition("  # noqa")[0] for line in lines[node.lineno - 1 : end])
+    else:
+        yield from lines[node.lineno - 1 : first.lineno - 1]
+        yield from _brief(first, lines)
+        yield from lines[first.end_lineno or 0 : end]
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _brief(node: ast.stmt, lines: Sequence[str]) -> list[str]:
+    """Return the first paragraph of a docstring, as a docstring."""
+    said = lines[node.lineno - 1 : node.end_lineno]
+    blank = next((at for at, line in enumerate(said) if not line.strip()), 0)
+    if not blank:
+        return list(said)
+    return [*said[: blank - 1], said[blank - 1] + '"""']
+
+
+def _reached(parts: Sequence[_Part], entries: Iterable[str]) -> set[tuple[int, str]]:
+    """Return the members that the entries lead to, each with the place of its class."""
+    top = len(parts)
+    reached = set[tuple[int, str]]()
+    todo = [(top, entry) for entry in entries]
+    while todo:
+        below, name = todo.pop()
+        depth = next((i for i in range(below - 1, -1, -1) if name in parts[i].members), None)
+        if depth is not None and (depth, name) not in reached:
+            reached.add((depth, name))
+            bases = {alias for part in parts for alias in part.aliases}
+            todo += [
+                (depth if base else top, other)
+                for other, base in _mentioned(parts[depth].members[name].node, bases)
+            ]
+    return reached
+
+
+def _mentioned(node: ast.stmt, bases: set[str]) -> Iterator[tuple[str, bool]]:
+    """Yield the names that a member may mean, each with whether it is that of a class below."""
+    for each in ast.walk(node):
+        if isinstance(each, ast.Attribute):
+            owner = each.value
+            base = isinstance(owner, ast.Call) and ast.unparse(owner) == "super()"
+            yield each.attr, base or (isinstance(owner, ast.Name) and owner.id in bases)
+        elif isinstance(each, ast.Name) and not isinstance(node, ast.FunctionDef):
+            yield each.id, False

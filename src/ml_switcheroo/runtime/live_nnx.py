@@ -1,0 +1,39 @@
+"""The variables of a live Flax NNX model: found, read and written."""
+
+import numpy as np
+
+
+class LiveNnx:
+    """Find, read and write the leaves of an NNX module; it changes in place."""
+
+    @staticmethod
+    def _owns(model: object) -> bool:
+        return any(base.__module__.startswith("flax.nnx") for base in type(model).__mro__)
+
+    @classmethod
+    def _live(cls, model: object) -> dict:
+        """Return ``{path: (shape, variable)}``; a path is a tuple of words."""
+        from flax import nnx
+
+        # State of these kinds is none that PyTorch has a tensor for.
+        other = (nnx.RngState, nnx.Cache, nnx.Intermediate)
+        return {
+            tuple(map(str, path)): (tuple(node.get_value().shape), node)
+            for path, node in nnx.iter_graph(model)
+            if isinstance(node, nnx.Variable) and not isinstance(node, other)
+        }
+
+    @staticmethod
+    def _value(leaf: object) -> np.ndarray:
+        """Return the value of a leaf, as ``_live`` lists it."""
+        return np.asarray(getattr(leaf, "get_value")())  # noqa: B009
+
+    @classmethod
+    def _write(cls, model: object, values: list) -> tuple | None:
+        """Put an array into each leaf; return the new model where the old one cannot change."""
+        import jax
+
+        for variable, array in values:
+            old = variable.get_value()
+            variable.set_value(jax.device_put(array.astype(old.dtype), old.sharding))
+        return None
