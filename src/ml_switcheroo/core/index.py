@@ -138,6 +138,16 @@ class Index:
             for path in self._known
         )
 
+    def function(self, file: File, name: str) -> ast.FunctionDef | None:
+        """Return the function of a project that a name in a file stands for."""
+        found = file.definitions.get(name)
+        first, _, rest = name.partition(".")
+        if found is None and first in file.imports:
+            level, dotted = file.imports[first]
+            there, inner = self.find(file, level, ".".join(part for part in (dotted, rest) if part))
+            found = there.definitions.get(inner) if there is not None else None
+        return found if isinstance(found, ast.FunctionDef) else None
+
     def _text(self, path: Path) -> bytes:
         if path not in self._raw:
             try:

@@ -17,6 +17,8 @@ __all__ = ["why_no_rebind"]
 # What these return was somebody's before.
 _TAKING = frozenset("pop popitem popleft get setdefault getattr next get_model unwrap_model".split())
 _STORING = frozenset("append add insert extend register add_module register_module setattr".split())
+# What these are handed they only look at.
+_ASKING = frozenset("hasattr isinstance type len id sum print any all repr str sorted".split())
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEPTH = 4
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
@@ -58,7 +60,7 @@ def _why_not_local(name: str, site: Site, file: File, index: Index, depth: int) 
         first = [node for node in scope.body if node.lineno < site.call.lineno]
         made = [one for one in _values(name, first, site.call.lineno) if not _mentions(one, name)]
         handed = name in parameters(scope) and not made
-    holder = _held(name, nodes, site.call.lineno)
+    holder = _held(name, site, file, index)
     if holder:
         return said("held", line=holder)
     if handed and isinstance(scope, _FUNCTIONS):
@@ -113,7 +115,7 @@ def _is_taken(given: ast.expr | str, place: int | None, use: Use, index: Index, 
             return why_no_rebind(there, use.file, index, depth + 1) is None
     elif not isinstance(statement, ast.Return):
         return False
-    return _is_last_use(given, use)
+    return _is_last_use(given, use, index)
 
 
 def _is_fresh(given: ast.expr) -> bool:
@@ -123,7 +125,7 @@ def _is_fresh(given: ast.expr) -> bool:
     return isinstance(given, ast.Call) and not _is_alias(given, "")
 
 
-def _is_last_use(given: ast.expr, use: Use) -> bool:
+def _is_last_use(given: ast.expr, use: Use, index: Index) -> bool:
     """Tell whether a variable is the caller's own, and is not read again behind the call."""
     scope, line = scope_of(use.site), use.site.call.lineno
     if not isinstance(given, ast.Name) or any(isinstance(node, _LOOPS) for node in use.site.parents):
@@ -133,7 +135,7 @@ def _is_last_use(given: ast.expr, use: Use) -> bool:
         own = given.id in _bound(nodes) and given.id not in parameters(scope)
         if not own or is_declared(given.id, scope):
             return False
-    if _held(given.id, nodes, line):
+    if _held(given.id, use.site, use.file, index):
         return False
     inside = {id(node) for node in ast.walk(use.site.call)}
     return not any(
@@ -221,7 +223,7 @@ def _who_gave(owner: ast.ClassDef, method: Function, name: str, file: File, inde
         return f"whoever calls {asked}"
     for use in uses:
         given = handed_in(use.site.call, method, name, bound=True)
-        kept = given == "unknown" if isinstance(given, str) else not (_is_fresh(given) or _is_last_use(given, use))
+        kept = given == "unknown" if isinstance(given, str) else not (_is_fresh(given) or _is_last_use(given, use, index))
         if kept:
             return f"{use.file.path}:{use.site.call.lineno}"
     return ""
@@ -251,23 +253,83 @@ def _held_in_class(receiver: ast.Attribute, site: Site) -> int:
     return 0
 
 
-def _held(name: str, nodes: list[ast.AST], before: int) -> int:
-    """Return the line before the call where something else takes hold of the object; 0 where none does."""
-    for node in nodes:
+def _held(name: str, site: Site, file: File, index: Index) -> int:
+    """Return the line before a call where something else takes hold of the object; 0 where none does."""
+    before = site.call.lineno
+    since = _made_anew(name, site)
+    for node in walk_scope(scope_of(site)):
+        line = getattr(node, "lineno", before)
+        around = any(node is parent for parent in site.parents)
         if isinstance(node, ast.For | ast.AsyncFor) and _mentions(node.target, name):
-            return node.lineno
+            if around or since < line < before:
+                return int(line)
+        if not since <= line < before:
+            continue
+        if isinstance(node, ast.Expr) and _stores(node.value, name):
+            return int(line)
         value = getattr(node, "value", None)
-        if isinstance(node, ast.Expr) and node.lineno < before and _stores(node.value, name):
-            return node.lineno
-        if not isinstance(node, ast.Assign | ast.AnnAssign) or value is None or node.lineno >= before:
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or value is None:
             continue
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         given = [one for target in targets for one in _given(target, value, name)]
         if given and (len(targets) > 1 or any(_is_alias(one, name) for one in given)):
-            return node.lineno
-        if not given and _escapes(value, name):
-            return node.lineno
+            return int(line)
+        if not given and _escapes(value, name) and _keeps(value, name, file, index):
+            return int(line)
     return 0
+
+
+def _made_anew(name: str, site: Site) -> int:
+    """Return the line of the last statement that surely ran before a call and made the object; 0 for none."""
+    found = 0
+    inner: ast.AST = site.call
+    for node in reversed(site.parents):
+        for block in ("body", "orelse", "finalbody"):
+            statements = getattr(node, block, None)
+            if not isinstance(statements, list) or inner not in statements:
+                continue
+            for statement in statements[: statements.index(inner)]:
+                if isinstance(statement, ast.Assign) and statement.lineno > found:
+                    given = [one for target in statement.targets for one in _given(target, statement.value, name)]
+                    anew = given and not any(_mentions(one, name) or _is_alias(one, name) for one in given)
+                    found = statement.lineno if anew else found
+        inner = node
+        if isinstance(node, _FUNCTIONS):
+            break
+    return found
+
+
+def _keeps(value: ast.expr, name: str, file: File, index: Index) -> bool:
+    """Tell whether what is handed a model may keep it: a class, or a function unless its code shows other."""
+    if not isinstance(value, ast.Call) or any(
+        isinstance(one, ast.Call) and _escapes(one, name) and _keeps(one, name, file, index)
+        for one in value.args
+    ):
+        return True
+    called = ast.unparse(value.func)
+    if called in _ASKING:
+        return False
+    function = index.function(file, called)
+    if function is None:
+        return True
+    bare = [one for one in (*value.args, *(word.value for word in value.keywords)) if _escapes(one, name)]
+    if any(not isinstance(one, ast.Name | ast.Call) for one in bare):
+        return True
+    return any(_lets_out(argument, function) for argument in parameters(function))
+
+
+def _lets_out(name: str, function: Function) -> bool:
+    """Tell whether a function returns a parameter in some way, or puts it somewhere."""
+    for node in ast.walk(function):
+        value = getattr(node, "value", None)
+        if isinstance(node, ast.Return | ast.Yield | ast.Assign | ast.AnnAssign) and value is not None:
+            if _escapes(value, name) and not (
+                isinstance(value, ast.Call) and ast.unparse(value.func) in _ASKING
+            ):
+                return True
+        if isinstance(node, ast.Expr) and _stores(node.value, name):
+            return True
+    return False
 
 
 def _stores(call: ast.expr, name: str) -> bool:
@@ -301,7 +363,7 @@ def _is_alias(value: ast.expr, name: str) -> bool:
         passes = PASSING_CALLS.search(ast.unparse(called)) and value.args
         return bool(passes) and "copy" not in ast.unparse(called) and _is_alias(value.args[0], name)
     if isinstance(value, ast.Attribute | ast.Subscript):
-        return True
+        return not isinstance(value.value, ast.Call) or _is_alias(value.value, name)
     return isinstance(value, ast.Name) and value.id != name
 
 

@@ -56,6 +56,7 @@ class Receivers:
 
     def __init__(self, index: Index) -> None:
         self.index = index
+        self._classes: dict[str, tuple[ast.ClassDef, File]] = {}
         self._asked: set[tuple[File, tuple[ast.AST, ...], str]] = set()
         self._bound: dict[ast.AST, dict[str, list[ast.expr]]] = {}
 
@@ -205,12 +206,8 @@ class Receivers:
         """Return the class of the repository that an expression is an instance of."""
         if isinstance(node, ast.Name) and node.id == "self" and place.owner is not None:
             return place.owner, place.file
-        if isinstance(node, ast.Name) and depth < _DEPTH:
-            scope = next((s for s in reversed(place.scopes) if isinstance(s, FUNCTIONS)), place.file.tree)
-            for value in self._assigned(scope, node.id):
-                if isinstance(value, ast.Call):
-                    return self._definition(value.func, place, ast.ClassDef)
-        return None
+        made = {origin.made for origin in self.origins(node, place, depth + 1)}
+        return self._classes.get(made.pop()) if len(made) == 1 else None
 
     # ---- calls ---------------------------------------------------------------------------------
 
@@ -230,9 +227,8 @@ class Receivers:
         if dotted == "super":
             return {Origin("super")}
         found = self._instances(node.func, place, depth, ast.unparse(node))
-        found = found or self._returned(node, place, depth)
-        is_class = dotted.rpartition(".")[2][:1].isupper()
-        return found or ({Origin("", dotted if is_class else ast.unparse(node))} if dotted else set())
+        found = found or self._returned(node, place, depth) or self._of_factory(node.func, place, depth)
+        return found or self._unseen(node.func, place) or ({Origin("", ast.unparse(node))} if dotted else set())
 
     def _instances(self, node: ast.expr, place: Place, depth: int, call: str = "") -> set[Origin]:
         """Return what the instances of the class are that an expression names.
@@ -249,6 +245,21 @@ class Receivers:
         is_class = dotted.rpartition(".")[2][:1].isupper()
         made = "" if dotted.rpartition(".")[2] in ANY_MODULES else dotted if is_class else call
         return {Origin(kind, made)} if kind else set()
+
+    def _of_factory(self, node: ast.expr, place: Place, depth: int) -> set[Origin]:
+        """Return what ``cls()`` and ``Net.from_pretrained()`` give: an instance of the class."""
+        if isinstance(node, ast.Name) and node.id == "cls" and place.owner is not None:
+            return self.of_class(place.owner, place.file, depth + 1)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("from_"):
+            if isinstance(node.value, ast.Name) and node.value.id == "cls":
+                return self._of_factory(node.value, place, depth)
+            return self._instances(node.value, place, depth) or self._unseen(node.value, place)
+        return set()
+
+    def _unseen(self, node: ast.expr, place: Place) -> set[Origin]:
+        """Return what the instances of a class are that is not here: of that class, and no more is known."""
+        dotted = self.dotted(node, place)
+        return {Origin("", dotted)} if dotted.rpartition(".")[2][:1].isupper() else set()
 
     def _returned(self, call: ast.Call, place: Place, depth: int) -> set[Origin]:
         """Return what the function of the repository returns that a call names."""
@@ -270,14 +281,16 @@ class Receivers:
 
     def of_class(self, node: ast.ClassDef, file: File, depth: int = 0) -> set[Origin]:
         """Return what the instances of a class of the repository are."""
-        return {Origin(kind, f"{file.path}:{node.name}") for kind in self._kinds_of_class(node, file, depth)}
+        made = f"{file.path}:{node.name}"
+        self._classes[made] = (node, file)
+        return {Origin(kind, made) for kind in self._kinds_of_class(node, file, depth) or {""}}
 
     def _kinds_of_class(self, node: ast.ClassDef, file: File, depth: int) -> set[str]:
         own = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
         loads = bool(own & OVERRIDES)
         bases: set[str] = set()
         for base in node.bases if depth <= _DEPTH else ():
-            bases |= {origin.kind for origin in self._instances(base, Place(file), depth)}
+            bases |= {origin.kind for origin in self._instances(base, Place(file), depth)} - {""}
         is_module = "module" in bases or bool(node.bases and "forward" in own)
         if "overriding" in bases or (is_module and (loads or _registers_hook(node))):
             return {"overriding"}
@@ -329,6 +342,9 @@ class Receivers:
 
 
 def _written(node: ast.expr) -> str:
+    """Return a dotted name; of a generic class without what stands in brackets."""
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+        node = node.value
     return ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
 
 
