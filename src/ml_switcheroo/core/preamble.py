@@ -8,7 +8,7 @@ from functools import cache
 
 from ml_switcheroo.core.text import Edit, Text
 
-__all__ = ["defined_names", "place_preamble"]
+__all__ = ["defined_names", "place_preamble", "without_repeated"]
 
 
 def place_preamble(text: Text, imports: Sequence[str], blocks: Sequence[str], before: int) -> Edit | None:
@@ -33,6 +33,21 @@ def place_preamble(text: Text, imports: Sequence[str], blocks: Sequence[str], be
     head = "" if at == text.line_starts[0] or text.code[at - 1] in "\r\n" else "\n"
     tail = "\n" if blocks and text.code[at : at + 1] not in ("", "\r", "\n") else ""
     return text.edit(at, at, (head + code + tail).replace("\n", text.newline))
+
+
+def without_repeated(block: str, text: Text, before: int) -> str:
+    """Return a block without the imports at its top that stand in the file already, before its place."""
+    place = _place(text, before)
+    there = {
+        ast.unparse(ast.Import([alias]))
+        for node in text.tree.body
+        if isinstance(node, ast.Import) and text.span(node)[1] <= place
+        for alias in node.names
+    }
+    lines = block.strip().split("\n")
+    heads = [line for line in lines if line.startswith("import ")]
+    kept = [line for line in lines if line not in there or line not in heads]
+    return "\n".join(kept).strip("\n") if len(kept) < len(lines) else block
 
 
 def defined_names(tree: ast.Module) -> set[str]:

@@ -20,7 +20,7 @@ from ml_switcheroo.core.known import OTHER_WORDS
 from ml_switcheroo.core.leftovers import find_leftovers
 from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.operations import find_operation
-from ml_switcheroo.core.preamble import place_preamble
+from ml_switcheroo.core.preamble import place_preamble, without_repeated
 from ml_switcheroo.core.reading import Read, find_reads, is_load
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.saving import find_saved
@@ -130,12 +130,12 @@ def _finish(text: Text, parsed: File, edits: list[Edit], shared: HookContext) ->
     if clash:
         cure = "" if shared.settings["runtime"] == "import" else "; try --runtime import"
         return _given_up(text, edits, shared, said("clash", what=clash + cure))
+    blocks = [without_repeated(one, text, min(edits).start) for one in shared.preambles] if edits else []
     if edits:
-        imports, blocks = list(shared.imports), list(shared.preambles)
-        preamble = place_preamble(text, imports, blocks, min(edits).start)
+        preamble = place_preamble(text, list(shared.imports), blocks, min(edits).start)
         edits = sorted([*edits, preamble] if preamble else edits)
     code = apply_edits(text.code, edits)
-    brief = [_brief(edit, shared.preambles, text.newline) for edit in edits]
+    brief = [_brief(edit, blocks, text.newline) for edit in edits]
     if edits and not changes_only(text, apply_edits(text.code, brief), brief):
         return _given_up(text, edits, shared, said("other-code"))
     return Rewrite(code, tuple(edits), tuple(sorted(set(shared.notes))))
