@@ -19,9 +19,14 @@ def check_rewritten(before, after, to="nnx", notes=(), dedent=True, **settings):
     entries = (*PUBLIC, "copy_into") if "copy_into" in after else PUBLIC
     newline = "\r\n" if "\r\n" in before else "\n"
     source = source_of(to, entries)
-    for line in ("import re\n", "import numpy as np\n"):  # not again what the file imports already
-        if f"\n{line}" in f"\n{before}":
-            source = source.replace(line, "", 1)
+    imported = {
+        ast.unparse(ast.Import([alias]))
+        for node in ast.parse(before.removeprefix("\ufeff")).body
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    for line in ("import re", "import numpy as np"):  # not again what the file imports already
+        source = source.replace(f"{line}\n", "", 1) if line in imported else source
     block = f"\n\n{source.strip()}\n\n".replace("\n", newline)
     assert result.code.count(block) == ("KeyMapper." in after), "the source of KeyMapper is not there once"
     mark = "#KEYMAPPER" if "#KEYMAPPER" in after else ""

@@ -48,7 +48,7 @@ def test_what_is_left_says_so():
     ("code", "to", "expected"),
     [
         ("optimizer.load_state_dict(sd)", "nnx", ["SW401"]),
-        ("net.load_state_dict(sd, assign=True)", "nnx", ["SW301"]),
+        ("net = net.load_state_dict(sd)", "nnx", ["SW302"]),
         ("net.load_state_dict(sd, cfg=1)", "nnx", ["SW104"]),
         ("net.load_state_dict()", "nnx", ["SW106"]),
         ("thing.load_state_dict(sd)", "equinox", ["SW120"]),

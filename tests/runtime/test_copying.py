@@ -221,7 +221,13 @@ class Own:
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [((), {}), ((True,), {}), ((), {"strict": True}), ((False, True), {}), ((), {"assign": True, "strict": 1})],
+    [
+        ((), {}),
+        ((True,), {}),
+        ((), {"strict": True}),
+        ((False, True), {}),
+        ((), {"assign": True, "strict": 1}),
+    ],
 )
 @pytest.mark.parametrize("verb", ["load_into", "copy_into"])
 def test_an_object_of_somebodys_own_gets_what_the_caller_wrote(made, verb, given, words):

@@ -44,7 +44,7 @@ def find_clash(file: File, codes: Iterable[str]) -> str:
 
 def find_shadow(site: Site, name: str) -> int:
     """Return the line where a name is bound between the top of the file and a call; 0 where it is not."""
-    scopes = [node for node in site.parents if isinstance(node, FUNCTIONS)]
+    scopes: list[ast.AST] = [node for node in site.parents if isinstance(node, FUNCTIONS)]
     if isinstance(site.definitions[-1] if site.definitions else None, ast.ClassDef):
         scopes.append(site.definitions[-1])
     for scope in scopes:

@@ -75,9 +75,7 @@ def rewrite_notebook(
     edits = [_moved(edit, cells) for edit in done.edits]
     for cell in cells:
         inside = [
-            _within(edit, cell)
-            for edit in edits
-            if cell.start <= edit.start <= cell.start + len(cell.code)
+            _within(edit, cell) for edit in edits if cell.start <= edit.start <= cell.start + len(cell.code)
         ]
         if inside:
             before = source[cell.first : cell.last]

@@ -6,19 +6,15 @@ import ast
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ml_switcheroo.core.holding import held, is_alias, mentions, names_bound, values_given
 from ml_switcheroo.core.index import File, Index
-from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS
+from ml_switcheroo.core.known import PASSING_METHODS
 from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.sites import Site, is_declared, parameters, scope_of, walk_scope
 from ml_switcheroo.core.users import Function, Use, find_uses, handed_in, subclasses
 
 __all__ = ["why_no_rebind"]
 
-# What these return was somebody's before.
-_TAKING = frozenset("pop popitem popleft get setdefault getattr next get_model unwrap_model".split())
-_STORING = frozenset("append add insert extend register add_module register_module setattr".split())
-# What these are handed they only look at.
-_ASKING = frozenset("hasattr isinstance type len id sum print any all repr str sorted".split())
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEPTH = 4
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
@@ -54,13 +50,13 @@ def _why_not_local(name: str, site: Site, file: File, index: Index, depth: int) 
     if isinstance(scope, _FUNCTIONS) and not is_declared(name, scope):
         if name == "self":
             return said("self-fixed")
-        if name not in parameters(scope) and name not in _bound(nodes):
+        if name not in parameters(scope) and name not in names_bound(nodes):
             return said("outer-variable", receiver=name)
         # Not ``if net is None: net = Net()``, where the caller's comes through.
         first = [node for node in scope.body if node.lineno < site.call.lineno]
-        made = [one for one in _values(name, first, site.call.lineno) if not _mentions(one, name)]
+        made = [one for one in _values(name, first, site.call.lineno) if not mentions(one, name)]
         handed = name in parameters(scope) and not made
-    holder = _held(name, site, file, index)
+    holder = held(name, site, file, index)
     if holder:
         return said("held", line=holder)
     if handed and isinstance(scope, _FUNCTIONS):
@@ -103,7 +99,9 @@ def _is_taken(given: ast.expr | str, place: int | None, use: Use, index: Index, 
     for node in around:
         passing = isinstance(node, ast.Attribute) and node.attr in PASSING_METHODS
         statement = node
-        if not passing and not (isinstance(node, ast.Call) and getattr(node.func, "attr", "") in PASSING_METHODS):
+        if not passing and not (
+            isinstance(node, ast.Call) and getattr(node.func, "attr", "") in PASSING_METHODS
+        ):
             break
     if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
         target: ast.expr | None = statement.targets[0]
@@ -122,7 +120,7 @@ def _is_fresh(given: ast.expr) -> bool:
     """Tell ``restore(Net())``: only the function has it."""
     if isinstance(given, ast.Constant):
         return True
-    return isinstance(given, ast.Call) and not _is_alias(given, "")
+    return isinstance(given, ast.Call) and not is_alias(given, "")
 
 
 def _is_last_use(given: ast.expr, use: Use, index: Index) -> bool:
@@ -132,10 +130,10 @@ def _is_last_use(given: ast.expr, use: Use, index: Index) -> bool:
         return False
     nodes = list(walk_scope(scope))
     if isinstance(scope, _FUNCTIONS):
-        own = given.id in _bound(nodes) and given.id not in parameters(scope)
+        own = given.id in names_bound(nodes) and given.id not in parameters(scope)
         if not own or is_declared(given.id, scope):
             return False
-    if _held(given.id, use.site, use.file, index):
+    if held(given.id, use.site, use.file, index):
         return False
     inside = {id(node) for node in ast.walk(use.site.call)}
     return not any(
@@ -189,9 +187,11 @@ def _why_not_own(receiver: ast.Attribute, site: Site, file: File, index: Index) 
             return said("held", line=f"{line} of {use.file.path}")
     for made in (node for node in owner.body if isinstance(node, _FUNCTIONS)):
         for node in walk_scope(made):
-            given = isinstance(node, ast.Assign) and isinstance(node.value, ast.Name)
-            if given and node.value.id in parameters(made) and written in map(ast.unparse, node.targets):
-                keeper = _who_gave(owner, made, node.value.id, file, index)
+            if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Name):
+                continue
+            name = node.value.id
+            if name in parameters(made) and written in map(ast.unparse, node.targets):
+                keeper = _who_gave(owner, made, name, file, index)
                 if keeper:
                     return said("giver-keeps", receiver=written, place=keeper)
     return None
@@ -202,12 +202,11 @@ def _taken_out(attribute: str, use: Use) -> int:
     holder = ast.unparse(use.site.receiver)
     for node in walk_scope(scope_of(use.site)):
         if isinstance(node, ast.Assign) and node.lineno < use.site.call.lineno:
-            if ast.unparse(node.value).startswith(f"{holder}.{attribute}"):
-                value = node.value
-                while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
-                    value = value.func.value
-                if isinstance(value, ast.Attribute) and value.attr == attribute:
-                    return node.lineno
+            value = node.value
+            while isinstance(value, ast.Call) and getattr(value.func, "attr", "") in PASSING_METHODS:
+                value = getattr(value.func, "value", value)
+            if ast.unparse(value) == f"{holder}.{attribute}":
+                return node.lineno
     return 0
 
 
@@ -223,7 +222,11 @@ def _who_gave(owner: ast.ClassDef, method: Function, name: str, file: File, inde
         return f"whoever calls {asked}"
     for use in uses:
         given = handed_in(use.site.call, method, name, bound=True)
-        kept = given == "unknown" if isinstance(given, str) else not (_is_fresh(given) or _is_last_use(given, use, index))
+        kept = (
+            given == "unknown"
+            if isinstance(given, str)
+            else not (_is_fresh(given) or _is_last_use(given, use, index))
+        )
         if kept:
             return f"{use.file.path}:{use.site.call.lineno}"
     return ""
@@ -236,7 +239,7 @@ def _values(name: str, nodes: Sequence[ast.AST], before: int) -> list[ast.expr]:
         for node in nodes
         if isinstance(node, ast.Assign) and node.lineno < before
         for target in node.targets
-        for one in _given(target, node.value, name)
+        for one in values_given(target, node.value, name)
     ]
 
 
@@ -251,141 +254,3 @@ def _held_in_class(receiver: ast.Attribute, site: Site) -> int:
             if given and written not in {ast.unparse(target) for target in node.targets}:
                 return node.lineno
     return 0
-
-
-def _held(name: str, site: Site, file: File, index: Index) -> int:
-    """Return the line before a call where something else takes hold of the object; 0 where none does."""
-    before = site.call.lineno
-    since = _made_anew(name, site)
-    for node in walk_scope(scope_of(site)):
-        line = getattr(node, "lineno", before)
-        around = any(node is parent for parent in site.parents)
-        if isinstance(node, ast.For | ast.AsyncFor) and _mentions(node.target, name):
-            if around or since < line < before:
-                return int(line)
-        if not since <= line < before:
-            continue
-        if isinstance(node, ast.Expr) and _stores(node.value, name):
-            return int(line)
-        value = getattr(node, "value", None)
-        if not isinstance(node, ast.Assign | ast.AnnAssign) or value is None:
-            continue
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        given = [one for target in targets for one in _given(target, value, name)]
-        if given and (len(targets) > 1 or any(_is_alias(one, name) for one in given)):
-            return int(line)
-        if not given and _escapes(value, name) and _keeps(value, name, file, index):
-            return int(line)
-    return 0
-
-
-def _made_anew(name: str, site: Site) -> int:
-    """Return the line of the last statement that surely ran before a call and made the object; 0 for none."""
-    found = 0
-    inner: ast.AST = site.call
-    for node in reversed(site.parents):
-        for block in ("body", "orelse", "finalbody"):
-            statements = getattr(node, block, None)
-            if not isinstance(statements, list) or inner not in statements:
-                continue
-            for statement in statements[: statements.index(inner)]:
-                if isinstance(statement, ast.Assign) and statement.lineno > found:
-                    given = [one for target in statement.targets for one in _given(target, statement.value, name)]
-                    anew = given and not any(_mentions(one, name) or _is_alias(one, name) for one in given)
-                    found = statement.lineno if anew else found
-        inner = node
-        if isinstance(node, _FUNCTIONS):
-            break
-    return found
-
-
-def _keeps(value: ast.expr, name: str, file: File, index: Index) -> bool:
-    """Tell whether what is handed a model may keep it: a class, or a function unless its code shows other."""
-    if not isinstance(value, ast.Call) or any(
-        isinstance(one, ast.Call) and _escapes(one, name) and _keeps(one, name, file, index)
-        for one in value.args
-    ):
-        return True
-    called = ast.unparse(value.func)
-    if called in _ASKING:
-        return False
-    function = index.function(file, called)
-    if function is None:
-        return True
-    bare = [one for one in (*value.args, *(word.value for word in value.keywords)) if _escapes(one, name)]
-    if any(not isinstance(one, ast.Name | ast.Call) for one in bare):
-        return True
-    return any(_lets_out(argument, function) for argument in parameters(function))
-
-
-def _lets_out(name: str, function: Function) -> bool:
-    """Tell whether a function returns a parameter in some way, or puts it somewhere."""
-    for node in ast.walk(function):
-        value = getattr(node, "value", None)
-        if isinstance(node, ast.Return | ast.Yield | ast.Assign | ast.AnnAssign) and value is not None:
-            if _escapes(value, name) and not (
-                isinstance(value, ast.Call) and ast.unparse(value.func) in _ASKING
-            ):
-                return True
-        if isinstance(node, ast.Expr) and _stores(node.value, name):
-            return True
-    return False
-
-
-def _stores(call: ast.expr, name: str) -> bool:
-    """Tell ``nets.append(net)``, ``setattr(trainer, "net", net)``."""
-    if not isinstance(call, ast.Call):
-        return False
-    called = getattr(call.func, "attr", getattr(call.func, "id", ""))
-    return called in _STORING and any(_escapes(one, name) for one in call.args)
-
-
-def _given(target: ast.expr, value: ast.expr, name: str) -> list[ast.expr]:
-    """Return what an assignment gives to a variable, of a tuple the part that it gets."""
-    if isinstance(target, ast.Name):
-        return [value] if target.id == name else []
-    if not isinstance(target, ast.Tuple | ast.List):
-        return []
-    parts = getattr(value, "elts", None)
-    if parts is None or len(parts) != len(target.elts):
-        return [value] if _mentions(target, name) else []
-    return [one for at, part in zip(target.elts, parts, strict=True) for one in _given(at, part, name)]
-
-
-def _is_alias(value: ast.expr, name: str) -> bool:
-    """Tell whether a value is another object by a second name: ``self.net``, ``wrapper.to(device)``."""
-    if isinstance(value, ast.Call):
-        called = value.func
-        if isinstance(called, ast.Attribute) and called.attr in PASSING_METHODS:
-            return _is_alias(called.value, name)
-        if getattr(called, "attr", getattr(called, "id", "")) in _TAKING:
-            return True
-        passes = PASSING_CALLS.search(ast.unparse(called)) and value.args
-        return bool(passes) and "copy" not in ast.unparse(called) and _is_alias(value.args[0], name)
-    if isinstance(value, ast.Attribute | ast.Subscript):
-        return not isinstance(value.value, ast.Call) or _is_alias(value.value, name)
-    return isinstance(value, ast.Name) and value.id != name
-
-
-def _escapes(value: ast.expr, name: str) -> bool:
-    """Tell whether the value may keep the object: itself, in a container, as an argument of a call."""
-    if isinstance(value, ast.Name):
-        return value.id == name
-    if isinstance(value, ast.Tuple | ast.List | ast.Set):
-        return any(_escapes(item, name) for item in value.elts)
-    if isinstance(value, ast.Dict):
-        return any(_escapes(item, name) for item in value.values)
-    if isinstance(value, ast.Call):
-        passed = [*value.args, *(word.value for word in value.keywords)]
-        if isinstance(value.func, ast.Attribute) and value.func.attr in PASSING_METHODS:
-            passed.append(value.func.value)
-        return any(_escapes(item, name) for item in passed)
-    return False
-
-
-def _bound(nodes: list[ast.AST]) -> set[str]:
-    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-
-
-def _mentions(node: ast.expr, name: str) -> bool:
-    return any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(node))

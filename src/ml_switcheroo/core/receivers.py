@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
+from ml_switcheroo.core.assignments import assigned_in, written
 from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.known import (
     ANY_MODULES,
@@ -91,7 +92,7 @@ class Receivers:
 
     def _assigned(self, scope: ast.AST, name: str) -> Sequence[ast.expr]:
         if scope not in self._bound:
-            self._bound[scope] = _bindings(scope)
+            self._bound[scope] = assigned_in(scope)
         return self._bound[scope].get(name, ())
 
     # ---- names ---------------------------------------------------------------------------------
@@ -181,7 +182,7 @@ class Receivers:
             if isinstance(item, FUNCTIONS):
                 values = self._assigned(item, f"self.{name}")
                 found |= self._of_values(values, Place(file, (owner, item)), depth)
-            elif isinstance(item, ast.AnnAssign) and _written(item.target) == name:
+            elif isinstance(item, ast.AnnAssign) and written(item.target) == name:
                 found |= self._of_annotation(item.annotation, Place(file, (owner,)), depth)
         for base in owner.bases if not found and depth < _DEPTH else ():
             defined = self._definition(base, Place(file), ast.ClassDef)
@@ -228,7 +229,9 @@ class Receivers:
             return {Origin("super")}
         found = self._instances(node.func, place, depth, ast.unparse(node))
         found = found or self._returned(node, place, depth) or self._of_factory(node.func, place, depth)
-        return found or self._unseen(node.func, place) or ({Origin("", ast.unparse(node))} if dotted else set())
+        return (
+            found or self._unseen(node.func, place) or ({Origin("", ast.unparse(node))} if dotted else set())
+        )
 
     def _instances(self, node: ast.expr, place: Place, depth: int, call: str = "") -> set[Origin]:
         """Return what the instances of the class are that an expression names.
@@ -238,7 +241,7 @@ class Receivers:
         found = self._definition(node, place, ast.ClassDef)
         if found is not None:
             return self.of_class(*found, depth + 1)
-        if self._is_shadowed(_written(node), place):
+        if self._is_shadowed(written(node), place):
             return set()
         dotted = self.dotted(node, place)
         kind = kind_of_class(dotted)
@@ -274,7 +277,11 @@ class Receivers:
             returns = (node for node in walk_scope(function) if isinstance(node, ast.Return))
             origins = self._of_values((node.value for node in returns if node.value), inside, depth + 1)
         made = {origin.made for origin in origins}
-        if len(made) == 1 and "" not in made and not any(name.startswith(f"{file.path}:{function.lineno}:") for name in made):
+        if (
+            len(made) == 1
+            and "" not in made
+            and not any(name.startswith(f"{file.path}:{function.lineno}:") for name in made)
+        ):
             return origins
         # One of several classes, or what is handed in: the same for the same arguments.
         return {Origin(origin.kind, f"{file.path}:{ast.unparse(call)}") for origin in origins}
@@ -305,7 +312,7 @@ class Receivers:
         self, node: ast.expr, place: Place, wanted: type[Definition]
     ) -> tuple[Definition, File] | None:
         """Find the class or function that an expression names, here or in an imported file."""
-        name, _, rest = _written(node).partition(".")
+        name, _, rest = written(node).partition(".")
         if self._is_shadowed(name, place):
             return None
         if not rest and name in place.file.definitions:
@@ -337,15 +344,8 @@ class Receivers:
 
     def dotted(self, node: ast.expr, place: Place) -> str:
         """Write a name or an attribute with what its first word was imported as."""
-        first, dot, rest = _written(node).partition(".")
+        first, dot, rest = written(node).partition(".")
         return place.file.imports.get(first, (0, first))[1] + dot + rest
-
-
-def _written(node: ast.expr) -> str:
-    """Return a dotted name; of a generic class without what stands in brackets."""
-    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
-        node = node.value
-    return ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
 
 
 def _is_wrapper(dotted: str) -> bool:
@@ -358,43 +358,6 @@ def _registers_hook(node: ast.ClassDef) -> bool:
         isinstance(part, ast.Attribute) and "state_dict" in part.attr and part.attr.endswith("hook")
         for part in ast.walk(node)
     )
-
-
-def _bindings(scope: ast.AST) -> dict[str, list[ast.expr]]:
-    """Return every expression that a name, or an attribute such as ``self.net``, is set to in a scope."""
-    found: dict[str, list[ast.expr]] = {}
-    for node in walk_scope(scope):
-        targets: Sequence[ast.expr] = ()
-        if isinstance(node, ast.Assign):
-            targets = node.targets
-        elif isinstance(node, ast.AnnAssign | ast.NamedExpr):
-            targets = [node.target]
-        value = getattr(node, "value", None)
-        if isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
-            targets, value = _looped(node.target, node.iter)
-        for target in targets if isinstance(value, ast.expr) else ():
-            pairs: list[tuple[ast.expr, Any]] = [(target, value)]
-            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-                pairs = list(zip(target.elts, value.elts, strict=False))
-            for one, item in pairs:
-                name = ast.unparse(one) if isinstance(one, ast.Subscript) else _written(one)
-                found.setdefault(name, []).append(item)
-    return found
-
-
-def _looped(target: ast.expr, values: ast.expr) -> tuple[list[ast.expr], ast.expr | None]:
-    """Return the variable that takes the modules in turn, and the call that yields them.
-
-    ``for child in net.children()``, ``for name, child in net.named_children()``.
-    """
-    method = (
-        values.func.attr if isinstance(values, ast.Call) and isinstance(values.func, ast.Attribute) else ""
-    )
-    if method not in CHILDREN_METHODS:
-        return [], None
-    if isinstance(target, ast.Tuple) and method.startswith("named_") and len(target.elts) > 1:
-        return [target.elts[1]], values
-    return [target], values
 
 
 def _annotation(scope: ast.AST, name: str) -> ast.expr | None:

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from ml_switcheroo.core.index import File
 from ml_switcheroo.core.operations import OPERATIONS
 
-__all__ = ["FUNCTIONS", "Site", "find_sites", "is_declared", "parameters", "scope_of", "site_of", "walk_scope"]
+__all__ = [
+    "FUNCTIONS",
+    "Site",
+    "find_sites",
+    "is_declared",
+    "parameters",
+    "scope_of",
+    "site_of",
+    "walk_scope",
+]
 
 _NAMED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_NAMED, ast.Lambda)

@@ -55,9 +55,9 @@ def transform_checkpoint_load(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
 
 @register_hook("checkpoint_copier")
 def transform_checkpoint_copy(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
-    """Return ``KeyMapper.copy_into(target, online, ...)`` for ``target.load_state_dict(online.state_dict())``.
+    """Return ``KeyMapper.copy_into(target, online, ...)`` for a load of the state of another live model.
 
-    Any other call is returned as it is.
+    That is ``target.load_state_dict(online.state_dict(), ...)``; any other call is returned as it is.
     """
     state = _state(node.args)
     if state is None or not isinstance(node.func, cst.Attribute):

@@ -92,7 +92,12 @@ class KeyMapper(LiveNnx, KeyKinds, Loading):
 
     @classmethod
     def load_into(
-        cls, model: object, *given: object, kinds: dict | None = None, with_report: bool = False, **words: object
+        cls,
+        model: object,
+        *given: object,
+        kinds: dict | None = None,
+        with_report: bool = False,
+        **words: object,
     ) -> tuple:
         """Write a PyTorch state dict into a live Flax NNX model: all of it, or nothing.
 

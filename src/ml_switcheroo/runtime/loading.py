@@ -16,7 +16,7 @@ class Loading:
             return f"Report(missing_keys={self[0]}, unexpected_keys={self[1]})"
 
     @staticmethod
-    def _asked(state_dict: dict, strict: bool = True, assign: bool = False) -> tuple:
+    def _asked(state_dict: object, strict: object = True, assign: object = False) -> tuple:  # noqa: ARG004
         """Return what a call of torch's ``load_state_dict`` asks of a converted model."""
         return state_dict, strict
 
