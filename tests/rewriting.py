@@ -3,7 +3,7 @@
 import ast
 import textwrap
 
-from ml_switcheroo.core.bundle import PUBLIC, source_of
+from ml_switcheroo.core.block import compose, find_block
 from ml_switcheroo.core.rewriter import rewrite
 from ml_switcheroo.core.text import apply_edits
 
@@ -16,19 +16,10 @@ def check_rewritten(before, after, to="nnx", notes=(), dedent=True, **settings):
     """
     before, after = (textwrap.dedent(code).lstrip("\n") if dedent else code for code in (before, after))
     result = rewrite(before, to, **settings)
-    entries = (*PUBLIC, "copy_into") if "copy_into" in after else PUBLIC
     newline = "\r\n" if "\r\n" in before else "\n"
-    source = source_of(to, entries)
-    imported = {
-        ast.unparse(ast.Import([alias]))
-        for node in ast.parse(before.removeprefix("\ufeff")).body
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    }
-    for line in ("import re", "import numpy as np"):  # not again what the file imports already
-        source = source.replace(f"{line}\n", "", 1) if line in imported else source
-    block = f"\n\n{source.strip()}\n\n".replace("\n", newline)
-    assert result.code.count(block) == ("KeyMapper." in after), "the source of KeyMapper is not there once"
+    block = "\n\n" + block_of(result.code, to) + "\n\n"
+    block = block.replace("\n", newline) if "KeyMapper." in after else "no block"
+    assert result.code.count(">>> KeyMapper") == ("KeyMapper." in after), "KeyMapper is not there once"
     mark = "#KEYMAPPER" if "#KEYMAPPER" in after else ""
     # A second empty line follows where there was none.
     found = {result.code.replace(block + more, mark) for more in ("", newline)}
@@ -36,6 +27,22 @@ def check_rewritten(before, after, to="nnx", notes=(), dedent=True, **settings):
     check_sound(before, result, to, **settings)
     check_notes(result, notes)
     return result
+
+
+def block_of(code, to):
+    """Return the text of the block in ``code``, which is whole and of this target."""
+    block = find_block(code)
+    if block is None:
+        return ""
+    assert (block.carried.target, block.edited) == (to, False)
+    imported = {
+        ast.unparse(ast.Import([alias]))
+        for node in ast.parse(code[: block.start].removeprefix("\ufeff")).body
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    lines = compose(block.carried).strip().split("\n")
+    return "\n".join(line for line in lines if line not in imported)  # not again what is imported already
 
 
 def check_unchanged(code, to="nnx", notes=(), dedent=True, **settings):

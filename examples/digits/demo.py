@@ -4,7 +4,6 @@ make demo, or: python examples/digits/demo.py (needs jax, flax and scikit-learn)
 """
 
 import importlib.util
-import itertools
 import shlex
 import subprocess
 import sys
@@ -22,19 +21,7 @@ def step(number: int, title: str, command: str | None = None) -> None:
     if command is not None:
         print(f"$ {command}", flush=True)
         arguments = [sys.executable, "-m", "ml_switcheroo", *shlex.split(command)[1:]]
-        shown = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True).stdout
-        print(shortened(shown), end="", flush=True)
-
-
-def shortened(text: str, most: int = 24) -> str:
-    """Cut long runs of added lines out of a diff: the source of KeyMapper is 500 lines of NumPy."""
-    lines: list[str] = []
-    for added, group in itertools.groupby(text.splitlines(), key=lambda line: line.startswith("+")):
-        run = list(group)
-        if added and len(run) > most:
-            run = [*run[: most // 2], f"    ... {len(run) - most} more lines of it ...", *run[-most // 2 :]]
-        lines += run
-    return "\n".join([*lines, ""])
+        subprocess.run(arguments, check=True)
 
 
 def compare() -> bool:

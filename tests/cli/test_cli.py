@@ -269,8 +269,28 @@ def test_a_rewritten_script_carries_the_kinds_that_names_cannot_show():
     script = DIGITS / "infer.py"
     shown = run("rewrite", script, "--to", "nnx", "--checkpoint", WEIGHTS, "--layers", LAYERS)
     assert shown.returncode == 0, shown.stderr
-    assert "linear(c=32)" in shown.stdout
+    assert "(c space) -> (space c) out, c=32 space=" in shown.stdout
+    assert len(shown.stdout.splitlines()) < 60
+    whole = run("rewrite", script, "--to", "nnx", "--checkpoint", WEIGHTS, "--layers", LAYERS, "--full")
+    assert "def load_into" in whole.stdout
+    assert "def load_into" not in shown.stdout
     assert run("rewrite", script, "--to", "nnx", "--layers", LAYERS).returncode == 2
+
+
+def test_the_runtime_of_a_folder_is_a_module_that_can_be_renewed(tmp_path):
+    (tmp_path / "infer.py").write_text(SCRIPT)
+    shown = run("rewrite", tmp_path, "--to", "nnx", "--write")
+    assert shown.returncode == 0, shown.stderr
+    home = tmp_path / "key_mapper.py"
+    assert shown.stdout.splitlines() == [f"changed {home}", f"changed {tmp_path / 'infer.py'}"]
+    text = home.read_text()
+    home.write_text(text.replace("ml-switcheroo 0", "ml-switcheroo 99.0"))
+    shown = run("rewrite", tmp_path, "--update-runtime", "--check")
+    assert (shown.returncode, shown.stdout) == (1, f"would change {home}\n")
+    run("rewrite", tmp_path, "--update-runtime", "--write")
+    assert home.read_text() == text
+    assert run("rewrite", tmp_path, "--update-runtime", "--to", "nnx").returncode == 2
+    assert run("rewrite", tmp_path).returncode == 2
 
 
 def test_export_goes_back_to_pytorch_bit_for_bit(tmp_path):

@@ -60,7 +60,7 @@ def test_magics_stay():
     assert found[1] == codes[1]
     assert found[2] == "%%time\nif ok:\n    !ls\nKeyMapper.load_into(net, sd)"
     assert found[3] == "files = !ls\nKeyMapper.load_into(net, sd)"
-    assert [f"{note.line}: {note.code}" for note in result.notes] == ["6: SW606"]
+    assert [f"{note.line}: {note.code}" for note in result.notes] == ["6: SW609"]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_cell_with_a_magic_is_read_and_the_magic_stays_where_it_is(before, aft
 def test_a_cell_that_is_not_read_stays_and_has_a_note(head):
     before, result = run(f"{head}\nnet.load_state_dict(sd)")
     assert result.code == before
-    assert [f"{note.line}: {note.code}" for note in result.notes] == ["2: SW606"]
+    assert [f"{note.line}: {note.code}" for note in result.notes] == ["2: SW609"]
 
 
 def test_nothing_is_put_into_a_cell_that_is_not_read():

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from ml_switcheroo.core.bundle import PUBLIC, source_of
 from ml_switcheroo.core.hooks import HookContext, find_hook
 from ml_switcheroo.core.operations import find_operation
 from ml_switcheroo.core.rewriter import rewrite
@@ -104,19 +103,6 @@ def test_a_copy_between_two_live_objects(before, after):
     assert transformed(before, transform_checkpoint_copy) == (after or before)
 
 
-def test_the_source_can_copy_where_the_file_copies():
-    ctx = HookContext(target="mlx")
-    transform_checkpoint_copy(cst.parse_expression("t.load_state_dict(o.state_dict())"), ctx)
-    assert list(ctx.preambles) == [source_of("mlx", (*PUBLIC, "copy_into"))]
-    ctx = HookContext(target="mlx", settings={"copies": True})
-    for hook in (transform_checkpoint_copy, transform_checkpoint_load):
-        hook(cst.parse_expression("t.load_state_dict(o.state_dict())"), ctx)
-    assert list(ctx.preambles) == [source_of("mlx", (*PUBLIC, "copy_into"))]
-    ctx = HookContext(target="mlx", settings={"runtime": "import"})
-    transform_checkpoint_copy(cst.parse_expression("t.load_state_dict(o.state_dict())"), ctx)
-    assert (list(ctx.preambles), len(ctx.imports)) == ([], 1)
-
-
 @pytest.mark.parametrize("arguments", ["sd", "sd, ", "sd, strict=False", "**words", "\n    sd,\n"])
 def test_the_report_is_asked_for_where_both_are_bound(arguments):
     ctx = HookContext(target="equinox", settings={"with_report": True})
@@ -124,9 +110,8 @@ def test_the_report_is_asked_for_where_both_are_bound(arguments):
     code = cst.Module([]).code_for_node(transform_checkpoint_load(node, ctx))
     call = ast.parse(code, mode="eval").body
     assert ast.unparse(call.keywords[-1]) == "with_report=True"
-    assert ast.unparse(call.args[0]) == "net"
-    assert ast.unparse(ast.Call(call.func, call.args[1:], call.keywords[:-1])) == ast.unparse(
-        ast.parse(f"KeyMapper.load_into({arguments})", mode="eval")
+    assert "".join(code.split()).startswith(
+        "KeyMapper.load_into(net," + "".join(arguments.split()).strip(",")
     )
 
 

@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import numpy as np
 import pytest
+import torch
 from flax import nnx
 from mlx import core as mx
 from mlx import nn as mnn
@@ -163,7 +164,7 @@ def test_a_shape_that_differs_is_an_error_however_loose(made):
     mapper, make = made
     target, online = make(0), make(1, out=4)
     before = frozen(target)
-    with pytest.raises(RuntimeError, match=r"size mismatch for fc\.b(ias)?: .*\(4,\).*\(2,\)"):
+    with pytest.raises(RuntimeError, match=r"size mismatch for fc\.bias.*\(4,\).*\(2,\)"):
         mapper.copy_into(target, online, strict=False)
     assert same(frozen(target), before)
 
@@ -173,9 +174,9 @@ def test_names_must_be_the_same(made, strict):
     mapper, make = made
     few, many = make(0), make(1, more=True)
     before = frozen(few), frozen(many)
-    with pytest.raises(RuntimeError, match=r"Unexpected.*head\.b.*head\.[kw]"):
+    with pytest.raises(RuntimeError, match=r"Unexpected.*head\.bias.*head\.weight"):
         mapper.copy_into(few, many, **strict)
-    with pytest.raises(RuntimeError, match=r"Missing.*head\.b.*head\.[kw]"):
+    with pytest.raises(RuntimeError, match=r"Missing.*head\.bias.*head\.weight"):
         mapper.copy_into(many, few, **strict)
     assert same(frozen(few), before[0])
     assert same(frozen(many), before[1])
@@ -187,10 +188,9 @@ def test_a_loose_copy_says_what_it_left_out(made, given):
     few, many = make(0), make(1, more=True)
     new, report = mapper.copy_into(few, many, *given[0], with_report=True, **given[1])
     assert same(frozen(new), frozen(many))
-    assert report.missing_keys == []
-    assert [name[:5] for name in report.unexpected_keys] == ["head.", "head."]
-    _, missing = mapper.copy_into(many, few, *given[0], with_report=True, **given[1])
-    assert missing == (report.unexpected_keys, [])
+    assert (report.missing_keys, sorted(report.unexpected_keys)) == ([], ["head.bias", "head.weight"])
+    _, report = mapper.copy_into(many, few, *given[0], with_report=True, **given[1])
+    assert sorted(report.missing_keys) == ["head.bias", "head.weight"]
 
 
 def test_random_state_stays():
@@ -248,19 +248,26 @@ def test_a_state_dict_by_name_is_passed_on_by_name():
     assert KeyMapper.load_into(Named(), state_dict=3, strict=None) == (3, None)
 
 
-def test_a_model_and_an_object_of_somebodys_own_are_no_pair(made):
-    mapper, make = made
-    for pair in ((make(0), Own({})), (Own(), make(0))):
-        with pytest.raises(TypeError, match="only one of both is a model of this target"):
-            mapper.copy_into(*pair)
+@pytest.mark.parametrize("name", ["nnx", "keras", "mlx", "equinox"])
+def test_one_of_both_may_be_ported_before_the_other(name):
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(3, 2)
+
+    mapper, make = TARGETS[name]
+    net, port = Net(), make(0)
+    port, _ = mapper.copy_into(port, net, with_report=True)
+    assert same(frozen(port), {key: value.numpy() for key, value in net.state_dict().items()})
+    other = Net()
+    mapper.copy_into(other, port)
+    assert torch.equal(other.fc.weight, net.fc.weight)
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_text_that_is_injected_copies_too(name):
     names = {}
-    text = source_of(name, ["copy_into"])
-    assert "load_into" not in text
-    exec(compile(text, "<injected>", "exec"), names)
+    exec(compile(source_of(name, ["copy_into"]), "<injected>", "exec"), names)
     make = TARGETS[name][1]
     target, online = make(0), make(1)
     target, _ = names["KeyMapper"].copy_into(target, online, with_report=True)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-__all__ = ["PUBLIC", "bundle", "module_of", "source_of"]
+__all__ = ["PUBLIC", "Table", "bundle", "module_of", "planned_of", "source_of"]
 
 PUBLIC = (
-    *("map_name", "map_value", "from_torch", "load_into", "to_torch", "read"),
+    *("map_name", "map_value", "from_torch", "load_into", "copy_into", "to_torch", "read"),
     *("KINDS", "possible_kinds", "is_open", "parse_kind", "folded"),
 )
 """What ``KeyMapper`` offers from outside."""
 
-_MAPPER = "KeyMapper"
-_BASE = ("loading", "tensors", "kinds", "live_nnx", "key_mapper")
+_PLANNED = ("loading", "copying", "tensors", "planned")
+_BASE = ("loading", "copying", "tensors", "kinds", "live_nnx", "key_mapper")
 _INTO: Mapping[str, tuple[str, ...]] = {
     **{target: (f"live_{target}", f"into_{target}") for target in ("equinox", "keras", "linen", "mlx")},
     "haiku": ("live_linen", "into_linen", "live_haiku", "into_haiku"),
@@ -54,11 +55,50 @@ class _Part:
     aliases: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The rows of ``PlannedMapper.MOVES`` for one model.
+
+    Attributes:
+        model: What the model is called.
+        rows: Tensors, leaves, and the steps between.
+    """
+
+    model: str
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """The methods of ``PlannedMapper`` that the steps need."""
+        steps = (step for row in self.rows for step in row[2:])
+        return tuple(sorted({"_rearranged" if "->" in step else f"_{step.split()[0]}" for step in steps}))
+
+
 def source_of(target: str, entries: Iterable[str]) -> str:
     """Return the text of a target's ``KeyMapper`` with what some of its methods need."""
-    asked = tuple(entries)
-    copies = ("copying",) if "copy_into" in asked else ()
-    return bundle((*_BASE, *copies, *_INTO.get(target, ())), asked)
+    return bundle((*_BASE, *_INTO.get(target, ())), entries)
+
+
+def planned_of(target: str, entries: Iterable[str], table: Table) -> str:
+    """Return the text of a ``KeyMapper`` that carries out the plan of one model."""
+    live = [name for name in (*_BASE, *_INTO.get(target, ())) if name.startswith("live_")]
+    if target in _INTO:
+        live.remove("live_nnx")
+    text = bundle((*_PLANNED, *live), (*entries, *table.entries))
+    is_live = not {"load_into", "copy_into"}.isdisjoint(entries)
+    bases = f"{_part(live[-1]).name}, PlannedMapper" if is_live else "PlannedMapper"
+    said = f'"""Carry the tensors of {table.model} over to {target}: its plan, and what carries it out."""'
+    rows = "".join(f"        {_literal(row)},\n" for row in table.rows)
+    constants = f"    MODEL = {_quoted(table.model)}\n    MOVES = (\n{rows}    )\n"
+    return f"{text}\n\nclass KeyMapper({bases}):\n    {said}\n\n{constants}"
+
+
+def _literal(row: tuple[str, ...]) -> str:
+    return f"({', '.join(map(_quoted, row))})"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def module_of(target: str) -> str:
@@ -83,21 +123,20 @@ def bundle(modules: Sequence[str], entries: Iterable[str]) -> str:
 def _bundled(modules: tuple[str, ...], entries: tuple[str, ...]) -> str:
     parts = [_part(name) for name in modules]
     reached = _reached(parts, entries)
-    texts = list[str]()
-    absent: dict[str, tuple[str, ...]] = {}  # what is left out, and what it extends
+    texts, instead = list[str](), dict[str, tuple[str, ...]]()
     for depth, part in enumerate(parts):
         kept = [member for name, member in part.members.items() if (depth, name) in reached]
-        for alias in part.aliases:
-            if _MAPPER in absent:
-                absent[alias] = absent[_MAPPER]
+        for alias in part.aliases:  # what the module calls the KeyMapper before it, if there is one yet
+            if any(text.startswith("class KeyMapper") for text in texts):
+                texts.append(f"{alias} = KeyMapper")
             else:
-                texts.append(f"{alias} = {_MAPPER}")
-        bases = tuple(dict.fromkeys(one for base in part.bases for one in absent.get(base, (base,))))
+                instead[alias] = instead["KeyMapper"]
+        own = tuple(inner for base in part.bases for inner in instead.get(base, (base,)))
         if not kept and depth < len(parts) - 1:
-            absent[part.name] = bases
+            instead[part.name] = own  # whoever extends it extends what it does
             continue
-        absent.pop(part.name, None)
-        head = f"class {part.name}({', '.join(bases)}):" if bases else f"class {part.name}:"
+        bases = ", ".join(dict.fromkeys(own))
+        head = f"class {part.name}({bases}):" if bases else f"class {part.name}:"
         texts.append("\n".join([head, *part.said, *_spaced(kept)]))
     used = {line for part in parts for line in part.imports if _is_used(line, texts)}
     imports = sorted(used, reverse=True)

@@ -73,6 +73,11 @@ class HookContext:
     preambles: dict[str, None] = field(default_factory=dict, repr=False)
     imports: dict[str, None] = field(default_factory=dict, repr=False)
     notes: list[Note] = field(default_factory=list, repr=False)
+    needs: dict[str, None] = field(default_factory=dict, repr=False)
+
+    def need(self, method: str) -> None:
+        """Ask for a method of ``KeyMapper``; what has it, and where it stands, is the rewrite's to choose."""
+        self.needs.setdefault(method)
 
     def inject_preamble(self, text: str) -> None:
         """Ask for ``text`` (top-level statements) behind the imports; once a file, however often asked."""

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats import open_checkpoint
-from ml_switcheroo.planner import specs_of
+from ml_switcheroo.planner import Prepared, prepare
 from ml_switcheroo.runtime.kinds import KeyKinds
-from ml_switcheroo.sources import live, static
-from ml_switcheroo.sources.findings import Finding, Knowledge
-from ml_switcheroo.sources.stated import from_table
-from ml_switcheroo.tensors import TensorSpec
+from ml_switcheroo.sources.classify import classify
+from ml_switcheroo.sources.findings import Finding
 
-__all__ = ["kinds_of"]
+__all__ = ["kinds_of", "known_of"]
 
 _INDEX = re.compile(r"(?<![^.])\d+(?![^.])")
 
@@ -34,11 +33,11 @@ def kinds_of(state: Mapping[str, Any] | str | Path, layers: Any) -> dict[str, st
     if isinstance(state, str | Path):
         with open_checkpoint(state) as checkpoint:
             return kinds_of(checkpoint, layers)
-    specs = specs_of(state)
-    shapes = {name: spec.shape for name, spec in specs.items()}
+    request = known_of(state, layers, to="jax").request
+    shapes = {name: spec.shape for name, spec in request.specs.items()}
     said = {
         path: _text(found, shapes.get(f"{path}.weight".lstrip("."), ()))
-        for path, found in _knowledge(specs, layers).findings.items()
+        for path, found in request.knowledge[1].findings.items()
     }
     open_ones = {
         path for path, readings in KeyKinds.possible_kinds(shapes).items() if KeyKinds.is_open(readings)
@@ -46,12 +45,21 @@ def kinds_of(state: Mapping[str, Any] | str | Path, layers: Any) -> dict[str, st
     return _folded({path: kind for path, kind in said.items() if kind and path in open_ones}, open_ones)
 
 
-def _knowledge(specs: Mapping[str, TensorSpec], layers: Any) -> Knowledge:
-    if isinstance(layers, Mapping):
-        return from_table(layers)
-    if isinstance(layers, str | Path):
-        return static.read_layers(str(layers), specs)
-    return live.read_module(layers, specs)
+def known_of(state: Mapping[str, Any], layers: Any, *, to: str, like: Any = None) -> Prepared:
+    """Ask what a model's source says of a checkpoint, under the names inside of wrappers.
+
+    Raises:
+        UsageError: No tensor of the checkpoint is of the model.
+    """
+    prepared = prepare(state, to=to, layers=layers, like=like)
+    owners = classify(prepared.request.specs, prepared.request.knowledge[1:2])
+    if not any(owner.possible for owner in owners):
+        told = layers if isinstance(layers, str | Path) else type(layers).__name__
+        names, where = ", ".join(list(prepared.specs)[:3]), getattr(state, "path", "the state dict")
+        raise UsageError(
+            f"nothing of {told} is in {where}, whose tensors are called {names} ...; name their class"
+        )
+    return prepared
 
 
 def _text(finding: Finding, weight: tuple[int, ...]) -> str:

@@ -135,8 +135,8 @@ _ROWS = (
         "move the comment above the call, then rewrite again",
     ),
     Row(
-        *("SW120", "no-model-shown", "an unknown object, for a target whose models never change"),
-        "nothing shows that this is a model, and the models of this target never change",
+        *("SW120", "no-model-shown", "an unknown object, for a target where a load makes something new"),
+        "nothing shows that this is a model, and a load for {target} makes something new",
         "annotate the variable with its class, or " + _BIND,
     ),
     Row(
@@ -218,11 +218,6 @@ _ROWS = (
         *("SW136", "flat-unnamed", "a load, for a target of dictionaries, that has no name to go to"),
         "{target} gets a dictionary of arrays, which {name} cannot be the name of here: {why}",
         "write params = KeyMapper.from_torch(state) under a name of your own",
-    ),
-    Row(
-        *("SW137", "flat-unknown", "an unknown object, for a target of dictionaries"),
-        "nothing shows that this is a model, and a dictionary of arrays is nothing to other objects",
-        "write params = KeyMapper.from_torch(state) where it is one",
     ),
     # ---- saves that are left -------------------------------------------------------------------
     Row(
@@ -348,12 +343,28 @@ _ROWS = (
         "mend the file",
     ),
     Row(
-        *("SW605", "shadowed", "a scope in which KeyMapper is another thing"),
+        *("SW605", "other-target", "the KeyMapper of another target"),
+        "this file has the KeyMapper for {other}",
+        "rewrite it for that target, or undo the first rewrite",
+    ),
+    Row(
+        *("SW606", "edited-block", "a KeyMapper that was changed by hand"),
+        "its KeyMapper lacks {what}, and was changed by hand",
+        "delete the block between its first and its last line, and rewrite again",
+    ),
+    Row(
+        *("SW607", "no-home", "a file that cannot share the KeyMapper of its package"),
+        "KeyMapper stands in this file, and not in a module of its own: {why}",
+        "nothing; or move it by hand",
+        *("none", False),
+    ),
+    Row(
+        *("SW608", "shadowed", "a scope in which KeyMapper is another thing"),
         "KeyMapper is another thing here (line {line})",
         "rename it, then rewrite again",
     ),
     Row(
-        *("SW606", "cell", "a cell that is not read"),
+        *("SW609", "cell", "a cell that is not read"),
         "the code of this cell is not read: {why}",
         "look at the cell",
     ),

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import stat
 import tempfile
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ml_switcheroo.core.block import Carried, compose, find_block, folded
+from ml_switcheroo.core.delivery import block_at, carry
 from ml_switcheroo.core.hooks import Note
 from ml_switcheroo.core.index import Index
 from ml_switcheroo.core.notebook import rewrite_notebook
 from ml_switcheroo.core.notes import said
+from ml_switcheroo.core.operations import FLAT_TARGETS
+from ml_switcheroo.core.preamble import without_repeated
 from ml_switcheroo.core.rewriter import MENTIONS, Rewrite, rewrite
+from ml_switcheroo.core.text import Text, apply_edits
 from ml_switcheroo.core.unified import unified_diff
 from ml_switcheroo.errors import RewriteError
+from ml_switcheroo.formats.apart import write_text
 from ml_switcheroo.targets import find_target
 
-__all__ = ["Rewritten", "find_files", "rewrite_paths"]
+__all__ = ["Rewritten", "find_files", "rewrite_paths", "update_paths"]
 
 SUFFIXES = (".py", ".pyi", ".ipynb")
+_LINTERS = "# ruff: noqa\n"  # other people's rules do not hold for what is generated
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
 
 
@@ -51,9 +60,15 @@ class Rewritten:
         """Whether there is anything to write."""
         return self.rewrite.code != self.before
 
-    def diff(self) -> str:
-        """Return the change as a unified diff; empty where there is none."""
-        return unified_diff(self.before, self.rewrite.code, self.path.as_posix().lstrip("/"))
+    def diff(self, *, full: bool = True) -> str:
+        """Return the change as a unified diff; empty where there is none.
+
+        Args:
+            full: Whether ``KeyMapper`` is printed whole, as ``patch`` needs it, or as one line.
+        """
+        texts = (self.before, self.rewrite.code)
+        before, after = texts if full else map(folded, texts)
+        return unified_diff(before, after, self.path.as_posix().lstrip("/"))
 
     def write(self) -> None:
         """Write the new text in one piece: after a crash there is the old file or the new one.
@@ -62,6 +77,9 @@ class Rewritten:
             RewriteError: The file cannot be written, or is another than when it was read.
         """
         try:
+            if not self.before and not self.path.exists():
+                write_text(self.path, self.rewrite.code)
+                return
             if not self.path.stat().st_mode & 0o222:
                 raise RewriteError(str(self.path), "the file is read-only; nothing was written")
             if self.path.read_bytes() != self.before.encode(self.encoding):
@@ -82,12 +100,87 @@ def rewrite_paths(paths: Iterable[str | Path], to: str, **settings: Any) -> Iter
         settings: As for :func:`ml_switcheroo.core.rewriter.rewrite`.
     """
     find_target(to)  # wrong usage is said before anything is read
+    _depends.cache_clear()
+    paths, homes = list(map(Path, paths)), set[Path]()
     files = list(find_files(paths))
     index = Index(files)
     for path in files:
-        done = _rewrite_file(path, to, {**settings, "index": index})
-        if done is not None and (done.changed or done.rewrite.notes):
+        runtime = _runtime(settings.get("runtime", "auto"), path, named=path in paths)
+        done = _rewrite_file(path, to, {**settings, "index": index, "runtime": runtime})
+        if done is None:
+            continue
+        if done.rewrite.home and done.rewrite.home not in homes:
+            # Before the first file that imports it: an interruption leaves no import of nothing.
+            homes.add(done.rewrite.home)
+            module = _rewrite_home(done.rewrite.home, to, settings)
+            if module.changed or module.rewrite.notes:
+                yield module
+        if done.changed or done.rewrite.notes:
             yield done
+
+
+_DEPENDENCIES = ("pyproject.toml", "setup.cfg", "setup.py", "requirements.txt", "environment.yml")
+_OURS = re.compile(r"ml[-_]switcheroo\b(?!\s*\])")
+
+
+def _runtime(asked: str, path: Path, *, named: bool) -> str:
+    """Return how a file gets ``KeyMapper``, where that is not said."""
+    if asked != "auto":
+        return asked
+    return "import" if _depends(path.resolve().parent) else "inject" if named else "module"
+
+
+@cache
+def _depends(folder: Path) -> bool:
+    """Tell whether a project lists this package among what it needs; tables of settings are no list."""
+    for name in _DEPENDENCIES:
+        file = folder / name
+        if file.is_file() and _OURS.search(file.read_text("utf-8", errors="replace")):
+            return True
+    root = folder.parent == folder or (folder / ".git").exists()
+    return not root and _depends(folder.parent)
+
+
+def update_paths(paths: Iterable[str | Path]) -> Iterator[Rewritten]:
+    """Write the ``KeyMapper`` of each file anew, from the package as it is now; nothing else changes.
+
+    One that was changed by hand is left, with a note.
+    """
+    for path in find_files(paths):
+        raw = path.read_bytes()
+        if path.suffix != ".ipynb" and b"# >>> KeyMapper" in raw:
+            before = raw.decode(_encoding(raw))
+            block = find_block(before)
+            done = _with_block(path, before, block.carried if block else None)
+            if done.changed or done.rewrite.notes:
+                yield done
+
+
+def _rewrite_home(path: Path, to: str, settings: Mapping[str, Any]) -> Rewritten:
+    """Write the module that the files of a package import ``KeyMapper`` from, for all that they may call."""
+    entries = ["from_torch"] if to in FLAT_TARGETS else ["load_into", "copy_into"]
+    entries += ["to_torch"] if settings.get("save") else []
+    entries += ["read"] if settings.get("no_torch") else []
+    carried, there = carry(to, entries, settings), block_at(path)
+    if there is not None and carried.table is None:
+        carried = carried.with_entries(there.carried.entries)
+    return _with_block(path, path.read_text("utf-8") if path.exists() else "", carried)
+
+
+def _with_block(path: Path, before: str, carried: Carried | None) -> Rewritten:
+    """Put a block in place of the one in a text; one that was changed by hand stays."""
+    there = find_block(before)
+    if carried is None or (there is not None and there.edited):
+        what = "what this version has" if there else "its last line"
+        note = Note(str(path), 1, *said("edited-block", what=what))
+        return Rewritten(path, before, Rewrite(before, notes=(note,)))
+    text = Text(before)
+    if there is None:
+        edit = text.edit(0, 0, _LINTERS + compose(carried))
+    else:
+        block = without_repeated(compose(carried), text, there.start).rstrip("\n")
+        edit = text.edit(there.start, there.end, block.replace("\n", text.newline))
+    return Rewritten(path, before, Rewrite(apply_edits(before, [edit]), (edit,)))
 
 
 def find_files(paths: Iterable[str | Path]) -> Iterator[Path]:

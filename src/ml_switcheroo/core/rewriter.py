@@ -13,14 +13,17 @@ from pathlib import Path
 import libcst as cst
 
 from ml_switcheroo.core.binding import bind, free_name, is_bindable
+from ml_switcheroo.core.block import ours
+from ml_switcheroo.core.bundle import Table
 from ml_switcheroo.core.clashes import find_clash
+from ml_switcheroo.core.delivery import deliver
 from ml_switcheroo.core.hooks import HookContext, Note, find_hook
 from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.known import OTHER_WORDS
 from ml_switcheroo.core.leftovers import find_leftovers
 from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.operations import find_operation
-from ml_switcheroo.core.preamble import place_preamble, without_repeated
+from ml_switcheroo.core.preamble import find_place, place_preamble, without_repeated
 from ml_switcheroo.core.reading import Read, find_reads, is_load
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.saving import find_saved
@@ -47,11 +50,14 @@ class Rewrite:
         code: The new text; the old one where nothing was rewritten.
         edits: What was replaced, in order.
         notes: What a person should know, in order of lines.
+        home: The file of the project that the new code imports ``KeyMapper`` from; None where it stands in
+            this file, or comes from the package.
     """
 
     code: str
     edits: tuple[Edit, ...] = ()
     notes: tuple[Note, ...] = ()
+    home: Path | None = None
 
 
 def rewrite(
@@ -61,6 +67,7 @@ def rewrite(
     file: str | Path = "<source>",
     runtime: str = "inject",
     kinds: Mapping[str, str] | None = None,
+    table: Table | None = None,
     no_torch: bool = False,
     save: bool = False,
     index: Index | None = None,
@@ -71,8 +78,10 @@ def rewrite(
         source: The text of a Python file.
         to: The target's name.
         file: Its path, for the notes, and to find the files that it imports.
-        runtime: ``inject`` puts the source of ``KeyMapper`` into the file, ``import`` an import of it.
+        runtime: ``inject`` puts the source of ``KeyMapper`` into the file, ``import`` an import of it, and
+            ``module`` an import of a ``key_mapper.py`` of the file's package, which ``home`` tells of.
         kinds: Kinds of the model's layers, for ``KeyMapper.KINDS``.
+        table: The plan of the one model that is loaded, for a ``KeyMapper`` that carries out no other.
         no_torch: Whether a ``torch.load`` that only feeds a rewritten call becomes ``KeyMapper.read``, which
             needs ``ml_switcheroo`` and not torch.
         save: Whether a ``state_dict()`` that goes into ``torch.save`` becomes ``KeyMapper.to_torch``.
@@ -91,10 +100,11 @@ def rewrite(
         line = getattr(error, "lineno", None) or 1
         reason = getattr(error, "msg", None) or str(error) or type(error).__name__
         raise RewriteError(f"{file}:{line}", f"this is no Python that can be parsed: {reason}") from error
-    settings = {"runtime": runtime, "kinds": dict(kinds or {}), "no_torch": no_torch, "save": save}
+    settings = {"runtime": runtime, "kinds": kinds, "table": table, "no_torch": no_torch, "save": save}
     shared = HookContext(target=target, file=str(file), settings=settings)
     parsed = File(Path(file), text.tree, deep=True)
-    receivers = Receivers(index or Index())
+    index = index or Index()
+    receivers = Receivers(index)
     judged = [
         (site, judge(site, Place(parsed, site.definitions), receivers, target)) for site in find_sites(parsed)
     ]
@@ -104,14 +114,13 @@ def rewrite(
     else:
         shared.notes.extend(Note(str(file), line, *said("saved")) for line in _save_lines(saved))
     taken = [site for site, verdict in judged if verdict.action not in ("leave", "copy")]
-    settings["copies"] = any(verdict.action == "copy" for _, verdict in judged)
     edits = _reads(text, parsed, taken, shared) if no_torch else []
     for site, verdict in judged:
         ctx = replace(shared, line=site.call.lineno, scope=".".join(site.scope))
         for edit in _edits(text, parsed, site, verdict, edits, ctx):
             edits = [*(other for other in edits if not edit.start <= other.start < edit.end), edit]
     shared.notes.extend(Note(str(file), line, *why) for line, why in find_leftovers(parsed))
-    return _finish(text, parsed, edits, shared)
+    return _finish(text, parsed, edits, shared, index)
 
 
 def _judge_saves(file: File, receivers: Receivers, target: str) -> Iterator[tuple[Site, Verdict, ast.Call]]:
@@ -124,21 +133,30 @@ def _save_lines(saved: Sequence[tuple[Site, Verdict, ast.Call]]) -> set[int]:
     return {call.lineno for _, verdict, call in saved if verdict.receiver not in OTHER_WORDS}
 
 
-def _finish(text: Text, parsed: File, edits: list[Edit], shared: HookContext) -> Rewrite:
-    """Put the preamble in, and give up the whole file if anything but the edits moved."""
-    clash = find_clash(parsed, [*shared.imports, *shared.preambles]) if edits else ""
-    if clash:
+def _finish(text: Text, parsed: File, edits: list[Edit], shared: HookContext, index: Index) -> Rewrite:
+    """Bring ``KeyMapper`` in, and give up the whole file if anything but the edits moved."""
+    needs = shared.needs if edits else ()
+    brought = deliver(text, parsed, shared.target, needs, shared.settings, index)
+    imports, blocks = [*shared.imports, *brought.imports], [*shared.preambles, *brought.blocks]
+    clash = find_clash(parsed, [*imports, *blocks]) if edits else ""
+    if brought.refused or clash:
         cure = "" if shared.settings["runtime"] == "import" else "; try --runtime import"
-        return _given_up(text, edits, shared, said("clash", what=clash + cure))
-    blocks = [without_repeated(one, text, min(edits).start) for one in shared.preambles] if edits else []
+        return _given_up(text, edits, shared, brought.refused or said("clash", what=clash + cure))
+    if brought.noted:
+        shared.notes.append(Note(shared.file, 1, *brought.noted))
     if edits:
-        preamble = place_preamble(text, list(shared.imports), blocks, min(edits).start)
+        place = find_place(text, min(edits).start)
+        blocks = [without_repeated(block, text, place) for block in blocks]
+        preamble = place_preamble(text, imports, blocks, min(edits).start)
         edits = sorted([*edits, preamble] if preamble else edits)
-    code = apply_edits(text.code, edits)
     brief = [_brief(edit, blocks, text.newline) for edit in edits]
     if edits and not changes_only(text, apply_edits(text.code, brief), brief):
         return _given_up(text, edits, shared, said("other-code"))
-    return Rewrite(code, tuple(edits), tuple(sorted(set(shared.notes))))
+    # A block that is renewed is no part of the file's own code: its stamp shows where it begins and ends.
+    edits = sorted([*edits, brought.renewed] if brought.renewed else edits)
+    code = apply_edits(text.code, edits)
+    notes = {note for note in shared.notes if note.line not in ours(text.code)}
+    return Rewrite(code, tuple(edits), tuple(sorted(notes)), brought.home)
 
 
 def _brief(edit: Edit, blocks: Iterable[str], newline: str) -> Edit:
@@ -206,6 +224,7 @@ def _read(text: Text, read: Read, shared: HookContext) -> Edit:
     ctx = replace(shared, line=read.node.lineno)
     for name in read.dropped:
         ctx.note(*said("dropped", name=name, why="every tensor is read into memory"))
+    ctx.need("read")
     arguments = _segment(text, read.path) + (f", {json.dumps(read.part)}" if read.part else "")
     return text.edit(*text.span(read.node), f"KeyMapper.read({arguments})")
 

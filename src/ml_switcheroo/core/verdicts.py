@@ -80,7 +80,7 @@ def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdic
         return _judge_flat(site, place, target, kind)
     if target in IMMUTABLE_TARGETS:
         if kind != "module":
-            return Verdict("leave", said("no-model-shown"), kind)
+            return Verdict("leave", said("no-model-shown", target=target), kind)
         return _judge_anew("call", site, place, receivers, kind)
     if _is_reassigned(site):
         return Verdict("call", said("mended"), kind, "mend")
@@ -154,7 +154,7 @@ def _judge_copy(site: Site, place: Place, receivers: Receivers, target: str, kin
 def _judge_flat(site: Site, place: Place, target: str, kind: str) -> Verdict:
     """Judge a load for a target of dictionaries: the arrays get a name, or nobody would keep them."""
     if kind != "module":
-        return Verdict("leave", said("flat-unknown"), kind)
+        return Verdict("leave", said("no-model-shown", target=target), kind)
     if not (site.is_statement or _is_reassigned(site)):
         return Verdict("leave", said("flat-used", target=target), kind)
     name = flat_name(site.receiver)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 import libcst as cst
 
-from ml_switcheroo.core.bundle import PUBLIC, module_of, source_of
+from ml_switcheroo.core.bundle import PUBLIC, source_of
 from ml_switcheroo.core.hooks import HookContext, register_hook
 
 __all__ = [
@@ -33,7 +31,7 @@ def transform_checkpoint_keys(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
     state = _state(node.args)
     if state is None:
         return node
-    _bring_along(ctx)
+    _bring_along(ctx, "from_torch")
     argument = state.with_changes(
         keyword=None, equal=cst.MaybeSentinel.DEFAULT, comma=cst.MaybeSentinel.DEFAULT
     )
@@ -48,23 +46,23 @@ def transform_checkpoint_load(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
     """
     if not isinstance(node.func, cst.Attribute) or not (_state(node.args) or _is_starred(node.args)):
         return node
-    _bring_along(ctx)
+    _bring_along(ctx, "load_into")
     args = [_first(node.func.value), *node.args]
     return node.with_changes(func=_member("load_into"), args=_reporting(args, ctx))
 
 
 @register_hook("checkpoint_copier")
 def transform_checkpoint_copy(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
-    """Return ``KeyMapper.copy_into(target, online, ...)`` for a load of the state of another live model.
+    """Return ``KeyMapper.copy_into(to, of, ...)`` for ``to.load_state_dict(of.state_dict(), ...)``.
 
-    That is ``target.load_state_dict(online.state_dict(), ...)``; any other call is returned as it is.
+    Any other call is returned as it is.
     """
     state = _state(node.args)
     if state is None or not isinstance(node.func, cst.Attribute):
         return node
     match state.value:
         case cst.Call(func=cst.Attribute(value=online, attr=cst.Name(value="state_dict")), args=[]):
-            _bring_along(replace(ctx, settings={**ctx.settings, "copies": True}))
+            _bring_along(ctx, "copy_into")
         case _:
             return node
     source = state.with_changes(value=online, keyword=None, equal=cst.MaybeSentinel.DEFAULT)
@@ -80,7 +78,7 @@ def transform_checkpoint_save(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
     """Return ``KeyMapper.to_torch(model)`` for ``model.state_dict()``; a call with arguments as it is."""
     if not isinstance(node.func, cst.Attribute) or node.args:
         return node
-    _bring_along(ctx)
+    _bring_along(ctx, "to_torch")
     return node.with_changes(func=_member("to_torch"), args=[cst.Arg(node.func.value)])
 
 
@@ -115,15 +113,9 @@ def _member(name: str) -> cst.Attribute:
     return cst.Attribute(cst.Name("KeyMapper"), cst.Name(name))
 
 
-def _bring_along(ctx: HookContext) -> None:
-    """Ask for ``KeyMapper``, and for the kinds of the model's layers where they are known."""
-    kinds = ctx.settings.get("kinds")
-    table = "".join(f"    {json.dumps(path)}: {json.dumps(kind)},\n" for path, kind in (kinds or {}).items())
-    table = f"KeyMapper.KINDS = {{\n{table}}}\n" if kinds else ""
-    entries = (*PUBLIC, "copy_into") if ctx.settings.get("copies") else PUBLIC
-    if ctx.settings.get("runtime") == "import":
-        ctx.inject_import(f"from {module_of(ctx.target)} import KeyMapper")
-        if table:
-            ctx.inject_preamble(table)
+def _bring_along(ctx: HookContext, method: str) -> None:
+    """Ask for a method of ``KeyMapper``; a hook that is called by itself brings all of it along."""
+    if "runtime" in ctx.settings:
+        ctx.need(method)
     else:
-        ctx.inject_preamble(source_of(ctx.target, entries) + (f"\n\n{table}" if table else ""))
+        ctx.inject_preamble(source_of(ctx.target, PUBLIC))

@@ -1,16 +1,48 @@
 """Copy the weights of one live model into another, as torch's ``load_state_dict(state_dict())`` does."""
 
-from ml_switcheroo.runtime.key_mapper import KeyMapper as PlainMapper
+import numpy as np
+
+from ml_switcheroo.runtime.loading import Loading
 
 
-class KeyMapper(PlainMapper):
-    """Carry weights over, and copy them between live models, too."""
+class Copying(Loading):
+    """Copy between live models; what the class builds on is the target's own."""
+
+    @classmethod
+    def load_into(cls, model: object, state_dict: object) -> tuple:
+        """Write a PyTorch state dict into a live model."""
+        raise NotImplementedError
+
+    @classmethod
+    def to_torch(cls, model: object) -> dict:
+        """Return the weights of a live model as a PyTorch state dict."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _owns(model: object) -> bool:
+        """Tell whether an object is a live model of the target."""
+        raise NotImplementedError
+
+    @classmethod
+    def _named(cls, model: object) -> dict:
+        """Return ``{key: (name, shape, leaf)}`` of a live model."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _value(leaf: object) -> np.ndarray:
+        """Return the value of a leaf."""
+        raise NotImplementedError
+
+    @classmethod
+    def _write(cls, model: object, values: list) -> tuple | None:
+        """Put an array into each leaf; return the new model where the old one cannot change."""
+        raise NotImplementedError
 
     @classmethod
     def copy_into(
         cls, target: object, online: object, *given: object, with_report: bool = False, **words: object
     ) -> tuple:
-        """Write the values of a live model into another of its class: all of them, or nothing.
+        """Write the values of ``online`` into ``target``: all of them, or nothing.
 
         Values are copied, not shared, and cast to the dtypes of ``target``; the state of random streams stays
         as it is. Objects that are no converted models do it with their own ``load_state_dict`` and
@@ -24,39 +56,40 @@ class KeyMapper(PlainMapper):
             words: The rest of ``given``, by name.
 
         Returns:
-            ``(missing_keys, unexpected_keys)`` as the models call them; of a target whose models never
-            change the new model.
+            ``(missing_keys, unexpected_keys)`` in PyTorch's names; of a target whose models never change
+            the new model.
 
         Raises:
             RuntimeError: A shape differs; or (``strict``) a name is missing or unexpected. Everything is
                 listed, and nothing was written.
-            TypeError: Only one of both is a converted model.
         """
-        if cls._owns(target) != cls._owns(online):
-            pair = f"{type(online).__qualname__} into {type(target).__qualname__}"
-            raise TypeError(f"cannot copy {pair}: only one of both is a model of this target")
-        if not cls._owns(target):
-            state = getattr(online, "state_dict")()  # noqa: B009
-            return cls._load_itself(target, (state, *given), words, with_report)
-        _, strict = cls._asked({}, *given, **words)
-        there, new = (
-            {".".join(path): leaf for path, leaf in cls._live(model).items()} for model in (target, online)
-        )
-        absent, surplus = sorted(there.keys() - new.keys()), sorted(new.keys() - there.keys())
+        if not (cls._owns(online) and cls._owns(target)):
+            load: list = [cls.load_into]
+            state = cls.to_torch(online)  # of an object that is no converted model its own state dict
+            return load[0](target, state, *given, with_report=with_report, **words)
+        _, strict, _ = cls._asked({}, *given, **words)
+        leaves, sources = cls._named(target), cls._named(online)
+        absent = [leaf[0] for key, leaf in leaves.items() if key not in sources]
+        surplus = [leaf[0] for key, leaf in sources.items() if key not in leaves]
+        cls._check_copy(type(target).__name__, leaves, sources, (absent, surplus) if strict else ())
+        # Both have the layout of this target: nothing is transposed.
+        values = [(leaf[-1], cls._value(sources[key][-1])) for key, leaf in leaves.items() if key in sources]
+        made = cls._write(target, values)
+        return cls._answer(target, made, cls.Report((absent, surplus)), with_report)
+
+    @staticmethod
+    def _check_copy(title: str, leaves: dict, sources: dict, names: tuple) -> None:
         problems = [
-            f"{word} key(s) in state_dict: {', '.join(found)}"
-            for word, found in (("Missing", absent), ("Unexpected", surplus))
-            if strict and found
+            f"{word} key(s) in state_dict: {', '.join(repr(name) for name in sorted(found))}"
+            for word, found in zip(("Missing", "Unexpected"), names, strict=False)
+            if found
         ]
         problems += [
-            f"size mismatch for {name}: copying a param with shape {new[name][0]}, the shape in current model"
-            f" is {there[name][0]}"
-            for name in there
-            if name in new and new[name][0] != there[name][0]
+            f"size mismatch for {name}: copying a param with shape {sources[key][1]}, the shape in current"
+            f" model is {shape}"
+            for key, (name, shape, _) in leaves.items()
+            if key in sources and sources[key][1] != shape
         ]
         if problems:
-            lines = "\n\t".join([f"loading state_dict for {type(target).__name__}:", *problems])
-            raise RuntimeError(f"Error(s), and nothing was written, in {lines}")
-        values = [(leaf, cls._value(new[name][1])) for name, (_, leaf) in there.items() if name in new]
-        made = cls._write(target, values)
-        return cls._answer(target if made is None else made, cls.Report((absent, surplus)), with_report)
+            lines = "\n\t".join(problems)
+            raise RuntimeError(f"Error(s) in loading state_dict for {title}, nothing was written:\n\t{lines}")

@@ -1,6 +1,6 @@
 """Load PyTorch state dicts into Equinox modules: each load makes a new module."""
 
-from ml_switcheroo.runtime.copying import KeyMapper as BaseMapper
+from ml_switcheroo.runtime.key_mapper import KeyMapper as BaseMapper
 from ml_switcheroo.runtime.live_equinox import LiveEquinox
 
 

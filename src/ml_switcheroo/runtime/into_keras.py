@@ -1,6 +1,6 @@
 """Load PyTorch state dicts into live Keras 3 models."""
 
-from ml_switcheroo.runtime.copying import KeyMapper as BaseMapper
+from ml_switcheroo.runtime.key_mapper import KeyMapper as BaseMapper
 from ml_switcheroo.runtime.live_keras import LiveKeras
 
 

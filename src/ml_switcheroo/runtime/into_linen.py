@@ -1,6 +1,6 @@
 """Load PyTorch state dicts into the variables of Flax Linen: each load makes a new tree."""
 
-from ml_switcheroo.runtime.copying import KeyMapper as BaseMapper
+from ml_switcheroo.runtime.key_mapper import KeyMapper as BaseMapper
 from ml_switcheroo.runtime.live_linen import LiveLinen
 
 

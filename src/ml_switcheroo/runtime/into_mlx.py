@@ -1,6 +1,6 @@
 """Load PyTorch state dicts into live MLX modules."""
 
-from ml_switcheroo.runtime.copying import KeyMapper as BaseMapper
+from ml_switcheroo.runtime.key_mapper import KeyMapper as BaseMapper
 from ml_switcheroo.runtime.live_mlx import LiveMlx
 
 

@@ -7,12 +7,12 @@ by the live model, or proved by shapes and siblings. What nothing shows is said,
 
 import numpy as np
 
+from ml_switcheroo.runtime.copying import Copying
 from ml_switcheroo.runtime.kinds import KeyKinds
 from ml_switcheroo.runtime.live_nnx import LiveNnx
-from ml_switcheroo.runtime.loading import Loading
 
 
-class KeyMapper(LiveNnx, KeyKinds, Loading):
+class KeyMapper(LiveNnx, KeyKinds, Copying):
     """Carry PyTorch weights over to Flax-style trees.
 
     ``kinds=``, and ``KINDS`` for the model of this file, are tables as ``KeyKinds`` describes them.
@@ -120,14 +120,14 @@ class KeyMapper(LiveNnx, KeyKinds, Loading):
                 unexpected. Everything is listed, and nothing was written.
         """
         if not cls._owns(model):
-            return cls._load_itself(model, given, words, with_report)
-        state_dict, strict = cls._asked(*given, **words)
+            return cls._answer(model, None, cls._load_itself(model, *given, **words), with_report)
+        state_dict, strict, _ = cls._asked(*given, **words)
         leaves, layers = cls._leaves(model)
         cls._shapes(state_dict)
         state_dict = cls.folded(state_dict, {**cls.KINDS, **(kinds or {})})
         moves, absent, surplus = cls._line_up(type(model).__name__, leaves, layers, state_dict, strict, kinds)
         made = cls._fill(model, leaves, moves, state_dict)
-        return cls._answer(model if made is None else made, cls.Report((absent, surplus)), with_report)
+        return cls._answer(model, made, cls.Report((absent, surplus)), with_report)
 
     @classmethod
     def to_torch(cls, model: object, kinds: dict | None = None) -> dict:
@@ -169,18 +169,6 @@ class KeyMapper(LiveNnx, KeyKinds, Loading):
             kind = (readings.get(name) or readings[name.rpartition(".")[0]])[0][0]
             arrays[name] = cls._unflattened(array, kind, name.endswith("weight"))
         return {name: cls._as_tensor(array) for name, array in arrays.items()}
-
-    @staticmethod
-    def read(path: str, part: str | None = None) -> dict:
-        """Return the state dict in a checkpoint file as arrays; no torch is needed, and no code of it runs.
-
-        This needs ml_switcheroo installed. ``part`` is the key of the state dict in a file of several.
-        """
-        from ml_switcheroo import open_checkpoint
-
-        file = getattr(path, "name", path) if hasattr(path, "read") else path  # an open file
-        with open_checkpoint(file, select=part) as checkpoint:
-            return {name: np.array(tensor.read()) for name, tensor in checkpoint.items()}
 
     # ---- small steps ---------------------------------------------------------------------------
 
@@ -288,6 +276,11 @@ class KeyMapper(LiveNnx, KeyKinds, Loading):
             parts = cls._without(bare, path)
             leaves[cls._join(parts)] = (cls._torch_name(parts, layers), shape, leaf)
         return leaves, layers
+
+    @classmethod
+    def _named(cls, model: object) -> dict:
+        leaves: dict = cls._leaves(model)[0]
+        return leaves
 
     @staticmethod
     def _without(bare: set, path: tuple) -> list:

@@ -1,5 +1,7 @@
 """What loading answers, and what it does with an object that is no converted model."""
 
+import numpy as np
+
 
 class Loading:
     """Report what did not line up; hand an object that is no converted model to its own method."""
@@ -16,23 +18,39 @@ class Loading:
             return f"Report(missing_keys={self[0]}, unexpected_keys={self[1]})"
 
     @staticmethod
-    def _asked(state_dict: object, strict: object = True, assign: object = False) -> tuple:  # noqa: ARG004
-        """Return what a call of torch's ``load_state_dict`` asks of a converted model."""
-        return state_dict, strict
+    def _asked(state_dict: object, strict: object = True, assign: object = False) -> tuple:
+        """Return what a call of torch's ``load_state_dict`` asks for."""
+        return state_dict, strict, assign
 
-    @classmethod
-    def _load_itself(cls, model: object, given: tuple, words: dict, with_report: bool) -> tuple:
+    @staticmethod
+    def _load_itself(model: object, *given: object, **words: object) -> tuple:
         """Call an object's own ``load_state_dict`` with the arguments as they were written."""
         own = getattr(model, "load_state_dict", None)
         if own is None:
             raise TypeError(f"cannot load into {type(model).__qualname__}: it is no model of this target")
         parameters = getattr(model, "parameters", tuple)
         if hasattr(model, "named_modules") and len(given) < 3 and any(p.is_meta for p in parameters()):
-            words = {"assign": True, **words}  # nothing can be copied into what has no memory yet
-        return cls._answer(model, own(*given, **words), with_report)
+            words.setdefault("assign", True)  # nothing can be copied into what has no memory yet
+        answer: tuple = own(*given, **words)
+        return answer
 
     @classmethod
-    def _answer(cls, model: object, report: tuple, with_report: bool) -> tuple:
-        """Return what the caller binds: the report, or the model where a load makes a new one; or both."""
-        both: tuple = (model, report)
-        return both if with_report else both[cls.CHANGES]
+    def _answer(cls, model: object, made: object, report: tuple, with_report: bool) -> tuple:
+        """Return what a caller binds: the report; or the model where those of the target never change.
+
+        What is no converted model changed in place, and its name stays bound to it.
+        """
+        answers: list = [model if made is None else made, report]
+        return tuple(answers) if with_report else answers[cls.CHANGES]
+
+    @staticmethod
+    def read(path: str, part: str | None = None) -> dict:
+        """Return the state dict in a checkpoint file as arrays; no torch is needed, and no code of it runs.
+
+        This needs ml_switcheroo installed. ``part`` is the key of the state dict in a file of several.
+        """
+        from ml_switcheroo import open_checkpoint
+
+        file = getattr(path, "name", path) if hasattr(path, "read") else path  # an open file
+        with open_checkpoint(file, select=part) as checkpoint:
+            return {name: np.array(tensor.read()) for name, tensor in checkpoint.items()}
