@@ -264,8 +264,7 @@ ALL = (
     Row(
         *("SW403", "own-object", "an object with a load_state_dict of its own"),
         "the class of {receiver} is no torch.nn.Module and has a load_state_dict of its own",
-        "nothing: what its method loads into a model is rewritten where it stands",
-        "none",
+        "see what its method does: what it loads into a model is rewritten where it stands",
     ),
     Row(
         *("SW404", "loop", "a loop over unknown objects"),
