@@ -35,7 +35,14 @@ def block_of(code, to):
     if block is None:
         return ""
     assert (block.carried.target, block.edited) == (to, False)
-    return compose(block.carried).strip()
+    imported = {
+        ast.unparse(ast.Import([alias]))
+        for node in ast.parse(code[: block.start].removeprefix("\ufeff")).body
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    lines = compose(block.carried).strip().split("\n")
+    return "\n".join(line for line in lines if line not in imported)  # not again what is imported already
 
 
 def check_unchanged(code, to="nnx", notes=(), dedent=True, **settings):

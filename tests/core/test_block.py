@@ -102,7 +102,8 @@ def test_a_block_of_an_older_version_is_renewed_and_nothing_else(tmp_path):
 
     old_block = find_block(body)
     inner = body[old_block.start : old_block.end].split("\n")[2:-1]
-    digest = hashlib.sha256("\n".join(inner).encode()).hexdigest()[:8]
+    text = "\n".join(line for line in inner if not line.startswith("import ")).strip()
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     now = find_block(new)
     stamp = new[now.start : new.index("\n", now.start)]
     old = body.replace(stamp, stamp.replace(now.version, "0.0.1")[:-9] + digest + ")")
@@ -113,6 +114,17 @@ def test_a_block_of_an_older_version_is_renewed_and_nothing_else(tmp_path):
     done.write()
     assert file.read_text() == new
     assert list(update_paths([tmp_path])) == []
+
+
+def test_an_import_that_the_file_has_is_not_repeated_and_its_absence_is_no_edit(tmp_path):
+    head = "import numpy as np\nimport torch\n"
+    code = rewrite(head + "net.load_state_dict(sd)\n").code
+    assert code.count("import numpy as np\n") == 1
+    assert not find_block(code).edited
+    (tmp_path / "run.py").write_text(code)
+    assert list(update_paths([tmp_path])) == []
+    code = rewrite("try:\n    import numpy as np\nexcept E:\n    np = None\nnet.load_state_dict(sd)\n").code
+    assert code.count("\nimport numpy as np\n") == 1
 
 
 def test_a_block_that_was_edited_is_not_renewed(tmp_path):

@@ -69,7 +69,7 @@ def test_a_norm_over_several_axes_is_left_for_the_user_to_say():
 def test_a_rewritten_file_carries_the_table():
     made = nn.ModuleDict({"tok": nn.Embedding(7, 6)})
     kinds = kinds_of(made.state_dict(), made)
-    code = rewrite("result = model.load_state_dict(sd)\n", "jax", kinds=kinds).code
+    code = rewrite("model.load_state_dict(sd)\n", "jax", kinds=kinds).code
     names = {"sd": made.state_dict()}
     exec(code, names)
-    assert list(names["result"]) == ["tok.embedding"]
+    assert list(names["model_params"]) == ["tok.embedding"]

@@ -59,7 +59,43 @@ def test_magics_stay():
     assert found[0] == codes[0].replace("net?", "from ml_switcheroo.runtime import KeyMapper\nnet?")
     assert found[1] == codes[1]
     assert found[2] == "%%time\nif ok:\n    !ls\nKeyMapper.load_into(net, sd)"
-    assert found[3] == codes[3]
+    assert found[3] == "files = !ls\nKeyMapper.load_into(net, sd)"
+    assert [f"{note.line}: {note.code}" for note in result.notes] == ["6: SW609"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("%%time\n@", "%%time\nIMPORT\n@"),
+        ("%%capture out\nimport torch\n@", "%%capture out\nimport torch\nIMPORT\n@"),
+        ("files = !ls\n@", "IMPORT\nfiles = !ls\n@"),
+        ("a, b = !ls -l {x}\n@", "IMPORT\na, b = !ls -l {x}\n@"),
+        ("t = %timeit -o f()\n@", "IMPORT\nt = %timeit -o f()\n@"),
+        ("y = (a\n  % b)\n@", "IMPORT\ny = (a\n  % b)\n@"),
+        ('s = """\n%d\n!x\n"""\n@', 'IMPORT\ns = """\n%d\n!x\n"""\n@'),
+        ("if ok:\n    x = !ls\n@", "IMPORT\nif ok:\n    x = !ls\n@"),
+    ],
+)
+def test_a_cell_with_a_magic_is_read_and_the_magic_stays_where_it_is(before, after):
+    _, result = run(before.replace("@", "net.load_state_dict(sd)"))
+    after = after.replace("IMPORT", "from ml_switcheroo.runtime import KeyMapper")
+    assert cells(result.code) == [after.replace("@", "KeyMapper.load_into(net, sd)")]
+    assert result.notes == ()
+
+
+@pytest.mark.parametrize("head", ["%%timeit -n 3", "%%prun", "%%bash", "%%javascript", "this is no python"])
+def test_a_cell_that_is_not_read_stays_and_has_a_note(head):
+    before, result = run(f"{head}\nnet.load_state_dict(sd)")
+    assert result.code == before
+    assert [f"{note.line}: {note.code}" for note in result.notes] == ["2: SW609"]
+
+
+def test_nothing_is_put_into_a_cell_that_is_not_read():
+    _, result = run("%%bash\nls", "net.load_state_dict(sd)")
+    assert cells(result.code) == [
+        "%%bash\nls",
+        "from ml_switcheroo.runtime import KeyMapper\nKeyMapper.load_into(net, sd)",
+    ]
 
 
 def test_what_one_cell_defines_the_next_one_knows():

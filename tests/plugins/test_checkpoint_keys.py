@@ -133,9 +133,9 @@ def test_the_source_is_injected_once_after_docstring_future_and_imports():
         import torch
         from net import A, B  # both
 
-        a, b = A(), B()
-        a.load_state_dict(torch.load("a.pt"))
-        b.load_state_dict(state_dict=torch.load("b.pt"), strict=False)
+        net_a, net_b = A(), B()
+        net_a.load_state_dict(torch.load("a.pt"))
+        net_b.load_state_dict(state_dict=torch.load("b.pt"), strict=False)
         ''',
         '''
         """Load two models."""
@@ -144,11 +144,12 @@ def test_the_source_is_injected_once_after_docstring_future_and_imports():
         import torch
         from net import A, B  # both
         #KEYMAPPER
-        a, b = A(), B()
-        KeyMapper.from_torch(torch.load("a.pt"))
-        KeyMapper.from_torch(torch.load("b.pt"))
+        net_a, net_b = A(), B()
+        net_a_params = KeyMapper.from_torch(torch.load("a.pt"))
+        net_b_params = KeyMapper.from_torch(torch.load("b.pt"))
         ''',
         to="jax",
+        notes=["8: the arrays are in net_a_params", "9: the arrays are in net_b_params"],
     )
 
 
@@ -163,7 +164,7 @@ def test_a_file_without_calls_is_unchanged():
 
 
 def test_the_injected_source_runs_with_numpy_alone(tmp_path):
-    code = rewrite("result = model.load_state_dict(state)\n", "jax").code
+    code = rewrite("model.load_state_dict(state)\n", "jax").code
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\n"
@@ -172,7 +173,7 @@ def test_the_injected_source_runs_with_numpy_alone(tmp_path):
         "import numpy\n"
         "state = {'layers.0.fc1.weight': numpy.ones((2, 3)), 'layers.0.fc1.bias': numpy.ones(2)}\n"
         + code
-        + "print({key: value.shape for key, value in result.items()})\n"
+        + "print({key: value.shape for key, value in model_params.items()})\n"
     )
     done = subprocess.run([sys.executable, "-I", script], capture_output=True, text=True, check=False)
     assert done.stderr == ""

@@ -21,6 +21,7 @@ _FIRST = re.compile(
 )
 _SAID = "# Do not edit: `ml-switcheroo rewrite --update-runtime` renews it from the package."
 _TABLE = re.compile(r"    MODEL = |KeyMapper\.KINDS = ")
+_IMPORTS = re.compile(r"^import \w+( as \w+)?$", re.MULTILINE)
 _LAST = re.compile(r"^# <<< KeyMapper\r?$", re.MULTILINE)
 
 
@@ -138,4 +139,6 @@ def _tables(body: str) -> tuple[dict[str, str], Table | None]:
 
 
 def _digest(body: str) -> str:
-    return hashlib.sha256(body.strip().encode()).hexdigest()[:8]
+    """Return what a block is known by; the imports on its top may be those of the file."""
+    code = _IMPORTS.sub("", body.strip()).strip()
+    return hashlib.sha256(code.encode()).hexdigest()[:8]

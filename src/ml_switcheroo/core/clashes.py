@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 
 from ml_switcheroo.core.index import File
-from ml_switcheroo.core.sites import walk_scope
+from ml_switcheroo.core.sites import FUNCTIONS, Site, is_declared, parameters, walk_scope
 
-__all__ = ["find_clash"]
+__all__ = ["find_clash", "find_shadow"]
 
 _OURS = "ml_switcheroo."
 _DEFINED = ""  # what a name comes from that the file makes itself
@@ -40,6 +40,33 @@ def find_clash(file: File, codes: Iterable[str]) -> str:
                 if not ours and (other != origin or origin == _DEFINED) and not other.startswith(_OURS):
                     return f"{name} is another thing in this file (line {line})"
     return ""
+
+
+def find_shadow(site: Site, name: str) -> int:
+    """Return the line where a name is bound between the top of the file and a call; 0 where it is not."""
+    scopes: list[ast.AST] = [node for node in site.parents if isinstance(node, FUNCTIONS)]
+    if isinstance(site.definitions[-1] if site.definitions else None, ast.ClassDef):
+        scopes.append(site.definitions[-1])
+    for scope in scopes:
+        if name in parameters(scope):
+            return int(getattr(scope, "lineno", 0))
+        if not is_declared(name, scope):
+            for node in walk_scope(scope):
+                if _binds(node, name):
+                    return int(getattr(node, "lineno", 0))
+    for node in site.parents:
+        for loop in getattr(node, "generators", ()):
+            if any(_binds(part, name) for part in ast.walk(loop.target)):
+                return int(getattr(node, "lineno", 0))
+    return 0
+
+
+def _binds(node: ast.AST, name: str) -> bool:
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return node.id == name
+    if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+        return node.name == name
+    return any(made == name and not origin.startswith(_OURS) for made, origin, _ in _made(node))
 
 
 @cache

@@ -13,6 +13,7 @@ from ml_switcheroo.core.bundle import module_of
 from ml_switcheroo.core.home import Home, find_home
 from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.notes import Said, said
+from ml_switcheroo.core.preamble import without_repeated
 from ml_switcheroo.core.text import Edit, Text
 
 __all__ = ["Delivery", "block_at", "carry", "deliver"]
@@ -97,7 +98,8 @@ def _renewed(text: Text, there: Block, carried: Carried) -> Delivery:
         return Delivery()
     if there.edited:
         return Delivery(refused=said("edited-block", what=", ".join(lacking)))
-    block = compose(there.carried.with_entries(lacking)).rstrip("\n").replace("\n", text.newline)
+    block = without_repeated(compose(there.carried.with_entries(lacking)), text, there.start)
+    block = block.rstrip("\n").replace("\n", text.newline)
     return Delivery(renewed=text.edit(there.start, there.end, block))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -97,9 +98,15 @@ def _top(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
 
 
 class Index:
-    """The files below some folders (and beside the file that is asked about)."""
+    """The files below some folders (and beside the file that is asked about).
 
-    def __init__(self) -> None:
+    Args:
+        known: The files of the project: those that may use what a file defines.
+    """
+
+    def __init__(self, known: Iterable[Path] = ()) -> None:
+        self._known = tuple(known)
+        self._raw: dict[Path, bytes] = {}
         self._files: dict[Path, File | None] = {}
         self._sources: dict[Path, list[Path]] = {}
         self._modules: dict[Path, File | None] = {}
@@ -114,6 +121,40 @@ class Index:
             except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
                 self._files[path] = None
         return self._files[path]
+
+    def mentioning(self, name: str, file: File) -> Iterator[File]:
+        """Yield the other files of the project in whose text a name occurs; no notebooks."""
+        for path in self._known:
+            if path != file.path and path.suffix != ".ipynb" and name.encode() in self._text(path):
+                found = self.read(path)
+                if found is not None:
+                    yield found
+
+    def is_in_notebook(self, name: str, file: File) -> bool:
+        """Tell whether another file of the project that is a notebook calls something of that name."""
+        call = re.compile(rf"\b{re.escape(name)}\(".encode())
+        return any(
+            path.suffix == ".ipynb" and path != file.path and call.search(self._text(path))
+            for path in self._known
+        )
+
+    def function(self, file: File, name: str) -> ast.FunctionDef | None:
+        """Return the function of a project that a name in a file stands for."""
+        found = file.definitions.get(name)
+        first, _, rest = name.partition(".")
+        if found is None and first in file.imports:
+            level, dotted = file.imports[first]
+            there, inner = self.find(file, level, ".".join(part for part in (dotted, rest) if part))
+            found = there.definitions.get(inner) if there is not None else None
+        return found if isinstance(found, ast.FunctionDef) else None
+
+    def _text(self, path: Path) -> bytes:
+        if path not in self._raw:
+            try:
+                self._raw[path] = path.read_bytes()
+            except OSError:
+                self._raw[path] = b""
+        return self._raw[path]
 
     def find(self, file: File, level: int, dotted: str) -> tuple[File | None, str]:
         """Find what an import in ``file`` names: the file, and the name in it (empty for the file itself).

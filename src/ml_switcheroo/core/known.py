@@ -76,8 +76,12 @@ OVERRIDES = frozenset(
 )
 """Methods of a module that make a state dict other than its tensors by name."""
 
-ANY_MODULES = frozenset({"Module", "LightningModule", "PreTrainedModel", "ModelMixin", "Model"})
-"""Classes that every model is of, so that two of them need not be alike."""
+ANY_MODULES: frozenset[str] = frozenset(
+    """
+    Module LightningModule PreTrainedModel ModelMixin Model Sequential ModuleList ModuleDict
+    """.split()
+)
+"""Classes of which two need not be alike."""
 
 CHILDREN_METHODS = frozenset({"children", "modules", "named_children", "named_modules"})
 """Methods of a module that yield modules."""

@@ -10,16 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ml_switcheroo.core.hooks import Note
+from ml_switcheroo.core.notes import said
 from ml_switcheroo.core.rewriter import Rewrite, rewrite
 from ml_switcheroo.core.text import Edit, apply_edits
 from ml_switcheroo.errors import RewriteError
 
 __all__ = ["rewrite_notebook"]
 
-# Cell magics whose cell is Python all the same.
-_PYTHON_CELLS = ("%%time", "%%timeit", "%%capture", "%%prun")
+# Cell magics whose cell is Python all the same, and whose names are those of the notebook.
+_PYTHON_CELLS = re.compile(r"%%(time|capture)\b.*")
 _CELL = 3  # how deep the fields of a cell lie: {"cells": [{...
 _MAGIC = re.compile(r"^[ \t]*(?:[%!].*|\?.*|[\w.]+\?{1,2}[ \t]*)$", re.MULTILINE)
+_ASSIGNED = re.compile(r"^([ \t]*[\w.,\[\]\"' ]+=[ \t]*)([%!].*)$", re.MULTILINE)
+_CALL = re.compile(r"\.load_state_dict\(")
 
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -33,13 +37,14 @@ _VALUE = re.compile(r"\s*:\s*")
 class _Cell:
     """A code cell: where its text begins in the program, the text, and the JSON of its ``source``.
 
-    ``first`` and ``last`` are the offsets of that JSON in the file.
+    ``first`` and ``last`` are the offsets of that JSON in the file; ``read`` tells whether it is Python.
     """
 
     start: int
     code: str
     first: int
     last: int
+    read: bool
 
 
 def rewrite_notebook(
@@ -57,22 +62,27 @@ def rewrite_notebook(
         RewriteError: It is no notebook.
     """
     cells, program = list[_Cell](), ""
+    notes = list[Note]()
     for code, first, last in _code_cells(source, str(file)):
-        cells.append(_Cell(len(program), code, first, last))
-        program += _masked(code) + "\n"
+        masked, why = _masked(code)
+        cells.append(_Cell(len(program), code, first, last, not why))
+        line = program.count("\n") + 1
+        for call in _CALL.finditer(code) if why else ():
+            notes.append(Note(str(file), line + code.count("\n", 0, call.start()), *said("cell", why=why)))
+        program += masked + "\n"
     done = rewrite(program, to, file=file, **settings)
     changed: list[Edit] = []
+    edits = [_moved(edit, cells) for edit in done.edits]
     for cell in cells:
         inside = [
-            _within(edit, cell)
-            for edit in done.edits
-            if cell.start <= edit.start <= cell.start + len(cell.code)
+            _within(edit, cell) for edit in edits if cell.start <= edit.start <= cell.start + len(cell.code)
         ]
         if inside:
             before = source[cell.first : cell.last]
             after = _written(apply_edits(cell.code, inside), before)
             changed.append(Edit(cell.first, cell.last, after, inside[0].line, before))
-    return replace(done, code=apply_edits(source, changed))
+    code = apply_edits(source, changed)
+    return replace(done, code=code, notes=tuple(sorted({*done.notes, *notes})))
 
 
 def _code_cells(source: str, file: str) -> Iterator[tuple[str, int, int]]:
@@ -136,19 +146,47 @@ def _lines(code: str) -> list[str]:
     return [f"{line}\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
 
 
+def _moved(edit: Edit, cells: list[_Cell]) -> Edit:
+    """Return an insertion into a cell that is not read as one into the next that is."""
+    place = next((i for i, cell in enumerate(cells) if edit.start <= cell.start + len(cell.code)), 0)
+    if edit.start != edit.end or cells[place].read:
+        return edit
+    start = next(cell.start for cell in cells[place:] if cell.read)
+    return replace(edit, start=start, end=start)
+
+
 def _within(edit: Edit, cell: _Cell) -> Edit:
-    return replace(edit, start=edit.start - cell.start, end=edit.end - cell.start)
+    """Return an edit of the program as one of a cell; nothing goes before the magic of the whole cell."""
+    start, end = edit.start - cell.start, edit.end - cell.start
+    if start == end and cell.code.startswith("%%"):
+        first = len(cell.code.split("\n", 1)[0])
+        if start <= first:
+            at = min(first + 1, len(cell.code))
+            return replace(edit, start=at, end=at, after=edit.after if at > first else f"\n{edit.after}")
+    return replace(edit, start=start, end=end)
 
 
-def _masked(code: str) -> str:
-    """Return Python of the same length: magics become comments behind a ``0``, foreign cells empty."""
-    foreign = code.startswith("%%") and not code.startswith(_PYTHON_CELLS)
-    masked = _MAGIC.sub(lambda found: _blank(found[0]), code)
+def _masked(code: str) -> tuple[str, str]:
+    """Return Python of the same length, and why the cell is not read: then all of it is empty.
+
+    Magics become comments behind a ``0``; a cell that is Python as it stands has none.
+    """
+    why = "" if not code.startswith("%%") or _PYTHON_CELLS.match(code) else code.split("\n", 1)[0]
+    if not why and _is_python(code):
+        return code, ""
+    masked = _ASSIGNED.sub(lambda found: found[1] + _blank(found[2]), code)
+    masked = _MAGIC.sub(lambda found: _blank(found[0]), masked)
+    if not why and not _is_python(masked):
+        why = "it is no Python"
+    return (re.sub(r"[^\n]", " ", code) if why else masked), why
+
+
+def _is_python(code: str) -> bool:
     try:
-        ast.parse(masked)
-    except SyntaxError:
-        foreign = True
-    return re.sub(r"[^\n]", " ", code) if foreign else masked
+        ast.parse(code)
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def _blank(line: str) -> str:

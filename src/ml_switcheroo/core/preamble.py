@@ -8,7 +8,7 @@ from functools import cache
 
 from ml_switcheroo.core.text import Edit, Text
 
-__all__ = ["defined_names", "place_preamble"]
+__all__ = ["defined_names", "find_place", "place_preamble", "without_repeated"]
 
 
 def place_preamble(text: Text, imports: Sequence[str], blocks: Sequence[str], before: int) -> Edit | None:
@@ -28,11 +28,25 @@ def place_preamble(text: Text, imports: Sequence[str], blocks: Sequence[str], be
     new += [f"\n\n{block.strip()}\n" for block in blocks if not _is_there(block, there, text)]
     if not new:
         return None
-    at = _place(text, before)
+    at = find_place(text, before)
     code = "\n".join(new) + "\n"
     head = "" if at == text.line_starts[0] or text.code[at - 1] in "\r\n" else "\n"
     tail = "\n" if blocks and text.code[at : at + 1] not in ("", "\r", "\n") else ""
     return text.edit(at, at, (head + code + tail).replace("\n", text.newline))
+
+
+def without_repeated(block: str, text: Text, place: int) -> str:
+    """Return a block without the imports that stand in the file already, before the place of the block."""
+    there = {
+        ast.unparse(ast.Import([alias]))
+        for node in text.tree.body
+        if isinstance(node, ast.Import) and text.span(node)[1] <= place
+        for alias in node.names
+    }
+    lines = block.strip().split("\n")
+    heads = [line for line in lines if line.startswith("import ")]
+    kept = [line for line in lines if line not in there or line not in heads]
+    return "\n".join(kept) + "\n" if len(kept) < len(lines) else block
 
 
 def defined_names(tree: ast.Module) -> set[str]:
@@ -69,7 +83,7 @@ def _names(code: str) -> frozenset[str]:
     return frozenset(classes or defined_names(tree))
 
 
-def _place(text: Text, before: int) -> int:
+def find_place(text: Text, before: int) -> int:
     """Return the offset of the line behind the imports."""
     at = text.line_starts[0]
     body = text.tree.body

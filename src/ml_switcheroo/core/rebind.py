@@ -3,94 +3,244 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS
+from ml_switcheroo.core.holding import held, is_alias, mentions, names_bound, values_given
+from ml_switcheroo.core.index import File, Index
+from ml_switcheroo.core.known import PASSING_METHODS
 from ml_switcheroo.core.notes import Said, said
-from ml_switcheroo.core.sites import Site, scope_of, walk_scope
+from ml_switcheroo.core.sites import Site, is_declared, parameters, scope_of, walk_scope
+from ml_switcheroo.core.users import Function, Use, find_uses, handed_in, subclasses
 
-__all__ = ["who_keeps_the_old", "why_no_rebind"]
+__all__ = ["why_no_rebind"]
 
-# What these return was somebody's before.
-_TAKING = frozenset("pop popitem popleft get setdefault getattr next get_model unwrap_model".split())
-_STORING = frozenset("append add insert extend register add_module register_module setattr".split())
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_DEPTH = 4
+_LOOPS = (ast.For, ast.AsyncFor, ast.While)
 
 
-def why_no_rebind(site: Site) -> Said | None:
-    """Return why the model cannot be bound anew at a call, if it cannot.
+class _Returned(NamedTuple):
+    """The place in a tuple that is returned; None for what is returned by itself."""
 
-    It can where the call is a statement, and what it is called on is a variable of the same scope that
-    nobody else holds yet, or an attribute of ``self``.
+    at: int | None
+
+
+def why_no_rebind(site: Site, file: File, index: Index, depth: int = 0) -> Said | None:
+    """Return why what a call is made on cannot be bound anew there, if it cannot.
+
+    It can where it is a variable of the same scope that nobody else holds yet, or an attribute of ``self``;
+    and where all who handed it in, as far as their files are known, take the new one or need none.
     """
-    if not site.is_statement:
-        return said("result-used")
     receiver = site.receiver
-    scope = scope_of(site)
     if isinstance(receiver, ast.Attribute):
-        plain = (
-            isinstance(receiver.value, ast.Name) and receiver.value.id == "self" and receiver.attr != "module"
-        )
-        if not plain:
+        own = isinstance(receiver.value, ast.Name) and receiver.value.id == "self"
+        if not own or receiver.attr == "module":
             return said("part")
-        holder = _held_in_class(receiver, site)
-        return said("held-by-object", line=holder, receiver=ast.unparse(receiver)) if holder else None
+        return _why_not_own(receiver, site, file, index)
     if not isinstance(receiver, ast.Name):
         return said("unassignable")
-    return _why_not_local(receiver.id, scope, site)
+    return _why_not_local(receiver.id, site, file, index, depth)
 
 
-def _why_not_local(name: str, scope: ast.AST, site: Site) -> Said | None:
+def _why_not_local(name: str, site: Site, file: File, index: Index, depth: int) -> Said | None:
+    scope = scope_of(site)
     nodes = list(walk_scope(scope))
-    if isinstance(scope, _FUNCTIONS) and not _declared(name, nodes):
-        arguments = {argument.arg for argument in ast.walk(scope.args) if isinstance(argument, ast.arg)}
+    handed = False
+    if isinstance(scope, _FUNCTIONS) and not is_declared(name, scope):
         if name == "self":
             return said("self-fixed")
-        if name not in arguments and name not in _bound(nodes):
+        if name not in parameters(scope) and name not in names_bound(nodes):
             return said("outer-variable", receiver=name)
-        made = [one for one in _values(name, nodes, site.call.lineno) if not _mentions(one, name)]
-        if name in arguments and not made and not any(_is_returned(name, node) for node in nodes):
-            return said("callers", receiver=name)
-    holder = _held(name, nodes, site.call.lineno)
-    return said("held", line=holder) if holder else None
-
-
-def who_keeps_the_old(site: Site) -> Said | None:
-    """Return a note where the attribute that is bound anew came from outside."""
-    owner = next((node for node in reversed(site.definitions) if isinstance(node, ast.ClassDef)), None)
-    written = ast.unparse(site.receiver)
-    for method in owner.body if owner and isinstance(site.receiver, ast.Attribute) else ():
-        if isinstance(method, _FUNCTIONS):
-            arguments = {part.arg for part in ast.walk(method.args) if isinstance(part, ast.arg)}
-            for node in walk_scope(method):
-                if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
-                    given = node.value.id in arguments
-                    if given and written in {ast.unparse(target) for target in node.targets}:
-                        return said("old-kept", receiver=written, line=node.lineno)
+        # Not ``if net is None: net = Net()``, where the caller's comes through.
+        first = [node for node in scope.body if node.lineno < site.call.lineno]
+        made = [one for one in _values(name, first, site.call.lineno) if not mentions(one, name)]
+        handed = name in parameters(scope) and not made
+    holder = held(name, site, file, index)
+    if holder:
+        return said("held", line=holder)
+    if handed and isinstance(scope, _FUNCTIONS):
+        return _why_not_handed_back(name, scope, site, file, index, depth)
     return None
 
 
-def _values(name: str, nodes: list[ast.AST], before: int) -> list[ast.expr]:
+# ---- who handed it in --------------------------------------------------------------------------
+
+
+def _why_not_handed_back(
+    name: str, function: Function, site: Site, file: File, index: Index, depth: int
+) -> Said | None:
+    """Return why the callers of a function would keep the old model; each must take the one it returns."""
+    returned = _places_returned(name, function, site.call.lineno)
+    if returned is None:
+        return said("callers", receiver=name)
+    uses = find_uses(function.name, file, index) if depth < _DEPTH else None
+    if not uses:
+        return said("no-callers", name=function.name)
+    owner = next((node for node in reversed(site.definitions[:-1])), None)
+    marks = {ast.unparse(one) for one in function.decorator_list}
+    bound = isinstance(owner, ast.ClassDef) and "staticmethod" not in marks
+    for use in uses:
+        given = handed_in(use.site.call, function, name, bound=bound)
+        taken = _is_taken(given, returned.at, use, index, depth)
+        if not taken:
+            return said("caller-keeps", place=f"{use.file.path}:{use.site.call.lineno}", name=function.name)
+    return None
+
+
+def _is_taken(given: ast.expr | str, place: int | None, use: Use, index: Index, depth: int) -> bool:
+    """Tell whether a caller goes on with what the function returns instead of what it handed in."""
+    if isinstance(given, str):
+        return given == "nothing"
+    if _is_fresh(given):
+        return True
+    around, inner = use.site.parents[::-1], use.site.call
+    statement: ast.AST = around[0]
+    for node in around:
+        passing = isinstance(node, ast.Attribute) and node.attr in PASSING_METHODS
+        statement = node
+        if not passing and not (
+            isinstance(node, ast.Call) and getattr(node.func, "attr", "") in PASSING_METHODS
+        ):
+            break
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target: ast.expr | None = statement.targets[0]
+        if place is not None:
+            elements = target.elts if isinstance(target, ast.Tuple | ast.List) else []
+            target = elements[place] if place < len(elements) else None
+        if target is not None and ast.unparse(target) == ast.unparse(given):
+            there = Site(inner, given, use.site.scope, use.site.parents)
+            return why_no_rebind(there, use.file, index, depth + 1) is None
+    elif not isinstance(statement, ast.Return):
+        return False
+    return _is_last_use(given, use, index)
+
+
+def _is_fresh(given: ast.expr) -> bool:
+    """Tell ``restore(Net())``: only the function has it."""
+    if isinstance(given, ast.Constant):
+        return True
+    return isinstance(given, ast.Call) and not is_alias(given, "")
+
+
+def _is_last_use(given: ast.expr, use: Use, index: Index) -> bool:
+    """Tell whether a variable is the caller's own, and is not read again behind the call."""
+    scope, line = scope_of(use.site), use.site.call.lineno
+    if not isinstance(given, ast.Name) or any(isinstance(node, _LOOPS) for node in use.site.parents):
+        return False
+    nodes = list(walk_scope(scope))
+    if isinstance(scope, _FUNCTIONS):
+        own = given.id in names_bound(nodes) and given.id not in parameters(scope)
+        if not own or is_declared(given.id, scope):
+            return False
+    if held(given.id, use.site, use.file, index):
+        return False
+    inside = {id(node) for node in ast.walk(use.site.call)}
+    return not any(
+        isinstance(node, ast.Name)
+        and node.id == given.id
+        and isinstance(node.ctx, ast.Load)
+        and node.lineno >= line
+        and id(node) not in inside
+        for node in ast.walk(scope)
+    )
+
+
+def _places_returned(name: str, function: Function, after: int) -> _Returned | None:
+    """Return where in what a function returns a variable is, if every return behind a line has it there."""
+    places = {
+        _place_in(node.value, name)
+        for node in walk_scope(function)
+        if isinstance(node, ast.Return) and node.lineno >= after
+    }
+    generates = any(isinstance(node, ast.Yield | ast.YieldFrom) for node in walk_scope(function))
+    return None if generates or len(places) != 1 else places.pop()
+
+
+def _place_in(value: ast.expr | None, name: str) -> _Returned | None:
+    """Tell ``return net``, by itself, in a tuple or on a device; what ``f(net)`` returns may be anything."""
+    whole = not isinstance(value, ast.Tuple | ast.List)
+    for at, part in enumerate([value] if whole else getattr(value, "elts", ())):
+        while isinstance(part, ast.Call) and getattr(part.func, "attr", "") in PASSING_METHODS:
+            part = getattr(part.func, "value", part)
+        if isinstance(part, ast.Name) and part.id == name:
+            return _Returned(None if whole else at)
+    return None
+
+
+# ---- attributes of self ------------------------------------------------------------------------
+
+
+def _why_not_own(receiver: ast.Attribute, site: Site, file: File, index: Index) -> Said | None:
+    """Return who would keep the old one of an attribute: its object's parts, its makers, its users."""
+    written = ast.unparse(receiver)
+    holder = _held_in_class(receiver, site)
+    if holder:
+        return said("held-by-object", line=holder, receiver=written)
+    owner = next((node for node in reversed(site.definitions) if isinstance(node, ast.ClassDef)), None)
+    method = next((node for node in reversed(site.definitions) if isinstance(node, _FUNCTIONS)), None)
+    if owner is None or method is None:
+        return None
+    for use in find_uses(method.name, file, index) or ():
+        line = _taken_out(receiver.attr, use)
+        if line:
+            return said("held", line=f"{line} of {use.file.path}")
+    for made in (node for node in owner.body if isinstance(node, _FUNCTIONS)):
+        for node in walk_scope(made):
+            if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Name):
+                continue
+            name = node.value.id
+            if name in parameters(made) and written in map(ast.unparse, node.targets):
+                keeper = _who_gave(owner, made, name, file, index)
+                if keeper:
+                    return said("giver-keeps", receiver=written, place=keeper)
+    return None
+
+
+def _taken_out(attribute: str, use: Use) -> int:
+    """Return the line of ``net = trainer.net`` before ``trainer.load()``; 0 where there is none."""
+    holder = ast.unparse(use.site.receiver)
+    for node in walk_scope(scope_of(use.site)):
+        if isinstance(node, ast.Assign) and node.lineno < use.site.call.lineno:
+            value = node.value
+            while isinstance(value, ast.Call) and getattr(value.func, "attr", "") in PASSING_METHODS:
+                value = getattr(value.func, "value", value)
+            if ast.unparse(value) == f"{holder}.{attribute}":
+                return node.lineno
+    return 0
+
+
+def _who_gave(owner: ast.ClassDef, method: Function, name: str, file: File, index: Index) -> str:
+    """Return who makes an object of a class (or calls a setter) and keeps what it hands in."""
+    asked = method.name
+    if method.name == "__init__":
+        asked = owner.name
+        if any(True for _ in subclasses(owner.name, file, index)):
+            return f"a class that {owner.name} is a base of"
+    uses = find_uses(asked, file, index)
+    if not uses:
+        return f"whoever calls {asked}"
+    for use in uses:
+        given = handed_in(use.site.call, method, name, bound=True)
+        kept = (
+            given == "unknown"
+            if isinstance(given, str)
+            else not (_is_fresh(given) or _is_last_use(given, use, index))
+        )
+        if kept:
+            return f"{use.file.path}:{use.site.call.lineno}"
+    return ""
+
+
+def _values(name: str, nodes: Sequence[ast.AST], before: int) -> list[ast.expr]:
     """Return what a variable is set to before a line."""
     return [
         one
         for node in nodes
         if isinstance(node, ast.Assign) and node.lineno < before
         for target in node.targets
-        for one in _given(target, node.value, name)
+        for one in values_given(target, node.value, name)
     ]
-
-
-def _is_returned(name: str, node: ast.AST) -> bool:
-    """Tell ``return net``, by itself, in a tuple or on a device; what ``f(net)`` returns may be anything."""
-    if not isinstance(node, ast.Return | ast.Yield) or node.value is None:
-        return False
-    parts = list(node.value.elts) if isinstance(node.value, ast.Tuple | ast.List) else [node.value]
-    for part in parts:
-        while isinstance(part, ast.Call) and getattr(part.func, "attr", "") in PASSING_METHODS:
-            part = getattr(part.func, "value", part)
-        if isinstance(part, ast.Name) and part.id == name:
-            return True
-    return False
 
 
 def _held_in_class(receiver: ast.Attribute, site: Site) -> int:
@@ -104,85 +254,3 @@ def _held_in_class(receiver: ast.Attribute, site: Site) -> int:
             if given and written not in {ast.unparse(target) for target in node.targets}:
                 return node.lineno
     return 0
-
-
-def _held(name: str, nodes: list[ast.AST], before: int) -> int:
-    """Return the line before the call where something else takes hold of the object; 0 where none does."""
-    for node in nodes:
-        if isinstance(node, ast.For | ast.AsyncFor) and _mentions(node.target, name):
-            return node.lineno
-        value = getattr(node, "value", None)
-        if isinstance(node, ast.Expr) and node.lineno < before and _stores(node.value, name):
-            return node.lineno
-        if not isinstance(node, ast.Assign | ast.AnnAssign) or value is None or node.lineno >= before:
-            continue
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        given = [one for target in targets for one in _given(target, value, name)]
-        if given and (len(targets) > 1 or any(_is_alias(one, name) for one in given)):
-            return node.lineno
-        if not given and _escapes(value, name):
-            return node.lineno
-    return 0
-
-
-def _stores(call: ast.expr, name: str) -> bool:
-    """Tell ``nets.append(net)``, ``setattr(trainer, "net", net)``."""
-    if not isinstance(call, ast.Call):
-        return False
-    called = getattr(call.func, "attr", getattr(call.func, "id", ""))
-    return called in _STORING and any(_escapes(one, name) for one in call.args)
-
-
-def _given(target: ast.expr, value: ast.expr, name: str) -> list[ast.expr]:
-    """Return what an assignment gives to a variable, of a tuple the part that it gets."""
-    if isinstance(target, ast.Name):
-        return [value] if target.id == name else []
-    if not isinstance(target, ast.Tuple | ast.List):
-        return []
-    parts = getattr(value, "elts", None)
-    if parts is None or len(parts) != len(target.elts):
-        return [value] if _mentions(target, name) else []
-    return [one for at, part in zip(target.elts, parts, strict=True) for one in _given(at, part, name)]
-
-
-def _is_alias(value: ast.expr, name: str) -> bool:
-    """Tell whether a value is another object by a second name: ``self.net``, ``wrapper.to(device)``."""
-    if isinstance(value, ast.Call):
-        called = value.func
-        if isinstance(called, ast.Attribute) and called.attr in PASSING_METHODS:
-            return _is_alias(called.value, name)
-        if getattr(called, "attr", getattr(called, "id", "")) in _TAKING:
-            return True
-        passes = PASSING_CALLS.search(ast.unparse(called)) and value.args
-        return bool(passes) and "copy" not in ast.unparse(called) and _is_alias(value.args[0], name)
-    if isinstance(value, ast.Attribute | ast.Subscript):
-        return True
-    return isinstance(value, ast.Name) and value.id != name
-
-
-def _escapes(value: ast.expr, name: str) -> bool:
-    """Tell whether the value may keep the object: itself, in a container, as an argument of a call."""
-    if isinstance(value, ast.Name):
-        return value.id == name
-    if isinstance(value, ast.Tuple | ast.List | ast.Set):
-        return any(_escapes(item, name) for item in value.elts)
-    if isinstance(value, ast.Dict):
-        return any(_escapes(item, name) for item in value.values)
-    if isinstance(value, ast.Call):
-        passed = [*value.args, *(word.value for word in value.keywords)]
-        if isinstance(value.func, ast.Attribute) and value.func.attr in PASSING_METHODS:
-            passed.append(value.func.value)
-        return any(_escapes(item, name) for item in passed)
-    return False
-
-
-def _bound(nodes: list[ast.AST]) -> set[str]:
-    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-
-
-def _declared(name: str, nodes: list[ast.AST]) -> bool:
-    return any(isinstance(node, ast.Global | ast.Nonlocal) and name in node.names for node in nodes)
-
-
-def _mentions(node: ast.expr, name: str) -> bool:
-    return any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(node))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
+from ml_switcheroo.core.assignments import assigned_in, written
 from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.known import (
     ANY_MODULES,
@@ -55,7 +56,8 @@ class Receivers:
     """
 
     def __init__(self, index: Index) -> None:
-        self._index = index
+        self.index = index
+        self._classes: dict[str, tuple[ast.ClassDef, File]] = {}
         self._asked: set[tuple[File, tuple[ast.AST, ...], str]] = set()
         self._bound: dict[ast.AST, dict[str, list[ast.expr]]] = {}
         self._hooked: dict[ast.AST, bool] = {}
@@ -96,7 +98,7 @@ class Receivers:
 
     def _assigned(self, scope: ast.AST, name: str) -> Sequence[ast.expr]:
         if scope not in self._bound:
-            self._bound[scope] = _bindings(scope)
+            self._bound[scope] = assigned_in(scope)
         return self._bound[scope].get(name, ())
 
     # ---- names ---------------------------------------------------------------------------------
@@ -157,7 +159,7 @@ class Receivers:
         if name not in place.file.imports:
             return set()
         level, dotted = place.file.imports[name]
-        file, rest = self._index.find(place.file, level, dotted)
+        file, rest = self.index.find(place.file, level, dotted)
         if file is None:
             # Nobody imports a model from a library; what is in no capitals is a module of it.
             return {Origin("class" if name[:1].isupper() else "file")}
@@ -186,7 +188,7 @@ class Receivers:
             if isinstance(item, FUNCTIONS):
                 values = self._assigned(item, f"self.{name}")
                 found |= self._of_values(values, Place(file, (owner, item)), depth)
-            elif isinstance(item, ast.AnnAssign) and _written(item.target) == name:
+            elif isinstance(item, ast.AnnAssign) and written(item.target) == name:
                 found |= self._of_annotation(item.annotation, Place(file, (owner,)), depth)
         for base in owner.bases if not found and depth < _DEPTH else ():
             defined = self._definition(base, Place(file), ast.ClassDef)
@@ -211,12 +213,8 @@ class Receivers:
         """Return the class of the repository that an expression is an instance of."""
         if isinstance(node, ast.Name) and node.id == "self" and place.owner is not None:
             return place.owner, place.file
-        if isinstance(node, ast.Name) and depth < _DEPTH:
-            scope = next((s for s in reversed(place.scopes) if isinstance(s, FUNCTIONS)), place.file.tree)
-            for value in self._assigned(scope, node.id):
-                if isinstance(value, ast.Call):
-                    return self._definition(value.func, place, ast.ClassDef)
-        return None
+        made = {origin.made for origin in self.origins(node, place, depth + 1)}
+        return self._classes.get(made.pop()) if len(made) == 1 else None
 
     # ---- calls ---------------------------------------------------------------------------------
 
@@ -236,7 +234,10 @@ class Receivers:
         if dotted == "super":
             return {Origin("super")}
         found = self._instances(node.func, place, depth, ast.unparse(node))
-        return found or self._returned(node, place, depth)
+        found = found or self._returned(node, place, depth) or self._of_factory(node.func, place, depth)
+        return (
+            found or self._unseen(node.func, place) or ({Origin("", ast.unparse(node))} if dotted else set())
+        )
 
     def _instances(self, node: ast.expr, place: Place, depth: int, call: str = "") -> set[Origin]:
         """Return what the instances of the class are that an expression names.
@@ -246,13 +247,28 @@ class Receivers:
         found = self._definition(node, place, ast.ClassDef)
         if found is not None:
             return self.of_class(*found, depth + 1)
-        if self._is_shadowed(_written(node), place):
+        if self._is_shadowed(written(node), place):
             return set()
         dotted = self.dotted(node, place)
         kind = kind_of_class(dotted)
         is_class = dotted.rpartition(".")[2][:1].isupper()
         made = "" if dotted.rpartition(".")[2] in ANY_MODULES else dotted if is_class else call
         return {Origin(kind, made)} if kind else set()
+
+    def _of_factory(self, node: ast.expr, place: Place, depth: int) -> set[Origin]:
+        """Return what ``cls()`` and ``Net.from_pretrained()`` give: an instance of the class."""
+        if isinstance(node, ast.Name) and node.id == "cls" and place.owner is not None:
+            return self.of_class(place.owner, place.file, depth + 1)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("from_"):
+            if isinstance(node.value, ast.Name) and node.value.id == "cls":
+                return self._of_factory(node.value, place, depth)
+            return self._instances(node.value, place, depth) or self._unseen(node.value, place)
+        return set()
+
+    def _unseen(self, node: ast.expr, place: Place) -> set[Origin]:
+        """Return what the instances of a class are that is not here: of that class, and no more is known."""
+        dotted = self.dotted(node, place)
+        return {Origin("", dotted)} if dotted.rpartition(".")[2][:1].isupper() else set()
 
     def _returned(self, call: ast.Call, place: Place, depth: int) -> set[Origin]:
         """Return what the function of the repository returns that a call names."""
@@ -278,14 +294,16 @@ class Receivers:
 
     def of_class(self, node: ast.ClassDef, file: File, depth: int = 0) -> set[Origin]:
         """Return what the instances of a class of the repository are."""
-        return {Origin(kind, f"{file.path}:{node.name}") for kind in self._kinds_of_class(node, file, depth)}
+        made = f"{file.path}:{node.name}"
+        self._classes[made] = (node, file)
+        return {Origin(kind, made) for kind in self._kinds_of_class(node, file, depth) or {""}}
 
     def _kinds_of_class(self, node: ast.ClassDef, file: File, depth: int) -> set[str]:
         own = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
         loads = bool(own & OVERRIDES)
         bases: set[str] = set()
         for base in node.bases if depth <= _DEPTH else ():
-            bases |= {origin.kind for origin in self._instances(base, Place(file), depth)}
+            bases |= {origin.kind for origin in self._instances(base, Place(file), depth)} - {""}
         is_module = "module" in bases or bool(node.bases and "forward" in own)
         if "overriding" in bases or (is_module and (loads or self._has_hook(node))):
             return {"overriding"}
@@ -305,7 +323,7 @@ class Receivers:
         self, node: ast.expr, place: Place, wanted: type[Definition]
     ) -> tuple[Definition, File] | None:
         """Find the class or function that an expression names, here or in an imported file."""
-        name, _, rest = _written(node).partition(".")
+        name, _, rest = written(node).partition(".")
         if self._is_shadowed(name, place):
             return None
         if not rest and name in place.file.definitions:
@@ -314,7 +332,7 @@ class Receivers:
         if name not in place.file.imports:
             return None
         level, dotted = place.file.imports[name]
-        file, inner = self._index.find(place.file, level, ".".join(part for part in (dotted, rest) if part))
+        file, inner = self.index.find(place.file, level, ".".join(part for part in (dotted, rest) if part))
         for _ in range(_DEPTH):
             if file is None:
                 return None
@@ -323,7 +341,7 @@ class Receivers:
                 return (found, file) if isinstance(found, wanted) else None
             if inner not in file.imports:
                 return None
-            file, inner = self._index.find(file, *file.imports[inner])
+            file, inner = self.index.find(file, *file.imports[inner])
         return None
 
     def _is_shadowed(self, written: str, place: Place) -> bool:
@@ -337,12 +355,8 @@ class Receivers:
 
     def dotted(self, node: ast.expr, place: Place) -> str:
         """Write a name or an attribute with what its first word was imported as."""
-        first, dot, rest = _written(node).partition(".")
+        first, dot, rest = written(node).partition(".")
         return place.file.imports.get(first, (0, first))[1] + dot + rest
-
-
-def _written(node: ast.expr) -> str:
-    return ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
 
 
 def _is_wrapper(dotted: str) -> bool:
@@ -355,43 +369,6 @@ def _registers_hook(node: ast.ClassDef) -> bool:
         isinstance(part, ast.Attribute) and "state_dict" in part.attr and part.attr.endswith("hook")
         for part in ast.walk(node)
     )
-
-
-def _bindings(scope: ast.AST) -> dict[str, list[ast.expr]]:
-    """Return every expression that a name, or an attribute such as ``self.net``, is set to in a scope."""
-    found: dict[str, list[ast.expr]] = {}
-    for node in walk_scope(scope):
-        targets: Sequence[ast.expr] = ()
-        if isinstance(node, ast.Assign):
-            targets = node.targets
-        elif isinstance(node, ast.AnnAssign | ast.NamedExpr):
-            targets = [node.target]
-        value = getattr(node, "value", None)
-        if isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
-            targets, value = _looped(node.target, node.iter)
-        for target in targets if isinstance(value, ast.expr) else ():
-            pairs: list[tuple[ast.expr, Any]] = [(target, value)]
-            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-                pairs = list(zip(target.elts, value.elts, strict=False))
-            for one, item in pairs:
-                name = ast.unparse(one) if isinstance(one, ast.Subscript) else _written(one)
-                found.setdefault(name, []).append(item)
-    return found
-
-
-def _looped(target: ast.expr, values: ast.expr) -> tuple[list[ast.expr], ast.expr | None]:
-    """Return the variable that takes the modules in turn, and the call that yields them.
-
-    ``for child in net.children()``, ``for name, child in net.named_children()``.
-    """
-    method = (
-        values.func.attr if isinstance(values, ast.Call) and isinstance(values.func, ast.Attribute) else ""
-    )
-    if method not in CHILDREN_METHODS:
-        return [], None
-    if isinstance(target, ast.Tuple) and method.startswith("named_") and len(target.elts) > 1:
-        return [target.elts[1]], values
-    return [target], values
 
 
 def _annotation(scope: ast.AST, name: str) -> ast.expr | None:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import tokenize
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from ml_switcheroo.core.index import Index
 from ml_switcheroo.core.notebook import rewrite_notebook
 from ml_switcheroo.core.notes import said
 from ml_switcheroo.core.operations import FLAT_TARGETS
+from ml_switcheroo.core.preamble import without_repeated
 from ml_switcheroo.core.rewriter import MENTIONS, Rewrite, rewrite
 from ml_switcheroo.core.text import Text, apply_edits
 from ml_switcheroo.core.unified import unified_diff
@@ -115,7 +116,7 @@ def rewrite_paths(
     """
     find_target(to)  # wrong usage is said before anything is read
     homes, paths = set[Path](), list(map(Path, paths))
-    files = find_files(paths, exclude=exclude, root=root)
+    files = list(find_files(paths, exclude=exclude, root=root))
     settings["named"] = frozenset(paths)
     for done in _each(files, to, settings, jobs or os.cpu_count() or 1):
         if done.rewrite.home and done.rewrite.home not in homes:
@@ -128,22 +129,22 @@ def rewrite_paths(
             yield done
 
 
-def _each(files: Iterator[Path], to: str, settings: dict[str, Any], jobs: int) -> Iterator[Rewritten]:
+def _each(files: Sequence[Path], to: str, settings: dict[str, Any], jobs: int) -> Iterator[Rewritten]:
     if jobs == 1:
-        index = Index()
+        index = Index(files)
         found = (_rewrite_file(path, to, {**settings, "index": index}) for path in files)
         yield from filter(None, found)
         return
     # Each process reads what is imported anew; a fresh one, since threads and forks do not mix.
-    start = partial(_start, to, settings)
+    start = partial(_start, to, settings, files)
     with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=start) as pool:
         yield from filter(None, pool.map(_rewrite_one, files, chunksize=_CHUNK))
 
 
-def _start(to: str, settings: dict[str, Any]) -> None:
+def _start(to: str, settings: dict[str, Any], files: Sequence[Path]) -> None:
     """Set up one of several processes."""
     warnings.simplefilter("ignore", SyntaxWarning)
-    _PROCESS.update(to=to, settings={**settings, "index": Index()})
+    _PROCESS.update(to=to, settings={**settings, "index": Index(files)})
 
 
 def _rewrite_one(path: Path) -> Rewritten | None:
@@ -202,7 +203,8 @@ def _with_block(path: Path, before: str, carried: Carried | None) -> Rewritten:
     if there is None:
         edit = text.edit(0, 0, _LINTERS + compose(carried))
     else:
-        edit = text.edit(there.start, there.end, compose(carried).rstrip("\n").replace("\n", text.newline))
+        block = without_repeated(compose(carried), text, there.start).rstrip("\n")
+        edit = text.edit(there.start, there.end, block.replace("\n", text.newline))
     return Rewritten(path, before, Rewrite(apply_edits(before, [edit]), (edit,)))
 
 

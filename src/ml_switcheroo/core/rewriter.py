@@ -12,7 +12,7 @@ from pathlib import Path
 
 import libcst as cst
 
-from ml_switcheroo.core.arguments import copied_from
+from ml_switcheroo.core.binding import bind, free_name, is_bindable
 from ml_switcheroo.core.block import ours
 from ml_switcheroo.core.bundle import Table
 from ml_switcheroo.core.clashes import find_clash
@@ -22,8 +22,8 @@ from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.known import OTHER_WORDS
 from ml_switcheroo.core.leftovers import find_leftovers
 from ml_switcheroo.core.notes import Said, said
-from ml_switcheroo.core.operations import COPIES, find_operation
-from ml_switcheroo.core.preamble import place_preamble
+from ml_switcheroo.core.operations import find_operation
+from ml_switcheroo.core.preamble import find_place, place_preamble, without_repeated
 from ml_switcheroo.core.reading import Read, find_reads, is_load
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.saving import Saved, find_saved
@@ -139,8 +139,7 @@ def rewrite(
     edits = [edit for edit in edits if edit.line not in skipped]
     for site, verdict in judged:
         ctx = replace(shared, line=site.call.lineno, scope=".".join(site.scope))
-        edit = _edit(text, site, verdict, edits, ctx)
-        if edit:
+        for edit in _edits(text, parsed, site, verdict, edits, ctx):
             edits = [*(other for other in edits if not edit.start <= other.start < edit.end), edit]
     shared.notes.extend(Note(str(file), line, *why) for line, why in find_leftovers(parsed, receivers))
     silent = {*skipped, *ours(text.code)}
@@ -174,6 +173,8 @@ def _finish(text: Text, parsed: File, edits: list[Edit], shared: HookContext, in
     if brought.noted:
         shared.notes.append(Note(shared.file, 1, *brought.noted))
     if edits:
+        place = find_place(text, min(edits).start)
+        blocks = [without_repeated(block, text, place) for block in blocks]
         preamble = place_preamble(text, imports, blocks, min(edits).start)
         edits = sorted([*edits, preamble] if preamble else edits)
     brief = [_brief(edit, blocks, text.newline) for edit in edits]
@@ -204,8 +205,10 @@ def _given_up(text: Text, edits: list[Edit], shared: HookContext, why: Said) -> 
     return Rewrite(text.code, notes=tuple(sorted(notes)))
 
 
-def _edit(text: Text, site: Site, verdict: Verdict, done: list[Edit], ctx: HookContext) -> Edit | None:
-    """Return the edit of one call; a call that is left gets a note instead."""
+def _edits(
+    text: Text, file: File, site: Site, verdict: Verdict, done: list[Edit], ctx: HookContext
+) -> list[Edit]:
+    """Return the edits of one call; a call that is left gets a note instead."""
     start, end = text.span(site.call)
     before = text.code[start:end]
     if verdict.action != "leave" and not _is_text_of(before, site.call):
@@ -213,23 +216,24 @@ def _edit(text: Text, site: Site, verdict: Verdict, done: list[Edit], ctx: HookC
     if verdict.why:
         ctx.note(*verdict.why)
     if verdict.action == "leave":
-        return None
+        return []
+    if verdict.binding == "report" and not is_bindable(text, site):
+        return _left("result-used", ctx)
     # Inner calls come first: what was done to them becomes part of this edit.
     inner = [
         replace(e, start=e.start - start, end=e.end - start)
         for e in done
         if start <= e.start and e.end <= end
     ]
-    if verdict.action == "copy":
-        return _copy(text, site, inner, ctx)
+    if verdict.action == "copy" and inner:
+        return _left("copy-nested", ctx)
+    if verdict.action == "copy" and _has_comment(text.code[start:end]):
+        return _left("copy-comment", ctx)
     after = _call_hook(apply_edits(before, inner), site, verdict, ctx)
     if after is None:
         return _left(_HIDDEN[site.method], ctx)
-    if verdict.action == "rebind":
-        return text.edit(start, end, f"{_segment(text, site.receiver)} = {after}")
-    if verdict.action == "mend":
-        return text.edit(*text.span(site.statement), after)
-    return text.edit(start, end, after)
+    receiver, free = _segment(text, site.receiver), free_name(file, "report")
+    return bind(text, site, verdict.binding, after, receiver=receiver, free=free)
 
 
 def _reads(text: Text, parsed: File, taken: Sequence[Site], shared: HookContext) -> list[Edit]:
@@ -252,37 +256,27 @@ def _read(text: Text, read: Read, shared: HookContext) -> Edit:
     return text.edit(*text.span(read.node), f"KeyMapper.read({arguments})")
 
 
-def _left(name: str, ctx: HookContext) -> Edit | None:
+def _left(name: str, ctx: HookContext) -> list[Edit]:
     ctx.note(*said(name))
-    return None
+    return []
 
 
 def _call_hook(code: str, site: Site, verdict: Verdict, ctx: HookContext) -> str | None:
     """Return what the hook of the API table makes of a call; None where it leaves it."""
-    operation = find_operation(site.method, ctx.target)
+    operation = find_operation(site.method, ctx.target, copies=verdict.action == "copy")
     if operation is None:
         return None
     # Parentheses, because the call may run over several lines inside others of the file.
     call = cst.parse_expression("(" + code.replace("\r\n", "\n") + ")")
     assert isinstance(call, cst.Call)
     call = call.with_changes(lpar=[], rpar=[])
-    after = find_hook(operation.requires_plugin)(call, replace(ctx, receiver=verdict.receiver))
+    settings = {**ctx.settings, "with_report": verdict.binding == "report"}
+    after = find_hook(operation.requires_plugin)(
+        call, replace(ctx, receiver=verdict.receiver, settings=settings)
+    )
     if after is call:
         return None
     return cst.Module([]).code_for_node(after).replace("\n", "\r\n" if "\r\n" in code else "\n")
-
-
-def _copy(text: Text, site: Site, inner: list[Edit], ctx: HookContext) -> Edit | None:
-    """Return the target's own copy from one live model into another."""
-    if inner:
-        return _left("copy-nested", ctx)
-    if _has_comment(text.code[slice(*text.span(site.call))]):
-        return _left("copy-comment", ctx)
-    idiom = COPIES[ctx.target]
-    if idiom.imports:
-        ctx.inject_import(idiom.imports)
-    models = {"to": _segment(text, site.receiver), "of": _segment(text, copied_from(site.call))}
-    return text.edit(*text.span(site.call), idiom.code.format_map(models))
 
 
 def _has_comment(code: str) -> bool:

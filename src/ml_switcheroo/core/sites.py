@@ -18,6 +18,7 @@ __all__ = [
     "is_declared",
     "parameters",
     "scope_of",
+    "site_of",
     "walk_scope",
 ]
 
@@ -94,9 +95,15 @@ def scope_of(site: Site) -> ast.AST:
 def _found(file: File, methods: Sequence[str]) -> Iterator[Site]:
     for node in file.nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in methods:
-            parents = tuple(_parents(node, file.around))[::-1]
-            scope = tuple(parent.name for parent in parents if isinstance(parent, _NAMED))
-            yield Site(node, node.func.value, scope, parents)
+            yield site_of(node, file)
+
+
+def site_of(call: ast.Call, file: File) -> Site:
+    """Return a call with what stands around it; one of a plain function is its own receiver."""
+    parents = tuple(_parents(call, file.around))[::-1]
+    scope = tuple(parent.name for parent in parents if isinstance(parent, _NAMED))
+    receiver = call.func.value if isinstance(call.func, ast.Attribute) else call.func
+    return Site(call, receiver, scope, parents)
 
 
 def _parents(node: ast.AST, around: dict[ast.AST, ast.AST]) -> Iterator[ast.AST]:

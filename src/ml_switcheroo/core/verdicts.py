@@ -6,28 +6,34 @@ import ast
 from dataclasses import dataclass
 from typing import Literal
 
-from ml_switcheroo.core.arguments import copied_from, is_copy, is_strict, why_foreign
+from ml_switcheroo.core.arguments import is_copy, why_foreign
+from ml_switcheroo.core.binding import Binding, flat_name, free_name
+from ml_switcheroo.core.clashes import find_shadow
+from ml_switcheroo.core.copies import why_no_copy
 from ml_switcheroo.core.known import OTHER_WORDS, kind_of_name
 from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.notes import Said, said
-from ml_switcheroo.core.operations import COPIES, FLAT_TARGETS, IMMUTABLE_TARGETS
-from ml_switcheroo.core.rebind import who_keeps_the_old, why_no_rebind
+from ml_switcheroo.core.operations import FLAT_TARGETS, IMMUTABLE_TARGETS
+from ml_switcheroo.core.rebind import why_no_rebind
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.sites import Site, has_plain_bases
 from ml_switcheroo.core.surroundings import is_sharded, tested_classes
 
 __all__ = ["Verdict", "judge", "judge_save"]
 
-Action = Literal["call", "copy", "mend", "rebind", "leave"]
+Action = Literal["call", "copy", "leave"]
 
 _OWN = {
     "super": "super",
     "file": "imported",
     "class": "on-class",
     "sharded": "sharded",
+    "quantised": "quantised",
     "object": "own-object",
 }
 """What a receiver with a method of its own is, and the note on it."""
+_NEW = FLAT_TARGETS | IMMUTABLE_TARGETS
+"""Targets of which a call gives something new, instead of changing the model."""
 _NO_NAMES = FLAT_TARGETS | {"linen", "haiku"}
 _METHOD_NAMES = ("load_state_dict", "_load_from_state_dict")
 
@@ -37,16 +43,17 @@ class Verdict:
     """What becomes of a call.
 
     Attributes:
-        action: ``call`` for the hook of the API table, ``copy`` for the target's own copy in memory,
-            ``mend`` for ``m = m.load_state_dict(...)``, ``rebind`` for a target whose models never
-            change, or ``leave``.
+        action: ``call`` for the hook of the API table, ``copy`` for its hook between two live models, or
+            ``leave``.
         why: For ``leave`` the reason, with its code; for the others what a person should know, or nothing.
         receiver: What the receiver is, as far as the code shows it.
+        binding: Where the result goes.
     """
 
     action: Action
     why: Said | None = None
     receiver: str = ""
+    binding: Binding = ""
 
 
 def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdict:
@@ -65,15 +72,19 @@ def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdic
     reason = _why_left(site, kinds, kind, target)
     if reason:
         return Verdict("leave", reason, kind)
+    line = find_shadow(site, "KeyMapper")
+    if line:
+        return Verdict("leave", said("shadowed", line=line), kind)
     if is_copy(site.call):
         return _judge_copy(site, place, receivers, target, kind)
     if target in FLAT_TARGETS:
-        return Verdict("call", receiver=kind)
-    if _is_reassigned(site):
-        return Verdict("call" if target in IMMUTABLE_TARGETS else "mend", said("mended"), kind)
+        return _judge_flat(site, place, target, kind)
     if target in IMMUTABLE_TARGETS:
-        reason = _why_not_anew(site, place, receivers) if kind == "module" else said("no-model-shown")
-        return Verdict("leave", reason, kind) if reason else Verdict("rebind", who_keeps_the_old(site), kind)
+        if kind != "module":
+            return Verdict("leave", said("no-model-shown", target=target), kind)
+        return _judge_anew("call", site, place, receivers, kind)
+    if _is_reassigned(site):
+        return Verdict("call", said("mended"), kind, "mend")
     return Verdict("call", said("overridden") if "overriding" in kinds else None, kind)
 
 
@@ -110,7 +121,7 @@ def _why_no_model(receiver: str, kinds: set[str], kind: str, target: str) -> Sai
         if word in kinds:
             named = kind_of_name(receiver) if word == "object" else ""
             return _no_weights(receiver, named) if named in OTHER_WORDS else said(name, receiver=receiver)
-    if "overriding" in kinds and (receiver == "self" or target in IMMUTABLE_TARGETS):
+    if "overriding" in kinds and (receiver == "self" or target in _NEW):
         return said("own-load", receiver=receiver)
     others = kinds & OTHER_WORDS.keys()
     if others and "module" in kinds:
@@ -151,31 +162,48 @@ def _why_not_here(receiver: str, site: Site, kind: str) -> Said | None:
 
 def _judge_copy(site: Site, place: Place, receivers: Receivers, target: str, kind: str) -> Verdict:
     """Judge ``target.load_state_dict(online.state_dict())``."""
-    source = copied_from(site.call)
-    from_module = "module" in (_one(receivers.kinds(source, place)), named_kind(source))
-    if target not in COPIES:
+    if target in FLAT_TARGETS:
         return Verdict("leave", said("copy-unneeded", target=target), kind)
-    if kind != "module" and not (from_module and not kind):
-        return Verdict("leave", said("copy-unknown"), kind)
-    if not site.is_statement:
-        return Verdict("leave", said("copy-report"), kind)
-    if not is_strict(site.call):
-        if COPIES[target].takes_all:
-            return Verdict("leave", said("copy-all-or-nothing"), kind)
-        return Verdict("copy", said("copy-loose"), kind)
+    reason = why_no_copy(site, place, receivers)
+    if reason:
+        return Verdict("leave", reason, kind)
     if target in IMMUTABLE_TARGETS:
-        reason = _why_not_anew(site, place, receivers)
-        if reason:
-            return Verdict("leave", reason, kind)
-        return Verdict("copy", who_keeps_the_old(site), kind)
+        return _judge_anew("copy", site, place, receivers, kind)
+    if _is_reassigned(site):
+        return Verdict("copy", said("mended"), kind, "mend")
     return Verdict("copy", receiver=kind)
 
 
-def _why_not_anew(site: Site, place: Place, receivers: Receivers) -> Said | None:
+def _judge_flat(site: Site, place: Place, target: str, kind: str) -> Verdict:
+    """Judge a load for a target of dictionaries: the arrays get a name, or nobody would keep them."""
+    if kind != "module":
+        return Verdict("leave", said("no-model-shown", target=target), kind)
+    if not (site.is_statement or _is_reassigned(site)):
+        return Verdict("leave", said("flat-used", target=target), kind)
+    name = flat_name(site.receiver)
+    why = ""
+    if not name:
+        why = "it is an expression"
+    elif _is_loop_variable(site):
+        why = "it is another model each time"
+    elif free_name(place.file, name.rpartition(".")[2]) != name.rpartition(".")[2]:
+        why = f"{name} is another thing in this file"
+    if why:
+        return Verdict("leave", said("flat-unnamed", target=target, name=name or "this", why=why), kind)
+    return Verdict("call", said("flat", name=name), kind, "flat")
+
+
+def _judge_anew(action: Action, site: Site, place: Place, receivers: Receivers, kind: str) -> Verdict:
+    """Judge a call for a target whose models never change: the new one must reach all who use it."""
     self_kinds = receivers.kinds(ast.Name("self", ast.Load()), place) if place.owner else set()
     if isinstance(site.receiver, ast.Attribute) and self_kinds & {"module", "overriding"}:
-        return said("self-fixed")
-    return why_no_rebind(site)
+        return Verdict("leave", said("self-fixed"), kind)
+    reason = why_no_rebind(site, place.file, receivers.index)
+    if reason:
+        return Verdict("leave", reason, kind)
+    if _is_reassigned(site):
+        return Verdict(action, said("mended"), kind)
+    return Verdict(action, None, kind, "model" if site.is_statement else "report")
 
 
 def _one(kinds: set[str]) -> str:

@@ -1,0 +1,56 @@
+"""What the names of a scope are set to."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+from ml_switcheroo.core.known import CHILDREN_METHODS
+from ml_switcheroo.core.sites import walk_scope
+
+__all__ = ["assigned_in", "written"]
+
+
+def assigned_in(scope: ast.AST) -> dict[str, list[ast.expr]]:
+    """Return every expression that a name, or an attribute such as ``self.net``, is set to in a scope."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in walk_scope(scope):
+        targets: Sequence[ast.expr] = ()
+        if isinstance(node, ast.Assign):
+            targets = node.targets
+        elif isinstance(node, ast.AnnAssign | ast.NamedExpr):
+            targets = [node.target]
+        value = getattr(node, "value", None)
+        if isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+            targets, value = _looped(node.target, node.iter)
+        for target in targets if isinstance(value, ast.expr) else ():
+            pairs: list[tuple[ast.expr, Any]] = [(target, value)]
+            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                pairs = list(zip(target.elts, value.elts, strict=False))
+            for one, item in pairs:
+                name = ast.unparse(one) if isinstance(one, ast.Subscript) else written(one)
+                found.setdefault(name, []).append(item)
+    return found
+
+
+def _looped(target: ast.expr, values: ast.expr) -> tuple[list[ast.expr], ast.expr | None]:
+    """Return the variable that takes the modules in turn, and the call that yields them.
+
+    ``for child in net.children()``, ``for name, child in net.named_children()``.
+    """
+    method = (
+        values.func.attr if isinstance(values, ast.Call) and isinstance(values.func, ast.Attribute) else ""
+    )
+    if method not in CHILDREN_METHODS:
+        return [], None
+    if isinstance(target, ast.Tuple) and method.startswith("named_") and len(target.elts) > 1:
+        return [target.elts[1]], values
+    return [target], values
+
+
+def written(node: ast.expr) -> str:
+    """Return a dotted name; of a generic class without what stands in brackets."""
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+        node = node.value
+    return ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""

@@ -1,0 +1,51 @@
+"""Whether ``target.load_state_dict(online.state_dict())`` copies between models of one class."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from ml_switcheroo.core.arguments import copied_from
+from ml_switcheroo.core.naming import named_kind
+from ml_switcheroo.core.notes import Said, said
+from ml_switcheroo.core.receivers import Place, Receivers
+from ml_switcheroo.core.sites import Site, scope_of, walk_scope
+
+__all__ = ["why_no_copy"]
+
+_ALTERS = re.compile(r"quanti[sz]|qconfig|fuse_|prune")
+
+
+def why_no_copy(site: Site, place: Place, receivers: Receivers) -> Said | None:
+    """Return why a copy in memory is not shown to be one between two modules of the same class."""
+    sides = (site.receiver, copied_from(site.call))
+    written = [ast.unparse(side) for side in sides]
+    origins = [receivers.origins(side, place) for side in sides]
+    for side, found in zip(written, origins, strict=True):
+        if "overriding" in {origin.kind for origin in found}:
+            return said("copy-own", receiver=side)
+    kinds = {origin.kind for found in origins for origin in found if origin.kind}
+    named = {named_kind(side) for side in sides} if not kinds else {"module"}
+    made = [{origin.made for origin in found} for found in origins]
+    shown = kinds <= {"module"} and named - {""} == {"module"}
+    if not shown or not made[0] or made[0] != made[1] or "" in made[0]:
+        return said("copy-unlike", receiver=written[0], source=written[1])
+    for side in written:
+        line = _altered(side, site)
+        if line:
+            return said("copy-altered", line=line, receiver=side)
+    return None
+
+
+def _altered(written: str, site: Site) -> int:
+    """Return the line where a model is quantised, fused or pruned, in place or not; 0 where none does."""
+    owner = next((node for node in reversed(site.definitions) if isinstance(node, ast.ClassDef)), None)
+    own = owner is not None and written.startswith("self.")
+    for node in ast.walk(owner) if own and owner else walk_scope(scope_of(site)):
+        match node:
+            case ast.Call(func=changed) | ast.Assign(targets=[ast.Attribute() as changed]):
+                about = [changed, *getattr(node, "args", ())]
+                mentioned = any(ast.unparse(part) == written for one in about for part in ast.walk(one))
+                if mentioned and _ALTERS.search(ast.unparse(changed)):
+                    return int(getattr(node, "lineno", 0))
+    return 0
