@@ -355,6 +355,11 @@ ALL = (
         "the code of this cell is not read: {why}",
         "look at the cell",
     ),
+    Row(
+        *("SW610", "planned-block", "a KeyMapper that carries one plan"),
+        "its KeyMapper carries the plan of one model, which has no {what}",
+        "delete the block, and rewrite again without --checkpoint",
+    ),
     # ---- hooks of other packages ---------------------------------------------------------------
     Row(
         *("SW901", "foreign", "what a hook of another package says"),
