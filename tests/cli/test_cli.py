@@ -289,7 +289,6 @@ def test_the_runtime_of_a_folder_is_a_module_that_can_be_renewed(tmp_path):
     assert (shown.returncode, shown.stdout) == (1, f"would change {home}\n")
     run("rewrite", tmp_path, "--update-runtime", "--write")
     assert home.read_text() == text
-    assert run("rewrite", tmp_path, "--update-runtime", "--to", "nnx").returncode == 2
     assert run("rewrite", tmp_path).returncode == 2
 
 

@@ -16,7 +16,7 @@ CODE = "\n".join(
     path.read_text("utf-8")
     for folder in ("core", "plugins")
     for path in sorted((PACKAGE / folder).glob("*.py"))
-    if path.name != "notes.py"
+    if not path.name.startswith("notes")
 )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["FILE", "as_json", "full", "layout", "planning", "show_json", "target"]
+__all__ = ["FILE", "as_json", "configured_target", "full", "layout", "planning", "show_json", "target"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -17,12 +18,14 @@ FILE = click.Path(path_type=Path)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 full = click.option("--full", is_flag=True, expose_value=False, help="Print all lines of an error.")
-target = click.option(
+_target = partial(
+    click.option,
     "--to",
-    required=True,
     metavar="TARGET",
     help="Target: nnx (or flax), linen, equinox, haiku, keras (or tensorflow), mlx, jax (flat), numpy.",
 )
+target = _target(required=True)
+configured_target = _target()
 layout = click.option(
     "--layout",
     type=click.Choice(["first", "last"]),

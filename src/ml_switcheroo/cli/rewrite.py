@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from ml_switcheroo.cli.options import FILE, as_json, show_json
+from ml_switcheroo.cli.configured import take_settings
+from ml_switcheroo.cli.findings import FORMATS, Findings
+from ml_switcheroo.cli.options import FILE, as_json, configured_target
 from ml_switcheroo.errors import RewriteError
 
 if TYPE_CHECKING:
@@ -16,14 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = ["rewrite"]
 
+_SETTINGS = (
+    *("to", "runtime", "no-torch", "save", "exclude", "jobs"),
+    *("select", "ignore", "output-format", "exit-on-left"),
+)
+"""What ``[tool.ml-switcheroo]`` may set."""
+_STREAM = Path("-")
+
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=FILE)
-@click.option(
-    "--to",
-    metavar="TARGET",
-    help="Target: nnx (or flax), linen, equinox, haiku, keras (or tensorflow), mlx, jax (flat), numpy.",
-)
+@configured_target
 @click.option("--diff", "mode", flag_value="diff", default=True, help="Show what would change (the default).")
 @click.option("--write", "mode", flag_value="write", help="Change the files.")
 @click.option("--check", "mode", flag_value="check", help="Change nothing; exit 1 if a file would change.")
@@ -43,93 +51,146 @@ __all__ = ["rewrite"]
 @click.option("--full", is_flag=True, help="Print the whole diff, for patch: KeyMapper is folded otherwise.")
 @click.option("--no-torch", is_flag=True, help="Also replace a torch.load that only feeds a rewritten call.")
 @click.option(
-    "--save", is_flag=True, help="Also replace a state_dict() that goes into torch.save by one of the port."
+    "--save", is_flag=True, help="Also replace a state_dict() that is saved by one of the ported model."
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out files and folders: tests, or docs/*.py. Hidden folders, virtual environments, build, "
+    "dist and the like are left out anyway.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(0),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Share the work among processes; 0 for one a core.",
+)
+@click.option("--select", multiple=True, metavar="CODE", help="Show these notes alone: SW2, or SW201.")
+@click.option("--ignore", multiple=True, metavar="CODE", help="Show all notes but these: SW4, or SW401.")
+@click.option(
+    "--output-format",
+    type=click.Choice(list(FORMATS)),
+    default="text",
+    show_default=True,
+    help="How to print the result: github for annotations of a pull request.",
+)
+@click.option("--exit-on-left", is_flag=True, help="Exit 1 if a shown note says what to do by hand.")
+@click.option(
+    "--stdin-filename", type=FILE, metavar="FILE", help="With -: the name of what comes from stdin."
 )
 @as_json
-def rewrite(
-    paths: tuple[Path, ...],
-    to: str | None,
-    mode: str,
-    runtime: str,
-    checkpoint: Path | None,
-    layers: str | None,
-    *,
-    update_runtime: bool,
-    full: bool,
-    no_torch: bool,
-    save: bool,
-    as_json: bool,
-) -> None:
-    """Rewrite the calls of load_state_dict in PATHS: Python files, stubs, notebooks, or folders of them.
+@click.pass_context
+def rewrite(ctx: click.Context, /, **_: Any) -> None:
+    r"""Rewrite the calls of load_state_dict in PATHS: Python files, stubs, notebooks, or folders of them.
 
     One call in, one call out, at the same place; every other byte stays as it was, and a second run changes
-    nothing. Where it is unsure the code stays as it is, and a note with file:line says why.
+    nothing. Where it is unsure the code stays as it is, and a note with file:line and a code says why.
+
+    \b
+      -                        as PATHS: a file from stdin; the new one is printed
+      # ml-switcheroo: skip    behind a line, or at the top of a file: it stays
+      [tool.ml-switcheroo]     in pyproject.toml: options, such as to = "nnx"
     """
-    from ml_switcheroo.core.repository import rewrite_paths, update_paths
+    from ml_switcheroo.core.configuration import find_configuration
+    from ml_switcheroo.core.notes import select_codes
 
-    if (checkpoint is None) != (layers is None):
-        raise click.UsageError("--checkpoint and --layers go together: a checkpoint and its model's source")
-    if (to is None) != update_runtime:
-        raise click.UsageError("--to TARGET says what to rewrite for; --update-runtime goes without it")
-    if to is None:
-        results = update_paths(paths)
-    else:
-        known = {} if checkpoint is None else _known(checkpoint, layers, to)
-        results = rewrite_paths(paths, to, runtime=runtime, no_torch=no_torch, save=save, **known)
-    tally, records = Tally(), list[dict[str, object]]()
-    for done in results:
-        problem = _write(done) if mode == "write" and done.changed else ""
-        tally.add(done, problem, named=done.path in paths)
-        records.append(_record(done, problem))
-        if not as_json:
-            _show(done, mode, problem, full=full)
-    if as_json:
-        show_json(records)
-    else:
-        click.echo(tally.text(mode), err=True)
-    raise click.exceptions.Exit(2 if tally.failed else 1 if mode == "check" and tally.changed else 0)
-
-
-def _known(checkpoint: Path, layers: str | None, to: str) -> dict[str, Any]:
-    """Return the plan of the model, and the kinds of its layers for where the plan is not enough."""
-    from ml_switcheroo.core.known_kinds import kinds_of
-    from ml_switcheroo.core.known_plan import plan_of
-
-    table = plan_of(checkpoint, layers, to)
-    if isinstance(table, str):
-        click.echo(f"the plan of {layers} is not carried along, only its kinds: {table}", err=True)
-    return {"kinds": kinds_of(checkpoint, layers), "table": None if isinstance(table, str) else table}
+    paths = ctx.params["paths"]
+    place = ctx.params["stdin_filename"] or Path()
+    configuration = find_configuration([place if path == _STREAM else path for path in paths])
+    take_settings(ctx, configuration, _SETTINGS)
+    request = Request(**ctx.params)
+    request.check()
+    # What comes from stdin goes on to stdout, unless a diff or a check is asked for.
+    plain = request.is_stream and ctx.get_parameter_source("mode") is ParameterSource.DEFAULT
+    findings = Findings(
+        mode="stream" if plain else request.mode,
+        form="json" if request.as_json else request.output_format,
+        codes=select_codes(_words(request.select), _words(request.ignore)),
+        asked=bool(request.select),
+        full=request.full,
+    )
+    for done in request.results(configuration.file.parent if configuration.file else None):
+        problem = _write(done) if findings.mode == "write" and done.changed else ""
+        findings.add(done, problem, named=request.is_stream or done.path in paths)
+    findings.close()
+    ctx.exit(findings.exit_code(on_left=request.exit_on_left))
 
 
-@dataclass
-class Tally:
-    """What became of all files together."""
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked for, on the command line and by the project."""
 
-    calls: int = 0
-    changed: int = 0
-    left: int = 0
-    failed: int = 0
+    paths: tuple[Path, ...]
+    to: str | None
+    mode: str
+    runtime: str
+    checkpoint: Path | None
+    layers: str | None
+    update_runtime: bool
+    full: bool
+    no_torch: bool
+    save: bool
+    exclude: tuple[str, ...]
+    jobs: int
+    select: tuple[str, ...]
+    ignore: tuple[str, ...]
+    output_format: str
+    exit_on_left: bool
+    stdin_filename: Path | None
+    as_json: bool
 
-    def add(self, done: Rewritten, problem: str, *, named: bool) -> None:
-        """Count a file; one that was named and cannot be read, or cannot be written, has failed."""
-        self.failed += bool(problem) or (done.unreadable and named)
-        self.changed += done.changed and not problem
-        self.calls += 0 if problem else sum(bool(edit.before) for edit in done.rewrite.edits)
-        self.left += sum(note.row.left for note in done.rewrite.notes)
+    @property
+    def is_stream(self) -> bool:
+        """Whether the file comes from stdin."""
+        return _STREAM in self.paths
 
-    def text(self, mode: str) -> str:
-        """Return one line for a person."""
-        if not (self.calls or self.left or self.failed):
-            return "nothing to rewrite"
-        done = "rewritten" if mode == "write" else "to rewrite"
-        text = f"{_count(self.calls, 'call')} {done} in {_count(self.changed, 'file')}"
-        text += f"; {_count(self.left, 'place')} left as {'it is' if self.left == 1 else 'they are'}"
-        text += f"; {_count(self.failed, 'file')} failed" if self.failed else ""
-        return text + (" (--write changes the files)" if mode == "diff" and self.changed else "")
+    def check(self) -> None:
+        """Refuse what does not go together."""
+        if self.to is None and not self.update_runtime:
+            raise click.UsageError("Missing option '--to' (or to = ... in [tool.ml-switcheroo])")
+        if (self.checkpoint is None) != (self.layers is None):
+            raise click.UsageError(
+                "--checkpoint and --layers go together: a checkpoint and its model's source"
+            )
+        if self.is_stream and len(self.paths) > 1:
+            raise click.UsageError("- reads one file from stdin, and takes no other paths beside it")
+        if self.is_stream and self.mode == "write":
+            raise click.UsageError("- has no file to write; without --write the new text goes to stdout")
+
+    def results(self, root: Path | None) -> Iterator[Rewritten]:
+        """Yield what becomes of each file; ``root`` is the folder that patterns are meant in."""
+        from ml_switcheroo.core.repository import rewrite_paths, rewrite_stream, update_paths
+
+        if self.update_runtime:
+            yield from update_paths(self.paths, exclude=self.exclude, root=root)
+            return
+        settings, to = self._settings(), str(self.to)
+        if self.is_stream:
+            name = self.stdin_filename or Path("stdin.py")
+            yield rewrite_stream(sys.stdin.buffer.read(), name, to, **settings)
+            return
+        yield from rewrite_paths(self.paths, to, exclude=self.exclude, root=root, jobs=self.jobs, **settings)
+
+    def _settings(self) -> dict[str, Any]:
+        settings = {"runtime": self.runtime, "no_torch": self.no_torch, "save": self.save}
+        if self.checkpoint is None:
+            return settings
+        from ml_switcheroo.core.known_kinds import kinds_of
+        from ml_switcheroo.core.known_plan import plan_of
+
+        table = plan_of(self.checkpoint, self.layers, str(self.to))
+        if isinstance(table, str):
+            click.echo(f"only the kinds of {self.layers} are carried along, not its plan: {table}", err=True)
+        kinds = kinds_of(self.checkpoint, self.layers)
+        return {**settings, "kinds": kinds, "table": None if isinstance(table, str) else table}
 
 
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+def _words(options: Iterable[str]) -> list[str]:
+    """Return the parts of ``--select SW1,SW2 --select SW3``."""
+    return [word.strip() for option in options for word in option.split(",")]
 
 
 def _write(done: Rewritten) -> str:
@@ -138,22 +199,3 @@ def _write(done: Rewritten) -> str:
     except RewriteError as error:
         return error.reason
     return ""
-
-
-def _record(done: Rewritten, problem: str) -> dict[str, object]:
-    edits = [{"line": e.line, "before": e.before, "after": e.after} for e in done.rewrite.edits if e.before]
-    notes = [{"line": note.line, "code": note.code, "text": note.text} for note in done.rewrite.notes]
-    record = {"path": str(done.path), "changed": done.changed, "edits": edits, "notes": notes}
-    return {**record, "error": problem} if problem else record
-
-
-def _show(done: Rewritten, mode: str, problem: str, *, full: bool) -> None:
-    if problem:
-        click.echo(f"{done.path}: {problem}", err=True)
-    elif mode == "diff":
-        for line in done.diff(full=full).split("\n")[:-1]:
-            click.secho(line, fg={"+": "green", "-": "red", "@": "cyan"}.get(line[:1]))
-    elif done.changed:
-        click.echo(f"{'would change' if mode == 'check' else 'changed'} {done.path}")
-    for note in done.rewrite.notes:
-        click.echo(f"{note} [{note.code}]", err=True)

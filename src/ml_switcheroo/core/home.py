@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ml_switcheroo.core.index import File, Index
 
-__all__ = ["Home", "find_home"]
+__all__ = ["Home", "find_home", "runtime_of"]
 
 _NAME = "key_mapper"
+_DEPENDENCIES = ("pyproject.toml", "setup.cfg", "setup.py", "requirements.txt", "environment.yml")
+_OURS = re.compile(r"ml[-_]switcheroo\b(?!\s*\])")  # a table of settings is no dependency
 _ROOT_MARKS = (".git", "pyproject.toml", "setup.py", "setup.cfg", "requirements.txt")
 
 
@@ -26,6 +29,29 @@ class Home:
 
     path: Path
     statement: str
+
+
+def runtime_of(asked: str, path: Path, named: bool) -> str:
+    """Return how a file gets ``KeyMapper``, where ``auto`` is asked for.
+
+    Args:
+        asked: What was asked for.
+        path: The file.
+        named: Whether it was named by itself, and not found in a folder.
+    """
+    if asked != "auto":
+        return asked
+    return "import" if _depends(path.resolve().parent) else "inject" if named else "module"
+
+
+def _depends(folder: Path) -> bool:
+    """Tell whether a project lists this package among what it needs."""
+    for name in _DEPENDENCIES:
+        file = folder / name
+        if file.is_file() and _OURS.search(file.read_text("utf-8", errors="replace")):
+            return True
+    root = folder.parent == folder or (folder / ".git").exists()
+    return not root and _depends(folder.parent)
 
 
 def find_home(file: File, index: Index) -> Home | str:

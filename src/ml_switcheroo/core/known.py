@@ -94,7 +94,7 @@ PASSING_METHODS: frozenset[str] = frozenset(
 """Methods of a module that return it."""
 
 PASSING_CALLS = re.compile(
-    r"(^|\.)(deepcopy|copy|compile|DataParallel|DistributedDataParallel|DDP|script|unwrap_model|unwrap|prepare"
+    r"(^|\.)(deepcopy|copy|compile|DataParallel|DistributedDataParallel|DDP|script|unwrap_model|unwrap|de_parallel|prepare"
     r"|setup_module|SyncBatchNorm\.convert_sync_batchnorm|convert_sync_batchnorm|data_parallel)$"
 )
 """Functions that return their first argument, or a wrapper of it."""

@@ -5,70 +5,116 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from ml_switcheroo.core.flow import called
 from ml_switcheroo.core.index import File
+from ml_switcheroo.core.known import OTHER_WORDS, OVERRIDES
+from ml_switcheroo.core.known_functions import note_of_function
 from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.notes import Said, said
-from ml_switcheroo.core.saving import find_saves, whole_model
+from ml_switcheroo.core.pickled import find_pickled
+from ml_switcheroo.core.receivers import Place, Receivers
+from ml_switcheroo.core.saving import find_whole
+from ml_switcheroo.core.sites import definitions_of, has_plain_bases
+from ml_switcheroo.core.writing import find_written
 
 __all__ = ["find_leftovers"]
 
-_NOTED = frozenset({"save", "copy_"})
-_OF_MODELS = frozenset({"eval", "train", "parameters", "named_parameters"})
-_OVERRIDES = ("load_state_dict", "_load_from_state_dict")
+_METHOD = "load_state_dict"
+_LOADING = (_METHOD, "_load_from_state_dict")
+_MODULES = frozenset({"module", "overriding"})
+_LOOKING = frozenset({"getattr", "methodcaller"})
 
 
-def find_leftovers(file: File) -> list[tuple[int, Said]]:
+def find_leftovers(file: File, receivers: Receivers) -> list[tuple[int, Said]]:
     """Return line and note of what stays as it is, beside the calls that were judged."""
-    called = {id(node.func) for node in file.nodes if isinstance(node, ast.Call)}
-    found: list[tuple[int, Said]] = []
+    found: set[tuple[int, Said]] = set()
     for node in file.nodes:
         match node:
-            case ast.ClassDef(body=body):
-                found += [
-                    (item.lineno, said("override", receiver=node.name, name=item.name))
-                    for item in body
-                    if isinstance(item, ast.FunctionDef) and item.name in _OVERRIDES
-                ]
-            case ast.Attribute(attr="load_state_dict") if id(node) not in called:
-                found.append((node.lineno, said("passed-on", receiver=ast.unparse(node))))
+            case ast.ClassDef():
+                found.update(_overrides(node, file, receivers))
+            case ast.Attribute(attr=attr) if attr == _METHOD:
+                found.update((node.lineno, why) for why in _of_method(node, file, receivers))
             case ast.Call():
-                found += [(node.lineno, why) for why in _of_call(node)]
-    return sorted({*found, *_pickled(file)})
+                found.update((node.lineno, why) for why in _of_call(node, file, receivers))
+    found.update(
+        (line, said("by-tensor", more=f" (to line {last})" if last else ""))
+        for line, last in find_written(file, receivers)
+    )
+    found.update(
+        (call.lineno, said("saved-whole", receiver=ast.unparse(model)))
+        for call, model in find_whole(file, receivers)
+    )
+    found.update((line, said("pickled", receiver=name)) for line, name in find_pickled(file, receivers))
+    return sorted(found)
 
 
-def _of_call(node: ast.Call) -> Iterator[Said]:
-    name = getattr(node.func, "attr", "")
-    if not (name in _NOTED or name.endswith("hook")):
+def _overrides(node: ast.ClassDef, file: File, receivers: Receivers) -> Iterator[tuple[int, Said]]:
+    """Yield the methods of a model's class, or of one that nobody knows, that load in a way of their own."""
+    own = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name in OVERRIDES]
+    kinds = {origin.kind for origin in receivers.of_class(node, file)} if own else set()
+    if not kinds & _MODULES:
+        unknown = kinds <= {"object"} and not has_plain_bases(node)
+        own = [item for item in own if unknown and item.name in _LOADING]
+    for item in own:
+        yield item.lineno, said("override", receiver=node.name, name=item.name)
+
+
+def _of_method(node: ast.Attribute, file: File, receivers: Receivers) -> Iterator[Said]:
+    """Yield what is said of the method where it is not called: replaced, or given to somebody."""
+    around = file.around[node]
+    if _is_other(node.value, node, file, receivers):
         return
+    if isinstance(node.ctx, ast.Store):
+        if not _is_mock(getattr(around, "value", None)):
+            yield said("replaced", receiver=ast.unparse(node))
+    elif isinstance(node.ctx, ast.Load) and _is_given(node, around):
+        yield said("passed-on", receiver=ast.unparse(node))
+
+
+def _is_given(node: ast.expr, around: ast.AST) -> bool:
+    """Tell whether a value goes on: to a function, a variable, the caller or a container."""
+    match around:
+        case ast.Call():
+            return node is not around.func and called(around) not in ("signature", "getsource", "callable")
+        case ast.Assign() | ast.AnnAssign() | ast.NamedExpr() | ast.Return() | ast.keyword():
+            return True
+        case ast.Tuple() | ast.List() | ast.Dict() | ast.IfExp() | ast.BoolOp() | ast.Lambda():
+            return True
+    return False
+
+
+def _of_call(node: ast.Call, file: File, receivers: Receivers) -> Iterator[Said]:
+    name = called(node)
     if "register_" in name and "state_dict" in name and name.endswith("hook"):
-        yield said("hook")
-    if name == "copy_" and isinstance(node.func, ast.Attribute) and _is_loader(node.func.value):
-        yield said("by-tensor")
-    if name == "save" and find_saves([node]):
-        model = whole_model(node)
-        if model is not None and named_kind(model) == "module":
-            yield said("saved-whole", receiver=ast.unparse(model))
+        owner = getattr(node.func, "value", node)
+        if not _is_other(owner, node, file, receivers):
+            yield said("hook")
+    named = name in _LOOKING and any(
+        isinstance(one, ast.Constant) and one.value == _METHOD for one in node.args
+    )
+    if named and not _is_other(node.args[0], node, file, receivers):
+        yield said("by-name", receiver=ast.unparse(node))
+    if "load" in name or "save" in name or "state_dict" in name or name == "vector_to_parameters":
+        function = receivers.dotted(node.func, Place(file))
+        note = note_of_function(function) or _note_of_engine(node, file, receivers)
+        if note:
+            yield said(note, function=function)
 
 
-def _is_loader(node: ast.expr) -> bool:
-    """Tell ``own_state[name].copy_`` and ``layer.weight.data.copy_``."""
-    if isinstance(node, ast.Subscript):
-        return "state" in ast.unparse(node.value)
-    return isinstance(node, ast.Attribute) and node.attr == "data" and "weight" in ast.unparse(node.value)
+def _note_of_engine(node: ast.Call, file: File, receivers: Receivers) -> str:
+    """Return the note on ``engine.load_checkpoint(...)`` of DeepSpeed and the like."""
+    note = {"load_checkpoint": "loaded-in-shards", "save_checkpoint": "saved-in-shards"}.get(called(node), "")
+    if not note or not isinstance(node.func, ast.Attribute):
+        return ""
+    kinds = receivers.kinds(node.func.value, Place(file, definitions_of(node, file)))
+    return note if "sharded" in kinds else ""
 
 
-def _pickled(file: File) -> Iterator[tuple[int, Said]]:
-    """Yield each ``model = torch.load(...)`` of a variable that is used as a model."""
-    loads = {
-        ast.unparse(target): node.lineno
-        for node in file.nodes
-        if isinstance(node, ast.Assign)
-        and isinstance(node.value, ast.Call)
-        and ast.unparse(node.value.func) == "torch.load"
-        for target in node.targets
-    }
-    for node in file.nodes if loads else ():
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in _OF_MODELS:
-            name = ast.unparse(node.func).rpartition(".")[0]
-            if name in loads:
-                yield loads[name], said("pickled", receiver=name)
+def _is_other(owner: ast.expr, node: ast.AST, file: File, receivers: Receivers) -> bool:
+    """Tell whether something is certainly no model: an optimizer and the like, or a stand-in of a test."""
+    kinds = receivers.kinds(owner, Place(file, definitions_of(node, file))) or {named_kind(owner)}
+    return kinds <= {*OTHER_WORDS, "object"} or "mock" in ast.unparse(owner).lower()
+
+
+def _is_mock(value: ast.AST | None) -> bool:
+    return isinstance(value, ast.Call) and "mock" in ast.unparse(value.func).lower()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from ml_switcheroo.core.known import kind_of_name
 
-__all__ = ["named_kind"]
+__all__ = ["named_kind", "words_of"]
 
 
 def named_kind(node: ast.expr) -> str:
@@ -40,3 +41,12 @@ def _word(node: ast.expr) -> str:
         case ast.Subscript(value=value) | ast.Call(func=value) | ast.Await(value=value):
             return _word(value)
     return ""
+
+
+def words_of(name: str) -> set[str]:
+    """Return the words of a name, in small letters.
+
+    >>> sorted(words_of("self.netG_state"))
+    ['g', 'net', 'self', 'state']
+    """
+    return set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))

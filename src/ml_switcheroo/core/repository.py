@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import shutil
-import stat
 import tempfile
 import tokenize
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.core.block import Carried, compose, find_block, folded
 from ml_switcheroo.core.delivery import block_at, carry
+from ml_switcheroo.core.files import find_files
+from ml_switcheroo.core.home import runtime_of
 from ml_switcheroo.core.hooks import Note
 from ml_switcheroo.core.index import Index
 from ml_switcheroo.core.notebook import rewrite_notebook
@@ -30,11 +33,12 @@ from ml_switcheroo.errors import RewriteError
 from ml_switcheroo.formats.apart import write_text
 from ml_switcheroo.targets import find_target
 
-__all__ = ["Rewritten", "find_files", "rewrite_paths", "update_paths"]
+__all__ = ["Rewritten", "find_files", "rewrite_paths", "rewrite_stream", "update_paths"]
 
-SUFFIXES = (".py", ".pyi", ".ipynb")
 _LINTERS = "# ruff: noqa\n"  # other people's rules do not hold for what is generated
-_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
+_MENTIONS = tuple(word.encode() for word in MENTIONS)
+_CHUNK = 16  # files that a process takes at once
+_PROCESS: dict[str, Any] = {}  # what one of several processes works with
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,15 @@ class Rewritten:
             raise RewriteError(str(self.path), f"cannot be written: {error}") from error
 
 
-def rewrite_paths(paths: Iterable[str | Path], to: str, **settings: Any) -> Iterator[Rewritten]:
+def rewrite_paths(
+    paths: Iterable[str | Path],
+    to: str,
+    *,
+    exclude: Iterable[str] = (),
+    root: Path | None = None,
+    jobs: int = 1,
+    **settings: Any,
+) -> Iterator[Rewritten]:
     """Rewrite files and folders; a file with nothing to change or to say is left out.
 
     Nothing is written: call ``write`` on what changed.
@@ -97,18 +109,16 @@ def rewrite_paths(paths: Iterable[str | Path], to: str, **settings: Any) -> Iter
     Args:
         paths: Files, and folders that are searched for Python files, stubs and notebooks.
         to: The target's name.
+        exclude: Patterns of paths that are left out (see ``find_files``).
+        root: The folder that the patterns are meant in.
+        jobs: How many processes share the work; 0 for as many as there are cores. The order stays.
         settings: As for :func:`ml_switcheroo.core.rewriter.rewrite`.
     """
     find_target(to)  # wrong usage is said before anything is read
-    _depends.cache_clear()
-    paths, homes = list(map(Path, paths)), set[Path]()
-    files = list(find_files(paths))
-    index = Index(files)
-    for path in files:
-        runtime = _runtime(settings.get("runtime", "auto"), path, named=path in paths)
-        done = _rewrite_file(path, to, {**settings, "index": index, "runtime": runtime})
-        if done is None:
-            continue
+    homes, paths = set[Path](), list(map(Path, paths))
+    files = tuple(find_files(paths, exclude=exclude, root=root))
+    settings["named"] = frozenset(paths)
+    for done in _each(files, to, settings, jobs or os.cpu_count() or 1):
         if done.rewrite.home and done.rewrite.home not in homes:
             # Before the first file that imports it: an interruption leaves no import of nothing.
             homes.add(done.rewrite.home)
@@ -119,34 +129,49 @@ def rewrite_paths(paths: Iterable[str | Path], to: str, **settings: Any) -> Iter
             yield done
 
 
-_DEPENDENCIES = ("pyproject.toml", "setup.cfg", "setup.py", "requirements.txt", "environment.yml")
-_OURS = re.compile(r"ml[-_]switcheroo\b(?!\s*\])")
+def _each(files: Sequence[Path], to: str, settings: dict[str, Any], jobs: int) -> Iterator[Rewritten]:
+    if jobs == 1:
+        index = Index(files)
+        found = (_rewrite_file(path, to, {**settings, "index": index}) for path in files)
+        yield from filter(None, found)
+        return
+    # Each process reads what is imported anew; a fresh one, since threads and forks do not mix.
+    start = partial(_start, to, settings, files)
+    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=start) as pool:
+        yield from filter(None, pool.map(_rewrite_one, files, chunksize=_CHUNK))
 
 
-def _runtime(asked: str, path: Path, *, named: bool) -> str:
-    """Return how a file gets ``KeyMapper``, where that is not said."""
-    if asked != "auto":
-        return asked
-    return "import" if _depends(path.resolve().parent) else "inject" if named else "module"
+def _start(to: str, settings: dict[str, Any], files: Sequence[Path]) -> None:
+    """Set up one of several processes."""
+    warnings.simplefilter("ignore", SyntaxWarning)
+    _PROCESS.update(to=to, settings={**settings, "index": Index(files)})
 
 
-@cache
-def _depends(folder: Path) -> bool:
-    """Tell whether a project lists this package among what it needs; tables of settings are no list."""
-    for name in _DEPENDENCIES:
-        file = folder / name
-        if file.is_file() and _OURS.search(file.read_text("utf-8", errors="replace")):
-            return True
-    root = folder.parent == folder or (folder / ".git").exists()
-    return not root and _depends(folder.parent)
+def _rewrite_one(path: Path) -> Rewritten | None:
+    return _rewrite_file(path, _PROCESS["to"], _PROCESS["settings"])
 
 
-def update_paths(paths: Iterable[str | Path]) -> Iterator[Rewritten]:
+def rewrite_stream(raw: bytes, path: Path, to: str, **settings: Any) -> Rewritten:
+    """Rewrite the bytes of a file that need not exist, such as an editor's.
+
+    Args:
+        raw: The bytes.
+        path: The name that notes give, and where the files that it imports are looked for.
+        to: The target's name.
+        settings: As for :func:`ml_switcheroo.core.rewriter.rewrite`.
+    """
+    find_target(to)
+    return _rewrite_bytes(raw, path, to, settings)
+
+
+def update_paths(
+    paths: Iterable[str | Path], *, exclude: Iterable[str] = (), root: Path | None = None
+) -> Iterator[Rewritten]:
     """Write the ``KeyMapper`` of each file anew, from the package as it is now; nothing else changes.
 
     One that was changed by hand is left, with a note.
     """
-    for path in find_files(paths):
+    for path in find_files(paths, exclude=exclude, root=root):
         raw = path.read_bytes()
         if path.suffix != ".ipynb" and b"# >>> KeyMapper" in raw:
             before = raw.decode(_encoding(raw))
@@ -183,53 +208,35 @@ def _with_block(path: Path, before: str, carried: Carried | None) -> Rewritten:
     return Rewritten(path, before, Rewrite(apply_edits(before, [edit]), (edit,)))
 
 
-def find_files(paths: Iterable[str | Path]) -> Iterator[Path]:
-    """Yield the Python files, stubs and notebooks of some paths, sorted and each once.
-
-    Hidden folders are left out, and so are links in a folder: what they lead to is found where it is, or
-    belongs to somebody else.
-
-    Raises:
-        RewriteError: A path does not exist.
-    """
-    seen: set[str] = set()
-    for path in map(Path, paths):
-        if not path.exists():
-            raise RewriteError(str(path), "there is no such file or folder")
-        for file, real in _below(path) if path.is_dir() else [(path, str(path.resolve()))]:
-            if real not in seen:
-                seen.add(real)
-                yield file
-
-
-def _below(path: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files of a folder, each with the place where it really lies."""
-    real, start = str(path.resolve()), len(str(path))
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("."))
-        for name in sorted(names):
-            if name.endswith(SUFFIXES):
-                file = os.path.join(folder, name)  # noqa: PTH118
-                if stat.S_ISREG(os.lstat(file).st_mode):
-                    yield Path(file), os.path.join(real, file[start:].lstrip(os.sep))  # noqa: PTH118
-
-
 def _rewrite_file(path: Path, to: str, settings: dict[str, Any]) -> Rewritten | None:
     try:
         raw = path.read_bytes()
-        if not any(word.encode() in raw for word in MENTIONS):
-            return None
+    except OSError as error:
+        return _unreadable(path, 1, f"cannot be read: {error}")
+    if not any(word in raw for word in _MENTIONS):
+        return None
+    return _rewrite_bytes(raw, path, to, settings)
+
+
+def _rewrite_bytes(raw: bytes, path: Path, to: str, settings: dict[str, Any]) -> Rewritten:
+    named = path in settings.get("named", (path,))
+    try:
         encoding = _encoding(raw)
         before = raw.decode(encoding)
         if before.encode(encoding) != raw:
             raise RewriteError(str(path), f"its bytes are no plain {encoding}")
         one = rewrite_notebook if path.suffix == ".ipynb" else rewrite
-        return Rewritten(path, before, one(before, to, file=path, **settings), encoding)
+        own = {key: value for key, value in settings.items() if key != "named"}
+        own["runtime"] = runtime_of(settings.get("runtime", "auto"), path, named)
+        return Rewritten(path, before, one(before, to, file=path, **own), encoding)
     except RewriteError as error:
         line = int(error.where.rpartition(":")[2]) if error.where != str(path) else 1
-        reason = error.reason
-    except (OSError, UnicodeDecodeError, SyntaxError, LookupError) as error:
-        line, reason = 1, f"cannot be read: {error}"
+        return _unreadable(path, line, error.reason)
+    except (UnicodeDecodeError, SyntaxError, LookupError) as error:
+        return _unreadable(path, 1, f"cannot be read: {error}")
+
+
+def _unreadable(path: Path, line: int, reason: str) -> Rewritten:
     note = Note(str(path), line, *said("unreadable", why=reason))
     return Rewritten(path, "", Rewrite("", notes=(note,)), unreadable=True)
 

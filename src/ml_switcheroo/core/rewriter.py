@@ -26,8 +26,9 @@ from ml_switcheroo.core.operations import find_operation
 from ml_switcheroo.core.preamble import find_place, place_preamble, without_repeated
 from ml_switcheroo.core.reading import Read, find_reads, is_load
 from ml_switcheroo.core.receivers import Place, Receivers
-from ml_switcheroo.core.saving import find_saved
+from ml_switcheroo.core.saving import Saved, find_saved
 from ml_switcheroo.core.sites import Site, find_sites
+from ml_switcheroo.core.skipping import is_skipped, skipped_lines
 from ml_switcheroo.core.text import Edit, Text, apply_edits, changes_only
 from ml_switcheroo.core.verdicts import Verdict, judge, judge_save
 from ml_switcheroo.errors import RewriteError
@@ -38,7 +39,18 @@ __all__ = ["MENTIONS", "Rewrite", "rewrite"]
 _CLOSED = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.Constant, ast.JoinedStr)
 _HIDDEN = {"load_state_dict": "state-unseen", "state_dict": "saved-with-arguments"}
 """What is said of a call that its hook leaves."""
-MENTIONS = ("load_state_dict", "torch.save", "torch.load")
+MENTIONS = (
+    *("load_state_dict", ".state_dict()", "_state_dict(", "torch.save", "torch.load", "th.save(", "th.load("),
+    *(
+        "state_dict_",
+        "safetensors.torch",
+        "distributed.checkpoint",
+        "load_checkpoint",
+        "save_checkpoint",
+        "sharded_checkpoint",
+    ),
+    *(".copy_(", ".data = ", "accelerator.load_s", "accelerator.save_", ".save_model", "pickle.dump"),
+)
 """A file without any of these has nothing to rewrite and nothing to note."""
 
 
@@ -103,34 +115,50 @@ def rewrite(
     settings = {"runtime": runtime, "kinds": kinds, "table": table, "no_torch": no_torch, "save": save}
     shared = HookContext(target=target, file=str(file), settings=settings)
     parsed = File(Path(file), text.tree, deep=True)
+    if is_skipped(source, text.tree):
+        return Rewrite(source)
+    skipped = skipped_lines(source, parsed.nodes)
     index = index or Index()
     receivers = Receivers(index)
     judged = [
-        (site, judge(site, Place(parsed, site.definitions), receivers, target)) for site in find_sites(parsed)
+        (site, judge(site, Place(parsed, site.definitions), receivers, target))
+        for site in find_sites(parsed)
+        if site.call.lineno not in skipped
     ]
-    saved = list(_judge_saves(parsed, receivers, target)) if "torch.save" in source else []
+    saves = [
+        (one, _judge_save(one, parsed, receivers, target))
+        for one in find_saved(parsed, receivers)
+        if not skipped & {one.site.call.lineno, one.call.lineno}
+    ]
     if save:
-        judged += dict.fromkeys((site, verdict) for site, verdict, _ in saved)
+        judged += dict.fromkeys((one.site, verdict) for one, verdict in saves if verdict)
     else:
-        shared.notes.extend(Note(str(file), line, *said("saved")) for line in _save_lines(saved))
+        shared.notes.extend(_unsaved(saves, shared))
     taken = [site for site, verdict in judged if verdict.action not in ("leave", "copy")]
     edits = _reads(text, parsed, taken, shared) if no_torch else []
+    edits = [edit for edit in edits if edit.line not in skipped]
     for site, verdict in judged:
         ctx = replace(shared, line=site.call.lineno, scope=".".join(site.scope))
         for edit in _edits(text, parsed, site, verdict, edits, ctx):
             edits = [*(other for other in edits if not edit.start <= other.start < edit.end), edit]
-    shared.notes.extend(Note(str(file), line, *why) for line, why in find_leftovers(parsed))
+    shared.notes.extend(Note(str(file), line, *why) for line, why in find_leftovers(parsed, receivers))
+    silent = {*skipped, *ours(text.code)}
+    shared.notes[:] = [note for note in shared.notes if note.line not in silent]
     return _finish(text, parsed, edits, shared, index)
 
 
-def _judge_saves(file: File, receivers: Receivers, target: str) -> Iterator[tuple[Site, Verdict, ast.Call]]:
-    for site, call in find_saved(file):
-        yield site, judge_save(site, Place(file, site.definitions), receivers, target), call
+def _judge_save(one: Saved, file: File, receivers: Receivers, target: str) -> Verdict | None:
+    """Return the verdict on a save; None where the function that does it has a note of its own."""
+    verdict = judge_save(one.site, Place(file, one.site.definitions), receivers, target)
+    return None if one.in_shards and verdict.receiver not in OTHER_WORDS else verdict
 
 
-def _save_lines(saved: Sequence[tuple[Site, Verdict, ast.Call]]) -> set[int]:
-    """Return the lines of the saves that a request would rewrite, or a person must."""
-    return {call.lineno for _, verdict, call in saved if verdict.receiver not in OTHER_WORDS}
+def _unsaved(saves: Iterable[tuple[Saved, Verdict | None]], shared: HookContext) -> Iterator[Note]:
+    """Yield a note on each save that a request would rewrite, or a person must."""
+    for one, verdict in saves:
+        if verdict and verdict.receiver not in OTHER_WORDS:
+            by = "PyTorch" if one.by == "torch.save" else one.by
+            yield Note(shared.file, one.call.lineno, *said("saved", by=by))
 
 
 def _finish(text: Text, parsed: File, edits: list[Edit], shared: HookContext, index: Index) -> Rewrite:
@@ -155,8 +183,7 @@ def _finish(text: Text, parsed: File, edits: list[Edit], shared: HookContext, in
     # A block that is renewed is no part of the file's own code: its stamp shows where it begins and ends.
     edits = sorted([*edits, brought.renewed] if brought.renewed else edits)
     code = apply_edits(text.code, edits)
-    notes = {note for note in shared.notes if note.line not in ours(text.code)}
-    return Rewrite(code, tuple(edits), tuple(sorted(notes)), brought.home)
+    return Rewrite(code, tuple(edits), tuple(sorted(set(shared.notes))), brought.home)
 
 
 def _brief(edit: Edit, blocks: Iterable[str], newline: str) -> Edit:

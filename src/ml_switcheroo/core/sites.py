@@ -12,7 +12,9 @@ from ml_switcheroo.core.operations import OPERATIONS
 __all__ = [
     "FUNCTIONS",
     "Site",
+    "definitions_of",
     "find_sites",
+    "has_plain_bases",
     "is_declared",
     "parameters",
     "scope_of",
@@ -24,6 +26,7 @@ _NAMED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_NAMED, ast.Lambda)
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_PLAIN = frozenset({"object", "ABC", "Generic", "Protocol"})
 _METHODS = tuple(dict.fromkeys(row.method for row in OPERATIONS if not row.on_request))
 
 
@@ -71,6 +74,17 @@ def find_sites(file: File, *methods: str) -> list[Site]:
     Without a name they are those of the API table that are rewritten unasked.
     """
     return sorted(_found(file, methods or _METHODS), key=lambda site: -len(site.parents))
+
+
+def definitions_of(node: ast.AST, file: File) -> tuple[ast.AST, ...]:
+    """Return the classes and functions around a node, outermost first."""
+    around = [parent for parent in _parents(node, file.around) if isinstance(parent, _DEFINITIONS)]
+    return tuple(reversed(around))
+
+
+def has_plain_bases(node: ast.ClassDef) -> bool:
+    """Tell whether a class has no bases, or such alone as every class may have."""
+    return {ast.unparse(base).partition("[")[0].rpartition(".")[2] for base in node.bases} <= _PLAIN
 
 
 def scope_of(site: Site) -> ast.AST:

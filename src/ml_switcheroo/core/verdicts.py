@@ -16,7 +16,7 @@ from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.operations import FLAT_TARGETS, IMMUTABLE_TARGETS
 from ml_switcheroo.core.rebind import why_no_rebind
 from ml_switcheroo.core.receivers import Place, Receivers
-from ml_switcheroo.core.sites import Site
+from ml_switcheroo.core.sites import Site, has_plain_bases
 from ml_switcheroo.core.surroundings import is_sharded, tested_classes
 
 __all__ = ["Verdict", "judge", "judge_save"]
@@ -128,7 +128,7 @@ def _why_not_here(receiver: str, site: Site, kind: str) -> Said | None:
     """Return why the call, or the place where it stands, forbids a rewrite."""
     if is_sharded(site):
         return said("sharded", receiver=receiver)
-    if set(site.scope[-1:]) & set(_METHOD_NAMES):
+    if set(site.scope[-1:]) & set(_METHOD_NAMES) and _may_override(site):
         return said("inside-load")
     if kind != "module" and _is_loop_variable(site):
         return said("loop", receiver=receiver)
@@ -199,6 +199,12 @@ def _is_reassigned(site: Site) -> bool:
         and len(statement.targets) == 1
         and ast.unparse(statement.targets[0]) == ast.unparse(site.receiver)
     )
+
+
+def _may_override(site: Site) -> bool:
+    """Tell whether the method around a call may be a model's: its class has a base that may be one."""
+    owner = next((node for node in reversed(site.definitions) if isinstance(node, ast.ClassDef)), None)
+    return owner is not None and not has_plain_bases(owner)
 
 
 def _is_loop_variable(site: Site) -> bool:

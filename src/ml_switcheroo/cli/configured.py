@@ -1,0 +1,49 @@
+"""Options that a project sets in ``pyproject.toml``; the command line goes before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from ml_switcheroo.core.configuration import Configuration
+from ml_switcheroo.errors import UsageError
+
+__all__ = ["take_settings"]
+
+
+def take_settings(ctx: click.Context, configuration: Configuration, allowed: tuple[str, ...]) -> None:
+    """Set each option of a command that the command line leaves open and the project sets.
+
+    Raises:
+        UsageError: A key is unknown, or its value is none that the option takes.
+    """
+    options = {param.opts[0].removeprefix("--"): param for param in ctx.command.params}
+    for key, value in configuration.settings.items():
+        if key not in allowed:
+            known = ", ".join(sorted(allowed))
+            raise UsageError(f"{configuration.file}: [tool.ml-switcheroo] has no key {key!r}; keys: {known}")
+        option = options[key]
+        assert isinstance(option, click.Option)
+        assert option.name is not None
+        if not _is_of(option, value):
+            raise UsageError(f"{configuration.file}: {key} takes {_wanted(option)}, not {value!r}")
+        if ctx.get_parameter_source(option.name) in (ParameterSource.DEFAULT, None):
+            try:
+                ctx.params[option.name] = option.type_cast_value(ctx, value)
+            except click.BadParameter as error:
+                raise UsageError(f"{configuration.file}: {key}: {error.message}") from error
+
+
+def _is_of(option: click.Option, value: Any) -> bool:
+    if option.multiple:
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    kind = bool if option.is_flag else int if isinstance(option.type, click.types.IntRange) else str
+    return type(value) is kind
+
+
+def _wanted(option: click.Option) -> str:
+    if option.multiple:
+        return "a list of strings"
+    return "true or false" if option.is_flag else "a number" if option.type.name != "text" else "a string"

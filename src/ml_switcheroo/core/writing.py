@@ -1,0 +1,147 @@
+"""Where the weights of a model are written one by one: ``net.fc.weight.data.copy_(array)``."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from ml_switcheroo.core.flow import Flow, Spot, called, passed
+from ml_switcheroo.core.index import File
+from ml_switcheroo.core.naming import named_kind, words_of
+from ml_switcheroo.core.receivers import Place, Receivers
+
+__all__ = ["find_written"]
+
+_WEIGHT = re.compile(r"(^|_)(weight|bias)(_|$)|^in_proj|^running_(mean|var)$")
+"""Attributes of a layer that a checkpoint has."""
+
+_YIELDING = frozenset({"parameters", "named_parameters", "buffers", "named_buffers", "state_dict"})
+_VIEWS = frozenset({"data", "detach", "view", "view_as", "narrow", "flatten"})
+_MAKING = frozenset(
+    "zeros ones empty full eye rand randn zeros_like ones_like randn_like Tensor FloatTensor tensor".split()
+)
+_LIBRARIES = frozenset({"torch", "th", "math", "np", "nn", "F", "init"})
+_FUNCTION = re.compile(rf"\w+$|({'|'.join(sorted(_LIBRARIES))})\.")
+_STARTING = frozenset({"__init__", "reset_parameters", "_init_weights", "init_weights", "_reset_parameters"})
+_DEPTH = 4
+_MODULES = frozenset({"module", "overriding"})
+
+
+def find_written(file: File, receivers: Receivers) -> Iterator[tuple[int, int]]:
+    """Yield first and last line of what writes weights one by one, in one function; 0 for a single line.
+
+    What a weight is started with, and what is made of the weight itself, is no load.
+    """
+    lines: dict[ast.AST, list[int]] = {}
+    for spot in _weights(file, receivers):
+        lines.setdefault((file.tree, *spot.scopes)[-1], []).append(spot.node.lineno)
+    for found in lines.values():
+        yield min(found), max(found) if max(found) > min(found) else 0
+
+
+def _weights(file: File, receivers: Receivers) -> Iterator[Spot]:
+    flow: Flow | None = None
+    for node in file.nodes:
+        found = _written(node)
+        if found is None:
+            continue
+        flow = flow or Flow(file)
+        target, value = flow.spot(found[0]), flow.spot(found[1])
+        starts = {getattr(scope, "name", "") for scope in target.scopes[-1:]} & _STARTING
+        if not starts and _is_weight(target, file, flow, receivers) and _is_from_outside(value, target, flow):
+            yield target
+
+
+def _written(node: ast.AST) -> tuple[ast.expr, ast.expr] | None:
+    """Return the tensor that a piece of code writes into, and what it writes."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=target, attr="copy_"), args=[value, *_]):
+            return _unviewed(target), value
+        case ast.Assign(targets=[ast.Attribute(value=target, attr="data")], value=value):
+            return target, value
+        case ast.Assign(targets=[ast.Attribute(attr=attr) as target], value=ast.Call() as value):
+            if _WEIGHT.search(attr) and called(value) == "Parameter" and value.args:
+                return target, value.args[0]
+    return None
+
+
+def _unviewed(node: ast.expr) -> ast.expr:
+    """Return the tensor in ``weight.data[:3]``."""
+    while True:
+        match node:
+            case ast.Attribute(value=inner, attr=attr) if attr in _VIEWS:
+                node = inner
+            case ast.Call(func=ast.Attribute(value=inner, attr=attr)) if attr in _VIEWS:
+                node = inner
+            case ast.Subscript(value=inner, slice=ast.Slice() | ast.Tuple()):
+                node = inner
+            case _:
+                return node
+
+
+def _is_weight(spot: Spot, file: File, flow: Flow, receivers: Receivers) -> bool:
+    """Tell whether an expression is a parameter or buffer of a model."""
+    match spot.node:
+        case ast.Attribute(value=layer, attr=attr) if _WEIGHT.search(attr):
+            return _is_layer(Spot(layer, spot.scopes), file, receivers)
+        case ast.Name() | ast.Subscript():
+            yielding = list(_yielding(spot, flow))
+            if yielding:
+                return any(_is_layer(one, file, receivers) for one in yielding)
+            return isinstance(spot.node, ast.Subscript) and _is_called_state(spot.node.value)
+    return False
+
+
+def _yielding(spot: Spot, flow: Flow) -> Iterator[Spot]:
+    """Yield the objects whose ``parameters()`` or ``state_dict()`` an expression is an item of."""
+    held = flow.held(spot) if isinstance(spot.node, ast.Name) else [spot.node]
+    for value in held:
+        for source in flow.sources(flow.spot(value)) if not isinstance(value, ast.BinOp) else ():
+            match source.node:
+                case ast.Call(func=ast.Attribute(value=owner, attr=attr)) if attr in _YIELDING:
+                    yield Spot(owner, source.scopes)
+
+
+def _is_layer(spot: Spot, file: File, receivers: Receivers) -> bool:
+    kinds = receivers.kinds(spot.node, Place(file, spot.scopes))
+    if kinds:
+        return bool(kinds & _MODULES)
+    return not named_kind(spot.node) or named_kind(spot.node) == "module"
+
+
+def _is_called_state(node: ast.expr) -> bool:
+    words = words_of(ast.unparse(node))
+    return {"state", "dict"} <= words or {"own", "state"} <= words
+
+
+def _is_from_outside(spot: Spot, target: Spot, flow: Flow, depth: int = 0) -> bool:
+    """Tell whether what is written is more than a start: the weight itself, made over, or new numbers."""
+    if isinstance(spot.node, ast.Call) and called(spot.node) in _MAKING:
+        return False
+    return any(
+        _is_from_outside_name(one, target, flow, depth) for one in _read(spot, ast.unparse(target.node))
+    )
+
+
+def _is_from_outside_name(spot: Spot, target: Spot, flow: Flow, depth: int) -> bool:
+    held = flow.held(spot) if depth < _DEPTH else []
+    inner = [flow.spot(value) for value in held]
+    return not inner or any(_is_from_outside(one, target, flow, depth + 1) for one in inner)
+
+
+def _read(spot: Spot, own: str) -> Iterator[Spot]:
+    """Yield the variables that a value is made from, without the weight itself and what is called."""
+    todo: list[ast.AST] = [spot.node]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.expr) and ast.unparse(node) == own:
+            continue
+        if isinstance(node, ast.Name):
+            # What an object makes of itself is its own business.
+            if node.id not in _LIBRARIES and not (node.id == "self" and own.startswith("self.")):
+                yield Spot(node, spot.scopes)
+        elif isinstance(node, ast.Call) and _FUNCTION.match(ast.unparse(node.func)):
+            todo += passed(node)
+        else:
+            todo += ast.iter_child_nodes(node)
