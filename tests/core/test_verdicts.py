@@ -2,6 +2,7 @@
 
 import pytest
 
+from ml_switcheroo.core.rewriter import rewrite
 from rewriting import check_rewritten, check_unchanged
 
 IMPORTS = "import torch\nfrom torch import nn, optim\n"
@@ -71,6 +72,7 @@ LEFT = {
     ),
     "iterator": ("epoch_itr.load_state_dict(sd)", "epoch_itr is a loader"),
     "quantised": ("x = torch.quantization.quantize_dynamic(Net())\nx.load_state_dict(sd)", "x is quantised"),
+    "quantised by a method": ("x = q.quantize(Net())\nx.load_state_dict(sd)", "x is quantised"),
     "parameter of a class's name": (
         "def f(Net):\n    x = Net()\n    x.load_state_dict(sd, cfg=c)",
         "cfg= is no argument",
@@ -206,6 +208,10 @@ NOT_FLAT = {
     "lambda": ("f = lambda: net.load_state_dict(sd)", "the report of this call is used"),
     "item": ("nets[0].load_state_dict(sd)", "it is an expression"),
     "loop": ("for net in nets:\n    net.load_state_dict(sd)", "it is another model each time"),
+    "set in a loop": (
+        "while more:\n    net = make()\n    net.load_state_dict(sd)",
+        "it is another model each time",
+    ),
     "name taken": ("net_params = 3\nnet.load_state_dict(sd)", "net_params is another thing in this file"),
     "unknown": ("x.load_state_dict(sd)", "nothing shows that this is a model"),
     "overriding": (
@@ -236,6 +242,17 @@ def test_a_dictionary_of_arrays_that_nobody_would_keep_is_not_made(name):
     line = code[: code.rindex("load_state_dict(sd)" if "(sd)" in code else "load_state_dict")].count("\n") + 1
     others = ["4: A overrides"] if "class A" in code else []
     check_unchanged(code, "jax", notes=[f"{line}: {why}", *others])
+
+
+@pytest.mark.parametrize(
+    ("second", "adds"),
+    [("strict=False", True), ("False", True), ("**more", True), ("strict=True", False), ("", False)],
+)
+def test_a_second_load_that_adds_to_the_first_is_left(second, adds):
+    before = f"{IMPORTS}net.load_state_dict(sd)\nnet.load_state_dict(more, {second})\n".replace(", )", ")")
+    result = rewrite(before, "jax")
+    assert result.code.count("net_params = ") == 2 - adds
+    assert ["adds to what line 3 loads" in note.text for note in result.notes] == [False, adds]
 
 
 # ---- names of inner scopes -------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import ast
 
 from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS
+from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.sites import Site, parameters, scope_of, walk_scope
 from ml_switcheroo.core.users import Function
 
@@ -14,6 +15,7 @@ __all__ = ["held", "is_alias", "mentions", "names_bound", "values_given"]
 # What these return was somebody's before.
 _TAKING = frozenset("pop popitem popleft get setdefault getattr next get_model unwrap_model".split())
 _STORING = frozenset("append add insert extend register add_module register_module setattr".split())
+_CONTAINERS = frozenset("ModuleList ModuleDict Sequential list dict tuple".split())
 # What these are handed they only look at.
 _ASKING = frozenset("hasattr isinstance type len id sum print any all repr str sorted".split())
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -130,11 +132,36 @@ def is_alias(value: ast.expr, name: str) -> bool:
             return is_alias(called.value, name)
         if getattr(called, "attr", getattr(called, "id", "")) in _TAKING:
             return True
-        passes = PASSING_CALLS.search(ast.unparse(called)) and value.args
-        return bool(passes) and "copy" not in ast.unparse(called) and is_alias(value.args[0], name)
+        written = ast.unparse(called)
+        if PASSING_CALLS.search(written) and value.args:
+            return "copy" not in written and is_alias(value.args[0], name)
+        return _wraps(value, name)
     if isinstance(value, ast.Attribute | ast.Subscript):
         return not isinstance(value.value, ast.Call) or is_alias(value.value, name)
     return isinstance(value, ast.Name) and value.id != name
+
+
+def _wraps(call: ast.Call, name: str) -> bool:
+    """Tell ``Classifier(backbone)`` and ``nn.ModuleList(unet.blocks)``: made of what somebody has."""
+    holds = getattr(call.func, "attr", getattr(call.func, "id", "")) in _CONTAINERS
+    parts = [part for one in (*call.args, *(word.value for word in call.keywords)) for part in _parts_of(one)]
+    return any(
+        (holds and not isinstance(part, ast.Call | ast.Constant))
+        or (named_kind(part) == "module" and not mentions(part, name) and not isinstance(part, ast.Call))
+        for part in parts
+        if isinstance(part, ast.expr)
+    )
+
+
+def _parts_of(value: ast.expr) -> list[ast.expr]:
+    """Return what an argument hands in: itself, the items of a display, what a method is called on."""
+    if isinstance(value, ast.Tuple | ast.List | ast.Set):
+        return [part for item in value.elts for part in _parts_of(item)]
+    if isinstance(value, ast.Starred):
+        return _parts_of(value.value)
+    if isinstance(value, ast.Call) and getattr(value.func, "attr", "") in ("values", "items", "children"):
+        return _parts_of(getattr(value.func, "value", value))
+    return [value]
 
 
 def _escapes(value: ast.expr, name: str) -> bool:
