@@ -58,6 +58,7 @@ class Receivers:
     def __init__(self, index: Index) -> None:
         self.index = index
         self._classes: dict[str, tuple[ast.ClassDef, File]] = {}
+        self._kinds: dict[ast.ClassDef, set[str]] = {}
         self._asked: set[tuple[File, tuple[ast.AST, ...], str]] = set()
         self._bound: dict[ast.AST, dict[str, list[ast.expr]]] = {}
 
@@ -305,7 +306,9 @@ class Receivers:
         """Return what the instances of a class of the repository are."""
         made = f"{file.path}:{node.name}"
         self._classes[made] = (node, file)
-        return {Origin(kind, made) for kind in self._kinds_of_class(node, file, depth) or {""}}
+        if node not in self._kinds:
+            self._kinds[node] = self._kinds_of_class(node, file, depth) or {""}
+        return {Origin(kind, made) for kind in self._kinds[node]}
 
     def _kinds_of_class(self, node: ast.ClassDef, file: File, depth: int) -> set[str]:
         own = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
