@@ -3,6 +3,7 @@
 import pytest
 
 from ml_switcheroo.core.block import Carried, compose, find_block, folded, ours
+from ml_switcheroo.core.bundle import Table
 from ml_switcheroo.core.repository import update_paths
 from ml_switcheroo.core.rewriter import rewrite
 from rewriting import check_unchanged
@@ -74,6 +75,16 @@ def test_a_block_that_was_changed_by_hand_stays():
         dedent=False,
         notes=[f"{line}: its KeyMapper lacks to_torch, and was"],
     )
+
+
+def test_a_plan_is_extended_by_what_a_plan_can_do():
+    table = Table("Net", (("a", "a"),))
+    code = rewrite(LOAD, "nnx", table=table).code
+    more = rewrite(code + "ema.load_state_dict(sd)\n", "nnx", table=table).code
+    assert find_block(more).carried.table == table
+    code += SAVE
+    note = f"{code.count(chr(10))}: its KeyMapper carries the plan of one model, which has no to_torch"
+    check_unchanged(code, save=True, table=table, dedent=False, notes=[note])
 
 
 @pytest.mark.parametrize("other", ["keras", "equinox", "jax"])

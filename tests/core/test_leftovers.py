@@ -107,6 +107,11 @@ SILENT = {
     "started anew": "net.fc.weight.data.copy_(torch.zeros(3))",
     "noise": "for p in net.parameters():\n    p.data.copy_(torch.randn(p.shape))",
     "cast": "for p in net.parameters():\n    p.data = p.to(torch.float32)",
+    "moved to": "net.fc.weight.data = net.fc.weight.data.to(device)",
+    "made over": "net.fc.weight.data = quantize(net.fc.weight.data, num_bits=bits)",
+    "made over in a variable": (
+        "def f(m, s):\n    b = m.fc.bias.view(3, -1)\n    m.fc.bias = nn.Parameter(b.view(-1) * s)"
+    ),
     "moved": "net.fc.weight.data = net.fc.weight.data.contiguous()",
     "made": "class A(nn.Module):\n    def __init__(self, w):\n        self.weight = nn.Parameter(w)",
     "of itself": "class A(Net):\n    def f(self):\n        w = f(self.weight)\n        self.weight.copy_(w)",
@@ -137,6 +142,7 @@ OVERRIDES = {
     "an optimizer": ("class A(torch.optim.SGD):", False),
     "a dataset": ("class A(torch.utils.data.Dataset):", False),
     "plain": ("class A:", False),
+    "of a plain one": ("class B: pass\nclass A(B):", False),
     "a protocol": ("from abc import ABC\nclass A(ABC):", False),
 }
 

@@ -161,6 +161,9 @@ def test_targets_whose_trees_do_not_show_the_names(to):
         "state = net.state_dict()",
         "torch.save(x, p)",
         "show(net.state_dict())",
+        "torch.save({k: torch.randn(v.shape) for k, v in net.state_dict().items()}, p)",
+        "torch.save([o.state_dict() for o in self.optimizers], p)",
+        "state = []\nfor o in self.optimizers:\n    state.append(o.state_dict())\ntorch.save(state, p)",
         "np.save(p, len(net.state_dict()))",
         "torch.save(optimizer.state_dict(), p)",
         "def f():\n    state = net.state_dict()\ntorch.save(state, p)",
@@ -168,5 +171,6 @@ def test_targets_whose_trees_do_not_show_the_names(to):
 )
 @pytest.mark.parametrize("save", [False, True])
 def test_what_saves_no_model_stays_without_a_note(code, save):
-    notes = ["2: holds no weights"] if "optimizer" in code and save else []
+    line = 2 + code.partition(".state_dict")[0].count("\n")
+    notes = [f"{line}: holds no weights"] if "optimizer" in code and save else []
     check_unchanged(f"{HEAD}{code}\n", save=save, notes=notes)

@@ -215,7 +215,7 @@ NOT_FLAT = {
     "name taken": ("net_params = 3\nnet.load_state_dict(sd)", "net_params is another thing in this file"),
     "unknown": ("x.load_state_dict(sd)", "nothing shows that this is a model"),
     "overriding": (
-        "class A(nn.Module):\n    def set_extra_state(self, s): ...\nx = A()\nx.load_state_dict(sd)",
+        "class A(nn.Module):\n    def load_state_dict(self, s): ...\nx = A()\nx.load_state_dict(sd)",
         "has a load_state_dict of its own",
     ),
     "copy": ("net.load_state_dict(model.state_dict())", "jax needs no state dict"),

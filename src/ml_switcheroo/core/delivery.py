@@ -54,7 +54,7 @@ def deliver(
     carried = carry(target, entries, settings)
     there = find_block(text.code)
     if there is not None:
-        return _renewed(text, there, carried)
+        return _renewed(text, there, target, entries)
     runtime = settings.get("runtime", "inject")
     imported = _imported(file, index)
     if imported is not None:
@@ -89,15 +89,17 @@ def block_at(path: Path) -> Block | None:
     return find_block(path.read_text("utf-8")) if path.is_file() else None
 
 
-def _renewed(text: Text, there: Block, carried: Carried) -> Delivery:
+def _renewed(text: Text, there: Block, target: str, needs: Iterable[str]) -> Delivery:
     """Return the edit of a block that lacks something."""
-    if not _is_same(there.carried.target, carried.target):
+    if not _is_same(there.carried.target, target):
         return Delivery(refused=said("other-target", other=there.carried.target))
-    lacking = sorted({*carried.entries} - {*there.carried.entries}) if there.carried.table is None else []
+    lacking = sorted({*needs} - {*there.carried.entries})
     if not lacking:
         return Delivery()
     if there.edited:
         return Delivery(refused=said("edited-block", what=", ".join(lacking)))
+    if there.carried.table is not None and not _PLANNED.issuperset(lacking):
+        return Delivery(refused=said("planned-block", what=", ".join(lacking)))
     block = without_repeated(compose(there.carried.with_entries(lacking)), text, there.start)
     block = block.rstrip("\n").replace("\n", text.newline)
     return Delivery(renewed=text.edit(there.start, there.end, block))

@@ -110,10 +110,8 @@ def _parts(node: ast.expr) -> list[ast.expr]:
             return list(items)
         case ast.IfExp(body=one, orelse=other) | ast.BinOp(left=one, op=ast.BitOr(), right=other):
             return [one, other]
-        case ast.DictComp(value=value, generators=loops):
-            return [value, *(loop.iter for loop in loops)]
-        case ast.ListComp(elt=value, generators=loops) | ast.GeneratorExp(elt=value, generators=loops):
-            return [value, *(loop.iter for loop in loops)]
+        case ast.DictComp(value=value) | ast.ListComp(elt=value) | ast.GeneratorExp(elt=value):
+            return [value]
         case ast.Subscript(value=value) | ast.Starred(value=value) | ast.Await(value=value):
             return [value]
         case ast.NamedExpr(value=value):

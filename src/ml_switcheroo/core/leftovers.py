@@ -53,10 +53,16 @@ def _overrides(node: ast.ClassDef, file: File, receivers: Receivers) -> Iterator
     own = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name in OVERRIDES]
     kinds = {origin.kind for origin in receivers.of_class(node, file)} if own else set()
     if not kinds & _MODULES:
-        unknown = kinds <= {"object"} and not has_plain_bases(node)
+        unknown = not has_plain_bases(node) and not all(_is_known(one, file, receivers) for one in node.bases)
         own = [item for item in own if unknown and item.name in _LOADING]
     for item in own:
         yield item.lineno, said("override", receiver=node.name, name=item.name)
+
+
+def _is_known(base: ast.expr, file: File, receivers: Receivers) -> bool:
+    """Tell whether the code shows what a base is: no model, where this is asked."""
+    named = receivers.class_named(base, Place(file))
+    return bool(receivers.instances(base, Place(file))) or (named is not None and has_plain_bases(named))
 
 
 def _of_method(node: ast.Attribute, file: File, receivers: Receivers) -> Iterator[Said]:

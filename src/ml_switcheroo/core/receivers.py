@@ -61,10 +61,16 @@ class Receivers:
         self._kinds: dict[ast.ClassDef, set[str]] = {}
         self._asked: set[tuple[File, tuple[ast.AST, ...], str]] = set()
         self._bound: dict[ast.AST, dict[str, list[ast.expr]]] = {}
+        self._hooked: dict[ast.AST, bool] = {}
 
     def kinds(self, node: ast.expr, place: Place) -> set[str]:
         """Return every kind that the expression can be, as far as the code shows it."""
         return {origin.kind for origin in self.origins(node, place) if origin.kind}
+
+    def class_named(self, node: ast.expr, place: Place) -> ast.ClassDef | None:
+        """Return the class of the repository that an expression names."""
+        found = self._definition(node, place, ast.ClassDef)
+        return found[0] if found else None
 
     def instances(self, classes: ast.expr, place: Place) -> set[str]:
         """Return what the instances of a class are, or of several, as ``isinstance`` takes them."""
@@ -317,12 +323,17 @@ class Receivers:
         for base in node.bases if depth <= _DEPTH else ():
             bases |= {origin.kind for origin in self._instances(base, Place(file), depth)} - {""}
         is_module = "module" in bases or bool(node.bases and "forward" in own)
-        if "overriding" in bases or (is_module and (loads or _registers_hook(node))):
+        if "overriding" in bases or (is_module and (loads or self._has_hook(node))):
             return {"overriding"}
         if bases or loads:
             return bases or {"object"}
         # A class of a library that is not here: what can be run forward is a module.
         return {"module"} if is_module else set()
+
+    def _has_hook(self, node: ast.ClassDef) -> bool:
+        if node not in self._hooked:
+            self._hooked[node] = _registers_hook(node)
+        return self._hooked[node]
 
     # ---- definitions ---------------------------------------------------------------------------
 

@@ -24,7 +24,6 @@ from ml_switcheroo.core.hooks import Note
 from ml_switcheroo.core.index import Index
 from ml_switcheroo.core.notebook import rewrite_notebook
 from ml_switcheroo.core.notes import said
-from ml_switcheroo.core.operations import FLAT_TARGETS
 from ml_switcheroo.core.preamble import without_repeated
 from ml_switcheroo.core.rewriter import MENTIONS, Rewrite, rewrite
 from ml_switcheroo.core.text import Text, apply_edits
@@ -115,18 +114,16 @@ def rewrite_paths(
         settings: As for :func:`ml_switcheroo.core.rewriter.rewrite`.
     """
     find_target(to)  # wrong usage is said before anything is read
-    homes, paths = set[Path](), list(map(Path, paths))
-    files = tuple(find_files(paths, exclude=exclude, root=root))
+    paths = list(map(Path, paths))
+    files = list(find_files(paths, exclude=exclude, root=root))
     settings["named"] = frozenset(paths)
-    for done in _each(files, to, settings, jobs or os.cpu_count() or 1):
-        if done.rewrite.home and done.rewrite.home not in homes:
-            # Before the first file that imports it: an interruption leaves no import of nothing.
-            homes.add(done.rewrite.home)
-            module = _rewrite_home(done.rewrite.home, to, settings)
-            if module.changed or module.rewrite.notes:
-                yield module
-        if done.changed or done.rewrite.notes:
-            yield done
+    results = list(_each(files, to, settings, jobs or os.cpu_count() or 1))
+    homes: dict[Path, set[str]] = {}
+    for home, needs in filter(None, (done.rewrite.home for done in results)):
+        homes.setdefault(home, set()).update(needs)
+    # Before the first file that imports them: an interruption leaves no import of nothing.
+    modules = [_rewrite_home(home, to, homes[home], settings) for home in sorted(homes)]
+    yield from (done for done in (*modules, *results) if done.changed or done.rewrite.notes)
 
 
 def _each(files: Sequence[Path], to: str, settings: dict[str, Any], jobs: int) -> Iterator[Rewritten]:
@@ -181,14 +178,10 @@ def update_paths(
                 yield done
 
 
-def _rewrite_home(path: Path, to: str, settings: Mapping[str, Any]) -> Rewritten:
-    """Write the module that the files of a package import ``KeyMapper`` from, for all that they may call."""
-    entries = ["from_torch"] if to in FLAT_TARGETS else ["load_into", "copy_into"]
-    entries += ["to_torch"] if settings.get("save") else []
-    entries += ["read"] if settings.get("no_torch") else []
-    carried, there = carry(to, entries, settings), block_at(path)
-    if there is not None and carried.table is None:
-        carried = carried.with_entries(there.carried.entries)
+def _rewrite_home(path: Path, to: str, needs: Iterable[str], settings: Mapping[str, Any]) -> Rewritten:
+    """Write the module that the files of a package import ``KeyMapper`` from, with all that they call."""
+    there = block_at(path)
+    carried = carry(to, needs, settings) if there is None else there.carried.with_entries(needs)
     return _with_block(path, path.read_text("utf-8") if path.exists() else "", carried)
 
 

@@ -62,14 +62,14 @@ class Rewrite:
         code: The new text; the old one where nothing was rewritten.
         edits: What was replaced, in order.
         notes: What a person should know, in order of lines.
-        home: The file of the project that the new code imports ``KeyMapper`` from; None where it stands in
-            this file, or comes from the package.
+        home: The file of the project that the new code imports ``KeyMapper`` from, and the methods that it
+            calls; None where it stands in this file, or comes from the package.
     """
 
     code: str
     edits: tuple[Edit, ...] = ()
     notes: tuple[Note, ...] = ()
-    home: Path | None = None
+    home: tuple[Path, tuple[str, ...]] | None = None
 
 
 def rewrite(
@@ -182,8 +182,9 @@ def _finish(text: Text, parsed: File, edits: list[Edit], shared: HookContext, in
         return _given_up(text, edits, shared, said("other-code"))
     # A block that is renewed is no part of the file's own code: its stamp shows where it begins and ends.
     edits = sorted([*edits, brought.renewed] if brought.renewed else edits)
+    home = (brought.home, tuple(needs)) if brought.home else None
     code = apply_edits(text.code, edits)
-    return Rewrite(code, tuple(edits), tuple(sorted(set(shared.notes))), brought.home)
+    return Rewrite(code, tuple(edits), tuple(sorted(set(shared.notes))), home)
 
 
 def _brief(edit: Edit, blocks: Iterable[str], newline: str) -> Edit:

@@ -27,7 +27,7 @@ _NAMED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_NAMED, ast.Lambda)
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_PLAIN = frozenset({"object", "ABC", "Generic", "Protocol"})
+_PLAIN = frozenset({"object", "ABC", "Generic", "Protocol", "Stateful"})
 _METHODS = tuple(dict.fromkeys(row.method for row in OPERATIONS if not row.on_request))
 
 

@@ -10,7 +10,7 @@ from ml_switcheroo.core.arguments import is_copy, is_strict, why_foreign
 from ml_switcheroo.core.binding import Binding, flat_name, free_name
 from ml_switcheroo.core.clashes import find_shadow
 from ml_switcheroo.core.copies import why_no_copy
-from ml_switcheroo.core.known import OTHER_WORDS
+from ml_switcheroo.core.known import OTHER_WORDS, kind_of_name
 from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.operations import FLAT_TARGETS, IMMUTABLE_TARGETS
@@ -90,10 +90,10 @@ def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdic
 def judge_save(site: Site, place: Place, receivers: Receivers, target: str) -> Verdict:
     """Return the verdict on a ``state_dict()`` that is saved."""
     kinds = receivers.kinds(site.receiver, place)
-    kind = _one(kinds) or ("" if kinds else named_kind(site.receiver))
+    kind = _one(kinds) or ("" if kinds else named_kind(site.receiver) or _looped_kind(site))
     receiver = ast.unparse(site.receiver)
     if kind in OTHER_WORDS:
-        return Verdict("leave", said("no-weights", receiver=receiver, other=_a(kind)), kind)
+        return Verdict("leave", _no_weights(receiver, kind), kind)
     for word in ("super", "file", "class", "sharded", "object"):
         if word in kinds:
             return Verdict("leave", said("saved-own", receiver=receiver, kind=word), kind)
@@ -111,17 +111,32 @@ def _why_no_model(receiver: str, kinds: set[str], kind: str, target: str) -> Sai
     """Return why what the receiver is forbids a rewrite."""
     for word, name in _OWN.items():
         if word in kinds:
-            return said(name, receiver=receiver)
+            named = kind_of_name(receiver) if word == "object" else ""
+            return _no_weights(receiver, named) if named in OTHER_WORDS else said(name, receiver=receiver)
     if "overriding" in kinds and (receiver == "self" or target in _NEW):
         return said("own-load", receiver=receiver)
     others = kinds & OTHER_WORDS.keys()
     if others and "module" in kinds:
         return said("either", receiver=receiver, other=_a(sorted(others)[0]))
     if kind in OTHER_WORDS:
-        return said("no-weights", receiver=receiver, other=_a(kind))
+        return _no_weights(receiver, kind)
     if receiver == "self" and kind != "module":
         return said("unknown-self")
     return None
+
+
+def _no_weights(receiver: str, kind: str) -> Said:
+    return said("no-weights", receiver=receiver, other=_a(kind))
+
+
+def _looped_kind(site: Site) -> str:
+    """Return what the variable of a loop is, by the name of what is looped over: optimizers and the like."""
+    for node in reversed(site.parents):
+        for loop in [node] if isinstance(node, ast.For) else getattr(node, "generators", []):
+            if ast.unparse(loop.target) == ast.unparse(site.receiver):
+                kind = kind_of_name(ast.unparse(loop.iter))
+                return kind if kind in OTHER_WORDS else ""
+    return ""
 
 
 def _why_not_here(receiver: str, site: Site, kind: str) -> Said | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from ml_switcheroo.core.flow import Flow, Spot, called, passed
 from ml_switcheroo.core.index import File
@@ -24,7 +25,6 @@ _MAKING = frozenset(
 _LIBRARIES = frozenset({"torch", "th", "math", "np", "nn", "F", "init"})
 _FUNCTION = re.compile(rf"\w+$|({'|'.join(sorted(_LIBRARIES))})\.")
 _STARTING = frozenset({"__init__", "reset_parameters", "_init_weights", "init_weights", "_reset_parameters"})
-_DEPTH = 4
 _MODULES = frozenset({"module", "overriding"})
 
 
@@ -49,7 +49,12 @@ def _weights(file: File, receivers: Receivers) -> Iterator[Spot]:
         flow = flow or Flow(file)
         target, value = flow.spot(found[0]), flow.spot(found[1])
         starts = {getattr(scope, "name", "") for scope in target.scopes[-1:]} & _STARTING
-        if not starts and _is_weight(target, file, flow, receivers) and _is_from_outside(value, target, flow):
+        if starts or not _is_weight(target, file, flow, receivers):
+            continue
+        made = _made(value, ast.unparse(target.node), flow)
+        others = (one for one in made.names if _is_weight(one, file, flow, receivers))
+        # The weight made over, by numbers alone, is no load; mixed with another weight it is.
+        if any(others) if made.own else made.unknown:
             yield target
 
 
@@ -115,29 +120,43 @@ def _is_called_state(node: ast.expr) -> bool:
     return {"state", "dict"} <= words or {"own", "state"} <= words
 
 
-def _is_from_outside(spot: Spot, target: Spot, flow: Flow, depth: int = 0) -> bool:
-    """Tell whether what is written is more than a start: the weight itself, made over, or new numbers."""
-    if isinstance(spot.node, ast.Call) and called(spot.node) in _MAKING:
-        return False
-    return any(
-        _is_from_outside_name(one, target, flow, depth) for one in _read(spot, ast.unparse(target.node))
-    )
+@dataclass
+class _Made:
+    """What a value is made from: the weight itself or not, variables, and those that nothing is known of."""
+
+    own: bool = False
+    names: list[Spot] = field(default_factory=list)
+    unknown: list[Spot] = field(default_factory=list)
 
 
-def _is_from_outside_name(spot: Spot, target: Spot, flow: Flow, depth: int) -> bool:
-    held = flow.held(spot) if depth < _DEPTH else []
-    inner = [flow.spot(value) for value in held]
-    return not inner or any(_is_from_outside(one, target, flow, depth + 1) for one in inner)
+def _made(value: Spot, own: str, flow: Flow) -> _Made:
+    """Follow a value to what it is made from; new numbers are made from nothing."""
+    made, todo, seen = _Made(), [value], set[tuple[str, tuple[ast.AST, ...]]]()
+    while todo:
+        spot = todo.pop()
+        if isinstance(spot.node, ast.Call) and called(spot.node) in _MAKING:
+            continue
+        for one in _read(spot, own):
+            key = ast.unparse(one.node), one.scopes
+            if key[0] == own:
+                made.own = True
+            elif key not in seen:
+                seen.add(key)
+                held = flow.held(one)
+                made.names.append(one)
+                made.unknown += [] if held else [one]
+                todo += map(flow.spot, held)
+    return made
 
 
 def _read(spot: Spot, own: str) -> Iterator[Spot]:
-    """Yield the variables that a value is made from, without the weight itself and what is called."""
+    """Yield the weight itself and the variables that a value is made from, without what is called."""
     todo: list[ast.AST] = [spot.node]
     while todo:
         node = todo.pop()
         if isinstance(node, ast.expr) and ast.unparse(node) == own:
-            continue
-        if isinstance(node, ast.Name):
+            yield Spot(node, spot.scopes)
+        elif isinstance(node, ast.Name):
             # What an object makes of itself is its own business.
             if node.id not in _LIBRARIES and not (node.id == "self" and own.startswith("self.")):
                 yield Spot(node, spot.scopes)

@@ -8,16 +8,6 @@ from ml_switcheroo.runtime.loading import Loading
 class Copying(Loading):
     """Copy between live models; what the class builds on is the target's own."""
 
-    @classmethod
-    def load_into(cls, model: object, state_dict: object) -> tuple:
-        """Write a PyTorch state dict into a live model."""
-        raise NotImplementedError
-
-    @classmethod
-    def to_torch(cls, model: object) -> dict:
-        """Return the weights of a live model as a PyTorch state dict."""
-        raise NotImplementedError
-
     @staticmethod
     def _owns(model: object) -> bool:
         """Tell whether an object is a live model of the target."""
@@ -45,7 +35,7 @@ class Copying(Loading):
         """Write the values of ``online`` into ``target``: all of them, or nothing.
 
         Values are copied, not shared, and cast to the dtypes of ``target``; the state of random streams stays
-        as it is. Objects that are no converted models do it with their own ``load_state_dict`` and
+        as it is. Two objects that are no converted models do it with their own ``load_state_dict`` and
         ``state_dict``.
 
         Args:
@@ -60,13 +50,18 @@ class Copying(Loading):
             the new model.
 
         Raises:
+            TypeError: Only one of both is a converted model.
             RuntimeError: A shape differs; or (``strict``) a name is missing or unexpected. Everything is
                 listed, and nothing was written.
         """
+        if not (cls._owns(online) or cls._owns(target)):
+            state = getattr(online, "state_dict")()  # noqa: B009
+            return cls._answer(target, None, cls._load_itself(target, state, *given, **words), with_report)
         if not (cls._owns(online) and cls._owns(target)):
-            load: list = [cls.load_into]
-            state = cls.to_torch(online)  # of an object that is no converted model its own state dict
-            return load[0](target, state, *given, with_report=with_report, **words)
+            raise TypeError(
+                "only one of both is a model of this target: port both, or write"
+                " KeyMapper.load_into(target, online.state_dict()), or the way back with KeyMapper.to_torch"
+            )
         _, strict, _ = cls._asked({}, *given, **words)
         leaves, sources = cls._named(target), cls._named(online)
         absent = [leaf[0] for key, leaf in leaves.items() if key not in sources]

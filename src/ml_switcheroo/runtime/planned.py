@@ -75,16 +75,6 @@ class PlannedMapper(KeyTensors, Copying):
         new = cls._write(model, [(live[key][-1], array) for key, array in made.items()])
         return cls._answer(model, new, cls.Report((absent, surplus)), with_report)
 
-    @classmethod
-    def to_torch(cls, model: object) -> dict:
-        """Return an object's own ``state_dict()``; the plan of a converted model leads one way."""
-        if cls._owns(model):
-            raise TypeError(
-                f"the plan of {cls.MODEL} leads from PyTorch to the target; use ml_switcheroo.to_torch"
-            )
-        own: dict = getattr(model, "state_dict")()  # noqa: B009
-        return own
-
     # ---- small steps ---------------------------------------------------------------------------
 
     @classmethod
