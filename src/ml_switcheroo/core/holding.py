@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 
 from ml_switcheroo.core.index import File, Index
-from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS
-from ml_switcheroo.core.naming import named_kind
+from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS, kind_of_name
 from ml_switcheroo.core.sites import Site, parameters, scope_of, walk_scope
 from ml_switcheroo.core.users import Function
 
@@ -143,14 +142,18 @@ def is_alias(value: ast.expr, name: str) -> bool:
 
 def _wraps(call: ast.Call, name: str) -> bool:
     """Tell ``Classifier(backbone)`` and ``nn.ModuleList(unet.blocks)``: made of what somebody has."""
-    holds = getattr(call.func, "attr", getattr(call.func, "id", "")) in _CONTAINERS
+    called = getattr(call.func, "attr", getattr(call.func, "id", ""))
     parts = [part for one in (*call.args, *(word.value for word in call.keywords)) for part in _parts_of(one)]
-    return any(
-        (holds and not isinstance(part, ast.Call | ast.Constant))
-        or (named_kind(part) == "module" and not mentions(part, name) and not isinstance(part, ast.Call))
-        for part in parts
-        if isinstance(part, ast.expr)
-    )
+    if called in _CONTAINERS:
+        return any(not isinstance(part, ast.Call | ast.Constant | ast.comprehension) for part in parts)
+    return called[:1].isupper() and any(_is_model(part) and not mentions(part, name) for part in parts)
+
+
+def _is_model(part: ast.expr) -> bool:
+    """Tell a variable or an attribute of ``self`` that is called a model; ``vae_config`` is not."""
+    own = isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id == "self"
+    word = part.attr if own and isinstance(part, ast.Attribute) else getattr(part, "id", "")
+    return kind_of_name(word.rpartition("_")[2]) == "module"
 
 
 def _parts_of(value: ast.expr) -> list[ast.expr]:
