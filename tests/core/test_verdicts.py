@@ -196,9 +196,13 @@ def test_what_is_assigned_to_the_model_is_mended():
 
 FLAT = {
     "variable": ("net.load_state_dict(sd)", "net_params = KeyMapper.from_torch(sd)"),
-    "attribute": ("self.net.load_state_dict(sd, False)", "self.net_params = KeyMapper.from_torch(sd)"),
+    "attribute": ("self.net.load_state_dict(sd)", "self.net_params = KeyMapper.from_torch(sd)"),
     "wrapped": ("net.module.load_state_dict(sd)", "net_params = KeyMapper.from_torch(sd)"),
     "in parentheses": ("(net.load_state_dict(sd))", "net_params = KeyMapper.from_torch(sd)"),
+    "loose, made here": (
+        "net = Net()\nnet.load_state_dict(sd, strict=False)",
+        "net = Net()\nnet_params = KeyMapper.from_torch(sd)",
+    ),
     "in a block": ("if ok: net.load_state_dict(sd)", "if ok: net_params = KeyMapper.from_torch(sd)"),
 }
 NOT_FLAT = {
@@ -208,6 +212,14 @@ NOT_FLAT = {
     "lambda": ("f = lambda: net.load_state_dict(sd)", "the report of this call is used"),
     "item": ("nets[0].load_state_dict(sd)", "it is an expression"),
     "loop": ("for net in nets:\n    net.load_state_dict(sd)", "it is another model each time"),
+    "loose, of somebody else": (
+        "def f(net):\n    net.load_state_dict(sd, strict=False)",
+        "may add to what the model had before",
+    ),
+    "loose, of the object": (
+        "self.net.load_state_dict(sd, strict=s)",
+        "may add to what the model had before",
+    ),
     "set in a loop": (
         "while more:\n    net = make()\n    net.load_state_dict(sd)",
         "it is another model each time",
@@ -230,7 +242,7 @@ def test_a_dictionary_of_arrays_gets_a_name(name, to):
         f"{IMPORTS}{before}\n",
         f"{IMPORTS}#KEYMAPPER{after}\n",
         to,
-        notes=["3: hand them to the function that runs the model"],
+        notes=[f"{before.count(chr(10)) + 3}: hand them to the function that runs the model"],
     )
     assert result.notes[0].code == "SW306"
 
@@ -239,7 +251,9 @@ def test_a_dictionary_of_arrays_gets_a_name(name, to):
 def test_a_dictionary_of_arrays_that_nobody_would_keep_is_not_made(name):
     code, why = NOT_FLAT[name]
     code = f"{IMPORTS}{code}\n"
-    line = code[: code.rindex("load_state_dict(sd)" if "(sd)" in code else "load_state_dict")].count("\n") + 1
+    line = (
+        code[: code.rindex("load_state_dict(sd)" if "(sd)" in code else "load_state_dict(")].count("\n") + 1
+    )
     others = ["4: A overrides"] if "class A" in code else []
     check_unchanged(code, "jax", notes=[f"{line}: {why}", *others])
 
@@ -249,10 +263,12 @@ def test_a_dictionary_of_arrays_that_nobody_would_keep_is_not_made(name):
     [("strict=False", True), ("False", True), ("**more", True), ("strict=True", False), ("", False)],
 )
 def test_a_second_load_that_adds_to_the_first_is_left(second, adds):
-    before = f"{IMPORTS}net.load_state_dict(sd)\nnet.load_state_dict(more, {second})\n".replace(", )", ")")
+    before = f"{IMPORTS}net = Net()\nnet.load_state_dict(sd)\nnet.load_state_dict(more, {second})\n".replace(
+        ", )", ")"
+    )
     result = rewrite(before, "jax")
     assert result.code.count("net_params = ") == 2 - adds
-    assert ["adds to what line 3 loads" in note.text for note in result.notes] == [False, adds]
+    assert ["adds to what line 4 loads" in note.text for note in result.notes] == [False, adds]
 
 
 # ---- names of inner scopes -------------------------------------------------------------------------

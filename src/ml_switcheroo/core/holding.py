@@ -9,7 +9,7 @@ from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS, kind_of_nam
 from ml_switcheroo.core.sites import Site, parameters, scope_of, walk_scope
 from ml_switcheroo.core.users import Function
 
-__all__ = ["held", "is_alias", "mentions", "names_bound", "values_given"]
+__all__ = ["held", "is_alias", "made_anew", "mentions", "names_bound", "values_given"]
 
 # What these return was somebody's before.
 _TAKING = frozenset("pop popitem popleft get setdefault getattr next get_model unwrap_model".split())
@@ -23,7 +23,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 def held(name: str, site: Site, file: File, index: Index) -> int:
     """Return the line before a call where something else takes hold of the object; 0 where none does."""
     before = site.call.lineno
-    since = _made_anew(name, site)
+    since = made_anew(name, site)
     for node in walk_scope(scope_of(site)):
         line = getattr(node, "lineno", before)
         around = any(node is parent for parent in site.parents)
@@ -46,7 +46,7 @@ def held(name: str, site: Site, file: File, index: Index) -> int:
     return 0
 
 
-def _made_anew(name: str, site: Site) -> int:
+def made_anew(name: str, site: Site) -> int:
     """Return the line of the last statement that surely ran before a call and made the object; 0 for none."""
     found = 0
     inner: ast.AST = site.call

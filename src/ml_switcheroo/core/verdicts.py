@@ -10,6 +10,7 @@ from ml_switcheroo.core.arguments import is_copy, is_strict, why_foreign
 from ml_switcheroo.core.binding import Binding, flat_name, free_name
 from ml_switcheroo.core.clashes import find_shadow
 from ml_switcheroo.core.copies import why_no_copy
+from ml_switcheroo.core.holding import made_anew
 from ml_switcheroo.core.known import OTHER_WORDS, kind_of_name
 from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.notes import Said, said
@@ -180,6 +181,8 @@ def _judge_flat(site: Site, place: Place, target: str, kind: str) -> Verdict:
         why = "it is another model each time"
     elif (line := _adds_to(site, place)) > 0:
         why = f"the call adds to what line {line} loads"
+    elif not is_strict(site.call) and not _is_made_here(site):
+        why = "the call may add to what the model had before"
     elif free_name(place.file, name.rpartition(".")[2]) != name.rpartition(".")[2]:
         why = f"{name} is another thing in this file"
     if why:
@@ -256,3 +259,9 @@ def _adds_to(site: Site, place: Place) -> int:
         if ast.unparse(other.receiver) == written and scope_of(other) is scope
     )
     return max((line for line in earlier if line < site.call.lineno), default=0)
+
+
+def _is_made_here(site: Site) -> bool:
+    """Tell whether the same function has made the model, so that nothing else was loaded into it."""
+    receiver = site.receiver
+    return isinstance(receiver, ast.Name) and made_anew(receiver.id, site) > 0
