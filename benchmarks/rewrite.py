@@ -1,18 +1,24 @@
-"""Rewrite clones of repositories and print the table of docs/rewrite.md.
+"""Rewrite clones of repositories and print the tables of docs/rewrite.md.
 
-    python benchmarks/rewrite.py --to nnx clones/*
+    python benchmarks/rewrite.py --to nnx clones/*       # one line for each repository
+    python benchmarks/rewrite.py --targets clones/*      # one line for each target
+    python benchmarks/rewrite.py --to mlx --sites clones/*   # one line for each call, to be read
 
-For every repository: files, sites, what became of them; whether every result parses, is the same when
-rewritten again, and has no other byte changed; the time against parsing with libcst. Nothing is written.
+The calls are counted here, with ``ast`` alone: each one must be inside an edit or have a note on its line, or
+it is silent. Then: whether every result parses, is the same when rewritten again, and has no other byte
+changed; the time against parsing with libcst. Nothing is written.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import re
 import time
 import warnings
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import libcst as cst
@@ -20,61 +26,110 @@ import libcst as cst
 from ml_switcheroo.core.index import Index
 from ml_switcheroo.core.repository import Rewritten, find_files, rewrite_paths
 from ml_switcheroo.core.rewriter import rewrite
-from ml_switcheroo.core.text import apply_edits
+from ml_switcheroo.core.text import Text, apply_edits
 
-OVERRIDES = ("SW101", "SW103", "SW105")
+TARGETS = ("nnx", "keras", "mlx", "equinox", "linen", "haiku", "jax", "numpy")
+OWN = ("SW101", "SW103", "SW104", "SW105", "SW112")
 SHARDED = ("SW109",)
-NOT_MODULES = ("SW401", "SW402", "SW403", "SW404", "SW405")
-REASONS = {"not models": NOT_MODULES, "overrides": OVERRIDES, "sharded": SHARDED}
+NO_MODEL = ("SW401", "SW402", "SW403", "SW405")
+OVERRIDES = frozenset({"load_state_dict", "_load_from_state_dict"})
+# What a receiver is called that holds no weights of its own, as somebody found who read the clones.
+CALLED = re.compile(
+    r"optim|(^|[._])opts?$|(^|[._])[gd]_optim$|sched|scaler|sampler|loader|dataset|callback|meter|metric|epoch_itr"
+    r"|message_hub|task$|task_state|(^|[._])amp$|aggregat|(^|[._])dl_|resumed$|restored$|different_dp$|container"
+    r"|dist_util|dist_cp|_wrapper$|trainer$|lr_scheduler|ema_tracker"
+)
 
 
-def measure(path: Path, to: str) -> Counter[str]:
+@dataclass(frozen=True)
+class Call:
+    """One call of ``load_state_dict``.
+
+    Attributes:
+        file: Where it stands.
+        line: Its line.
+        code: Its text.
+        fate: ``rewritten``, the code of the note on its line, or ``silent``.
+        after: What became of the text, where it was rewritten.
+        kind: ``model``, ``own`` (a method of its class's own), ``sharded`` or ``no model``.
+    """
+
+    file: Path
+    line: int
+    code: str
+    fate: str
+    after: str
+    kind: str
+
+
+def calls(result: Rewritten) -> Iterator[Call]:
+    """Yield the calls of a file, found with ``ast`` alone."""
+    text = Text(result.before)
+    inside = {
+        id(node)
+        for function in ast.walk(text.tree)
+        if isinstance(function, ast.FunctionDef) and function.name in OVERRIDES
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(text.tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        if node.func.attr != "load_state_dict":
+            continue
+        start, end = text.span(node)
+        edits = [e for e in result.rewrite.edits if e.start <= start and end <= e.end and e.before]
+        notes = [note.code for note in result.rewrite.notes if note.line == node.lineno and note.row.left]
+        fate = "rewritten" if edits else (notes or ["silent"])[0]
+        receiver = ast.unparse(node.func.value)
+        kind = "model"
+        if fate in NO_MODEL or CALLED.search(receiver.lower()):
+            kind = "no model"
+        elif receiver.startswith("super(") or id(node) in inside or fate in OWN:
+            kind = "own"
+        elif fate in SHARDED:
+            kind = "sharded"
+        after = edits[0].after if edits else ""
+        yield Call(result.path, node.lineno, text.code[start:end], fate, after, kind)
+
+
+def measure(path: Path, to: str, sites: list[Call], *, timing: bool) -> Counter[str]:
     """Rewrite one repository and count."""
     counts: Counter[str] = Counter()
     start = time.process_time()
-    results = list(rewrite_paths([path], to))
-    index = Index()
+    results = list(rewrite_paths([path], to, runtime="inject"))
     counts["ms"] = round(1000 * (time.process_time() - start))
     files = [file for file in find_files([path]) if file.suffix == ".py"]
     counts["files"] = len(files)
+    index = Index(files)
     for result in results:
-        count(result, counts, to, index)
-    counts["libcst ms"] = round(1000 * sum(map(parse_time, files)))
+        if result.unreadable or result.path.suffix != ".py":
+            continue
+        check(result, counts, to, index, timing=timing)
+        for call in calls(result):
+            sites.append(call)
+            counts[{"own": "own method", "no model": "not models"}.get(call.kind, call.kind)] += 1
+            counts["calls"] += 1
+            counts["silent"] += call.fate == "silent"
+            if call.kind == "model":
+                counts["rewritten" if call.fate == "rewritten" else "left"] += 1
+    if timing:
+        counts["libcst ms"] = round(1000 * sum(map(parse_time, files)))
     return counts
 
 
-def count(result: Rewritten, counts: Counter[str], to: str, index: Index) -> None:
-    """Count the sites of one file and check what must hold for it."""
-    edits = [edit for edit in result.rewrite.edits if "load_state_dict" in edit.before]
-    # Not those on other code than calls of load_state_dict.
-    left = [note.code for note in result.rewrite.notes if note.row.left and note.code[2] in "146"]
-    left = [code for code in left if code not in ("SW130", "SW131")]
-    counts["rewritten"] += sum(calls(edit.before) - calls(edit.after) for edit in edits)
-    for name in REASONS:
-        counts[name] += sum(reason(code) == name for code in left)
-    counts["left"] += len(left)
+def check(result: Rewritten, counts: Counter[str], to: str, index: Index, *, timing: bool) -> None:
+    """Check what must hold for a file that changed."""
     if not result.changed:
         return
     counts["changed"] += 1
-    code, suffix = result.rewrite.code, result.path.suffix
-    if suffix == ".ipynb":
-        return
+    code = result.rewrite.code
     counts["unparsable"] += not parses(code)
-    again = rewrite(code, to, file=result.path)
+    again = rewrite(code, to, file=result.path, index=index)
     counts["not the same twice"] += again.code != code
     counts["bytes elsewhere"] += apply_edits(result.before, result.rewrite.edits) != code
-    slow = rewrite_time(result, to, index) / max(parse_time(result.path, 3), 1e-9)
-    counts["worst x libcst, %"] = max(counts["worst x libcst, %"], round(100 * slow))
-
-
-def calls(text: str) -> int:
-    """Count the calls of load_state_dict in a piece of code; a copy in memory has one."""
-    return text.count(".load_state_dict(")
-
-
-def reason(code: str) -> str:
-    """Return the column that a call belongs to which was left."""
-    return next((name for name, codes in REASONS.items() if code in codes), "")
+    if timing:
+        slow = rewrite_time(result, to, index) / max(parse_time(result.path, 3), 1e-9)
+        counts["worst x libcst, %"] = max(counts["worst x libcst, %"], round(100 * slow))
 
 
 def rewrite_time(result: Rewritten, to: str, index: Index) -> float:
@@ -107,38 +162,71 @@ def parses(code: str) -> bool:
     return True
 
 
-COLUMNS = (
-    *("files", "changed", "rewritten", "left", "not models", "overrides", "sharded"),
-    *("unparsable", "not the same twice", "bytes elsewhere", "ms", "libcst ms", "worst x libcst, %"),
-)
+CALLS = ("calls", "rewritten", "left", "own method", "sharded", "not models", "silent")
+CHECKS = ("unparsable", "not the same twice", "bytes elsewhere")
+COLUMNS = ("files", "changed", *CALLS, *CHECKS, "ms", "libcst ms", "worst x libcst, %")
 
 
-def main() -> None:
+def share(counts: Counter[str]) -> float:
+    """Return how many of the calls on models were rewritten, in percent."""
+    return 100 * counts["rewritten"] / max(counts["rewritten"] + counts["left"], 1)
+
+
+def row(title: str, counts: Counter[str], columns: tuple[str, ...]) -> str:
+    """Write one line of a table."""
+    return f"| {title} | " + " | ".join(str(counts[name]) for name in columns) + " |"
+
+
+def print_repositories(paths: list[Path], to: str) -> None:
     """Print one line for each repository, and the sums."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("paths", nargs="+", type=Path)
-    parser.add_argument("--to", default="nnx")
-    options = parser.parse_args()
-    warnings.simplefilter("ignore", SyntaxWarning)
     print("| repository | " + " | ".join(COLUMNS) + " |")
     print("|---" * (len(COLUMNS) + 1) + "|")
     total: Counter[str] = Counter()
-    for path in options.paths:
-        counts = measure(path, options.to)
+    for path in paths:
+        counts = measure(path, to, [], timing=True)
         worst = max(total["worst x libcst, %"], counts["worst x libcst, %"])
         total += counts
         total["worst x libcst, %"] = worst
-        print(
-            f"| {path.name.replace('+', '/')} | " + " | ".join(str(counts[name]) for name in COLUMNS) + " |",
-            flush=True,
-        )
-    print("| **all** | " + " | ".join(str(total[name]) for name in COLUMNS) + " |")
-    models = total["rewritten"] + total["left"] - total["not models"]
-    others = models - total["overrides"] - total["sharded"]
-    share, other_share = (100 * total["rewritten"] / max(number, 1) for number in (models, others))
-    print(f"\n{share:.1f} % of {models} calls on models rewritten for {options.to},")
-    print(f"{other_share:.1f} % of {others} without overrides of load_state_dict and shards;")
+        print(row(path.name.replace("+", "/"), counts, COLUMNS), flush=True)
+    print(row("**all**", total, COLUMNS))
+    print(
+        f"\n{share(total):.1f} % of {total['rewritten'] + total['left']} calls on models rewritten for {to};"
+    )
     print(f"libcst takes {total['libcst ms'] / max(total['ms'], 1):.1f} times as long to parse every file.")
+
+
+def print_targets(paths: list[Path]) -> None:
+    """Print one line for each target: the sums over all repositories."""
+    columns = ("changed", *CALLS, *CHECKS)
+    print("| target | " + " | ".join(columns) + " | rewritten, % of models |")
+    print("|---" * (len(columns) + 2) + "|")
+    for to in TARGETS:
+        total: Counter[str] = Counter()
+        for path in paths:
+            total += measure(path, to, [], timing=False)
+        print(f"{row(to, total, columns)} {share(total):.1f} |", flush=True)
+
+
+def main() -> None:
+    """Print what the options ask for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("paths", nargs="+", type=Path)
+    parser.add_argument("--to", default="nnx")
+    parser.add_argument("--targets", action="store_true")
+    parser.add_argument("--sites", action="store_true")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore", SyntaxWarning)
+    if options.targets:
+        print_targets(options.paths)
+    elif options.sites:
+        sites: list[Call] = []
+        for path in options.paths:
+            measure(path, options.to, sites, timing=False)
+        for call in sites:
+            what = call.after or call.fate
+            print(f"{call.file}:{call.line}\t{call.kind}\t{call.fate}\t{call.code!r}\t{what!r}")
+    else:
+        print_repositories(options.paths, options.to)
 
 
 if __name__ == "__main__":

@@ -28,12 +28,24 @@ BOUND = {
         "net",
     ),
     "part of what is made here": ("net = Wrapper().net\n@", "net"),
+    "made of a configuration": ("net = Net(vae_config, args.model, **model_args)\n@", "net"),
+    "made by the name of a model": ("net = create(model, pretrained=False)\n@", "net"),
+    "made of layers": ("net = nn.Sequential(nn.Linear(2, 3), nn.ReLU())\n@", "net"),
     "made with another": ("net, diffusion = create(args)\n@", "net"),
     "used before": ("net = Net()\nn = count(net.parameters())\n@", "net"),
 }
 
 LEFT = {
     "parameter": ("def f(net):\n    @", "net", "the caller's"),
+    "made of another's parts": ("net = nn.ModuleList(unet.blocks.values())\n@", "net", "keeps the old model"),
+    "made of another": ("net = Classifier(backbone)\n@", "net", "keeps the old model"),
+    "made of several": ("net = nn.Sequential(body, nn.Linear(2, 3))\n@", "net", "keeps the old model"),
+    "attribute of a variable": (
+        "class T:\n    def f(self):\n        net = Net()\n        self.model = net.to(d)\n        use(net)\n"
+        "    def g(self):\n        @",
+        "self.model",
+        "keeps the old model",
+    ),
     "closure": ("def g():\n    net = Net()\n    def f():\n        @\n    return f", "net", "the code around"),
     "another name": ("def f(self):\n    net = self.model\n    @", "net", "keeps the old model"),
     "unwrapped": ("net = wrapped.to(d)\n@", "net", "keeps the old model"),
@@ -222,6 +234,10 @@ TRAINER = (
         ("net = Net()\nt = T(net)\nt.load(sd)\ny = net(x)\n", "<source>:7"),
         ("def f(net):\n    t = T(net)\n    t.load(sd)\n", "<source>:7"),
         ("t = T(other.net)\n", "<source>:6"),
+        (
+            "net = Net()\nt = T(net)\ny = net(x)\n".replace("model = model", "model = DDP(model)"),
+            "<source>:7",
+        ),
         ("class S(T): ...\nt = T(Net())\n", "a class that T is a base of"),
     ],
 )
@@ -234,6 +250,16 @@ def test_who_gave_the_model_to_the_object_must_not_keep_the_old_one(makes, place
         "self.model.load_state_dict(sd)", "self.model = KeyMapper.load_into(self.model, sd)"
     )
     check_rewritten(before, f"#KEYMAPPER{after}", "linen")
+
+
+@pytest.mark.parametrize(
+    "wrapped", ["model.to(d)", "DDP(model)", "DDP(model.to(d), ids)", "torch.compile(model)"]
+)
+def test_what_is_wrapped_was_given_all_the_same(wrapped):
+    code = TRAINER.replace("self.model = model", f"self.model = {wrapped}")
+    check_unchanged(
+        f"{code}net = Net()\nt = T(net)\ny = net(x)\n", "linen", notes=["5: <source>:7 gave self.model"]
+    )
 
 
 def test_who_took_the_model_out_of_the_object_keeps_the_old_one():

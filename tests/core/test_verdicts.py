@@ -2,6 +2,7 @@
 
 import pytest
 
+from ml_switcheroo.core.rewriter import rewrite
 from rewriting import check_rewritten, check_unchanged
 
 IMPORTS = "import torch\nfrom torch import nn, optim\n"
@@ -75,6 +76,7 @@ LEFT = {
     ),
     "iterator": ("epoch_itr.load_state_dict(sd)", "epoch_itr is a loader"),
     "quantised": ("x = torch.quantization.quantize_dynamic(Net())\nx.load_state_dict(sd)", "x is quantised"),
+    "quantised by a method": ("x = q.quantize(Net())\nx.load_state_dict(sd)", "x is quantised"),
     "parameter of a class's name": (
         "def f(Net):\n    x = Net()\n    x.load_state_dict(sd, cfg=c)",
         "cfg= is no argument",
@@ -198,9 +200,13 @@ def test_what_is_assigned_to_the_model_is_mended():
 
 FLAT = {
     "variable": ("net.load_state_dict(sd)", "net_params = KeyMapper.from_torch(sd)"),
-    "attribute": ("self.net.load_state_dict(sd, False)", "self.net_params = KeyMapper.from_torch(sd)"),
+    "attribute": ("self.net.load_state_dict(sd)", "self.net_params = KeyMapper.from_torch(sd)"),
     "wrapped": ("net.module.load_state_dict(sd)", "net_params = KeyMapper.from_torch(sd)"),
     "in parentheses": ("(net.load_state_dict(sd))", "net_params = KeyMapper.from_torch(sd)"),
+    "loose, made here": (
+        "net = Net()\nnet.load_state_dict(sd, strict=False)",
+        "net = Net()\nnet_params = KeyMapper.from_torch(sd)",
+    ),
     "in a block": ("if ok: net.load_state_dict(sd)", "if ok: net_params = KeyMapper.from_torch(sd)"),
 }
 NOT_FLAT = {
@@ -210,6 +216,18 @@ NOT_FLAT = {
     "lambda": ("f = lambda: net.load_state_dict(sd)", "the report of this call is used"),
     "item": ("nets[0].load_state_dict(sd)", "it is an expression"),
     "loop": ("for net in nets:\n    net.load_state_dict(sd)", "it is another model each time"),
+    "loose, of somebody else": (
+        "def f(net):\n    net.load_state_dict(sd, strict=False)",
+        "may add to what the model had before",
+    ),
+    "loose, of the object": (
+        "self.net.load_state_dict(sd, strict=s)",
+        "may add to what the model had before",
+    ),
+    "set in a loop": (
+        "while more:\n    net = make()\n    net.load_state_dict(sd)",
+        "it is another model each time",
+    ),
     "name taken": ("net_params = 3\nnet.load_state_dict(sd)", "net_params is another thing in this file"),
     "unknown": ("x.load_state_dict(sd)", "nothing shows that this is a model"),
     "overriding": (
@@ -228,7 +246,7 @@ def test_a_dictionary_of_arrays_gets_a_name(name, to):
         f"{IMPORTS}{before}\n",
         f"{IMPORTS}#KEYMAPPER{after}\n",
         to,
-        notes=["3: hand them to the function that runs the model"],
+        notes=[f"{before.count(chr(10)) + 3}: hand them to the function that runs the model"],
     )
     assert result.notes[0].code == "SW306"
 
@@ -237,9 +255,24 @@ def test_a_dictionary_of_arrays_gets_a_name(name, to):
 def test_a_dictionary_of_arrays_that_nobody_would_keep_is_not_made(name):
     code, why = NOT_FLAT[name]
     code = f"{IMPORTS}{code}\n"
-    line = code[: code.rindex("load_state_dict(sd)" if "(sd)" in code else "load_state_dict")].count("\n") + 1
-    own = ["4: A overrides load_state_dict"] if name == "overriding" else []
-    check_unchanged(code, "jax", notes=[*own, f"{line}: {why}"])
+    line = (
+        code[: code.rindex("load_state_dict(sd)" if "(sd)" in code else "load_state_dict(")].count("\n") + 1
+    )
+    others = ["4: A overrides"] if "class A" in code else []
+    check_unchanged(code, "jax", notes=[f"{line}: {why}", *others])
+
+
+@pytest.mark.parametrize(
+    ("second", "adds"),
+    [("strict=False", True), ("False", True), ("**more", True), ("strict=True", False), ("", False)],
+)
+def test_a_second_load_that_adds_to_the_first_is_left(second, adds):
+    before = f"{IMPORTS}net = Net()\nnet.load_state_dict(sd)\nnet.load_state_dict(more, {second})\n".replace(
+        ", )", ")"
+    )
+    result = rewrite(before, "jax")
+    assert result.code.count("net_params = ") == 2 - adds
+    assert ["adds to what line 4 loads" in note.text for note in result.notes] == [False, adds]
 
 
 # ---- names of inner scopes -------------------------------------------------------------------------

@@ -5,15 +5,16 @@ from __future__ import annotations
 import ast
 
 from ml_switcheroo.core.index import File, Index
-from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS
+from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS, kind_of_name
 from ml_switcheroo.core.sites import Site, parameters, scope_of, walk_scope
 from ml_switcheroo.core.users import Function
 
-__all__ = ["held", "is_alias", "mentions", "names_bound", "values_given"]
+__all__ = ["held", "is_alias", "made_anew", "mentions", "names_bound", "values_given"]
 
 # What these return was somebody's before.
 _TAKING = frozenset("pop popitem popleft get setdefault getattr next get_model unwrap_model".split())
 _STORING = frozenset("append add insert extend register add_module register_module setattr".split())
+_CONTAINERS = frozenset("ModuleList ModuleDict Sequential list dict tuple".split())
 # What these are handed they only look at.
 _ASKING = frozenset("hasattr isinstance type len id sum print any all repr str sorted".split())
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -22,7 +23,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 def held(name: str, site: Site, file: File, index: Index) -> int:
     """Return the line before a call where something else takes hold of the object; 0 where none does."""
     before = site.call.lineno
-    since = _made_anew(name, site)
+    since = made_anew(name, site)
     for node in walk_scope(scope_of(site)):
         line = getattr(node, "lineno", before)
         around = any(node is parent for parent in site.parents)
@@ -45,7 +46,7 @@ def held(name: str, site: Site, file: File, index: Index) -> int:
     return 0
 
 
-def _made_anew(name: str, site: Site) -> int:
+def made_anew(name: str, site: Site) -> int:
     """Return the line of the last statement that surely ran before a call and made the object; 0 for none."""
     found = 0
     inner: ast.AST = site.call
@@ -130,11 +131,40 @@ def is_alias(value: ast.expr, name: str) -> bool:
             return is_alias(called.value, name)
         if getattr(called, "attr", getattr(called, "id", "")) in _TAKING:
             return True
-        passes = PASSING_CALLS.search(ast.unparse(called)) and value.args
-        return bool(passes) and "copy" not in ast.unparse(called) and is_alias(value.args[0], name)
+        written = ast.unparse(called)
+        if PASSING_CALLS.search(written) and value.args:
+            return "copy" not in written and is_alias(value.args[0], name)
+        return _wraps(value, name)
     if isinstance(value, ast.Attribute | ast.Subscript):
         return not isinstance(value.value, ast.Call) or is_alias(value.value, name)
     return isinstance(value, ast.Name) and value.id != name
+
+
+def _wraps(call: ast.Call, name: str) -> bool:
+    """Tell ``Classifier(backbone)`` and ``nn.ModuleList(unet.blocks)``: made of what somebody has."""
+    called = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    parts = [part for one in (*call.args, *(word.value for word in call.keywords)) for part in _parts_of(one)]
+    if called in _CONTAINERS:
+        return any(not isinstance(part, ast.Call | ast.Constant | ast.comprehension) for part in parts)
+    return called[:1].isupper() and any(_is_model(part) and not mentions(part, name) for part in parts)
+
+
+def _is_model(part: ast.expr) -> bool:
+    """Tell a variable or an attribute of ``self`` that is called a model; ``vae_config`` is not."""
+    own = isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id == "self"
+    word = part.attr if own and isinstance(part, ast.Attribute) else getattr(part, "id", "")
+    return kind_of_name(word.rpartition("_")[2]) == "module"
+
+
+def _parts_of(value: ast.expr) -> list[ast.expr]:
+    """Return what an argument hands in: itself, the items of a display, what a method is called on."""
+    if isinstance(value, ast.Tuple | ast.List | ast.Set):
+        return [part for item in value.elts for part in _parts_of(item)]
+    if isinstance(value, ast.Starred):
+        return _parts_of(value.value)
+    if isinstance(value, ast.Call) and getattr(value.func, "attr", "") in ("values", "items", "children"):
+        return _parts_of(getattr(value.func, "value", value))
+    return [value]
 
 
 def _escapes(value: ast.expr, name: str) -> bool:

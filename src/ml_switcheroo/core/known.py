@@ -28,7 +28,7 @@ _CLASSES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ),
         (
             "quantised",
-            r"\bquantization\.\w+$|\bquantize_\w+$|\b(prepare|convert)_(fx|qat|qat_fx)$|\bfuse_modules\w*$"
+            r"\bquantization\.\w+$|\bquantize(_\w+)?$|\b(prepare|convert)_(fx|qat|qat_fx)$|\bfuse_modules\w*$"
             r"|^bitsandbytes\.",
         ),
         ("scaler", r"[Ss]caler$|\bamp$"),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ml_switcheroo.core.holding import held, is_alias, mentions, names_bound, values_given
 from ml_switcheroo.core.index import File, Index
-from ml_switcheroo.core.known import PASSING_METHODS
+from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS
 from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.sites import Site, is_declared, parameters, scope_of, walk_scope
 from ml_switcheroo.core.users import Function, Use, find_uses, handed_in, subclasses
@@ -185,28 +185,59 @@ def _why_not_own(receiver: ast.Attribute, site: Site, file: File, index: Index) 
         line = _taken_out(receiver.attr, use)
         if line:
             return said("held", line=f"{line} of {use.file.path}")
-    for made in (node for node in owner.body if isinstance(node, _FUNCTIONS)):
-        for node in walk_scope(made):
-            if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Name):
-                continue
-            name = node.value.id
-            if name in parameters(made) and written in map(ast.unparse, node.targets):
-                keeper = _who_gave(owner, made, name, file, index)
-                if keeper:
-                    return said("giver-keeps", receiver=written, place=keeper)
+    methods = [node for node in owner.body if isinstance(node, _FUNCTIONS)]
+    return next(filter(None, (_why_given(written, owner, made, file, index) for made in methods)), None)
+
+
+def _why_given(written: str, owner: ast.ClassDef, made: Function, file: File, index: Index) -> Said | None:
+    """Return who keeps what a method sets an attribute to."""
+    for node in walk_scope(made):
+        if not isinstance(node, ast.Assign) or written not in map(ast.unparse, node.targets):
+            continue
+        given = _unwrapped(node.value)
+        if isinstance(given, ast.Name) and given.id in parameters(made):
+            keeper = _who_gave(owner, made, given.id, file, index)
+            if keeper:
+                return said("giver-keeps", receiver=written, place=keeper)
+        elif isinstance(given, ast.Name) and _is_read_behind(given.id, made, node.lineno):
+            return said("held", line=node.lineno)
     return None
+
+
+def _unwrapped(value: ast.expr) -> ast.expr:
+    """Return what is on a device, or within a wrapper, by itself: ``net`` of ``DDP(net.to(d))``."""
+    while isinstance(value, ast.Call):
+        if getattr(value.func, "attr", "") in PASSING_METHODS:
+            value = getattr(value.func, "value", value)
+        elif (
+            value.args
+            and PASSING_CALLS.search(ast.unparse(value.func))
+            and "copy" not in ast.unparse(value.func)
+        ):
+            value = value.args[0]
+        else:
+            break
+    return value
+
+
+def _is_read_behind(name: str, scope: ast.AST, line: int) -> bool:
+    return any(
+        isinstance(node, ast.Name)
+        and node.id == name
+        and isinstance(node.ctx, ast.Load)
+        and node.lineno > line
+        for node in ast.walk(scope)
+    )
 
 
 def _taken_out(attribute: str, use: Use) -> int:
     """Return the line of ``net = trainer.net`` before ``trainer.load()``; 0 where there is none."""
     holder = ast.unparse(use.site.receiver)
     for node in walk_scope(scope_of(use.site)):
-        if isinstance(node, ast.Assign) and node.lineno < use.site.call.lineno:
-            value = node.value
-            while isinstance(value, ast.Call) and getattr(value.func, "attr", "") in PASSING_METHODS:
-                value = getattr(value.func, "value", value)
-            if ast.unparse(value) == f"{holder}.{attribute}":
-                return node.lineno
+        if not isinstance(node, ast.Assign) or node.lineno >= use.site.call.lineno:
+            continue
+        if ast.unparse(_unwrapped(node.value)) == f"{holder}.{attribute}":
+            return node.lineno
     return 0
 
 

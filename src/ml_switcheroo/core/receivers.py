@@ -58,6 +58,7 @@ class Receivers:
     def __init__(self, index: Index) -> None:
         self.index = index
         self._classes: dict[str, tuple[ast.ClassDef, File]] = {}
+        self._kinds: dict[ast.ClassDef, set[str]] = {}
         self._asked: set[tuple[File, tuple[ast.AST, ...], str]] = set()
         self._bound: dict[ast.AST, dict[str, list[ast.expr]]] = {}
         self._hooked: dict[ast.AST, bool] = {}
@@ -272,7 +273,7 @@ class Receivers:
 
     def _returned(self, call: ast.Call, place: Place, depth: int) -> set[Origin]:
         """Return what the function of the repository returns that a call names."""
-        found = self._definition(call.func, place, ast.FunctionDef)
+        found = self._definition(call.func, place, ast.FunctionDef) or self._method(call.func, place)
         if found is None or depth > _DEPTH:
             return set()
         function, file = found
@@ -292,11 +293,28 @@ class Receivers:
         # One of several classes, or what is handed in: the same for the same arguments.
         return {Origin(origin.kind, f"{file.path}:{ast.unparse(call)}") for origin in origins}
 
+    def _method(self, node: ast.expr, place: Place) -> tuple[ast.FunctionDef, File] | None:
+        """Return the method of the class around a place, or of a base of it, that ``self.make`` names."""
+        if not (isinstance(node, ast.Attribute) and _is_self(node.value)) or place.owner is None:
+            return None
+        todo = [(place.owner, place.file)]
+        for owner, file in todo:
+            if len(todo) > _DEPTH:
+                return None
+            for item in owner.body:
+                if isinstance(item, ast.FunctionDef) and item.name == node.attr:
+                    return item, file
+            bases = (self._definition(base, Place(file), ast.ClassDef) for base in owner.bases)
+            todo += [base for base in bases if base]
+        return None
+
     def of_class(self, node: ast.ClassDef, file: File, depth: int = 0) -> set[Origin]:
         """Return what the instances of a class of the repository are."""
         made = f"{file.path}:{node.name}"
         self._classes[made] = (node, file)
-        return {Origin(kind, made) for kind in self._kinds_of_class(node, file, depth) or {""}}
+        if node not in self._kinds:
+            self._kinds[node] = self._kinds_of_class(node, file, depth) or {""}
+        return {Origin(kind, made) for kind in self._kinds[node]}
 
     def _kinds_of_class(self, node: ast.ClassDef, file: File, depth: int) -> set[str]:
         own = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
@@ -357,6 +375,10 @@ class Receivers:
         """Write a name or an attribute with what its first word was imported as."""
         first, dot, rest = written(node).partition(".")
         return place.file.imports.get(first, (0, first))[1] + dot + rest
+
+
+def _is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "self"
 
 
 def _is_wrapper(dotted: str) -> bool:

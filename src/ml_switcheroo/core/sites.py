@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ml_switcheroo.core.index import File
 from ml_switcheroo.core.operations import OPERATIONS
@@ -143,6 +144,10 @@ def parameters(scope: ast.AST) -> set[str]:
 
 def is_declared(name: str, scope: ast.AST) -> bool:
     """Tell whether a function says ``global name`` or ``nonlocal name``."""
-    return any(
-        isinstance(node, ast.Global | ast.Nonlocal) and name in node.names for node in walk_scope(scope)
-    )
+    return name in _declared(scope)
+
+
+@lru_cache(maxsize=512)
+def _declared(scope: ast.AST) -> frozenset[str]:
+    nodes = (node for node in walk_scope(scope) if isinstance(node, ast.Global | ast.Nonlocal))
+    return frozenset(name for node in nodes for name in node.names)

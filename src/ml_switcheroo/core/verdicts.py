@@ -6,17 +6,18 @@ import ast
 from dataclasses import dataclass
 from typing import Literal
 
-from ml_switcheroo.core.arguments import is_copy, why_foreign
+from ml_switcheroo.core.arguments import is_copy, is_strict, why_foreign
 from ml_switcheroo.core.binding import Binding, flat_name, free_name
 from ml_switcheroo.core.clashes import find_shadow
 from ml_switcheroo.core.copies import why_no_copy
+from ml_switcheroo.core.holding import made_anew
 from ml_switcheroo.core.known import OTHER_WORDS, kind_of_name
 from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.operations import FLAT_TARGETS, IMMUTABLE_TARGETS
 from ml_switcheroo.core.rebind import why_no_rebind
 from ml_switcheroo.core.receivers import Place, Receivers
-from ml_switcheroo.core.sites import Site, has_plain_bases
+from ml_switcheroo.core.sites import Site, find_sites, has_plain_bases, scope_of
 from ml_switcheroo.core.surroundings import is_sharded, tested_classes
 
 __all__ = ["Verdict", "judge", "judge_save"]
@@ -184,8 +185,12 @@ def _judge_flat(site: Site, place: Place, target: str, kind: str) -> Verdict:
     why = ""
     if not name:
         why = "it is an expression"
-    elif _is_loop_variable(site):
+    elif _is_loop_variable(site) or _is_set_in_a_loop(site):
         why = "it is another model each time"
+    elif (line := _adds_to(site, place)) > 0:
+        why = f"the call adds to what line {line} loads"
+    elif not is_strict(site.call) and not _is_made_here(site):
+        why = "the call may add to what the model had before"
     elif free_name(place.file, name.rpartition(".")[2]) != name.rpartition(".")[2]:
         why = f"{name} is another thing in this file"
     if why:
@@ -238,3 +243,33 @@ def _is_loop_variable(site: Site) -> bool:
             if names & {part.id for part in ast.walk(loop.target) if isinstance(part, ast.Name)}:
                 return True
     return False
+
+
+def _is_set_in_a_loop(site: Site) -> bool:
+    """Tell whether a loop around the call makes what it is called on anew, each time."""
+    names = {node.id for node in ast.walk(site.receiver) if isinstance(node, ast.Name)}
+    return any(
+        isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in names
+        for loop in site.parents
+        if isinstance(loop, ast.For | ast.AsyncFor | ast.While)
+        for node in ast.walk(loop)
+    )
+
+
+def _adds_to(site: Site, place: Place) -> int:
+    """Return the line of an earlier load of the same model, where this one may leave tensors out; or 0."""
+    if is_strict(site.call):
+        return 0
+    written, scope = ast.unparse(site.receiver), scope_of(site)
+    earlier = (
+        other.call.lineno
+        for other in find_sites(place.file, site.method)
+        if ast.unparse(other.receiver) == written and scope_of(other) is scope
+    )
+    return max((line for line in earlier if line < site.call.lineno), default=0)
+
+
+def _is_made_here(site: Site) -> bool:
+    """Tell whether the same function has made the model, so that nothing else was loaded into it."""
+    receiver = site.receiver
+    return isinstance(receiver, ast.Name) and made_anew(receiver.id, site) > 0
