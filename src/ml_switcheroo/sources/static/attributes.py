@@ -93,6 +93,8 @@ def _of_dict(machine: Machine, owner: Instance, name: str) -> Value:
 def _class(machine: Machine, owner: Class, name: str) -> Value:
     if name in ("__name__", "__qualname__"):
         return owner.name
+    if name == "__module__" and owner.source is not None:
+        return owner.source.name
     if name == "__mro__":
         return owner.mro
     if name == "__bases__":
@@ -165,8 +167,8 @@ def _source(machine: Machine, owner: Source, name: str) -> Value:
 
 
 def _external(machine: Machine, owner: External, name: str) -> Value:
-    if name in ("__name__", "__qualname__"):
-        return owner.name.rpartition(".")[2]
+    if name in ("__name__", "__qualname__", "__module__"):
+        return owner.name.rpartition(".")[0 if name == "__module__" else 2]
     source = machine.library.module(f"{owner.name}.{name}") if owner.name[0].islower() else None
     return source if source is not None else external(machine, f"{owner.name}.{name}")
 
@@ -175,7 +177,7 @@ def _function(machine: Machine, owner: Function, name: str) -> Value:
     if name in ("__name__", "__qualname__"):
         return owner.name
     if name == "__module__":
-        return owner.source.label
+        return owner.source.name
     return owner.attrs.get(name, UNKNOWN)
 
 

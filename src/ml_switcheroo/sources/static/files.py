@@ -50,6 +50,16 @@ class Source:
     def __post_init__(self) -> None:
         self.bindings, self.stars, self.calls = _outline(self.tree)
 
+    @property
+    def name(self) -> str:
+        """How it is imported, seen from where it was found: ``pkg.layers``."""
+        return self.label.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    @property
+    def package(self) -> str:
+        """The package that its relative imports start from."""
+        return self.name if self.path.name == "__init__.py" else self.name.rpartition(".")[0]
+
     def again(self) -> Source:
         """Return the same file with no name worked out yet."""
         return Source(self.path, self.label, self.tree)
@@ -107,6 +117,13 @@ class Library:
             self._led[key] = self._below(folder, dotted.split(".") if dotted else [])
         return self._led[key]
 
+    def imported(self, source: Source, node: ast.ImportFrom) -> Source | None:
+        """Return the module that ``from module import name`` asks, None where it is not read."""
+        if not node.level:
+            return self.module(node.module or "")
+        path = self.relative(source, node.level, node.module or "")
+        return self.file(path) if path is not None else None
+
     def exists(self, dotted: str) -> bool:
         """Tell whether a module is on disk, or one of those that are known without."""
         top = dotted.partition(".")[0]
@@ -127,9 +144,9 @@ class Library:
             self._sources[real] = Source(real, self._label(real), self._parsed[real])
         return self._sources[real]
 
-    def loaded(self, label: str) -> Source | None:
-        """Return the one file that has been read and goes by a label; None where there is none, or more."""
-        found = [source for source in self._sources.values() if source.label == label]
+    def loaded(self, name: str) -> Source | None:
+        """Return the one file that has been read and goes by a name; None where there is none, or more."""
+        found = [source for source in self._sources.values() if source.name == name]
         return found[0] if len(found) == 1 else None
 
     def _folders(self, top: str) -> Iterator[Path]:
@@ -212,7 +229,21 @@ def _called(statement: ast.stmt) -> str:
         case ast.ClassDef(decorator_list=[first, *_]) | ast.FunctionDef(decorator_list=[first, *_]):
             named = first.func if isinstance(first, ast.Call) else first
             return named.id if isinstance(named, ast.Name) else ""
+        case ast.Assign() | ast.Expr() | ast.For() | ast.If() | ast.With() | ast.Try():
+            return "globals" if any(map(_puts_a_name, ast.walk(statement))) else ""
     return ""
+
+
+def _puts_a_name(node: ast.AST) -> bool:
+    """Tell whether a module's names are changed by their text: ``globals()[name] = layer``."""
+    match node:
+        case (
+            ast.Subscript(value=ast.Call(func=ast.Name(id="globals" | "vars")), ctx=ast.Store())
+            | ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="globals")), attr="update"))
+            | ast.Call(func=ast.Name(id="setattr"))
+        ):
+            return True
+    return False
 
 
 def _registries(statement: ast.stmt) -> set[str]:

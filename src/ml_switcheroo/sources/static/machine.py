@@ -335,7 +335,8 @@ class Machine:
             if value is not ABSENT:
                 source.values[name] = value
                 return value
-        return {"__name__": source.label, "__file__": source.label, "__all__": UNKNOWN}.get(name, ABSENT)
+        own = {"__name__": source.name, "__package__": source.package, "__file__": source.label}
+        return {**own, "__all__": UNKNOWN}.get(name, ABSENT)
 
     def _run_bindings(self, source: Source, name: str) -> None:
         frame = module_frame(source)
@@ -352,7 +353,9 @@ class Machine:
         """Run the calls at module level of functions that store something: registrations, patches."""
         calls, source.calls = source.calls, ()
         for index, name in calls:
-            if index not in source.ran and stores(self.module_name(source, name)):
+            called = self.module_name(source, name)
+            called = self.builtins.get(name) if called is ABSENT else called
+            if index not in source.ran and stores(called):
                 source.ran.add(index)
                 self._run_at_module_level(source.tree.body[index], module_frame(source))
 
