@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.frames import Frame
@@ -52,14 +54,34 @@ def make_class(machine: Machine, node: ast.ClassDef, frame: Frame) -> Class:
     machine.run(node.body, inner)
     made.mro = _linear(made)
     fields = [
-        s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
+        s.target.id
+        for s in node.body
+        if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name) and not _of_the_class(s.annotation)
     ]
     inherited = [name for base in reversed(made.mro[1:]) if isinstance(base, Class) for name in base.fields]
     made.fields = tuple(dict.fromkeys([*inherited, *fields]))
     made.dataclass = any(isinstance(base, External) and base.name == "typing.NamedTuple" for base in made.mro)
     if any(isinstance(base, External) and base.name.startswith("enum.") for base in made.mro):
         _make_members(machine, made)
+    _tell_parent(machine, made, frame)
     return made
+
+
+def _tell_parent(machine: Machine, made: Class, frame: Frame) -> None:
+    """Call ``__init_subclass__`` of the class that has one; one that cannot be followed changes nothing."""
+    method, owner = find(made, "__init_subclass__", made)
+    if not isinstance(owner, Class) or made.node is None:
+        return
+    function = method.owner if isinstance(method, Builtin) and method.name == "classmethod" else method
+    words = [word for word in made.node.keywords if word.arg not in ("metaclass", None)]
+    given = {str(word.arg): machine.evaluate(word.value, frame) for word in words}
+    with contextlib.suppress(Raised):
+        machine.call(function, Arguments([made], given))
+
+
+def _of_the_class(annotation: ast.expr) -> bool:
+    """Tell whether an annotation says that a name is the class's own, and no field."""
+    return ast.unparse(annotation).strip("'\"").removeprefix("typing.").startswith("ClassVar")
 
 
 def _made_by(metaclass: Value) -> tuple[Value, ...]:
@@ -277,10 +299,17 @@ def decorated(machine: Machine, decorators: list[ast.expr], made: Value, frame: 
         elif name == "dataclass" and isinstance(made, Class):
             made.dataclass = True
         elif isinstance(call, ast.Attribute) and name in ("setter", "getter", "deleter"):
-            return frame.names.get(getattr(made, "name", ""), made)
+            return _with_accessor(frame.names.get(getattr(call.value, "id", ""), made), name, made)
         elif isinstance(made, Function | Class):
             made = _changed(machine, node, made, frame)
     return made
+
+
+def _with_accessor(before: Value, word: str, made: Value) -> Value:
+    """Return a property with what a decorator adds to it: ``@width.setter``."""
+    if isinstance(before, Builtin) and word == "setter":
+        return replace(before, setter=made)
+    return replace(before, owner=made) if isinstance(before, Builtin) and word == "getter" else before
 
 
 _A_LITTLE = 3000

@@ -119,10 +119,14 @@ class Library:
 
     def imported(self, source: Source, node: ast.ImportFrom) -> Source | None:
         """Return the module that ``from module import name`` asks, None where it is not read."""
-        if not node.level:
-            return self.module(node.module or "")
-        path = self.relative(source, node.level, node.module or "")
+        path = self.place(source, node)
         return self.file(path) if path is not None else None
+
+    def place(self, source: Source, node: ast.ImportFrom) -> Path | None:
+        """Return where the module of ``from module import name`` lies, None where it is not read."""
+        if not node.level:
+            return self._path(node.module or "")
+        return self.relative(source, node.level, node.module or "")
 
     def exists(self, dotted: str) -> bool:
         """Tell whether a module is on disk, or one of those that are known without."""
