@@ -98,7 +98,6 @@ def read_files_and_compare(
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(code if name.endswith("__init__.py") else HEAD + code)
-    before = dict(sys.modules)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
@@ -106,9 +105,9 @@ def read_files_and_compare(
         expected, specs = truth(model), specs_of(model)
     finally:
         sys.path.remove(str(folder))
-        for name in set(sys.modules) - set(before):
-            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
-                del sys.modules[name]
+        tops = {Path(name).parts[0].removesuffix(".py") for name in files}
+        for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
+            del sys.modules[name]
     knowledge = read_layers(entry, specs, root=folder)
     assert {name: said(knowledge, name) for name in expected} == expected, knowledge.notes
     return knowledge

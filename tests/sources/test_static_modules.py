@@ -123,3 +123,35 @@ def test_names_behind_a_star_are_those_that_it_takes_along(tmp_path: Path) -> No
     read_files_and_compare(
         tmp_path, {"base.py": base, "layers.py": layers, "model.py": net(*lines, head=head)}
     )
+
+
+EINOPS = {
+    "einops/__init__.py": "from .einops import rearrange\n",
+    "einops/einops.py": "def rearrange(tensor, pattern, **sizes):\n    from ._backends import apply\n"
+    "    return apply(tensor, pattern, sizes)\n",
+    "einops/_backends.py": "def apply(tensor, pattern, sizes):\n    raise NotImplementedError\n",
+    "einops/layers/__init__.py": "",
+    "einops/layers/torch.py": "class Rearrange(nn.Module):\n    def __init__(self, pattern, **sizes):\n"
+    "        super().__init__()\n        self.pattern = pattern\n"
+    "    def forward(self, x):\n        from .. import rearrange\n        return rearrange(x, self.pattern)\n",
+}
+
+
+@pytest.mark.parametrize("pattern", ["b c h w -> b (c h w)", "b c h w -> b (h w c)"])
+def test_a_copy_of_einops_beside_the_model_is_known_as_the_original(tmp_path: Path, pattern: str) -> None:
+    lines = (
+        f"self.a = nn.Sequential(nn.Conv2d(3, 4, 1), Rearrange('{pattern}'), nn.Linear(36, 5))",
+        "self.b = nn.Linear(36, 5)",
+    )
+    forward = f"    def forward(self, x):\n        x = self.a[0](x)\n        y = rearrange(x, '{pattern}')\n"
+    code = net(*lines, head="from einops import rearrange\nfrom einops.layers.torch import Rearrange")
+    code += forward + "        return self.a[2](self.a[1](x)) + self.b(y)\n"
+    findings = read_files_and_compare(tmp_path, {**EINOPS, "model.py": code}).findings
+    channels = 4 if pattern.endswith("(c h w)") else 1
+    assert [findings[name].flatten.channels for name in ("a.2", "b")] == [channels, channels]
+
+
+def test_another_module_of_that_name_is_read(tmp_path: Path) -> None:
+    files = {"einops.py": "class Rearrange(nn.Linear):\n    pass\n"}
+    head = "from einops import Rearrange"
+    read_files_and_compare(tmp_path, {**files, "model.py": net("self.a = Rearrange(2, 3)", head=head)})

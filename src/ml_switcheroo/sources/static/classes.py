@@ -15,6 +15,7 @@ from ml_switcheroo.sources.static.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
+    Bound,
     Builtin,
     Class,
     External,
@@ -36,6 +37,8 @@ __all__ = ["decorated", "find", "instantiate", "is_subclass", "lineage", "make_c
 
 OBJECT = External("builtins.object")
 
+_MODULE = External("torch.nn.Module")
+
 _MADE_OTHERWISE = Unknown("metaclass")
 """Base of a class whose metaclass says how instances are made."""
 
@@ -52,7 +55,7 @@ def make_class(machine: Machine, node: ast.ClassDef, frame: Frame) -> Class:
     inner = Frame(names, frame.source, frame if frame.names is not frame.source.values else None, body=True)
     inner.owner = made
     machine.run(node.body, inner)
-    made.mro = _linear(made)
+    made.mro = _linear(machine, made)
     fields = [
         s.target.id
         for s in node.body
@@ -109,9 +112,9 @@ def lineage(cls: Value) -> tuple[Value, ...]:
     return (cls,)
 
 
-def _linear(made: Class) -> tuple[Value, ...]:
+def _linear(machine: Machine, made: Class) -> tuple[Value, ...]:
     """C3 linearisation; where it has no answer, depth first."""
-    sequences = [list(lineage(base)) for base in made.bases] + [list(made.bases)]
+    sequences = [_above(machine, base) for base in made.bases] + [list(made.bases)]
     order: list[Value] = [made]
     while sequences := [sequence for sequence in sequences if sequence]:
         for sequence in sequences:
@@ -123,6 +126,14 @@ def _linear(made: Class) -> tuple[Value, ...]:
         order.append(head)
         sequences = [[one for one in sequence if not _is(one, head)] for sequence in sequences]
     return tuple(order)
+
+
+def _above(machine: Machine, base: Value) -> list[Value]:
+    """Return the lineage of a base; that of torch's layers ends with their common base."""
+    if isinstance(base, External) and base != _MODULE:
+        derived = machine.tables.externals["is_subclass"].run(base.name, _MODULE.name)
+        return [base, _MODULE] if derived else [base]
+    return list(lineage(base))
 
 
 def _is(left: Value, right: Value) -> bool:
@@ -322,7 +333,7 @@ def _changed(machine: Machine, node: ast.expr, made: Function | Class, frame: Fr
         with machine.at_most(_A_LITTLE):
             decorator = machine.evaluate(node, frame)
             wraps = isinstance(decorator, Builtin) and decorator.name == "wraps"
-            if not (wraps or isinstance(decorator, Function | Instance | Class | Partial)):
+            if not (wraps or isinstance(decorator, Function | Bound | Instance | Class | Partial)):
                 return made
             result = machine.call(decorator, Arguments([made]))
     except (Raised, Budget):

@@ -17,8 +17,13 @@ __all__ = ["Library", "Source", "bound_names"]
 _PARSERS = frozenset("yaml ruamel toml tomli omegaconf hydra antlr4 pyparsing lark regex".split())
 """What reads text: to follow it takes minutes, and shows nothing of a model."""
 
-OPAQUE = frozenset(sys.stdlib_module_names) | {"torch", "numpy", "einops"} | _PARSERS
+_LOADERS = frozenset("huggingface_hub requests httpx urllib3 aiohttp fsspec".split())
+"""What fetches files: what a model is does not depend on it."""
+
+OPAQUE = frozenset(sys.stdlib_module_names) | {"torch", "numpy", "einops"} | _PARSERS | _LOADERS
 """Packages that are known by their reference, not by their source."""
+
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 _LARGEST = 8 << 20  # bytes of a source file
 
@@ -128,6 +133,14 @@ class Library:
             return self._path(node.module or "")
         return self.relative(source, node.level, node.module or "")
 
+    def is_near(self, path: Path) -> bool:
+        """Tell whether a file lies below the roots that were named, and not among what is installed."""
+        if not _INSTALLED.isdisjoint(path.parts):
+            return False
+        inside = (number for number, root in enumerate(self._roots) if path.is_relative_to(root))
+        deepest = max(inside, key=lambda number: len(self._roots[number].parts), default=self._near)
+        return deepest < self._near
+
     def exists(self, dotted: str) -> bool:
         """Tell whether a module is on disk, or one of those that are known without."""
         top = dotted.partition(".")[0]
@@ -164,7 +177,7 @@ class Library:
     def _find(self, dotted: str) -> Path | None:
         parts = dotted.split(".")
         for number, root in enumerate(self._roots):
-            if number >= self._near and parts[0] in OPAQUE:
+            if parts[0] in OPAQUE and (number >= self._near or _is_copy(root, parts[0])):
                 return None
             if (path := self._below(root, parts)) is not None:
                 return path
@@ -182,6 +195,17 @@ class Library:
             if path.is_relative_to(root):
                 return path.relative_to(root).as_posix()
         return path.name
+
+
+def _is_copy(root: Path, top: str) -> bool:
+    """Tell whether a package below a root is the one that is known by its reference, not another's namesake."""
+    if not _INSTALLED.isdisjoint(root.parts):
+        return True
+    return top in _INSIDE and (root / top / _INSIDE[top]).is_file()
+
+
+_INSIDE = {"einops": "_backends.py"}
+"""Packages that people keep a copy of beside a model, with a file that only the original has."""
 
 
 def _parse(path: Path) -> ast.Module:

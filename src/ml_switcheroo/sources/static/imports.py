@@ -42,6 +42,8 @@ def import_module(machine: Machine, dotted: str) -> Value:
     """
     source = machine.library.module(dotted)
     if source is not None:
+        if not machine.heap.at_module_level:
+            machine.imported(source)
         return source
     if machine.guarded and not machine.library.exists(dotted):
         raise Raised("ModuleNotFoundError", dotted)
