@@ -133,7 +133,8 @@ EINOPS = {
     "einops/layers/__init__.py": "",
     "einops/layers/torch.py": "class Rearrange(nn.Module):\n    def __init__(self, pattern, **sizes):\n"
     "        super().__init__()\n        self.pattern = pattern\n"
-    "    def forward(self, x):\n        from .. import rearrange\n        return rearrange(x, self.pattern)\n",
+    "    def forward(self, x):\n        from .. import rearrange\n"
+    "        return rearrange(x, self.pattern)\n",
 }
 
 

@@ -198,7 +198,7 @@ class Library:
 
 
 def _is_copy(root: Path, top: str) -> bool:
-    """Tell whether a package below a root is the one that is known by its reference, not another's namesake."""
+    """Tell whether a package below a root is the one that is known by its reference, and no namesake."""
     if not _INSTALLED.isdisjoint(root.parts):
         return True
     return top in _INSIDE and (root / top / _INSIDE[top]).is_file()
