@@ -24,7 +24,7 @@ LAYERS = [
     ["targets", "formats"],
     ["sources"],
     ["match"],
-    ["apply", "report", "stamp"],
+    ["apply", "report", "scales", "stamp"],
     ["plan"],
     ["options", "differences"],
     ["draw"],
