@@ -36,6 +36,7 @@ class Leaves(Mapping[str, Array]):
         self._moves = tuple(moves)
         self._state = state
         self._allow_overflow = allow_overflow
+        self._last: tuple[Move | None, dict[str, Array | Deferred]] = (None, {})
         self._place = {path: (move, index) for move in self._moves for index, path in enumerate(move.leaves)}
         _compare(self._moves, state)
 
@@ -50,6 +51,13 @@ class Leaves(Mapping[str, Array]):
         if lost:
             raise _lost(lost, self._moves)
         return leaves[index]
+
+    def deferred(self, path: str) -> Array | Deferred:
+        """Return a leaf as :meth:`stream` yields it; leaves of one move follow one another best."""
+        move, _ = self._place[path]
+        if self._last[0] is not move:
+            self._last = (move, dict(self._streamed(move)))
+        return self._last[1][path]
 
     def __contains__(self, path: object) -> bool:
         return path in self._place
@@ -70,6 +78,15 @@ class Leaves(Mapping[str, Array]):
         if lost:
             raise _lost(dict(lost), self._moves)
 
+    def check_sources(self) -> None:
+        """See that every source can still be read, as far as that can be known without reading it.
+
+        Raises:
+            CheckpointError: The file behind a tensor has changed or was closed.
+        """
+        for name in dict.fromkeys(name for move in self._moves for name in move.sources):
+            _deferred(self._state[name]).check()
+
     def stream(self) -> Iterator[tuple[str, Array | Deferred]]:
         """Yield each path and leaf, running every move once and keeping none.
 
@@ -81,17 +98,20 @@ class Leaves(Mapping[str, Array]):
                 then names all leaves.
         """
         for move in self._moves:
-            sources = tuple(_deferred(self._state[name]) for name in move.sources)
-            if not self._watches(move):
-                yield from zip(move.leaves, move(sources), strict=True)  # type: ignore[arg-type]
-                continue
-            before: Any = run(move.ops[:-1], sources)  # type: ignore[arg-type]
-            for path, leaf, cast in zip(move.leaves, before, move.ops[-1](before), strict=True):
-                if isinstance(cast, Deferred):
-                    yield path, cast.watched(partial(self._watch, path))
-                else:
-                    self._watch(path, np.asarray(leaf), cast)
-                    yield path, cast
+            yield from self._streamed(move)
+
+    def _streamed(self, move: Move) -> Iterator[tuple[str, Array | Deferred]]:
+        sources = tuple(_deferred(self._state[name]) for name in move.sources)
+        if not self._watches(move):
+            yield from zip(move.leaves, move(sources), strict=True)  # type: ignore[arg-type]
+            return
+        before: Any = run(move.ops[:-1], sources)  # type: ignore[arg-type]
+        for path, leaf, cast in zip(move.leaves, before, move.ops[-1](before), strict=True):
+            if isinstance(cast, Deferred):
+                yield path, cast.watched(partial(self._watch, path))
+            else:
+                self._watch(path, np.asarray(leaf), cast)
+                yield path, cast
 
     def _watches(self, move: Move) -> bool:
         """Tell whether the dtype of a leaf may not hold all values that it gets."""
@@ -144,7 +164,7 @@ def _array(value: Any) -> Array:
 
 
 def _deferred(value: Any) -> Deferred:
-    found: Deferred = value.defer() if hasattr(value, "defer") else Deferred.of(as_numpy(value))
+    found: Deferred = value.defer() if hasattr(value, "defer") else Deferred.of(_array(value))
     return found
 
 

@@ -118,6 +118,7 @@ def load_into(
     loaded.notes = (*plan.notes, *said_of_values(plan.moves, state))
     if target.live.immutable:
         _warn(model, _problems(plan, names), loaded.notes)
+    leaves.check_sources()
     new = target.live.write(model, leaves)
     return new if target.live.immutable else loaded
 
