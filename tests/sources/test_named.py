@@ -33,11 +33,16 @@ STATE = {"a.norm.weight": np.zeros(8, "float32"), "b.norm.weight": np.ones(8, "f
 TREE = {"a.norm.weight": (8,), "b.norm.weight": (8,)}
 
 
+def forget() -> None:
+    named._defined.cache_clear()
+    named._uses_of.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def _forgotten() -> Any:
-    named._defined.cache_clear()
+    forget()
     yield
-    named._defined.cache_clear()
+    forget()
 
 
 @pytest.fixture
@@ -87,10 +92,10 @@ def test_the_class_may_be_a_word_by_itself(library: Path) -> None:
 
 def test_classes_of_one_name_have_to_agree(library: Path) -> None:
     (library / "norms.py").write_text(PLUS_ONE.format("1 + self.weight"))
-    (library / "others.py").write_text(PLUS_ONE.format("1 + self.weight"))
+    (library / "others.py").write_text(PLUS_ONE.format("self.weight + 1"))
     assert plan("Norm").ambiguous
     (library / "more.py").write_text(PLUS_ONE.format("self.weight"))
-    named._defined.cache_clear()
+    forget()
     assert not plan("Norm").ambiguous
 
 

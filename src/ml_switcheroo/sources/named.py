@@ -22,6 +22,9 @@ __all__ = ["is_found", "with_uses"]
 _LIBRARIES = ("transformers", "diffusers", "timm")
 """Where a class is looked for that is named without its module, if they are installed."""
 
+_DRAFTS = "modular_"
+"""How transformers names files that its modules are generated from; nothing imports them."""
+
 _MOST = 8  # definitions of one name; more of them name nothing
 
 
@@ -35,7 +38,7 @@ def is_found(word: str) -> bool:
 
 
 def with_uses(said: Knowledge, specs: Mapping[str, TensorSpec]) -> Knowledge:
-    """Add what the own ``forward`` of named classes does to their tensors, where it is exact.
+    """Add what the own ``forward`` of named classes of norms does to their scales, where it is exact.
 
     The class is looked up by its dotted name, or by its bare one in the libraries that people take models
     from, as far as they are installed; nothing is imported. Several classes of one name have to agree.
@@ -49,19 +52,21 @@ def with_uses(said: Knowledge, specs: Mapping[str, TensorSpec]) -> Knowledge:
         path, _, slot = name.rpartition(".")
         if path in said.classes:
             own.setdefault(path, {})[slot] = spec
-    read: dict[Any, Mapping[str, Usage]] = {}
     uses: dict[str, Usage] = {}
     for path, tensors in own.items():
-        key = (said.classes[path], *sorted(tensors.items(), key=lambda pair: pair[0]))
-        if key not in read:
-            read[key] = _uses_of(said.classes[path], tensors)
-        uses.update((f"{path}.{slot}", use) for slot, use in read[key].items())
+        if all(slot in _SCALES and len(spec.shape) == 1 for slot, spec in tensors.items()):
+            found = _uses_of(said.classes[path], tuple(sorted(tensors.items(), key=lambda pair: pair[0])))
+            uses.update((f"{path}.{slot}", use) for slot, use in found.items())
     return replace(said, uses=MappingProxyType(uses))
 
 
-def _uses_of(word: str, tensors: Mapping[str, TensorSpec]) -> Mapping[str, Usage]:
+_SCALES = frozenset({"weight", "scale", "gamma", "bias", "beta"})
+
+
+@functools.lru_cache(maxsize=256)
+def _uses_of(word: str, tensors: tuple[tuple[str, TensorSpec], ...]) -> Mapping[str, Usage]:
     """Return what a class does to its tensors, by slot; nothing where its sources do not agree."""
-    found = [_read(place, tensors) for place in _places(word)]
+    found = [_read(place, dict(tensors)) for place in _places(word)]
     if not found or any(_done(one) != _done(found[0]) for one in found):
         return {}
     return {slot: use for slot, use in found[0].items() if use.ops and use.own}
@@ -97,6 +102,8 @@ def _defined() -> Mapping[str, tuple[str, ...]]:
         spec = importlib.util.find_spec(library)
         for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
             for file in sorted(Path(folder).rglob("*.py")):
+                if file.name.startswith(_DRAFTS):
+                    continue
                 for name in re.findall(rb"^class (\w+)", file.read_bytes(), re.MULTILINE):
                     found.setdefault(name.decode(), []).append(_module(file, Path(folder)))
     return {name: tuple(files) for name, files in found.items()}

@@ -360,6 +360,8 @@ def join(values: Iterable[Value]) -> Value:
             return UNKNOWN
         if not any(same(value, other) for other in found):
             found.append(value)
+            if len(found) > MOST and not isinstance(value, Tensor):
+                return UNKNOWN
     if len(found) == 1:
         return found[0]
     if found and all(isinstance(value, Tensor) and not value.role for value in found):
