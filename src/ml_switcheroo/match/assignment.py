@@ -43,7 +43,10 @@ def assign(scores: Mapping[Pair, float]) -> list[Choice]:
     """
     choices: list[Choice] = []
     for component in _components(scores):
-        choices += _solve(component)
+        if len(component) > 1:
+            choices += _solve(component)
+        else:  # names that line up: there is nothing to weigh
+            choices += [Choice(*pair, score, None) for pair, score in component.items() if score > 0]
     return sorted(choices, key=lambda choice: (choice.source, choice.target))
 
 
