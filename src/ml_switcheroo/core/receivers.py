@@ -303,7 +303,8 @@ class Receivers:
                 return None
             for item in owner.body:
                 if isinstance(item, ast.FunctionDef) and item.name == node.attr:
-                    return item, file
+                    # What a property returns is called here, and may be a class.
+                    return None if item.decorator_list else (item, file)
             bases = (self._definition(base, Place(file), ast.ClassDef) for base in owner.bases)
             todo += [base for base in bases if base]
         return None
