@@ -42,6 +42,7 @@ bench: setup  ## measure: reading and writing against cp, hostile files, reading
 docs: setup  ## write the tables in README.md and docs/ anew
 	$(BIN)/python docs/support_matrix.py
 	$(BIN)/python docs/layers.py
+	$(BIN)/python docs/notes.py
 
 demo:  ## run the main job on a real model: PyTorch weights into Flax, without PyTorch
 	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -11,13 +10,12 @@ import numpy as np
 
 from ml_switcheroo.errors import CastError, PlanError
 from ml_switcheroo.formats.deferred import Deferred
-from ml_switcheroo.match.words import meaning, segment_tokens
 from ml_switcheroo.moves import Move
-from ml_switcheroo.ops import Array, Cast, Shift, run, trace
+from ml_switcheroo.ops import Array, Cast, run, trace
 from ml_switcheroo.ops.casting import Losses, losses, may_lose
 from ml_switcheroo.tensors import DTYPES, as_numpy, spec_of
 
-__all__ = ["Leaves", "said_of_values"]
+__all__ = ["Leaves"]
 
 
 class Leaves(Mapping[str, Array]):
@@ -38,6 +36,7 @@ class Leaves(Mapping[str, Array]):
         self._moves = tuple(moves)
         self._state = state
         self._allow_overflow = allow_overflow
+        self._last: tuple[Move | None, dict[str, Array | Deferred]] = (None, {})
         self._place = {path: (move, index) for move in self._moves for index, path in enumerate(move.leaves)}
         _compare(self._moves, state)
 
@@ -52,6 +51,13 @@ class Leaves(Mapping[str, Array]):
         if lost:
             raise _lost(lost, self._moves)
         return leaves[index]
+
+    def deferred(self, path: str) -> Array | Deferred:
+        """Return a leaf as :meth:`stream` yields it; leaves of one move follow one another best."""
+        move, _ = self._place[path]
+        if self._last[0] is not move:
+            self._last = (move, dict(self._streamed(move)))
+        return self._last[1][path]
 
     def __contains__(self, path: object) -> bool:
         return path in self._place
@@ -72,6 +78,15 @@ class Leaves(Mapping[str, Array]):
         if lost:
             raise _lost(dict(lost), self._moves)
 
+    def check_sources(self) -> None:
+        """See that every source can still be read, as far as that can be known without reading it.
+
+        Raises:
+            CheckpointError: The file behind a tensor has changed or was closed.
+        """
+        for name in dict.fromkeys(name for move in self._moves for name in move.sources):
+            _deferred(self._state[name]).check()
+
     def stream(self) -> Iterator[tuple[str, Array | Deferred]]:
         """Yield each path and leaf, running every move once and keeping none.
 
@@ -83,17 +98,20 @@ class Leaves(Mapping[str, Array]):
                 then names all leaves.
         """
         for move in self._moves:
-            sources = tuple(_deferred(self._state[name]) for name in move.sources)
-            if not self._watches(move):
-                yield from zip(move.leaves, move(sources), strict=True)  # type: ignore[arg-type]
-                continue
-            before: Any = run(move.ops[:-1], sources)  # type: ignore[arg-type]
-            for path, leaf, cast in zip(move.leaves, before, move.ops[-1](before), strict=True):
-                if isinstance(cast, Deferred):
-                    yield path, cast.watched(partial(self._watch, path))
-                else:
-                    self._watch(path, np.asarray(leaf), cast)
-                    yield path, cast
+            yield from self._streamed(move)
+
+    def _streamed(self, move: Move) -> Iterator[tuple[str, Array | Deferred]]:
+        sources = tuple(_deferred(self._state[name]) for name in move.sources)
+        if not self._watches(move):
+            yield from zip(move.leaves, move(sources), strict=True)  # type: ignore[arg-type]
+            return
+        before: Any = run(move.ops[:-1], sources)  # type: ignore[arg-type]
+        for path, leaf, cast in zip(move.leaves, before, move.ops[-1](before), strict=True):
+            if isinstance(cast, Deferred):
+                yield path, cast.watched(partial(self._watch, path))
+            else:
+                self._watch(path, np.asarray(leaf), cast)
+                yield path, cast
 
     def _watches(self, move: Move) -> bool:
         """Tell whether the dtype of a leaf may not hold all values that it gets."""
@@ -141,68 +159,12 @@ def _lost(lost: Mapping[str, Losses], moves: Sequence[Move]) -> CastError:
     )
 
 
-_SCALES = frozenset({"scale", "gamma", "weight"})
-
-
-def said_of_values(moves: Sequence[Move], state: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say where the scales of norms lie around 0 instead of 1: their own class may add one to them.
-
-    Only the scales are read, and only where the plan adds nothing to them. Fewer than 8 values show nothing.
-
-    >>> import numpy as np
-    >>> spec = spec_of(np.zeros(9, "float32"))
-    >>> move = Move(("norm.weight",), ("norm.scale",), inputs=(spec,), outputs=(spec,), kind="rms_norm")
-    >>> len(said_of_values([move], {"norm.weight": np.linspace(-0.3, 0.2, 9, dtype="float32")}))
-    1
-    >>> said_of_values([move], {"norm.weight": np.linspace(0.8, 1.2, 9, dtype="float32")})
-    ()
-    """
-    around = [move.sources[0] for move in moves if _is_scale(move) and _around_zero(move, state)]
-    if not around:
-        return ()
-    more = f" and {len(around) - 1} more" if len(around) > 1 else ""
-    return (
-        f"{around[0]}{more}: the values of these scales of norms lie around 0, not 1. Where their own class"
-        " scales by 1 + weight, a plain norm needs that 1 added: name the model's source (layers=), or write"
-        f' Move("{around[0]}", leaf, [{{"op": "shift", "amount": 1.0}}])',
-    )
-
-
-def _is_scale(move: Move) -> bool:
-    """Tell whether a move takes the scale of a norm as it is."""
-    if (
-        len(move.sources) != 1
-        or len(move.inputs[0].shape) != 1
-        or any(isinstance(op, Shift) for op in move.ops)
-    ):
-        return False
-    leaf = re.split(r"[./]", move.leaves[0])[-1]
-    named = "norm" in meaning(
-        [word for part in re.split(r"[./]", move.sources[0]) for word in segment_tokens(part)]
-    )
-    return leaf in _SCALES and (move.kind.endswith("_norm") or (move.kind == "parameter" and named))
-
-
-def _around_zero(move: Move, state: Mapping[str, Any]) -> bool:
-    """Tell whether values lie on both sides of 0, nearly all of them nearer to it than to 1 and -1."""
-    values = np.asarray(_array(state[move.sources[0]])).astype(np.float64)
-    if len(values) < _FEWEST or not np.isfinite(values).all():
-        return False
-    if not values.any():
-        return move.kind != "batch_norm"  # which many models start from 0
-    sides = np.mean(values < 0), np.mean(values > 0)
-    return bool(min(sides) >= _SIDE and np.mean(np.abs(values) < 0.5) >= _NEAR)
-
-
-_FEWEST, _SIDE, _NEAR = 8, 0.2, 0.95
-
-
 def _array(value: Any) -> Array:
     return value.read() if hasattr(value, "read") else as_numpy(value)
 
 
 def _deferred(value: Any) -> Deferred:
-    found: Deferred = value.defer() if hasattr(value, "defer") else Deferred.of(as_numpy(value))
+    found: Deferred = value.defer() if hasattr(value, "defer") else Deferred.of(_array(value))
     return found
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo import __version__
-from ml_switcheroo.apply import said_of_values
 from ml_switcheroo.errors import CastError, UsageError
 from ml_switcheroo.export import to_torch
 from ml_switcheroo.formats import open_checkpoint, write_npz, write_safetensors
@@ -19,6 +18,7 @@ from ml_switcheroo.outputs import choose_output
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planner import make_plan
 from ml_switcheroo.rules import Rule
+from ml_switcheroo.scales import said_of_values
 from ml_switcheroo.stamp import exported, stamp, stamped_target
 from ml_switcheroo.tensors import TensorSpec, as_numpy, spec_of
 

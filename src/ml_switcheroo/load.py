@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ml_switcheroo.apply import said_of_values
 from ml_switcheroo.errors import CastError, LoadError, UsageError
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.match.spelling import segments
@@ -21,6 +20,7 @@ from ml_switcheroo.recipes import Live, Target, parts_of
 from ml_switcheroo.report.suggesting import suggested
 from ml_switcheroo.report.text import bounded
 from ml_switcheroo.rules import Rule
+from ml_switcheroo.scales import said_of_values
 from ml_switcheroo.stamp import stamped_target
 from ml_switcheroo.targets import TARGETS, find_target, owner_of
 from ml_switcheroo.tensors import DTYPES, TensorSpec, as_numpy
@@ -118,6 +118,7 @@ def load_into(
     loaded.notes = (*plan.notes, *said_of_values(plan.moves, state))
     if target.live.immutable:
         _warn(model, _problems(plan, names), loaded.notes)
+    leaves.check_sources()
     new = target.live.write(model, leaves)
     return new if target.live.immutable else loaded
 

@@ -181,7 +181,12 @@ def specs_of(state: Mapping[str, Any]) -> Mapping[str, TensorSpec]:
 def _from_layers(layers: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
     """Ask what ``layers=`` names: a table, source code or a live module."""
     if isinstance(layers, Mapping):
-        return from_table(layers)
+        said = from_table(layers)
+        if not said.classes:
+            return said
+        from ml_switcheroo.sources.named import with_uses
+
+        return with_uses(said, specs)
     # Imported where it is asked: the readers of code are half of all modules.
     if isinstance(layers, str | Path):
         from ml_switcheroo.sources import static

@@ -140,6 +140,7 @@ OVERRIDES = {
     "of a module": ("class B(nn.Module): pass\nclass A(B):", True),
     "unknown": ("class A(Base):", True),
     "an optimizer": ("class A(torch.optim.SGD):", False),
+    "an optimizer and more": ("class A(torch.optim.Optimizer, Mixin):", False),
     "a dataset": ("class A(torch.utils.data.Dataset):", False),
     "plain": ("class A:", False),
     "of a plain one": ("class B: pass\nclass A(B):", False),

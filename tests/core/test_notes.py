@@ -1,6 +1,7 @@
 """The table of notes: every note has a row, every row is used, and a code is what a note is known by."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,12 @@ def test_codes_and_names_are_one_each():
 @pytest.mark.parametrize("code", [code for code in ROWS if code != FOREIGN])
 def test_every_row_is_used(code):
     assert f'"{ROWS[code].name}"' in CODE
+
+
+def test_the_page_of_notes_is_written_from_the_table():
+    docs = Path(__file__).parents[2] / "docs"
+    written = runpy.run_path(str(docs / "notes.py"))["written"]
+    assert (docs / "notes.md").read_text(encoding="utf-8") == written(), "run: python docs/notes.py"
 
 
 def test_every_note_has_a_row():

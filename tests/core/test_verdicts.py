@@ -34,6 +34,10 @@ LEFT = {
         "value runs over objects",
     ),
     "super": ("class A(nn.Module):\n    def load(self):\n        super().load_state_dict(sd)", "super()"),
+    "super of an optimizer": (
+        "class A(optim.SGD):\n    def load_state_dict(self, sd):\n        super().load_state_dict(sd)",
+        "super() is an optimizer",
+    ),
     "class": ("nn.Module.load_state_dict(net, sd)", "called on the class nn.Module"),
     "own class": ("Net.load_state_dict(net, sd)", "called on the class Net"),
     "file": ("import dist_util\ndist_util.load_state_dict('x.pt')", "dist_util is imported"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from collections.abc import Mapping
@@ -83,4 +84,30 @@ def read_and_compare(
     expected = {name: kind for name, kind in truth(model).items() if name not in unknown}
     found = {name: said(knowledge, name) for name in specs_of(model) if name not in unknown}
     assert found == expected, knowledge.notes
+    return knowledge
+
+
+def read_files_and_compare(
+    folder: Path, files: Mapping[str, str], *, entry: str = "model.py:Net"
+) -> Knowledge:
+    """Read a model of several files; ``model.py`` has the class Net, and every tensor must be known.
+
+    The files are imported as their author would, and forgotten.
+    """
+    for name, code in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(code if name.endswith("__init__.py") else HEAD + code)
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        model = importlib.import_module("model").Net()
+        expected, specs = truth(model), specs_of(model)
+    finally:
+        sys.path.remove(str(folder))
+        tops = {Path(name).parts[0].removesuffix(".py") for name in files}
+        for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
+            del sys.modules[name]
+    knowledge = read_layers(entry, specs, root=folder)
+    assert {name: said(knowledge, name) for name in expected} == expected, knowledge.notes
     return knowledge

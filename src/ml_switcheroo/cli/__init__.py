@@ -21,20 +21,21 @@ __all__ = ["cli", "main"]
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="ml-switcheroo")
 def cli() -> None:
-    r"""Move a PyTorch model's weights, and the code that loads them, to another framework.
+    """Move a PyTorch model's weights, and the code that loads them, to another framework.
 
     No PyTorch is needed, and every tensor is accounted for. A first look:
 
     \b
       ml-switcheroo inspect weights.pt
       ml-switcheroo plan    weights.pt --to nnx --layers model.py:Net
-      ml-switcheroo convert weights.pt weights.nnx.safetensors --to nnx --layers model.py:Net
+      ml-switcheroo convert weights.pt new.safetensors --to nnx
       ml-switcheroo rewrite infer.py --to nnx --diff
-      ml-switcheroo verify  --source model.py:Net --target-model port.py:make --inputs port.py:batch
+      ml-switcheroo verify  --source model.py:Net --target-model port.py:make
+                            --inputs port.py:batch
 
     Exit codes: 0 done; 1 something is missing, ambiguous or differs; 2 wrong usage or unreadable input.
     Results go to stdout, everything else to stderr.
-    """
+    """  # noqa: D301 - click wants the character itself
 
 
 for verb in (inspect, plan, convert, rewrite, verify, export):

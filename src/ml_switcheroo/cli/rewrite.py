@@ -84,7 +84,7 @@ _STREAM = Path("-")
 @as_json
 @click.pass_context
 def rewrite(ctx: click.Context, /, **_: Any) -> None:
-    r"""Rewrite the calls of load_state_dict in PATHS: Python files, stubs, notebooks, or folders of them.
+    """Rewrite the calls of load_state_dict in PATHS: Python files, stubs, notebooks, or folders of them.
 
     One call in, one call out, at the same place; every other byte stays as it was, and a second run changes
     nothing. Where it is unsure the code stays as it is, and a note with file:line and a code says why.
@@ -93,7 +93,7 @@ def rewrite(ctx: click.Context, /, **_: Any) -> None:
       -                        as PATHS: a file from stdin; the new one is printed
       # ml-switcheroo: skip    behind a line, or at the top of a file: it stays
       [tool.ml-switcheroo]     in pyproject.toml: options, such as to = "nnx"
-    """
+    """  # noqa: D301 - click wants the character itself
     from ml_switcheroo.core.configuration import find_configuration
     from ml_switcheroo.core.notes import select_codes
 

@@ -53,7 +53,11 @@ def _overrides(node: ast.ClassDef, file: File, receivers: Receivers) -> Iterator
     own = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name in OVERRIDES]
     kinds = {origin.kind for origin in receivers.of_class(node, file)} if own else set()
     if not kinds & _MODULES:
-        unknown = not has_plain_bases(node) and not all(_is_known(one, file, receivers) for one in node.bases)
+        unknown = (
+            not kinds & OTHER_WORDS.keys()
+            and not has_plain_bases(node)
+            and not all(_is_known(one, file, receivers) for one in node.bases)
+        )
         own = [item for item in own if unknown and item.name in _LOADING]
     for item in own:
         yield item.lineno, said("override", receiver=node.name, name=item.name)

@@ -343,7 +343,7 @@ ALL = (
         *("SW607", "no-home", "a file that cannot share the KeyMapper of its package"),
         "KeyMapper stands in this file, and not in a module of its own: {why}",
         "nothing; or move it by hand",
-        *("none", False),
+        *("done", False),
     ),
     Row(
         *("SW608", "shadowed", "a scope in which KeyMapper is another thing"),

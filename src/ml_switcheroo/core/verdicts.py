@@ -68,6 +68,7 @@ def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdic
     """
     tested = [receivers.instances(classes, place) for classes in tested_classes(site)]
     kinds = set().union(*tested) or receivers.kinds(site.receiver, place)
+    kinds = _inherited(place, receivers) or kinds if kinds == {"super"} else kinds
     kind = _one(kinds) or ("" if kinds else named_kind(site.receiver))
     reason = _why_left(site, kinds, kind, target)
     if reason:
@@ -86,6 +87,13 @@ def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdic
     if _is_reassigned(site):
         return Verdict("call", said("mended"), kind, "mend")
     return Verdict("call", said("overridden") if "overriding" in kinds else None, kind)
+
+
+def _inherited(place: Place, receivers: Receivers) -> set[str]:
+    """Return what the class around a ``super()`` is, where it is an optimizer and the like."""
+    origins = receivers.of_class(place.owner, place.file) if place.owner else set()
+    kinds = {origin.kind for origin in origins}
+    return kinds if kinds <= OTHER_WORDS.keys() else set()
 
 
 def judge_save(site: Site, place: Place, receivers: Receivers, target: str) -> Verdict:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ml_switcheroo.formats.deferred import Box, Deferred, Part, Patch, plain_bounds
+from ml_switcheroo.formats.deferred import Deferred, plain_bounds
 from ml_switcheroo.formats.files import Region
+from ml_switcheroo.formats.parts import Box, Part, Patch
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 
 __all__ = ["Array", "Checkpoint", "ChunkedTensor", "LazyTensor", "StridedTensor"]

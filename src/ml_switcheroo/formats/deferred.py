@@ -11,86 +11,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.formats.pages import check_source, drop_pages, fetched, is_dense, read_source
-from ml_switcheroo.formats.tiles import Array, copy_reordered
+from ml_switcheroo.formats.pages import check_source, drop_pages, is_dense
+from ml_switcheroo.formats.parts import Box, Part, Patch, Watch, inside
+from ml_switcheroo.formats.tiles import Array
 
-__all__ = ["Box", "Deferred", "Part", "Patch", "plain_bounds"]
-
-Box = tuple[tuple[int, int], ...]
-"""Start and stop on each axis."""
+__all__ = ["Deferred", "plain_bounds"]
 
 Each = Callable[[Array], Array]
-Watch = Callable[[Array, Array], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """A source that fills a box.
-
-    Attributes:
-        box: Where, in the part it is of.
-        array: The elements; its shape is the box's.
-        casts: The dtypes it is cast to, one after the other.
-        watch: Called with what is cast last, and with what it has become.
-    """
-
-    box: Box
-    array: Array
-    casts: tuple[np.dtype[Any], ...] = ()
-    watch: Watch | None = None
-
-    def fill(self, target: Array, box: Box) -> None:
-        """Copy what lies in ``box`` into ``target``, an array of that box."""
-        common = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(self.box, box, strict=True))
-        if any(start >= stop for start, stop in common):
-            return
-        source = self.array[_inside(common, self.box)]
-        target = target[_inside(common, box)]
-        if not self.casts:
-            if not read_source(target, source):
-                copy_reordered(target, fetched(source))
-            return
-        source = fetched(source)
-        if not source.flags.c_contiguous:
-            plain = np.empty(source.shape, source.dtype)
-            copy_reordered(plain, source)
-            source = plain
-        for dtype in self.casts[:-1]:
-            source = source.astype(dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            np.copyto(target, source, casting="unsafe")
-        if self.watch is not None:
-            self.watch(source, target)
-
-
-def _inside(inner: Box, outer: Box) -> tuple[Any, ...]:
-    slices = (slice(a - origin, b - origin) for (a, b), (origin, _) in zip(inner, outer, strict=True))
-    return (*slices, ...)  # without the ellipsis an array without axes would come out as a number
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A box that patches fill completely."""
-
-    shape: tuple[int, ...]
-    patches: tuple[Patch, ...]
-
-    def fill(self, target: Array, box: Box) -> None:
-        """Copy what lies in ``box`` into ``target``, an array of that box."""
-        for patch in self.patches:
-            patch.fill(target, box)
-
-    def sources(self, box: Box) -> Iterator[Array]:
-        """Yield the views of the sources that fill ``box``."""
-        for patch in self.patches:
-            common = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(patch.box, box, strict=True))
-            if all(start < stop for start, stop in common):
-                yield patch.array[_inside(common, patch.box)]
 
 
 class Deferred:
@@ -138,6 +70,11 @@ class Deferred:
         """The array with its axes reversed."""
         return self.transpose()
 
+    @property
+    def patches(self) -> list[Patch]:
+        """What fills the parts."""
+        return [patch for part in self.parts for patch in part.patches]
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -149,7 +86,7 @@ class Deferred:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """Make the array, without a copy where it is one view of one source."""
-        patches = [patch for part in self.parts for patch in part.patches]
+        patches = self.patches
         whole = len(patches) == 1 and not patches[0].casts and patches[0].array.size == self.size
         array = patches[0].array.reshape(self.shape) if whole and not copy else self.make()
         return array if dtype is None else array.astype(dtype, copy=False)
@@ -160,9 +97,7 @@ class Deferred:
         Raises:
             CheckpointError: The file behind it has changed or was closed.
         """
-        for part in self.parts:
-            for patch in part.patches:
-                check_source(patch.array)
+        self.check()
         array = np.empty(self.size, self.dtype)
         start = 0
         for part in self.parts:
@@ -171,14 +106,19 @@ class Deferred:
             start = stop
         return array.reshape(self.shape)
 
+    def check(self) -> None:
+        """Raise :class:`CheckpointError` if a file behind the array has changed or was closed."""
+        for patch in self.patches:
+            check_source(patch.array)
+
     @property
     def is_dense(self) -> bool:
         """Whether each source is one stretch of its file; a small one is then read without being mapped."""
-        return all(is_dense(patch.array) for part in self.parts for patch in part.patches)
+        return all(is_dense(patch.array) for patch in self.patches)
 
     def drop(self) -> None:
         """Let go of the mapped pages that the array is made from; they come back when they are read again."""
-        for patch in itertools.chain.from_iterable(part.patches for part in self.parts):
+        for patch in self.patches:
             drop_pages(patch.array)
 
     def _part(self) -> Part:
@@ -256,7 +196,7 @@ class Deferred:
             common = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(patch.box, box, strict=True))
             if all(start < stop for start, stop in common):
                 moved = tuple((a - c, b - c) for (a, b), (c, _) in zip(common, box, strict=True))
-                patches.append(replace(patch, box=moved, array=patch.array[_inside(common, patch.box)]))
+                patches.append(replace(patch, box=moved, array=patch.array[inside(common, patch.box)]))
         if not patches:
             return Deferred.of(np.empty(shape, self.dtype))
         return Deferred(shape, self.dtype, [Part(shape, tuple(patches))])
@@ -273,12 +213,10 @@ class Deferred:
         return getattr(ufunc, method)(*map(_settled, inputs), **kwargs)
 
     def __add__(self, other: Any) -> Array:
-        total: Array = np.add(_settled(self), _settled(other))
-        return total
+        return np.asarray(np.add(_settled(self), _settled(other)))
 
     def __sub__(self, other: Any) -> Array:
-        rest: Array = np.subtract(_settled(self), _settled(other))
-        return rest
+        return np.asarray(np.subtract(_settled(self), _settled(other)))
 
     __radd__ = __add__
 

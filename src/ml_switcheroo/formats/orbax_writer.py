@@ -16,9 +16,10 @@ import numpy as np
 
 from ml_switcheroo.errors import CheckpointError, UsageError
 from ml_switcheroo.formats.atomic_folder import AtomicFolder
-from ml_switcheroo.formats.deferred import Box, Deferred
+from ml_switcheroo.formats.deferred import Deferred
 from ml_switcheroo.formats.leaves import LeafCheck
 from ml_switcheroo.formats.orbax import ORBAX_CHECKPOINT, ORBAX_METADATA, SEPARATOR, import_tensorstore
+from ml_switcheroo.formats.parts import Box
 from ml_switcheroo.formats.stream import Leaf
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 

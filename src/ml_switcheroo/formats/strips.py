@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.formats.deferred import Box, Deferred, Part
+from ml_switcheroo.formats.deferred import Deferred
 from ml_switcheroo.formats.pages import check_source, drop_pages
+from ml_switcheroo.formats.parts import Box, Part
 from ml_switcheroo.formats.tiles import Array
 
 __all__ = ["STRIP", "Strip", "cut"]

@@ -63,8 +63,9 @@ def _stated(rules: list[Kind]) -> Finding:
 def from_table(table: Mapping[str, str | tuple[str, Mapping[str, Any]]]) -> Knowledge:
     """Turn ``{module path: kind or class, or (class, attributes)}`` into findings.
 
-    A word by itself is a kind or a class of ``torch.nn``. With attributes the class may be any: what is no
-    class of ``torch.nn`` is not taken for a kind, but its name can support one.
+    A word by itself is a kind, a class of ``torch.nn``, or one of a library whose source is there. With
+    attributes the class may be any: what is no class of ``torch.nn`` is not taken for a kind, but its name
+    can support one.
 
     >>> from_table({"fc": ("Linear", {"in_features": 3}), "norm": ("MyRMSNorm", {})}).classes
     {'norm': 'MyRMSNorm'}
@@ -73,7 +74,9 @@ def from_table(table: Mapping[str, str | tuple[str, Mapping[str, Any]]]) -> Know
         UsageError: A word by itself is neither; all such are named.
     """
     unknown = sorted(
-        f"{path}: {word}" for path, word in table.items() if isinstance(word, str) and _kind(word) is None
+        f"{path}: {word}"
+        for path, word in table.items()
+        if isinstance(word, str) and _kind(word) is None and not _has_source(word)
     )
     if unknown:
         raise UsageError(
@@ -90,6 +93,13 @@ def from_table(table: Mapping[str, str | tuple[str, Mapping[str, Any]]]) -> Know
         else:
             findings[path] = Finding(kind, "rules", f"layers= says {word}", args=_plain(args))
     return Knowledge(findings, classes=classes)
+
+
+def _has_source(word: str) -> bool:
+    """Tell whether a word names a class whose source can be read."""
+    from ml_switcheroo.sources.named import is_found  # the reader of source: only where it is asked
+
+    return is_found(word)
 
 
 def _plain(args: Mapping[str, Any]) -> dict[str, Any]:

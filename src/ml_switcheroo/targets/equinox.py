@@ -17,6 +17,7 @@ import numpy as np
 
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
+from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Flip, GateSum, Sum
 from ml_switcheroo.recipes import (
     Difference,
@@ -271,6 +272,7 @@ def _is_layer(cls: type) -> bool:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
+    leaves = owned(leaves)
     import jax
     from equinox import nn
 

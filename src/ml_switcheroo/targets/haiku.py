@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.errors import UsageError
+from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Concat, Flip, Gates, Shift, Sum
 from ml_switcheroo.recipes import Dropped, Entry, Form, Live, Naming, Recipe, Target, Unsupported, part
 from ml_switcheroo.targets.jax_arrays import in_place_of
@@ -182,6 +183,7 @@ def _template(model: Any) -> Template:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
+    leaves = owned(leaves)
     if _is_pair(model):
         return tuple(_filled(tree, leaves) for tree in model)
     return _filled(model, leaves)

@@ -14,10 +14,11 @@ __all__ = ["in_place_of"]
 def in_place_of(leaf: Any, array: Array) -> Any:
     """Return an array as JAX's, with the dtype and the sharding of the leaf that it replaces.
 
-    It is a copy: on the CPU, JAX goes on using the memory of a NumPy array that it is given, which may be
-    that of a PyTorch tensor or of a file.
+    Args:
+        leaf: The leaf.
+        array: An array that belongs to nobody else (see ``formats.owned``): on the CPU, JAX goes on using the
+            memory of a NumPy array that it is given.
     """
     import jax
 
-    own = np.array(array, dtype=leaf.dtype, order="C")
-    return jax.device_put(own, getattr(leaf, "sharding", None))
+    return jax.device_put(np.asarray(array, leaf.dtype, order="C"), getattr(leaf, "sharding", None))

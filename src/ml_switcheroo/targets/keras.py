@@ -14,10 +14,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
-
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
+from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Gates, Sum
 from ml_switcheroo.recipes import (
     Difference,
@@ -33,6 +32,7 @@ from ml_switcheroo.recipes import (
     Wrapper,
     part,
 )
+from ml_switcheroo.targets.jax_arrays import in_place_of
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
 
@@ -311,13 +311,14 @@ def check_built(model: Any) -> None:
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
     import keras
 
+    made, in_place = owned(leaves), keras.backend.backend() != "jax"
     with ExitStack() as undo:
         for path, variable in variables_of(model).items():
-            if path in leaves:
-                # Copies: a variable may go on using the memory that it is given, or be changed in place.
-                new = np.array(leaves[path], order="C")
-                undo.callback(variable.assign, np.array(keras.ops.convert_to_numpy(variable.value)))
-                variable.assign(new)
+            if path in made and in_place:
+                variable.assign(made[path])
+            elif path in made:
+                undo.callback(variable.assign, variable.value)
+                variable.assign(in_place_of(variable.value, made[path]))
         undo.pop_all()
     return model
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Concat, GateSum, Sum
 from ml_switcheroo.recipes import Live, Naming, Recipe, Target, Wrapper, part
 from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION, ONCE_MORE
@@ -84,6 +85,8 @@ def _unboxed(leaf: Any) -> Any:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
+    leaves = owned(leaves)
+
     def put(path: str, leaf: Any) -> Any:
         now = _unboxed(leaf)
         if path not in leaves:

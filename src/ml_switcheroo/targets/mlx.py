@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.computed.live import computed_in
+from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, GateSum, Sum
 from ml_switcheroo.recipes import (
     Difference,
@@ -176,16 +177,17 @@ def _is_layer(cls: type) -> bool:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
-    now = _leaves(model)
-    model.load_weights(
-        [(path, _in_dtype_of(now[path], array)) for path, array in leaves.items() if path in now],
-        strict=False,
-    )
+    made = owned(leaves)
+    for path, leaf in _leaves(model).items():
+        if path in made:
+            # MLX copies: one leaf after the other, so that there are never two models.
+            array = made.borrowed(path).astype(DTYPES[dtype_of(leaf)].numpy, copy=False)
+            *parents, name = path.split(".")
+            holder: Any = model
+            for parent in parents:
+                holder = holder[int(parent)] if isinstance(holder, list) else holder[parent]
+            holder[int(name) if isinstance(holder, list) else name] = to_mlx(array)
     return model
-
-
-def _in_dtype_of(leaf: Any, array: Array) -> Any:
-    return to_mlx(array.astype(DTYPES[dtype_of(leaf)].numpy, copy=False))
 
 
 def to_mlx(array: Array) -> Any:

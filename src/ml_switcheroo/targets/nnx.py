@@ -15,6 +15,7 @@ import numpy as np
 
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
+from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Sum
 from ml_switcheroo.recipes import (
     Difference,
@@ -237,6 +238,7 @@ def _spec(variable: Any) -> TensorSpec:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
+    leaves = owned(leaves)
     with ExitStack() as undo:
         for path, variable in list(_variables(model)):
             if path in leaves:

@@ -11,6 +11,7 @@ from ml_switcheroo.sources.static.files import Source
 from ml_switcheroo.sources.static.frames import present
 from ml_switcheroo.sources.static.heap import plain
 from ml_switcheroo.sources.static.imports import external, member_of
+from ml_switcheroo.sources.static.lazily import handed_out
 from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.methods import METHODS, pure_method
 from ml_switcheroo.sources.static.nn import name_of
@@ -55,6 +56,13 @@ def bound_to(machine: Machine, value: Value, owner: Value, instance: bool) -> Va
 
 
 def _instance(machine: Machine, owner: Instance, name: str) -> Value:
+    reader, where = find(owner.cls, "__getattribute__")
+    if isinstance(where, Class) and not name.startswith("__"):
+        return machine.call(reader, Arguments([owner, name]))
+    return _attribute(machine, owner, name)
+
+
+def _attribute(machine: Machine, owner: Instance, name: str) -> Value:
     found = find_key(owner.attrs, name)
     if found is not ABSENT:
         return present(found)
@@ -93,6 +101,10 @@ def _of_dict(machine: Machine, owner: Instance, name: str) -> Value:
 def _class(machine: Machine, owner: Class, name: str) -> Value:
     if name in ("__name__", "__qualname__"):
         return owner.name
+    if name == "__dict__":
+        return owner.attrs
+    if name == "__module__" and owner.source is not None:
+        return owner.source.name
     if name == "__mro__":
         return owner.mro
     if name == "__bases__":
@@ -125,8 +137,24 @@ def _super(machine: Machine, owner: Super, name: str) -> Value:
         return _of_dict(machine, owner.owner, name)
     if name == "__new__" and (where is None or (isinstance(where, External) and name_of(where.name))):
         return Builtin(name, _new)
-    silent = where is None and instance and name in ("__post_init__", "__init_subclass__", "__setattr__")
+    if where is None and instance and name in _OF_OBJECT:
+        return Builtin(name, _OF_OBJECT[name], owner.owner)
+    silent = where is None and instance and name in ("__post_init__", "__init_subclass__")
     return Builtin(name, _nothing) if silent else UNKNOWN
+
+
+def _plain_read(machine: Machine, args: Arguments) -> Value:
+    owner, name = args.positional[:2]
+    return _attribute(machine, owner, name) if isinstance(name, str) else UNKNOWN
+
+
+def _plain_write(machine: Machine, args: Arguments) -> Value:
+    _set(machine, *args.positional[:3])
+    return None
+
+
+_OF_OBJECT = {"__getattribute__": _plain_read, "__setattr__": _plain_write}
+"""What ``object`` has, for a class that asks for it behind its own."""
 
 
 def _new(machine: Machine, args: Arguments) -> Value:
@@ -159,14 +187,15 @@ def _source(machine: Machine, owner: Source, name: str) -> Value:
     if name == "__dict__":
         return Names(owner)
     value = member_of(machine, owner, name)
+    value = handed_out(machine, owner, name) if value is ABSENT else value
     if value is ABSENT:
         raise Raised("AttributeError", name)
     return present(value)
 
 
 def _external(machine: Machine, owner: External, name: str) -> Value:
-    if name in ("__name__", "__qualname__"):
-        return owner.name.rpartition(".")[2]
+    if name in ("__name__", "__qualname__", "__module__"):
+        return owner.name.rpartition(".")[0 if name == "__module__" else 2]
     source = machine.library.module(f"{owner.name}.{name}") if owner.name[0].islower() else None
     return source if source is not None else external(machine, f"{owner.name}.{name}")
 
@@ -175,7 +204,7 @@ def _function(machine: Machine, owner: Function, name: str) -> Value:
     if name in ("__name__", "__qualname__"):
         return owner.name
     if name == "__module__":
-        return owner.source.label
+        return owner.source.name
     return owner.attrs.get(name, UNKNOWN)
 
 
@@ -214,9 +243,19 @@ def _native(machine: Machine, owner: Value, name: str) -> Value:
 
 
 def _write_instance(machine: Machine, owner: Instance, name: Value, value: Value) -> None:
+    writer, where = find(owner.cls, "__setattr__")
+    if isinstance(where, Class) and not (owner.torch or _holds_tensors(value)):
+        machine.call(writer, Arguments([owner, name, value]))
+    else:
+        _set(machine, owner, name, value)
+
+
+def _set(machine: Machine, owner: Instance, name: Value, value: Value) -> None:
     key = name if isinstance(name, str | Text) else Text((None,))
     setter = find(owner.cls, name)[0] if isinstance(name, str) else ABSENT
     if isinstance(setter, Builtin) and setter.name == "property":
+        if setter.setter is not None:
+            machine.call(setter.setter, Arguments([owner, value]))
         return
     if owner.items is not None and _write_item(machine, owner.items, key, value):
         return

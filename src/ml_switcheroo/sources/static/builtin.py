@@ -10,6 +10,7 @@ from ml_switcheroo.sources.static.classes import OBJECT, find
 from ml_switcheroo.sources.static.containers import expand
 from ml_switcheroo.sources.static.introspection import INTROSPECTION
 from ml_switcheroo.sources.static.iteration import ITERATION
+from ml_switcheroo.sources.static.lookups import BY_NAME
 from ml_switcheroo.sources.static.values import (
     ABSENT,
     UNKNOWN,
@@ -109,6 +110,7 @@ def _wrapper(name: str) -> Callable[[Machine, Arguments], Value]:
 _OWN: dict[str, Callable[[Machine, Arguments], Value]] = {
     **ITERATION,
     **INTROSPECTION,
+    **BY_NAME,
     "exec": _exec,
     "slice": _slice,
     "print": _none,
@@ -125,10 +127,7 @@ BUILTINS.update(
         },
         "object": OBJECT,
         "NotImplemented": UNKNOWN,
-        **{
-            name: Builtin(name, _unknown)
-            for name in ("id", "hash", "open", "input", "eval", "globals", "dir")
-        },
+        **{name: Builtin(name, _unknown) for name in ("id", "hash", "open", "input")},
         **{
             name: External(f"builtins.{name}")
             for name, value in vars(builtins).items()

@@ -114,12 +114,12 @@ def _run_function(machine: Machine, function: Function, args: Arguments) -> Valu
     if args.positional:
         first = args.positional[0]
         frame.self_ = first if isinstance(first, Instance | Class) else None
-    if isinstance(function.node, ast.Lambda):
-        return machine.evaluate(function.node.body, frame)
     if function.generator:
         frame.yields = machine.heap.new([])
     before, machine.frame = machine.frame, frame
     try:
+        if isinstance(function.node, ast.Lambda):
+            return machine.evaluate(function.node.body, frame)
         outcome = machine.run(function.node.body, frame)
     finally:
         machine.frame = before

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.frames import Frame
@@ -13,6 +15,7 @@ from ml_switcheroo.sources.static.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
+    Bound,
     Builtin,
     Class,
     External,
@@ -34,6 +37,8 @@ __all__ = ["decorated", "find", "instantiate", "is_subclass", "lineage", "make_c
 
 OBJECT = External("builtins.object")
 
+_MODULE = External("torch.nn.Module")
+
 _MADE_OTHERWISE = Unknown("metaclass")
 """Base of a class whose metaclass says how instances are made."""
 
@@ -50,16 +55,36 @@ def make_class(machine: Machine, node: ast.ClassDef, frame: Frame) -> Class:
     inner = Frame(names, frame.source, frame if frame.names is not frame.source.values else None, body=True)
     inner.owner = made
     machine.run(node.body, inner)
-    made.mro = _linear(made)
+    made.mro = _linear(machine, made)
     fields = [
-        s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
+        s.target.id
+        for s in node.body
+        if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name) and not _of_the_class(s.annotation)
     ]
     inherited = [name for base in reversed(made.mro[1:]) if isinstance(base, Class) for name in base.fields]
     made.fields = tuple(dict.fromkeys([*inherited, *fields]))
     made.dataclass = any(isinstance(base, External) and base.name == "typing.NamedTuple" for base in made.mro)
     if any(isinstance(base, External) and base.name.startswith("enum.") for base in made.mro):
         _make_members(machine, made)
+    _tell_parent(machine, made, frame)
     return made
+
+
+def _tell_parent(machine: Machine, made: Class, frame: Frame) -> None:
+    """Call ``__init_subclass__`` of the class that has one; one that cannot be followed changes nothing."""
+    method, owner = find(made, "__init_subclass__", made)
+    if not isinstance(owner, Class) or made.node is None:
+        return
+    function = method.owner if isinstance(method, Builtin) and method.name == "classmethod" else method
+    words = [word for word in made.node.keywords if word.arg not in ("metaclass", None)]
+    given = {str(word.arg): machine.evaluate(word.value, frame) for word in words}
+    with contextlib.suppress(Raised):
+        machine.call(function, Arguments([made], given))
+
+
+def _of_the_class(annotation: ast.expr) -> bool:
+    """Tell whether an annotation says that a name is the class's own, and no field."""
+    return ast.unparse(annotation).strip("'\"").removeprefix("typing.").startswith("ClassVar")
 
 
 def _made_by(metaclass: Value) -> tuple[Value, ...]:
@@ -87,9 +112,9 @@ def lineage(cls: Value) -> tuple[Value, ...]:
     return (cls,)
 
 
-def _linear(made: Class) -> tuple[Value, ...]:
+def _linear(machine: Machine, made: Class) -> tuple[Value, ...]:
     """C3 linearisation; where it has no answer, depth first."""
-    sequences = [list(lineage(base)) for base in made.bases] + [list(made.bases)]
+    sequences = [_above(machine, base) for base in made.bases] + [list(made.bases)]
     order: list[Value] = [made]
     while sequences := [sequence for sequence in sequences if sequence]:
         for sequence in sequences:
@@ -101,6 +126,14 @@ def _linear(made: Class) -> tuple[Value, ...]:
         order.append(head)
         sequences = [[one for one in sequence if not _is(one, head)] for sequence in sequences]
     return tuple(order)
+
+
+def _above(machine: Machine, base: Value) -> list[Value]:
+    """Return the lineage of a base; that of torch's layers ends with their common base."""
+    if isinstance(base, External) and base != _MODULE:
+        derived = machine.tables.externals["is_subclass"].run(base.name, _MODULE.name)
+        return [base, _MODULE] if derived else [base]
+    return list(lineage(base))
 
 
 def _is(left: Value, right: Value) -> bool:
@@ -277,10 +310,17 @@ def decorated(machine: Machine, decorators: list[ast.expr], made: Value, frame: 
         elif name == "dataclass" and isinstance(made, Class):
             made.dataclass = True
         elif isinstance(call, ast.Attribute) and name in ("setter", "getter", "deleter"):
-            return frame.names.get(getattr(made, "name", ""), made)
+            return _with_accessor(frame.names.get(getattr(call.value, "id", ""), made), name, made)
         elif isinstance(made, Function | Class):
             made = _changed(machine, node, made, frame)
     return made
+
+
+def _with_accessor(before: Value, word: str, made: Value) -> Value:
+    """Return a property with what a decorator adds to it: ``@width.setter``."""
+    if isinstance(before, Builtin) and word == "setter":
+        return replace(before, setter=made)
+    return replace(before, owner=made) if isinstance(before, Builtin) and word == "getter" else before
 
 
 _A_LITTLE = 3000
@@ -293,7 +333,7 @@ def _changed(machine: Machine, node: ast.expr, made: Function | Class, frame: Fr
         with machine.at_most(_A_LITTLE):
             decorator = machine.evaluate(node, frame)
             wraps = isinstance(decorator, Builtin) and decorator.name == "wraps"
-            if not (wraps or isinstance(decorator, Function | Instance | Class | Partial)):
+            if not (wraps or isinstance(decorator, Function | Bound | Instance | Class | Partial)):
                 return made
             result = machine.call(decorator, Arguments([made]))
     except (Raised, Budget):

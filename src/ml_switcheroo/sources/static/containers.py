@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.atoms import Atom
 from ml_switcheroo.sources.static.heap import plain
+from ml_switcheroo.sources.static.modules import dictionary_of, item_of_module, names_of
 from ml_switcheroo.sources.static.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
     Class,
     DefaultDict,
-    External,
     Instance,
     Maybe,
     Names,
@@ -26,7 +26,6 @@ from ml_switcheroo.sources.static.values import (
     Text,
     Unknown,
     Value,
-    contents,
     join,
     known,
     options,
@@ -77,6 +76,8 @@ def expand(machine: Machine, value: Value) -> list[Value] | None:
         return machine.follower.items(value) if machine.follower is not None else _rows(value)
     if isinstance(value, OneOf):
         return _expand_choices(machine, value)
+    if isinstance(value, Names):
+        return list(names_of(machine, value.source))
     if isinstance(value, Class):
         return [
             item for item in value.attrs.values() if isinstance(item, Instance) and item.cls is value
@@ -168,8 +169,7 @@ def fits(pattern: Text, key: Value) -> bool:
 
 def member(machine: Machine, item: Value, owner: Value) -> bool | None:
     """Tell whether ``item in owner``; None where nobody knows."""
-    if isinstance(owner, Instance):
-        owner = owner.attrs if owner.torch in ("ModuleDict", "ParameterDict") else contents(owner)
+    owner = dictionary_of(machine, owner)
     if isinstance(owner, OpenDict):
         sure = known(item) and _hashed(item, owner) and ABSENT not in options(owner[item])
         return True if sure else None
@@ -182,8 +182,8 @@ def member(machine: Machine, item: Value, owner: Value) -> bool | None:
         if UNKNOWN in owner:
             return None
         return None if any(isinstance(key, Text) for key in owner) else False
-    if isinstance(owner, str):
-        return item in owner if isinstance(item, str) else None
+    if isinstance(owner, str) and isinstance(item, str):
+        return item in owner
     if isinstance(owner, list | tuple):
         if any(same(item, one) for one in owner):
             return True
@@ -224,14 +224,7 @@ def subscript(machine: Machine, owner: Value, index: Value) -> Value:
         return _at_instance(machine, owner, index)
     if isinstance(owner, Class):
         return find_key(owner.attrs, index)
-    return _of_module(machine, owner, index) if isinstance(index, str) else UNKNOWN
-
-
-def _of_module(machine: Machine, owner: Value, name: str) -> Value:
-    """Return ``module.__dict__[name]`` or ``sys.modules[name]``."""
-    if owner == External("sys.modules"):
-        return machine.library.loaded(name) or UNKNOWN
-    return machine.read(owner.source, name) if isinstance(owner, Names) else UNKNOWN
+    return item_of_module(machine, owner, index) if isinstance(index, str) else UNKNOWN
 
 
 def _made_where_lacking(machine: Machine, owner: DefaultDict, key: Value) -> Value:
@@ -342,6 +335,8 @@ def store_item(machine: Machine, owner: Value, key: Value, value: Value) -> None
         else:
             method = machine.read(owner, "__setitem__")
             machine.call(method, Arguments([key, value]))
+    elif isinstance(owner, Names):
+        machine.write(owner.source, key, value)
     elif isinstance(owner, list):
         _store_in_list(machine, owner, key, value)
     elif isinstance(owner, dict):

@@ -10,6 +10,7 @@ from ml_switcheroo.sources.static.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
+    Builtin,
     Class,
     External,
     Instance,
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
 __all__ = ["COPIES"]
+
+
+def _dataclass(machine: Machine, args: Arguments) -> Value:
+    """Make a dataclass of a class, or return what does."""
+    if not args.positional:
+        return Builtin("dataclass", _dataclass)
+    for one in options(args.positional[0]):
+        if isinstance(one, Class):
+            one.dataclass = True
+    return args.positional[0]
 
 
 def _deepcopy(machine: Machine, args: Arguments) -> Value:
@@ -125,6 +136,7 @@ def _fields(machine: Machine, args: Arguments) -> Value:
 COPIES: dict[str, Callable[[Machine, Arguments], Value]] = {
     "copy.deepcopy": _deepcopy,
     "copy.copy": _copy,
+    "dataclasses.dataclass": _dataclass,
     "dataclasses.field": _field,
     "dataclasses.replace": _replace,
     "dataclasses.asdict": _asdict,

@@ -268,6 +268,7 @@ def _reading(entry: _Entry, machine: Machine, opening: Opening, solved: Mapping[
     machine.told.update(entry.tests)
     steps = machine.steps
     source = machine.library.file(entry.path)
+    machine.imported(source)
     failures: list[str] = []
     target = _target(machine, source, entry.name)
 

@@ -17,8 +17,13 @@ __all__ = ["Library", "Source", "bound_names"]
 _PARSERS = frozenset("yaml ruamel toml tomli omegaconf hydra antlr4 pyparsing lark regex".split())
 """What reads text: to follow it takes minutes, and shows nothing of a model."""
 
-OPAQUE = frozenset(sys.stdlib_module_names) | {"torch", "numpy", "einops"} | _PARSERS
+_LOADERS = frozenset("huggingface_hub requests httpx urllib3 aiohttp fsspec".split())
+"""What fetches files: what a model is does not depend on it."""
+
+OPAQUE = frozenset(sys.stdlib_module_names) | {"torch", "numpy", "einops"} | _PARSERS | _LOADERS
 """Packages that are known by their reference, not by their source."""
+
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 _LARGEST = 8 << 20  # bytes of a source file
 
@@ -49,6 +54,16 @@ class Source:
 
     def __post_init__(self) -> None:
         self.bindings, self.stars, self.calls = _outline(self.tree)
+
+    @property
+    def name(self) -> str:
+        """How it is imported, seen from where it was found: ``pkg.layers``."""
+        return self.label.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    @property
+    def package(self) -> str:
+        """The package that its relative imports start from."""
+        return self.name if self.path.name == "__init__.py" else self.name.rpartition(".")[0]
 
     def again(self) -> Source:
         """Return the same file with no name worked out yet."""
@@ -107,6 +122,25 @@ class Library:
             self._led[key] = self._below(folder, dotted.split(".") if dotted else [])
         return self._led[key]
 
+    def imported(self, source: Source, node: ast.ImportFrom) -> Source | None:
+        """Return the module that ``from module import name`` asks, None where it is not read."""
+        path = self.place(source, node)
+        return self.file(path) if path is not None else None
+
+    def place(self, source: Source, node: ast.ImportFrom) -> Path | None:
+        """Return where the module of ``from module import name`` lies, None where it is not read."""
+        if not node.level:
+            return self._path(node.module or "")
+        return self.relative(source, node.level, node.module or "")
+
+    def is_near(self, path: Path) -> bool:
+        """Tell whether a file lies below the roots that were named, and not among what is installed."""
+        if not _INSTALLED.isdisjoint(path.parts):
+            return False
+        inside = (number for number, root in enumerate(self._roots) if path.is_relative_to(root))
+        deepest = max(inside, key=lambda number: len(self._roots[number].parts), default=self._near)
+        return deepest < self._near
+
     def exists(self, dotted: str) -> bool:
         """Tell whether a module is on disk, or one of those that are known without."""
         top = dotted.partition(".")[0]
@@ -127,9 +161,9 @@ class Library:
             self._sources[real] = Source(real, self._label(real), self._parsed[real])
         return self._sources[real]
 
-    def loaded(self, label: str) -> Source | None:
-        """Return the one file that has been read and goes by a label; None where there is none, or more."""
-        found = [source for source in self._sources.values() if source.label == label]
+    def loaded(self, name: str) -> Source | None:
+        """Return the one file that has been read and goes by a name; None where there is none, or more."""
+        found = [source for source in self._sources.values() if source.name == name]
         return found[0] if len(found) == 1 else None
 
     def _folders(self, top: str) -> Iterator[Path]:
@@ -143,7 +177,7 @@ class Library:
     def _find(self, dotted: str) -> Path | None:
         parts = dotted.split(".")
         for number, root in enumerate(self._roots):
-            if number >= self._near and parts[0] in OPAQUE:
+            if parts[0] in OPAQUE and (number >= self._near or _is_copy(root, parts[0])):
                 return None
             if (path := self._below(root, parts)) is not None:
                 return path
@@ -161,6 +195,17 @@ class Library:
             if path.is_relative_to(root):
                 return path.relative_to(root).as_posix()
         return path.name
+
+
+def _is_copy(root: Path, top: str) -> bool:
+    """Tell whether a package below a root is the one that is known by its reference, and no namesake."""
+    if not _INSTALLED.isdisjoint(root.parts):
+        return True
+    return top in _INSIDE and (root / top / _INSIDE[top]).is_file()
+
+
+_INSIDE = {"einops": "_backends.py"}
+"""Packages that people keep a copy of beside a model, with a file that only the original has."""
 
 
 def _parse(path: Path) -> ast.Module:
@@ -212,7 +257,21 @@ def _called(statement: ast.stmt) -> str:
         case ast.ClassDef(decorator_list=[first, *_]) | ast.FunctionDef(decorator_list=[first, *_]):
             named = first.func if isinstance(first, ast.Call) else first
             return named.id if isinstance(named, ast.Name) else ""
+        case ast.Assign() | ast.Expr() | ast.For() | ast.If() | ast.With() | ast.Try():
+            return "globals" if any(map(_puts_a_name, ast.walk(statement))) else ""
     return ""
+
+
+def _puts_a_name(node: ast.AST) -> bool:
+    """Tell whether a module's names are changed by their text: ``globals()[name] = layer``."""
+    match node:
+        case (
+            ast.Subscript(value=ast.Call(func=ast.Name(id="globals" | "vars")), ctx=ast.Store())
+            | ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="globals")), attr="update"))
+            | ast.Call(func=ast.Name(id="setattr"))
+        ):
+            return True
+    return False
 
 
 def _registries(statement: ast.stmt) -> set[str]:

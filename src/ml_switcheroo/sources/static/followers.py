@@ -207,33 +207,28 @@ def _sizes(args: Arguments) -> list[Value]:
 
 
 def _repeated(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
-    """Return ``repeat``: an axis of size 1 gets another size."""
+    """Return ``repeat``: an axis of size 1 gets another size, any other holds its items several times."""
+    return _stretched(tensor, args, lambda axis: (Atom("mixed"),))
+
+
+def _expanded(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
+    """Return ``expand``: an axis of size 1 gets another size, any other stays as it is."""
+    return _stretched(tensor, args, lambda axis: axis)
+
+
+def _stretched(tensor: Tensor, args: Arguments, other: Callable[[Axis], Axis]) -> Value:
     axes, sizes = axes_of(tensor), _sizes(args)
     if axes is None or len(sizes) != len(axes):
         return followed([tensor])
     found: list[Axis] = []
     for axis, size in zip(axes, sizes, strict=True):
-        if size in (1, -1) and isinstance(size, int):
+        number = size if isinstance(size, int) else None
+        if number in (1, -1):
             found.append(axis)
         elif all(atom.role == "one" for atom in axis):
-            found.append((Atom("step", size=size if isinstance(size, int) else None),))
+            found.append((Atom("step", size=number),))
         else:
-            found.append((Atom("mixed"),))
-    return made(tuple(found))
-
-
-def _expanded(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
-    """Return ``expand``: an axis of size 1 gets another size; -1 leaves an axis as it is."""
-    axes, sizes = axes_of(tensor), _sizes(args)
-    if axes is None or len(sizes) != len(axes):
-        return followed([tensor])
-    ones = [all(atom.role == "one" for atom in axis) for axis in axes]
-    found = [
-        (Atom("step", size=size if isinstance(size, int) and size > 0 else None),)
-        if one and size != -1
-        else axis
-        for axis, size, one in zip(axes, sizes, ones, strict=True)
-    ]
+            found.append(other(axis))
     return made(tuple(found))
 
 

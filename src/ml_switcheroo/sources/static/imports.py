@@ -6,6 +6,8 @@ import ast
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
+from ml_switcheroo.sources.static.lazily import handed_out, is_replaced
+from ml_switcheroo.sources.static.modules import starred
 from ml_switcheroo.sources.static.values import ABSENT, External, Raised, Value
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ def import_module(machine: Machine, dotted: str) -> Value:
     """
     source = machine.library.module(dotted)
     if source is not None:
+        if not machine.heap.at_module_level:
+            machine.imported(source)
         return source
     if machine.guarded and not machine.library.exists(dotted):
         raise Raised("ModuleNotFoundError", dotted)
@@ -77,13 +81,13 @@ def run_from_import(machine: Machine, node: ast.ImportFrom, name: str, frame: Fr
 
 def star_import(machine: Machine, node: ast.ImportFrom, name: str, frame: Frame) -> Value:
     """Return what ``from module import *`` binds a name to; ABSENT where the module has no such name."""
-    if node.level:
-        path = machine.library.relative(frame.source, node.level, node.module or "")
-        source = machine.library.file(path) if path is not None else None
-    else:
-        source = machine.library.module(node.module or "")
+    source = machine.library.imported(frame.source, node)
     if source is not None:
-        return machine.module_name(source, name)
+        listed = starred(machine, source)
+        if listed is not None:
+            return machine.module_name(source, name) if name in listed else ABSENT
+        found = machine.module_name(source, name)
+        return handed_out(machine, source, name) if found is ABSENT and is_replaced(source) else found
     known = node.module == "torch.nn" and (name in KIND_OF_CLASS or name in STATELESS or name in _TORCH_NAMES)
     return external(machine, f"{node.module}.{name}") if known else ABSENT
 
@@ -94,6 +98,7 @@ def _named(machine: Machine, module: Source, name: str, dotted: str) -> Value:
     if layer is not None:
         return External(layer)
     value = member_of(machine, module, name)
+    value = handed_out(machine, module, name) if value is ABSENT else value
     if value is ABSENT and (not machine.guarded or "__getattr__" in module.bindings):
         return External(f"{dotted or module.path.stem}.{name}")
     return value

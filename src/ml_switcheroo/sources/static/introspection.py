@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.classes import find, is_subclass, new_instance
 from ml_switcheroo.sources.static.containers import find_key
-from ml_switcheroo.sources.static.files import Source
+from ml_switcheroo.sources.static.files import OPAQUE, Source
 from ml_switcheroo.sources.static.values import (
     ABSENT,
     UNKNOWN,
@@ -35,7 +35,7 @@ from ml_switcheroo.sources.static.wrapping import unwrapped
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
 
-__all__ = ["INTROSPECTION", "TYPES", "instance_of", "is_dataclass", "signature"]
+__all__ = ["INTROSPECTION", "TYPES", "instance_of", "is_class", "is_dataclass", "signature"]
 
 TYPES: dict[str, Any] = {
     "int": int,
@@ -97,9 +97,30 @@ def instance_of(machine: Machine, value: Value, cls: Value) -> bool | None:
     if isinstance(cls, External):
         return _abstract(value, cls.name)
     if isinstance(cls, Builtin):
-        kinds: dict[str, Any] = {"type": (Class, Builtin, External), "partial": Partial}
-        return isinstance(value, kinds[cls.name]) if cls.name in kinds else None
+        if cls.name == "type":
+            return is_class(value)
+        return isinstance(value, Partial) if cls.name == "partial" else None
     return False
+
+
+_SMALL_CLASSES = frozenset(
+    "type object property staticmethod classmethod super slice range zip map filter enumerate reversed "
+    "partial defaultdict deque chain product repeat accumulate device dtype layout memory_format finfo "
+    "iinfo memoryview bytearray".split()
+)
+"""Classes of Python and torch that are spelled like functions."""
+
+
+def is_class(value: Value) -> bool | None:
+    """Tell whether a value is a class; None where nobody knows."""
+    if isinstance(value, Builtin):
+        return value.name in TYPES or value.name in _SMALL_CLASSES or value.name[:1].isupper()
+    if not isinstance(value, External):
+        return None if isinstance(value, Unknown | OneOf) else isinstance(value, Class)
+    home, _, last = value.name.rpartition(".")
+    if last in _SMALL_CLASSES or last.lstrip("_")[:1].isupper():
+        return bool(home)
+    return False if not home or home.partition(".")[0] in OPAQUE else None
 
 
 def _tensor_is(value: Tensor, cls: Value) -> bool | None:
@@ -232,7 +253,7 @@ def _names(machine: Machine, args: Arguments) -> Value:
         owner = args.positional[0]
         if isinstance(owner, Source):
             return Names(owner)
-        return owner.attrs if isinstance(owner, Instance) else UNKNOWN
+        return owner.attrs if isinstance(owner, Instance) else machine.read(owner, "__dict__")
     return machine.heap.new(dict(machine.frame.names)) if machine.frame is not None else UNKNOWN
 
 

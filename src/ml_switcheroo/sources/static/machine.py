@@ -10,11 +10,13 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ml_switcheroo.sources.static import own_code
 from ml_switcheroo.sources.static.counted import is_number, number
 from ml_switcheroo.sources.static.files import Library, Source, bound_names
 from ml_switcheroo.sources.static.frames import Frame, assigned, module_frame
 from ml_switcheroo.sources.static.heap import Heap
 from ml_switcheroo.sources.static.memory import Memory
+from ml_switcheroo.sources.static.registering import Registrations
 from ml_switcheroo.sources.static.values import (
     ABSENT,
     UNKNOWN,
@@ -28,7 +30,6 @@ from ml_switcheroo.sources.static.values import (
     join,
     options,
 )
-from ml_switcheroo.sources.static.wrapping import stores
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.rows.follower import Follower
@@ -138,6 +139,9 @@ class Machine:
         self.following = False
         self.trying = 0
         self.follower: Follower | None = None  # where rows are followed
+        self.registrations: Registrations = (
+            before.registrations if before is not None else Registrations(library)
+        )
 
     # Reading ------------------------------------------------------------------------------
 
@@ -324,10 +328,7 @@ class Machine:
 
     def module_name(self, source: Source, name: str) -> Value:
         """Return a module-level name of a file, running only the statements that bind it."""
-        if source.calls:
-            self._run_calls(source)
-        if not source.settled(name):
-            self._run_bindings(source, name)
+        own_code.run_for(self, source, name)
         if name in source.values:
             return source.values[name]
         for star in reversed(source.stars):
@@ -335,28 +336,15 @@ class Machine:
             if value is not ABSENT:
                 source.values[name] = value
                 return value
-        return {"__name__": source.label, "__file__": source.label, "__all__": UNKNOWN}.get(name, ABSENT)
+        own = {"__name__": source.name, "__package__": source.package, "__file__": source.label}
+        return {**own, "__all__": UNKNOWN}.get(name, ABSENT)
 
-    def _run_bindings(self, source: Source, name: str) -> None:
-        frame = module_frame(source)
-        before, self.frame = self.frame, frame
-        try:
-            for index in source.bindings[name]:
-                if index not in source.ran:
-                    source.ran.add(index)
-                    self._run_at_module_level(source.tree.body[index], frame)
-        finally:
-            self.frame = before
+    def imported(self, source: Source) -> None:
+        """Note that a file is imported, and run what it registers in objects that are in use."""
+        own_code.imported(self, source)
 
-    def _run_calls(self, source: Source) -> None:
-        """Run the calls at module level of functions that store something: registrations, patches."""
-        calls, source.calls = source.calls, ()
-        for index, name in calls:
-            if index not in source.ran and stores(self.module_name(source, name)):
-                source.ran.add(index)
-                self._run_at_module_level(source.tree.body[index], module_frame(source))
-
-    def _run_at_module_level(self, statement: ast.stmt, frame: Frame) -> None:
+    def run_at_module_level(self, statement: ast.stmt, frame: Frame) -> None:
+        """Run a statement of a module's own code, whoever asks for it first."""
         assumed, self.assumed = self.assumed, {}
         taken, inside = self.taken, self._elsewhere
         limit, self.steps, self.held = self.steps, self.steps + self.held, 0  # whoever asks for it first

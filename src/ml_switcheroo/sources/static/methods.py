@@ -14,6 +14,7 @@ from ml_switcheroo.sources.static.containers import (
     subscript,
 )
 from ml_switcheroo.sources.static.heap import plain
+from ml_switcheroo.sources.static.modules import names_of
 from ml_switcheroo.sources.static.values import (
     ABSENT,
     UNKNOWN,
@@ -21,6 +22,7 @@ from ml_switcheroo.sources.static.values import (
     Builtin,
     DefaultDict,
     Maybe,
+    Names,
     OpenDict,
     Raised,
     Repeat,
@@ -313,7 +315,32 @@ _DICT: dict[str, Method] = {
     "copy": _copy,
     "clear": _clear,
 }
+
+
+def _of_names(method: Method) -> Method:
+    """Return a method of a dictionary for the names of a module."""
+
+    def run(machine: Machine, args: Arguments) -> Value:
+        names: Names = args.positional[0]
+        inner = machine.heap.new(names_of(machine, names.source))
+        return method(machine, Arguments([inner, *args.positional[1:]], args.keyword))
+
+    return run
+
+
+def _update_names(machine: Machine, args: Arguments) -> Value:
+    changed: dict[Value, Value] = machine.heap.new({})
+    _update(machine, Arguments([changed, *args.positional[1:]], args.keyword, False, args.open_keyword))
+    for name, value in changed.items():
+        store_item(machine, args.positional[0], name, value)
+    return None
+
+
 METHODS: dict[type, dict[str, Method]] = {
+    Names: {
+        **{name: _of_names(_DICT[name]) for name in ("get", "keys", "values", "items", "copy")},
+        "update": _update_names,
+    },
     list: _LIST,
     tuple: {"index": _index, "count": _count},
     dict: _DICT,

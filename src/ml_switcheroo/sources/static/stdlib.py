@@ -15,6 +15,7 @@ from ml_switcheroo.sources.static.containers import expand
 from ml_switcheroo.sources.static.copies import COPIES
 from ml_switcheroo.sources.static.heap import plain
 from ml_switcheroo.sources.static.introspection import is_dataclass, signature
+from ml_switcheroo.sources.static.lookups import LOOKUPS
 from ml_switcheroo.sources.static.operators import binary
 from ml_switcheroo.sources.static.shaping import rearranged
 from ml_switcheroo.sources.static.values import (
@@ -352,6 +353,7 @@ _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {
     "collections.defaultdict": _defaultdict,
     "collections.deque": _deque,
     "dataclasses.is_dataclass": is_dataclass,
+    **LOOKUPS,
     "inspect.signature": signature,
     "itertools.chain": _chain,
     "itertools.chain.from_iterable": _chain_from,

@@ -311,11 +311,12 @@ class Names:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Builtin:
-    """A function that this reader knows by itself."""
+    """A function that this reader knows by itself; of a property, ``setter`` is what sets it."""
 
     name: str
     run: Callable[..., Value]
     owner: Value = None
+    setter: Value = None
 
 
 def options(value: Value) -> tuple[Value, ...]:

@@ -117,7 +117,7 @@ _SHORT = 12
 def stores(value: Value) -> bool:
     """Tell whether calling something is done for what it stores elsewhere: a registration, a patch."""
     if isinstance(value, Builtin):
-        return value.name in ("setattr", "exec")
+        return value.name in ("setattr", "exec", "globals")
     node = value.node if isinstance(value, Function) else None
     return isinstance(node, ast.FunctionDef) and len(node.body) <= _SHORT and _assigns_elsewhere(node)
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import ml_switcheroo as ms
-from ml_switcheroo.apply import said_of_values
 from ml_switcheroo.rule_lines import parse_rules
+from ml_switcheroo.scales import said_of_values
 
 RNG = np.random.default_rng(0)
 AROUND = {

@@ -1,0 +1,165 @@
+"""Leaves in memory of their own, each element touched once: from a file, or from whatever holds it.
+
+A framework that is handed an array which is aligned and belongs to nobody else goes on using its memory; any
+other it has to copy first. A leaf is filled by several threads, piece by piece along the axis that is the
+slowest in its source, and the next leaf is begun while the framework takes this one.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ml_switcheroo.formats.deferred import Deferred
+from ml_switcheroo.formats.parts import Box, Part
+from ml_switcheroo.formats.tiles import Array
+
+__all__ = ["Owned", "owned"]
+
+_ALIGNED = 64  # bytes; what XLA takes without a copy
+_PIECE = 2**22  # bytes that a thread fills at a time
+_AHEAD = 2**28  # bytes of a leaf that is begun before it is asked for
+
+THREADS = min(8, os.cpu_count() or 1)
+
+
+class Owned(Mapping[str, Array]):
+    """The leaves of a mapping, each made anew when it is asked for, in the order of the mapping or any other.
+
+    Args:
+        leaves: Arrays by path; ``leaves.deferred(path)`` is asked where there is such a method.
+        progress: Called with the number of bytes of each leaf that was made.
+    """
+
+    def __init__(self, leaves: Mapping[str, Any], progress: Callable[[int], object] = int) -> None:
+        self._leaves = leaves
+        self._deferred: Callable[[str], Any] = getattr(leaves, "deferred", leaves.__getitem__)
+        self._progress = progress
+        self._next = dict(zip(leaves, [*leaves][1:], strict=False))
+        self._begun: dict[str, _Making] = {}
+        self._pool = ThreadPoolExecutor(THREADS)
+
+    def __getitem__(self, path: str) -> Array:
+        """Return a leaf, in memory that nothing else uses.
+
+        Raises:
+            CheckpointError: The file behind it has changed or was closed.
+        """
+        making = self._begun.pop(path, None) or self._begin(path)
+        after = self._next.get(path)
+        if after is not None and after not in self._begun and making.leaf.nbytes <= _AHEAD:
+            self._begun = {after: self._begin(after)}
+        array = making.finish()
+        self._progress(array.nbytes)
+        return array
+
+    def borrowed(self, path: str) -> Array:
+        """Return a leaf for a framework that copies it anyway: a view of its source where it is one.
+
+        It must be dropped before the file is closed.
+        """
+        leaf = Deferred.of(self._deferred(path))
+        if not _is_view(leaf):
+            return self._begin(path).finish()
+        leaf.check()
+        return np.asarray(leaf)
+
+    def _begin(self, path: str) -> _Making:
+        making = _Making(Deferred.of(self._deferred(path)))
+        making.begin(self._pool)
+        return making
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._leaves
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._leaves)
+
+    def __len__(self) -> int:
+        return len(self._leaves)
+
+
+def _is_view(leaf: Deferred) -> bool:
+    """Tell whether a leaf is a stretch of one source."""
+    patches = leaf.patches
+    return len(patches) == 1 and not patches[0].casts and bool(patches[0].array.flags.c_contiguous)
+
+
+def owned(leaves: Mapping[str, Any]) -> Owned:
+    """Return leaves of which each array belongs to who asks for it."""
+    return leaves if isinstance(leaves, Owned) else Owned(leaves)
+
+
+@dataclass
+class _Making:
+    """A leaf that is being made.
+
+    Attributes:
+        leaf: What it is made from.
+        array: The leaf.
+        pieces: What the threads are filling.
+    """
+
+    leaf: Deferred
+    array: Array = field(init=False)
+    pieces: list[Future[None]] = field(default_factory=list)
+
+    def begin(self, pool: ThreadPoolExecutor) -> None:
+        """Hand the pieces to threads; a leaf of one piece is made when it is asked for."""
+        self.leaf.check()
+        self.array = _aligned(self.leaf.size, self.leaf.dtype)
+        tasks = list(self._tasks())
+        if len(tasks) > 1:
+            self.pieces = [pool.submit(part.fill, target, box) for part, target, box in tasks]
+        else:
+            for part, target, box in tasks:
+                part.fill(target, box)
+
+    def finish(self) -> Array:
+        """Wait for the pieces, and let go of what they were read from."""
+        for piece in self.pieces:
+            piece.result()
+        self.leaf.drop()
+        return self.array.reshape(self.leaf.shape)
+
+    def _tasks(self) -> Iterator[tuple[Part, Array, Box]]:
+        start = 0
+        for part in self.leaf.parts:
+            stop = start + math.prod(part.shape)
+            whole = self.array[start:stop].reshape(part.shape)
+            for box in _boxes(part, self.leaf.dtype.itemsize):
+                yield part, whole[tuple(slice(*bounds) for bounds in box)] if box else whole, box
+            start = stop
+
+
+def _boxes(part: Part, width: int) -> Iterator[Box]:
+    """Cut a part along the axis that is the slowest in its source: pieces of that are dense there."""
+    box = tuple((0, size) for size in part.shape)
+    count = -(-math.prod(part.shape) * width // _PIECE)
+    if count < 2:
+        yield box
+        return
+    steps = [abs(step) if size > 1 else 0 for size, step in _axes(part)]
+    axis = steps.index(max(steps))
+    length = -(-part.shape[axis] // count)
+    for low in range(0, part.shape[axis], length):
+        yield (*box[:axis], (low, min(low + length, part.shape[axis])), *box[axis + 1 :])
+
+
+def _axes(part: Part) -> Iterator[tuple[int, int]]:
+    """Yield size and step of each axis, as those of the largest source."""
+    largest = max((patch.array for patch in part.patches), key=lambda array: array.nbytes)
+    return zip(part.shape, largest.strides, strict=True)
+
+
+def _aligned(size: int, dtype: np.dtype[Any]) -> Array:
+    """Return room for a number of elements, at an address that frameworks take as it is."""
+    room = np.empty(size * dtype.itemsize + _ALIGNED, np.uint8)
+    start = -room.ctypes.data % _ALIGNED
+    return room[start : start + size * dtype.itemsize].view(dtype)

@@ -1,0 +1,91 @@
+"""Leaves in memory of their own: the bits of the plan, aligned, in any order, and nobody else's."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+
+import ml_switcheroo as ms
+from ml_switcheroo.errors import CheckpointError
+from ml_switcheroo.formats.deferred import Deferred
+from ml_switcheroo.formats.owned import Owned, owned
+
+DRAW = np.random.default_rng(0)
+SHAPES = {
+    "one": (),
+    "none": (0, 3),
+    "row": (5,),
+    "flat": (1500, 2048),
+    "wide": (3, 900001),
+    "space": (70, 60, 9, 31),
+}
+
+
+def views(array):
+    """Yield arrays as moves make them: as they are, turned, flipped, cut, joined and cast."""
+    whole = Deferred.of(array)
+    yield "as it is", whole, array
+    yield "turned", whole.T, array.T
+    if array.ndim > 1:
+        yield "flipped", np.flip(whole, 1), np.flip(array, 1)
+        yield "cut", whole[1:], array[1:]
+        yield "joined", np.concatenate([whole.T, whole.T], 1), np.concatenate([array.T, array.T], 1)
+        yield "cast", whole.T.astype("float64"), array.T.astype("float64")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_each_leaf_has_the_bits_of_its_source_and_memory_of_its_own(name, dtype):
+    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
+    array = np.asarray(DRAW.standard_normal(SHAPES[name]) * 50).astype(kind)
+    cases = list(views(array))
+    made = Owned({case: leaf for case, leaf, _ in cases})
+    for case, _, expected in cases:
+        found = made[case]
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+        assert found.tobytes() == np.ascontiguousarray(expected).tobytes()
+        assert found.flags.c_contiguous
+        assert not found.size or found.ctypes.data % 64 == 0
+        assert not np.shares_memory(found, array)
+
+
+def test_leaves_come_in_any_order_and_more_than_once():
+    arrays = {str(i): DRAW.standard_normal((400, 5000)) for i in range(6)}
+    seen = []
+    made = Owned(arrays, progress=seen.append)
+    for name in ("3", "0", "1", "1", "5", "2"):
+        assert np.array_equal(made[name], arrays[name])
+    assert seen == [400 * 5000 * 8] * 6
+    assert owned(made) is made
+    assert list(made) == list(arrays)
+
+
+def test_a_view_of_the_source_is_lent_only_where_it_is_one():
+    array = DRAW.standard_normal((4, 5))
+    made = Owned({"same": array, "turned": Deferred.of(array).T})
+    assert np.shares_memory(made.borrowed("same"), array)
+    assert not np.shares_memory(made.borrowed("turned"), array)
+    assert np.array_equal(made.borrowed("turned"), array.T)
+
+
+def test_what_a_plan_gives_is_what_apply_gives(tmp_path):
+    net = torch.nn.ModuleDict({"lstm": torch.nn.LSTM(700, 300), "up": torch.nn.ConvTranspose2d(300, 70, 5)})
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    with ms.open_checkpoint(tmp_path / "net.pt") as state:
+        leaves = ms.make_plan(state, to="keras", layers=net).apply(state)
+        expected = {path: np.array(leaf) for path, leaf in leaves.items()}
+        made = owned(leaves)
+        assert {path: made[path].tobytes() for path in made} == {p: a.tobytes() for p, a in expected.items()}
+
+
+def test_a_file_that_was_cut_off_is_an_error(tmp_path):
+    path = tmp_path / "net.pt"
+    torch.save({"a": torch.randn(3000, 1000)}, path)
+    with ms.open_checkpoint(path) as state:
+        leaves = ms.make_plan(state, to="numpy").apply(state)
+        with path.open("r+b") as file:
+            file.truncate(5000)
+        with pytest.raises(CheckpointError):
+            owned(leaves)["a"]
+        with pytest.raises(CheckpointError):
+            leaves.check_sources()
