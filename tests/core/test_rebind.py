@@ -28,7 +28,10 @@ BOUND = {
         "net",
     ),
     "part of what is made here": ("net = Wrapper().net\n@", "net"),
-    "made of a configuration": ("net = Net(vae_config, args.model, **model_args)\n@", "net"),
+    "made of a configuration": (
+        "net = Net(vae_config, args.model, layers, attn=use_attn, **model_args)\n@",
+        "net",
+    ),
     "made by the name of a model": ("net = create(model, pretrained=False)\n@", "net"),
     "made of layers": ("net = nn.Sequential(nn.Linear(2, 3), nn.ReLU())\n@", "net"),
     "made with another": ("net, diffusion = create(args)\n@", "net"),

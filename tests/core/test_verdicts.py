@@ -146,6 +146,14 @@ MODULES = {
         "class T:\n    def __init__(self):\n        self.x = Net()\n"
         "    def load(self):\n        self.x.load_state_dict(sd)"
     ),
+    "made by a property": (
+        "class T:\n    @property\n    def kind(self):\n        return Net\n    def f(self):\n"
+        "        model = self.kind(3)\n        model.load_state_dict(sd)"
+    ),
+    "made by a method": (
+        "class T:\n    def make(self):\n        return Net()\n    def f(self):\n"
+        "        x = self.make()\n        x.load_state_dict(sd)"
+    ),
     "by another name": "Old = Net\nx = Old()\nx.load_state_dict(sd)",
     "wrapped again and again": "x = Net()\n" + "x = nn.DataParallel(x)\n" * 12 + "x.load_state_dict(sd)",
     "children": "for child in net.children():\n    child.load_state_dict(sd)",

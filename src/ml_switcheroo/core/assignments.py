@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ml_switcheroo.core.known import CHILDREN_METHODS
-from ml_switcheroo.core.sites import walk_scope
+from ml_switcheroo.core.sites import FUNCTIONS, walk_scope
 
-__all__ = ["assigned_in", "written"]
+__all__ = ["annotation_of", "assigned_in", "written"]
 
 
 def assigned_in(scope: ast.AST) -> dict[str, list[ast.expr]]:
@@ -54,3 +54,11 @@ def written(node: ast.expr) -> str:
     if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
         node = node.value
     return ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+
+
+def annotation_of(name: str, scope: ast.AST) -> ast.expr | None:
+    """Return the annotation of a parameter of a function."""
+    if not isinstance(scope, FUNCTIONS):
+        return None
+    arguments = [*scope.args.posonlyargs, *scope.args.args, *scope.args.kwonlyargs]
+    return next((item.annotation for item in arguments if item.arg == name), None)

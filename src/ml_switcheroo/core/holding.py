@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from ml_switcheroo.core.index import File, Index
-from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS, kind_of_name
+from ml_switcheroo.core.known import MODULE_ENDINGS, PASSING_CALLS, PASSING_METHODS
 from ml_switcheroo.core.sites import Site, parameters, scope_of, walk_scope
 from ml_switcheroo.core.users import Function
 
@@ -15,6 +15,10 @@ __all__ = ["held", "is_alias", "made_anew", "mentions", "names_bound", "values_g
 _TAKING = frozenset("pop popitem popleft get setdefault getattr next get_model unwrap_model".split())
 _STORING = frozenset("append add insert extend register add_module register_module setattr".split())
 _CONTAINERS = frozenset("ModuleList ModuleDict Sequential list dict tuple".split())
+# What is called so is a whole model; ``layers`` and ``attn`` may be numbers and flags.
+_WHOLE = frozenset(
+    "model module network backbone generator discriminator classifier actor critic teacher student".split()
+)
 # What these are handed they only look at.
 _ASKING = frozenset("hasattr isinstance type len id sum print any all repr str sorted".split())
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -153,7 +157,8 @@ def _is_model(part: ast.expr) -> bool:
     """Tell a variable or an attribute of ``self`` that is called a model; ``vae_config`` is not."""
     own = isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id == "self"
     word = part.attr if own and isinstance(part, ast.Attribute) else getattr(part, "id", "")
-    return kind_of_name(word.rpartition("_")[2]) == "module"
+    last = word.rpartition("_")[2].lower()
+    return last in _WHOLE or last.endswith(MODULE_ENDINGS)
 
 
 def _parts_of(value: ast.expr) -> list[ast.expr]:

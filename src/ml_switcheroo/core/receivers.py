@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from ml_switcheroo.core.assignments import assigned_in, written
+from ml_switcheroo.core.assignments import annotation_of, assigned_in, written
 from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.known import (
     ANY_MODULES,
@@ -131,7 +131,7 @@ class Receivers:
 
     def _of_parameter(self, name: str, scope: ast.AST, place: Place, depth: int) -> set[Origin]:
         """Return what a parameter is: of its class, or any; what is handed in is one object."""
-        annotation = _annotation(scope, name)
+        annotation = annotation_of(name, scope)
         found = self._of_annotation(annotation, place, depth) if annotation else {Origin("")}
         if any(origin.made for origin in found):
             return found
@@ -303,7 +303,8 @@ class Receivers:
                 return None
             for item in owner.body:
                 if isinstance(item, ast.FunctionDef) and item.name == node.attr:
-                    return item, file
+                    # What a property returns is called here, and may be a class.
+                    return None if item.decorator_list else (item, file)
             bases = (self._definition(base, Place(file), ast.ClassDef) for base in owner.bases)
             todo += [base for base in bases if base]
         return None
@@ -391,10 +392,3 @@ def _registers_hook(node: ast.ClassDef) -> bool:
         isinstance(part, ast.Attribute) and "state_dict" in part.attr and part.attr.endswith("hook")
         for part in ast.walk(node)
     )
-
-
-def _annotation(scope: ast.AST, name: str) -> ast.expr | None:
-    if not isinstance(scope, FUNCTIONS):
-        return None
-    arguments = [*scope.args.posonlyargs, *scope.args.args, *scope.args.kwonlyargs]
-    return next((item.annotation for item in arguments if item.arg == name), None)
