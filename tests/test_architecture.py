@@ -21,7 +21,7 @@ LAYERS = [
     ["tree"],
     ["recipes", "rules"],
     ["rule_lines", "renaming"],
-    ["formats"],
+    ["formats", "progress"],
     ["targets"],
     ["sources"],
     ["match"],

@@ -113,3 +113,15 @@ def test_ambiguous_is_an_error_even_when_not_strict():
     with pytest.raises(PlanError, match=r'Kind\("fc", "linear", flatten=4\)'):
         ms.load_into(Conv(), state, strict=False)
     assert ms.load_into(Conv(), state, rules=[ms.Kind("fc", "linear", flatten=4)]) == ([], [])
+
+
+def test_progress_counts_the_bytes_of_the_leaves(capsys):
+    seen = []
+    ms.load_into(Net(), STATE, progress=lambda done, total: seen.append((done, total)))
+    total = sum(array.nbytes for array in STATE.values())
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1] == (total, total)
+    ms.load_into(Net(), STATE, progress=True)
+    assert "100%" in capsys.readouterr().err
+    ms.load_into(Net(), STATE)
+    assert capsys.readouterr().err == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,11 +11,13 @@ import numpy as np
 
 from ml_switcheroo.errors import CastError, LoadError, UsageError
 from ml_switcheroo.formats import open_checkpoint
+from ml_switcheroo.formats.owned import Owned, owned
 from ml_switcheroo.match.spelling import segments
 from ml_switcheroo.ops import Array
 from ml_switcheroo.ops.casting import losses, may_lose, refusal
 from ml_switcheroo.plan import Plan
-from ml_switcheroo.planner import make_plan, specs_of
+from ml_switcheroo.planner import plan_into, specs_of
+from ml_switcheroo.progress import Progress
 from ml_switcheroo.recipes import Live, Target, parts_of
 from ml_switcheroo.report.suggesting import suggested
 from ml_switcheroo.report.text import bounded
@@ -54,6 +56,7 @@ def load_into(
     strict: bool = True,
     allow_overflow: bool = False,
     layout: str | None = None,
+    progress: bool | Callable[[int, int], object] = False,
 ) -> Loaded | Any:
     """Fill a live model with the tensors of a PyTorch checkpoint, or of a converted one.
 
@@ -72,6 +75,8 @@ def load_into(
         allow_overflow: Load although finite values become infinite, NaN, 0 or other integers in the dtype
             of a leaf.
         layout: Where the model has the channels of its images, as in :func:`make_plan`.
+        progress: Whether to show on stderr how many bytes are loaded; or a function that is called with that
+            number and the bytes of all leaves.
 
     Returns:
         ``(missing_keys, unexpected_keys)`` in torch's names. Where models are immutable (Equinox,
@@ -95,16 +100,20 @@ def load_into(
                 strict=strict,
                 allow_overflow=allow_overflow,
                 layout=layout,
+                progress=progress,
             )
     target = owner_of(model, find_target(to) if to else None)
     if target is None or target.live is None:
         known = ", ".join(t.summary for t in TARGETS.values() if t.live)
         raise UsageError(f"load_into: a {type(model).__name__} is no model of a known target ({known})")
     if stamped_target(state) == target.name:
-        return _load_converted(model, target.live, state, strict=strict, allow_overflow=allow_overflow)
-    plan = make_plan(state, to=target.name, layers=layers, like=model, rules=rules, layout=layout)
-    plan.check(allow_missing=True, allow_unexpected=True)
+        return _load_converted(
+            model, target.live, state, strict=strict, allow_overflow=allow_overflow, progress=progress
+        )
     template = target.live.template(model)
+    asked = {"to": target.name, "layers": layers, "rules": rules, "layout": layout}
+    plan = plan_into(state, model, template, **asked)
+    plan.check(allow_missing=True, allow_unexpected=True)
     names = {path: torch_name(path, target, template) for path in plan.missing}
     loaded = Loaded(sorted(names.values()), sorted(plan.unexpected))
     loaded.notes = plan.notes
@@ -119,8 +128,27 @@ def load_into(
     if target.live.immutable:
         _warn(model, _problems(plan, names), loaded.notes)
     leaves.check_sources()
-    new = target.live.write(model, leaves)
+    new = target.live.write(model, _shown(leaves, plan.outputs, progress))
     return new if target.live.immutable else loaded
+
+
+def _shown(
+    leaves: Mapping[str, Any],
+    specs: Mapping[str, TensorSpec],
+    progress: bool | Callable[[int, int], object],
+) -> Owned:
+    """Return leaves of which each tells how far the loading is when it is made."""
+    if not progress:
+        return owned(leaves)
+    show = Progress(wanted=True) if progress is True else progress
+    total, done = sum(specs[path].nbytes for path in leaves), 0
+
+    def count(nbytes: int) -> None:
+        nonlocal done
+        done += nbytes
+        show(done, total)
+
+    return Owned(leaves, count)
 
 
 _LINES = 38  # of 40, with the head and the cure
@@ -171,7 +199,13 @@ def _dtype(spec: TensorSpec) -> np.dtype[Any]:
 
 
 def _load_converted(
-    model: Any, live: Live, state: Mapping[str, Any], *, strict: bool, allow_overflow: bool
+    model: Any,
+    live: Live,
+    state: Mapping[str, Any],
+    *,
+    strict: bool,
+    allow_overflow: bool,
+    progress: bool | Callable[[int, int], object],
 ) -> Loaded | Any:
     expected, found = live.template(model).specs, specs_of(state)
     problems = [
@@ -188,7 +222,8 @@ def _load_converted(
         raise LoadError(_strict_text(model, problems), problems=problems)
     if live.immutable:
         _warn(model, left)
-    new = live.write(model, _Read(state, expected, allow_overflow=allow_overflow))
+    leaves = _Read(state, expected, allow_overflow=allow_overflow)
+    new = live.write(model, _shown(leaves, expected, progress))
     return new if live.immutable else Loaded(missing, unexpected)
 
 

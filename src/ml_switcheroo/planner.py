@@ -27,8 +27,9 @@ from ml_switcheroo.stamp import refuse_converted
 from ml_switcheroo.targets import find_target, owner_of, template_of
 from ml_switcheroo.targets.ports import layout_shown, with_layout
 from ml_switcheroo.tensors import TensorSpec, spec_of
+from ml_switcheroo.tree import Template
 
-__all__ = ["Prepared", "make_plan", "prepare", "specs_of"]
+__all__ = ["Prepared", "make_plan", "plan_into", "prepare", "specs_of"]
 
 
 def make_plan(
@@ -77,11 +78,21 @@ def make_plan(
                 checkpoint, to=to, layers=layers, like=like, rules=rules, dtype=dtype, layout=layout
             )
     with _uncollected():
-        prepared = prepare(state, to=to, layers=layers, like=like, rules=rules, dtype=dtype, layout=layout)
-        plan = draw_plan(prepared.request)
-        _all_used(prepared.request.rules, [*prepared.peeled.specs, *prepared.dropped], plan)
-        plan = restored(plan, prepared.peeled, prepared.specs)
-        return replace(plan, dropped={**prepared.dropped, **plan.dropped})
+        asked = {"layers": layers, "like": like, "rules": rules, "dtype": dtype, "layout": layout}
+        return _finished(prepare(state, to=to, **asked))
+
+
+def plan_into(state: Mapping[str, Any], model: Any, template: Template, **asked: Any) -> Plan:
+    """Make the plan for a live model whose template was read before; the rest is as for :func:`make_plan`."""
+    with _uncollected():
+        return _finished(prepare(state, like=model, template=template, **asked))
+
+
+def _finished(prepared: Prepared) -> Plan:
+    plan = draw_plan(prepared.request)
+    _all_used(prepared.request.rules, [*prepared.peeled.specs, *prepared.dropped], plan)
+    plan = restored(plan, prepared.peeled, prepared.specs)
+    return replace(plan, dropped={**prepared.dropped, **plan.dropped})
 
 
 @contextmanager
@@ -123,8 +134,9 @@ def prepare(
     rules: Iterable[Rule] | str | Path = (),
     dtype: str | None = None,
     layout: str | None = None,
+    template: Template | None = None,
 ) -> Prepared:
-    """Ask every source; the arguments are those of :func:`make_plan`."""
+    """Ask every source; the arguments are those of :func:`make_plan`, and the template of ``like``."""
     target = find_target(to)
     why = ""
     if layout is None and target.channels == "last" and owner_of(like) is not None:
@@ -134,7 +146,7 @@ def prepare(
     specs = specs_of(state)
     refuse_converted(state)
     rules = load_rules(rules) if isinstance(rules, str | Path) else tuple(rules)
-    template = template_of(like, find_target(to))
+    template = template or template_of(like, find_target(to))
     dropped = dropped_by(rules, specs)
     _none_dropped(rules, dropped)
     told = layers is not None

@@ -70,9 +70,9 @@ def convert(
     safetensors with --max-shard-size, else of Orbax.
     """
     from ml_switcheroo import conversion
-    from ml_switcheroo.cli.progress import Progress
     from ml_switcheroo.formats.apart import keep_apart
     from ml_switcheroo.plan import Plan
+    from ml_switcheroo.progress import Progress
     from ml_switcheroo.report import summary
 
     arguments: dict[str, Any] = {

@@ -43,6 +43,7 @@ class Owned(Mapping[str, Array]):
         self._progress = progress
         self._next = dict(zip(leaves, [*leaves][1:], strict=False))
         self._begun: dict[str, _Making] = {}
+        self._lent = Deferred.of(np.empty(0))
         self._pool = ThreadPoolExecutor(THREADS)
 
     def __getitem__(self, path: str) -> Array:
@@ -62,12 +63,17 @@ class Owned(Mapping[str, Array]):
     def borrowed(self, path: str) -> Array:
         """Return a leaf for a framework that copies it anyway: a view of its source where it is one.
 
-        It must be dropped before the file is closed.
+        It is valid until the next one is asked for.
         """
+        self._lent.drop()
         leaf = Deferred.of(self._deferred(path))
         if not _is_view(leaf):
-            return self._begin(path).finish()
+            array = self._begin(path).finish()
+            self._progress(array.nbytes)
+            return array
         leaf.check()
+        self._progress(leaf.nbytes)
+        self._lent = leaf
         return np.asarray(leaf)
 
     def _begin(self, path: str) -> _Making:

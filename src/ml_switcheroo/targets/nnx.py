@@ -6,7 +6,7 @@ Source: https://flax.readthedocs.io/en/stable/api_reference/flax.nnx/.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -178,15 +178,21 @@ class _Length:
         self._scales[self._key] = value
 
 
-def _variables(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the path and the Variable of each leaf that is no random state.
+def _nodes(model: Any) -> Iterator[tuple[Any, Any]]:
+    from flax import nnx
+
+    yield from nnx.iter_graph(model)
+
+
+def _variables(nodes: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield the path and the Variable of each leaf of a graph that is no random state.
 
     Raises:
         UsageError: A WeightNorm has no lengths: no weights of PyTorch's give the same there.
     """
     from flax import nnx
 
-    for path, node in nnx.iter_graph(model):
+    for path, node in nodes:
         if isinstance(node, nnx.Variable) and not isinstance(node, nnx.RngState):
             yield _written(path), node
         elif isinstance(node, nnx.WeightNorm):
@@ -208,7 +214,8 @@ def _template(model: Any) -> Template:
     from flax import nnx
 
     kinds, containers, attributes, own = {}, {}, {}, {}
-    for path, node in nnx.iter_graph(model):
+    nodes = list(_nodes(model))
+    for path, node in nodes:
         name = _written(path)
         if isinstance(node, nnx.Sequential):
             containers[name] = "sequential"
@@ -221,8 +228,8 @@ def _template(model: Any) -> Template:
                 attributes[name] = plain_attributes(node)
             if isinstance(node, nnx.WeightNorm):
                 attributes[name] = {"feature_axes": node.feature_axes}
-    specs = {path: _spec(variable) for path, variable in _variables(model)}
-    modules = (p for p in nnx.iter_graph(model) if isinstance(p[1], nnx.Module))
+    specs = {path: _spec(variable) for path, variable in _variables(nodes)}
+    modules = (pair for pair in nodes if isinstance(pair[1], nnx.Module))
     computed = computed_in((_written(path), node) for path, node in modules)
     return Template(
         specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed, own=own
@@ -240,7 +247,7 @@ def _spec(variable: Any) -> TensorSpec:
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
     leaves = owned(leaves)
     with ExitStack() as undo:
-        for path, variable in list(_variables(model)):
+        for path, variable in list(_variables(_nodes(model))):
             if path in leaves:
                 now = variable.get_value()
                 new = in_place_of(now, leaves[path])
@@ -251,7 +258,7 @@ def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
 
 
 def _read(model: Any) -> Mapping[str, Array]:
-    return {path: np.asarray(variable.get_value()) for path, variable in _variables(model)}
+    return {path: np.asarray(variable.get_value()) for path, variable in _variables(_nodes(model))}
 
 
 TARGET = Target(

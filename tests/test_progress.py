@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml_switcheroo.cli.progress import Progress
 from ml_switcheroo.formats import write_safetensors
+from ml_switcheroo.progress import Progress
 from ml_switcheroo.tensors import TensorSpec
 
 ROWS = np.broadcast_to(np.float32(1), (1024, 1024))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 import time
 
-import click
-
 __all__ = ["Progress"]
 
 _LARGE = 2**28  # bytes that take long enough to be watched
@@ -14,7 +12,7 @@ _EVERY = 0.1  # seconds
 
 
 class Progress:
-    """Shows on stderr how many bytes are written.
+    """Show on stderr how many bytes are written.
 
     Args:
         wanted: True shows it everywhere, False nowhere; None on a terminal, for large outputs.
@@ -41,10 +39,15 @@ class Progress:
         if self._terminal:
             if now - self._shown >= _EVERY or done == total:
                 self._shown = now
-                click.echo(f"\r{line:<60}", err=True, nl=done == total)
+                _tell(f"\r{line:<60}" + ("\n" if done == total else ""))
         elif 10 * done // total > self._tenth:
             self._tenth = 10 * done // total
-            click.echo(line, err=True)
+            _tell(f"{line}\n")
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def _size(nbytes: float) -> str:
