@@ -6,7 +6,7 @@ A decoder of transformer blocks (0.8 GB in bfloat16, random; 14 layers) is writt
 and layouts. Timed is the loading alone: building the model comes before it; at the end every array is ready.
 By hand means: each tensor is read with safetensors' own loader for the framework, transposed where it is a
 matrix of a linear layer, and put in the place that is known. Memory is the most that is resident meanwhile,
-the model included. The last columns say where the time of this package goes: its import, the plan, the leaves.
+the model included. The last columns say where the time goes: import, plan, leaves.
 """
 
 from __future__ import annotations
