@@ -89,3 +89,29 @@ def test_a_file_that_was_cut_off_is_an_error(tmp_path):
             owned(leaves)["a"]
         with pytest.raises(CheckpointError):
             leaves.check_sources()
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 2, 0), (2, 1, 0)])
+def test_a_leaf_whose_axes_were_turned_can_be_had_as_it_lies(axes):
+    array = DRAW.standard_normal((40, 60, 700))
+    leaf = Deferred.of(array).transpose(axes)
+    made, order = Owned({"a": leaf, "b": leaf}).unturned("a")
+    assert np.array_equal(made.transpose(order) if order else made, array.transpose(axes))
+    assert made.shape == array.shape
+    assert made.flags.c_contiguous
+    assert not np.shares_memory(made, array)
+
+
+def test_what_is_no_turned_source_comes_as_it_is():
+    array = DRAW.standard_normal((40, 60))
+    cases = {
+        "cut": (Deferred.of(array).T[:9], array.T[:9]),
+        "cast": (Deferred.of(array).T.astype("float32"), array.T.astype("float32")),
+        "flipped": (np.flip(Deferred.of(array).T, 0), np.flip(array.T, 0)),
+        "joined": (np.concatenate([Deferred.of(array).T] * 2), np.concatenate([array.T] * 2)),
+    }
+    made = Owned({name: leaf for name, (leaf, _) in cases.items()})
+    for name, (_, expected) in cases.items():
+        found, order = made.unturned(name)
+        assert order == ()
+        assert np.array_equal(found, expected)

@@ -33,7 +33,7 @@ from ml_switcheroo.recipes import (
     Wrapper,
     part,
 )
-from ml_switcheroo.targets.jax_arrays import in_place_of
+from ml_switcheroo.targets.jax_arrays import in_place_of, placed
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
 
@@ -280,9 +280,9 @@ def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
         path = path_of(keys)
         counter = next((name for name in _SEEN if path.endswith(name)), None)
         if path in leaves:
-            return in_place_of(leaf, leaves[path])
+            return placed(leaf, leaves, path)
         if counter is not None and path.removesuffix(counter) + "running_mean" in leaves:
-            return in_place_of(leaf, np.asarray(_SEEN[counter]))
+            return in_place_of(leaf, np.array(_SEEN[counter]))
         return leaf
 
     whole = jax.tree_util.tree_map_with_path(put, _whole(model))

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.formats.owned import owned
+from ml_switcheroo.formats.owned import Owned, owned
 from ml_switcheroo.ops import Array, Concat, Flip, Gates, Shift, Sum
 from ml_switcheroo.recipes import Dropped, Entry, Form, Live, Naming, Recipe, Target, Unsupported, part
-from ml_switcheroo.targets.jax_arrays import in_place_of
+from ml_switcheroo.targets.jax_arrays import in_place_of, placed
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template
 
@@ -189,21 +189,20 @@ def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
     return _filled(model, leaves)
 
 
-def _filled(tree: Any, leaves: Mapping[str, Array]) -> Any:
+def _filled(tree: Any, leaves: Owned) -> Any:
     return {
         module: {name: _value(module, name, leaf, set(own), leaves) for name, leaf in own.items()}
         for module, own in tree.items()
     }
 
 
-def _value(module: str, name: str, leaf: Any, beside: set[str], leaves: Mapping[str, Array]) -> Any:
+def _value(module: str, name: str, leaf: Any, beside: set[str], leaves: Owned) -> Any:
     path = f"{module}/{name}"
-    array: Any = leaves.get(path)
-    if array is None and beside == _AVERAGE and f"{module}/average" in leaves:
-        array = np.asarray(_SEEN) if name == "counter" else leaves[f"{module}/average"]
-    if array is None:
-        return leaf
-    return in_place_of(leaf, array)
+    if path in leaves:
+        return placed(leaf, leaves, path)
+    if beside == _AVERAGE and f"{module}/average" in leaves:
+        return in_place_of(leaf, np.array(_SEEN) if name == "counter" else leaves[f"{module}/average"])
+    return leaf
 
 
 def _read(model: Any) -> Mapping[str, Array]:

@@ -32,7 +32,7 @@ from ml_switcheroo.recipes import (
     Wrapper,
     part,
 )
-from ml_switcheroo.targets.jax_arrays import in_place_of
+from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
 
@@ -318,7 +318,7 @@ def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
                 variable.assign(made[path])
             elif path in made:
                 undo.callback(variable.assign, variable.value)
-                variable.assign(in_place_of(variable.value, made[path]))
+                variable.assign(placed(variable.value, made, path))
         undo.pop_all()
     return model
 

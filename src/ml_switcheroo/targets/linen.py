@@ -14,7 +14,7 @@ from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Concat, GateSum, Sum
 from ml_switcheroo.recipes import Live, Naming, Recipe, Target, Wrapper, part
 from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION, ONCE_MORE
-from ml_switcheroo.targets.jax_arrays import in_place_of
+from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.tree import Template, flatten, template_of_tree
 
 __all__ = ["TARGET"]
@@ -91,7 +91,7 @@ def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
         now = _unboxed(leaf)
         if path not in leaves:
             return leaf
-        array = in_place_of(now, leaves[path])
+        array = placed(now, leaves, path)
         return leaf.replace_boxed(array) if hasattr(leaf, "replace_boxed") else array
 
     return _mapped(model, put)

@@ -31,7 +31,7 @@ from ml_switcheroo.recipes import (
     part,
 )
 from ml_switcheroo.targets.flax_kinds import KINDS, MHA, NO_PROJECTION, ONCE_MORE
-from ml_switcheroo.targets.jax_arrays import in_place_of
+from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.tensors import TensorSpec, spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
 
@@ -250,7 +250,7 @@ def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
         for path, variable in list(_variables(_nodes(model))):
             if path in leaves:
                 now = variable.get_value()
-                new = in_place_of(now, leaves[path])
+                new = placed(now, leaves, path)
                 undo.callback(variable.set_value, now)
                 variable.set_value(new)
         undo.pop_all()
