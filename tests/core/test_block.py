@@ -1,5 +1,8 @@
 """The stamp of an injected KeyMapper: found, read back, extended, renewed, and left where it was edited."""
 
+import subprocess
+import sys
+
 import pytest
 
 from ml_switcheroo.core.block import Carried, compose, find_block, folded, ours
@@ -40,7 +43,8 @@ def test_a_changed_block_shows_it():
 def test_a_folded_text_has_a_line_for_the_block():
     code = "a = 1\n" + compose(Carried("nnx", ("load_into",))) + "b = 2\n"
     lines = folded(code).split("\n")
-    assert len(lines) == 6
+    assert lines[:2] == ["a = 1", code.split("\n")[1]]
+    assert lines[3:] == ["# <<< KeyMapper", "b = 2", ""]
     assert lines[2].startswith("# ... ")
     code = compose(Carried("nnx", ("load_into",), {"fc": "linear(c=4)"}))
     assert '    "fc": "linear(c=4)",' in folded(code).split("\n")
@@ -87,6 +91,16 @@ def test_a_plan_is_extended_by_what_a_plan_can_do():
     check_unchanged(code, save=True, table=table, dedent=False, notes=[note])
 
 
+@pytest.mark.parametrize("tool", [("ruff", "format"), ("ruff", "check", "--fix", "--select", "I,W,F,UP")])
+def test_formatters_and_sorters_of_imports_leave_a_block_whole(tool, tmp_path):
+    file = tmp_path / "run.py"
+    file.write_text(rewrite(LOAD, "keras").code)
+    command = [sys.executable, "-m", *tool, "--isolated", file]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert "No module named" not in done.stderr
+    assert not find_block(file.read_text()).edited
+
+
 @pytest.mark.parametrize("other", ["keras", "equinox", "jax"])
 def test_the_keymapper_of_another_target_is_not_called(other):
     code = rewrite(LOAD, "mlx").code + "net.load_state_dict(sd)\n"
@@ -112,7 +126,7 @@ def test_a_block_of_an_older_version_is_renewed_and_nothing_else(tmp_path):
     import hashlib
 
     old_block = find_block(body)
-    inner = body[old_block.start : old_block.end].split("\n")[2:-1]
+    inner = body[old_block.start : old_block.end].split("\n")[3:-2]
     text = "\n".join(line for line in inner if not line.startswith("import ")).strip()
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     now = find_block(new)

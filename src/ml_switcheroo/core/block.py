@@ -20,6 +20,7 @@ _FIRST = re.compile(
     re.MULTILINE,
 )
 _SAID = "# Do not edit: `ml-switcheroo rewrite --update-runtime` renews it from the package."
+_OFF, _ON = "# fmt: off", "# fmt: on"  # what a formatter changes would look changed by hand
 _TABLE = re.compile(r"    MODEL = |KeyMapper\.KINDS = ")
 _IMPORTS = re.compile(r"^import \w+( as \w+)?$", re.MULTILINE)
 _LAST = re.compile(r"^# <<< KeyMapper\r?$", re.MULTILINE)
@@ -70,7 +71,7 @@ def compose(carried: Carried) -> str:
     body = code_of(carried).strip("\n")
     stamp = f"# >>> KeyMapper for {carried.target}: {', '.join(carried.entries)}"
     stamp += f" (ml-switcheroo {__version__}, {_digest(body)})"
-    return "\n".join([stamp, _SAID, body, "# <<< KeyMapper", ""])
+    return "\n".join([stamp, _SAID, _OFF, body, _ON, "# <<< KeyMapper", ""])
 
 
 def code_of(carried: Carried) -> str:
@@ -93,6 +94,7 @@ def find_block(code: str) -> Block | None:
     if first is None or last is None:
         return None
     body = code[first.end() : last.start()].replace("\r\n", "\n").replace(_SAID, "", 1)
+    body = body.strip().removeprefix(_OFF).removesuffix(_ON)
     carried = Carried(first["target"], tuple(first["entries"].split(", ")), *_tables(body))
     end = last.start() + len(last[0].rstrip("\r"))
     return Block(first.start(), end, carried, first["version"], _digest(body) != first["digest"])
