@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from ml_switcheroo.computed import Computed
+from ml_switcheroo.computed import Computed, Pool
 from ml_switcheroo.errors import RuleError
 from ml_switcheroo.ops import Op
 
@@ -255,6 +255,7 @@ class Knowledge:
         tied: Groups of tensor names that are one tensor, the first being the owner.
         notes: What a person should know, one sentence each.
         computed: What modules compute without weights, by path.
+        pools: The pools, by path and in order.
         doubts: What a person should know of a module as long as only this source speaks of it, by path.
         classes: By module path the name of its class, where that is no class of ``torch.nn``.
         uses: By tensor name what ``forward`` does to it before the layer's own operation, where it does.
@@ -270,6 +271,7 @@ class Knowledge:
     classes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     doubts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     computed: Mapping[str, tuple[Computed, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    pools: Mapping[str, Pool] = field(default_factory=lambda: MappingProxyType({}))
     uses: Mapping[str, Usage] = field(default_factory=lambda: MappingProxyType({}))
     more: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     written: Mapping[str, Finding] = field(default_factory=lambda: MappingProxyType({}))
