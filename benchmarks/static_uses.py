@@ -28,7 +28,7 @@ import static
 import torch
 from torch import nn
 
-from ml_switcheroo.sources.findings import Flatten, Split
+from ml_switcheroo.sources.findings import Flatten, Part
 from ml_switcheroo.sources.static import read_layers
 
 CONFIRMED, REFUTED, UNTESTED = "confirmed", "refuted", "not testable"
@@ -50,7 +50,7 @@ Run = Callable[[], Any]
 
 
 def prove(case: static.Case) -> list[Verdict]:
-    """Build a model, read its source, and test every flatten and split that was found."""
+    """Build a model, read its source, and test every flatten and projection that was found."""
     torch.manual_seed(0)
     try:
         model = case.build().eval()
@@ -63,7 +63,7 @@ def prove(case: static.Case) -> list[Verdict]:
     divided_alike = {
         path: replace(found[0], flatten=None)
         for path, found in known.candidates.items()
-        if len({one.split for one in found}) == 1
+        if len({one.parts for one in found}) == 1
     }
     findings = {**known.findings, **divided_alike}
     _stir(model)
@@ -76,13 +76,13 @@ def prove(case: static.Case) -> list[Verdict]:
             )
             verdicts.append(Verdict("flatten", path, answer, why))
         parent = type(model.get_submodule(path.rpartition(".")[0])) if path else None
-        alike = (parent, found.split)
-        if found.split is not None and alike not in seen:
+        alike = (parent, found.parts)
+        if found.parts is not None and alike not in seen:
             seen.add(alike)
             answer, why = (
-                (UNTESTED, "no input runs") if run is None else divided(model, run, path, found.split)
+                (UNTESTED, "no input runs") if run is None else divided(model, run, path, found.parts.parts)
             )
-            verdicts.append(Verdict("split", path, answer, why))
+            verdicts.append(Verdict("parts", path, answer, why))
     return verdicts
 
 
@@ -253,20 +253,22 @@ class Probe:
         return frozenset(felt.any(0).nonzero().flatten().tolist()), int(felt.any(1).sum())
 
 
-def divided(model: nn.Module, run: Run, path: str, found: Split) -> tuple[str, str]:
-    """Tell whether the output axis of a linear holds parts and heads in the order found."""
+def divided(model: nn.Module, run: Run, path: str, found: tuple[Part, ...]) -> tuple[str, str]:
+    """Tell whether the outputs of a linear are the parts and heads found, in that order."""
+    if {part.role for part in found} & {"o", "down"}:
+        return UNTESTED, "it takes a result itself"
+    if len({part.size for part in found}) > 1:
+        return UNTESTED, "parts of several sizes"
     layer = model.get_submodule(path)
-    out = getattr(layer, "out_features", getattr(layer, "nf", 0))
     probe = None
     parent = path
     while probe is None and parent:
         parent = parent.rpartition(".")[0]
-        probe = _probe(model.get_submodule(parent), run, layer, out // found.parts)
-    if probe is None or found.sizes:
-        return UNTESTED, "parts of several sizes" if found.sizes else "no layer takes the result"
-    if "head" in found.axes.split():
-        return _by_heads(probe, found, out)
-    return _by_parts(probe, found, out)
+        probe = _probe(model.get_submodule(parent), run, layer, found[0].size)
+    if probe is None:
+        return UNTESTED, "no layer takes the result"
+    heads = {part.heads for part in found if part.heads is not None}
+    return _by_heads(probe, found, *heads) if len(heads) == 1 else _by_parts(probe, found)
 
 
 def _probe(parent: nn.Module, run: Run, layer: nn.Module, width: int) -> Probe | None:
@@ -311,21 +313,18 @@ def _taken(run: Run, module: nn.Module) -> torch.Tensor:
     return inputs[0]
 
 
-def _by_heads(probe: Probe, found: Split, out: int) -> tuple[str, str]:
-    heads, parts = found.heads, found.parts
-    words = found.axes.split()
-    if heads is None or out % (heads * parts) or set(words) - {"part", "head", "dim"}:
-        return UNTESTED, "the number of heads is not stated"
+def _by_heads(probe: Probe, found: tuple[Part, ...], heads: int) -> tuple[str, str]:
+    if found[0].size % heads:
+        return UNTESTED, "the heads do not make up the part"
     if heads == 1:
         return UNTESTED, "one head: any order is the same"
-    dim = out // (heads * parts)
+    dim = found[0].size // heads
     block = probe.width // heads
     lone: dict[int, bool] = {}
     whole_heads = set()
-    for part in range(parts):
+    for part, one in enumerate(found):
         for head in dict.fromkeys((0, 1, heads - 1)):
-            row = (part * heads + head if words[0] == "part" else head * parts + part) * dim + min(1, dim - 1)
-            columns, _ = probe.reached(row)
+            columns, _ = probe.reached(one.rows[head * dim + min(1, dim - 1)])
             if not columns or len(columns) == probe.width:
                 return UNTESTED, "what is between reaches all columns, or none"
             whole = frozenset(range(head * block, (head + 1) * block))
@@ -343,8 +342,7 @@ def _by_heads(probe: Probe, found: Split, out: int) -> tuple[str, str]:
             lone[part] = lone.get(part, True) and len(columns) == 1
     if whole_heads != {True}:
         return UNTESTED, "a head is reached in part"
-    rows = {part: (part * heads if words[0] == "part" else part) * dim for part in range(parts)}
-    return _by_role(probe, found, lone, rows)
+    return _by_role(probe, found, lone)
 
 
 def _is_block(columns: frozenset[int], width: int) -> bool:
@@ -353,14 +351,14 @@ def _is_block(columns: frozenset[int], width: int) -> bool:
     return width % size == 0 and first % size == 0 and columns == frozenset(range(first, first + size))
 
 
-def _by_parts(probe: Probe, found: Split, out: int) -> tuple[str, str]:
-    width = out // found.parts
+def _by_parts(probe: Probe, found: tuple[Part, ...]) -> tuple[str, str]:
+    width = found[0].size
     if probe.width != width:
         return UNTESTED, "what takes the result is of another width"
     lone: dict[int, bool] = {}
-    for part in range(found.parts):
+    for part, one in enumerate(found):
         for column in dict.fromkeys((0, 1, width - 1)):
-            columns, _ = probe.reached(part * width + column)
+            columns, _ = probe.reached(one.rows[column])
             if not columns or len(columns) == width != 1:
                 return UNTESTED, "what is between reaches all columns, or none"
             if column not in columns:
@@ -370,25 +368,24 @@ def _by_parts(probe: Probe, found: Split, out: int) -> tuple[str, str]:
             lone[part] = lone.get(part, True) and len(columns) == 1
     if not any(lone.values()):
         return UNTESTED, "no part keeps its columns apart"
-    return _by_role(probe, found, lone, {part: part * width for part in range(found.parts)})
+    return _by_role(probe, found, lone)
 
 
-def _by_role(probe: Probe, found: Split, lone: dict[int, bool], rows: dict[int, int]) -> tuple[str, str]:
-    """Compare which part is the value, and which the query, with the names that the code gives them."""
-    letters = [name.lstrip("_")[:1].lower() for name in found.names]
+def _by_role(probe: Probe, found: tuple[Part, ...], lone: dict[int, bool]) -> tuple[str, str]:
+    """Compare which part is the value, and which the query, with what the parts are said to be."""
     values = [part for part, alone in lone.items() if alone]
-    if sorted(letters) != ["k", "q", "v"] or len(values) != 1:
+    if sorted(one.role for one in found) != ["k", "q", "v"] or len(values) != 1:
         return CONFIRMED, ""
     token = probe.before.numel() // probe.width // 4
     queries = [
-        part for part in range(3) if part not in values and probe.reached(rows[part] + 1, token)[1] == 1
+        part for part in range(3) if part not in values and probe.reached(found[part].rows[1], token)[1] == 1
     ]
     if len(queries) != 1:
         return CONFIRMED, "the roles of query and key do not show"
     real = {values[0]: "v", queries[0]: "q"}
-    named = dict(enumerate(letters))
-    wrong = [part for part, letter in real.items() if named[part] != letter]
-    return (REFUTED, f"named {found.names}, but they are {real}") if wrong else (CONFIRMED, "with roles")
+    said = [one.role for one in found]
+    wrong = [part for part, role in real.items() if said[part] != role]
+    return (REFUTED, f"said to be {said}, but they are {real}") if wrong else (CONFIRMED, "with roles")
 
 
 def main() -> None:
@@ -413,7 +410,7 @@ def main() -> None:
                 if options.verbose or verdict.answer == REFUTED:
                     told = f"{verdict.what:8} {verdict.path:40} {verdict.answer} {verdict.why}"
                     print(f"    {case.name:40} {told}", flush=True)
-        for what in ("flatten", "split"):
+        for what in ("flatten", "parts"):
             told = ", ".join(f"{counts[what, answer]} {answer}" for answer in (CONFIRMED, REFUTED, UNTESTED))
             print(f"{suite:12} {what:8} {told}  ({models} models)", flush=True)
 

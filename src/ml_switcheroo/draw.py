@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from ml_switcheroo.differences import by_attributes, by_computing, said_of_wrappers
+from ml_switcheroo.differences import by_attributes, by_computing, by_pools, said_of_wrappers
 from ml_switcheroo.errors import RuleError
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.match.spelling import segments
@@ -124,6 +124,8 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
         computed = {path: words for one in request.knowledge[::-1] for path, words in one.computed.items()}
         notes += by_attributes(request.target, request.template, moves, known, computed)
         notes += by_computing(request.target, request.template, moves, computed)
+        pools = {path: pool for one in request.knowledge[::-1] for path, pool in one.pools.items()}
+        notes += by_pools(request.target, request.template, pools, computed)
         moves, kept_otherwise = said_of_wrappers(request.target, moves)
         notes += kept_otherwise
     return Plan(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from ml_switcheroo.ops import Array, Op
 from ml_switcheroo.tree import Template
@@ -206,6 +206,25 @@ class Padding:
 
 
 @dataclass(frozen=True, slots=True)
+class Lack:
+    """A constructor argument in PyTorch of which the target's own layer has one value only.
+
+    Attributes:
+        arg: The argument in PyTorch, such as ``ceil_mode``.
+        only: The value that the target has.
+        beside: An argument that must not be 0 for this one to decide anything; empty for none.
+    """
+
+    arg: str
+    only: Any
+    beside: str = ""
+
+
+Compared: TypeAlias = Difference | Padding | Lack
+"""What is compared of a kind of layer beside its weights."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wrapper:
     """A layer of the target around another one, which keeps a norm of its weight as PyTorch does.
 
@@ -311,7 +330,8 @@ class Target:
         naming: How its paths are written.
         channels: Where its convolutions have the channel axis: what a Flatten sees.
         aliases: Other names.
-        differences: By kind, what a live module must agree in beside its weights.
+        differences: By kind, what a live module must agree in beside its weights; of ``max_pool`` and
+            ``avg_pool`` too, which have none.
         wrappers: Its layers that keep a ``weight_norm`` or ``spectral_norm``, by these words.
         live: How its live models are read and written; None where it has none.
     """
@@ -322,6 +342,6 @@ class Target:
     naming: Naming
     channels: Literal["first", "last"]
     aliases: tuple[str, ...] = ()
-    differences: Mapping[str, tuple[Difference | Padding, ...]] = field(default_factory=lambda: NOTHING)
+    differences: Mapping[str, tuple[Compared, ...]] = field(default_factory=lambda: NOTHING)
     wrappers: Mapping[str, Wrapper] = field(default_factory=lambda: NOTHING)
     live: Live | None = None

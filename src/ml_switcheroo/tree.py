@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ml_switcheroo.computed import Computed
+from ml_switcheroo.computed import Computed, Pool
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.tensors import DTYPES, TensorSpec, spec_of
 
@@ -38,6 +38,7 @@ class Template:
         axes: Names of the axes of leaves that say them (penzai, haliax), by path.
         attributes: Plain attributes of the live model's layers, by path and by the target's names.
         computed: What the modules of the live model compute without weights, by path.
+        pools: The pools of the live model, by path and in order.
         own: The class of modules that are none of the framework's own layers, by path.
     """
 
@@ -48,6 +49,7 @@ class Template:
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     computed: Mapping[str, tuple[Computed, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    pools: Mapping[str, Pool] = field(default_factory=lambda: MappingProxyType({}))
     own: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 

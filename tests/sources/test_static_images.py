@@ -39,7 +39,7 @@ def test_the_code_shows_the_image(tmp_path, way):
     knowledge = read_and_compare(tmp_path, CODE.format(way))
     linear, norm = knowledge.findings["fc"], knowledge.findings["norm"]
     assert (linear.unflatten.channels, linear.unflatten.of) == (8, "deconv")
-    assert linear.split is None
+    assert linear.parts is None
     assert norm.flatten.channels == 8
 
 

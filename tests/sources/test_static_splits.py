@@ -1,4 +1,4 @@
-"""Fused projections: how ``forward`` divides the output of a Linear."""
+"""Fused projections that are named and not attended: how ``forward`` divides the output of a Linear."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_switcheroo.sources.findings import Split
+from ml_switcheroo.sources.findings import Part, Parts
 from ml_switcheroo.sources.live import read_module
 from sources.reading import read_and_compare, run, specs_of
 
@@ -30,59 +30,66 @@ class Net(nn.Module):
         return self.proj(x)
 """
 
+
+def parts(
+    roles: str, steps: tuple[int, ...], *axes: tuple[int, int], heads: int | None = None
+) -> tuple[Part, ...]:
+    return tuple(Part(role, start, axes, heads) for role, start in zip(roles, steps, strict=True))
+
+
+ONE_AFTER_THE_OTHER = parts("qkv", (0, 24, 48), (24, 1))
+BLOCKS_OF_HEADS = parts("qkv", (0, 24, 48), (4, 6), (6, 1), heads=4)
+BY_HEAD = parts("qkv", (0, 6, 12), (4, 18), (6, 1), heads=4)
+
 TIMM = """B, N, C = x.shape
         qkv = self.qkv(x).reshape(B, N, 3, self.num_heads, C // self.num_heads).permute(2, 0, 3, 1, 4)
         q, k, v = qkv.unbind(0)"""
 
 CASES = {
-    "unbind": (TIMM, Split("part head dim", 3, 4, ("q", "k", "v"))),
+    "unbind": (TIMM, BLOCKS_OF_HEADS),
     "index": (
         TIMM.replace("qkv.unbind(0)", "qkv[0], qkv[1], qkv[2]"),
-        Split("part head dim", 3, 4, ("q", "k", "v")),
+        BLOCKS_OF_HEADS,
     ),
-    "unpack": (TIMM.replace("qkv.unbind(0)", "qkv"), Split("part head dim", 3, 4, ("q", "k", "v"))),
-    "chunk": ("q, k, v = self.qkv(x).chunk(3, dim=-1)", Split("part dim", 3, None, ("q", "k", "v"))),
-    "torch.chunk": ("k, q, v = torch.chunk(self.qkv(x), 3, -1)", Split("part dim", 3, None, ("k", "q", "v"))),
+    "unpack": (TIMM.replace("qkv.unbind(0)", "qkv"), BLOCKS_OF_HEADS),
+    "chunk": ("q, k, v = self.qkv(x).chunk(3, dim=-1)", ONE_AFTER_THE_OTHER),
+    "torch.chunk": ("k, q, v = torch.chunk(self.qkv(x), 3, -1)", parts("kqv", (0, 24, 48), (24, 1))),
     "split by a size": (
         "q, k, v = self.qkv(x).split(self.dim, dim=2)",
-        Split("part dim", 3, None, ("q", "k", "v")),
-    ),
-    "split by sizes": (
-        "a, b = self.qkv(x).split([self.dim, 2 * self.dim], dim=2)",
-        Split("part dim", 2, None, ("a", "b"), (24, 48)),
+        ONE_AFTER_THE_OTHER,
     ),
     "interleaved": (
         """B, N, C = x.shape
         qkv = self.qkv(x).view(B, N, self.num_heads, 3 * self.head_dim)
         q, k, v = qkv.chunk(3, dim=-1)""",
-        Split("head part dim", 3, 4, ("q", "k", "v")),
+        BY_HEAD,
     ),
     "interleaved by an axis": (
         """B, N, C = x.shape
         qkv = self.qkv(x).view(B, N, self.num_heads, 3, self.head_dim).permute(3, 0, 2, 1, 4)
         q, k, v = qkv.unbind(0)""",
-        Split("head part dim", 3, 4, ("q", "k", "v")),
+        BY_HEAD,
     ),
     "heads alone": (
         "q = self.qkv(x).view(x.size(0), x.size(1), self.num_heads, 3 * self.head_dim)",
-        Split("head dim", 1, 4),
+        parts("q", (0,), (4, 18), (18, 1), heads=4),
     ),
 }
 
 
-def bare(split: Split | None) -> Split | None:
-    return split and Split(split.axes, split.parts, split.heads, split.names, split.sizes)
+def said(found: Parts | None) -> tuple[Part, ...] | None:
+    return found and found.parts
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_split_is_found_in_forward(tmp_path: Path, name: str) -> None:
     code, expected = CASES[name]
     knowledge = read_and_compare(tmp_path, NET.replace("{attend}", code))
-    split = knowledge.findings["qkv"].split
-    assert split is not None
-    assert bare(split) == expected
-    assert split.where.startswith("model.py:")
-    assert knowledge.findings["proj"].split is None
+    found = knowledge.findings["qkv"].parts
+    assert found is not None
+    assert found.parts == expected
+    assert found.where.startswith("model.py:")
+    assert knowledge.findings["proj"].parts is None
 
 
 def test_sequences_of_an_embedding(tmp_path: Path) -> None:
@@ -106,21 +113,9 @@ class Net(nn.Module):
         return q
 """
     findings = read_and_compare(tmp_path, code).findings
-    assert bare(findings["c_attn"].split) == Split("part dim", 3, None, ("q", "k", "v"))
-    assert bare(findings["q_proj"].split) == Split("head dim", 1, 2)
-    assert bare(findings["k_proj"].split) == Split("head dim", 1, 2)
-
-
-def test_a_projection_of_something_unknown_is_divided_by_sizes_that_make_it_up(tmp_path: Path) -> None:
-    code = NET.replace("x = self.norm(x + self.pos)", "x = torch.einsum('bnc->bnc', x)")
-    split = (
-        read_and_compare(
-            tmp_path, code.replace("{attend}", TIMM.replace("C // self.num_heads", "self.head_dim"))
-        )
-        .findings["qkv"]
-        .split
-    )
-    assert bare(split) == Split("part head dim", 3, 4, ("q", "k", "v"))
+    assert said(findings["c_attn"].parts) == parts("qkv", (0, 8, 16), (8, 1))
+    assert said(findings["q_proj"].parts) == parts("q", (0,), (2, 4), (4, 1), heads=2)
+    assert said(findings["k_proj"].parts) == parts("k", (0,), (2, 4), (4, 1), heads=2)
 
 
 @pytest.mark.parametrize(
@@ -129,19 +124,20 @@ def test_a_projection_of_something_unknown_is_divided_by_sizes_that_make_it_up(t
         "x = mystery(self.qkv(x))",
         "q, k, v = self.qkv(x).chunk(self.training, dim=-1)",
         "q = self.qkv(x).reshape(4, 5, 6, 7)",
+        "a, b = self.qkv(x).split([self.dim, 2 * self.dim], dim=2)",
         "a, b = self.qkv(x).chunk(2, -1) if self.training else self.qkv(x).split([8, 64], -1)",
     ],
 )
 def test_what_is_not_clear_stays_open(tmp_path: Path, attend: str) -> None:
     unknown = ("proj.weight", "proj.bias") if "mystery" in attend else ()  # it may be of an image
     knowledge = read_and_compare(tmp_path, NET.replace("{attend}", attend), unknown=unknown)
-    assert knowledge.findings["qkv"].split is None
+    assert knowledge.findings["qkv"].parts is None
 
 
 def test_a_live_module_is_followed_as_well(tmp_path: Path) -> None:
     model = run(tmp_path, NET.replace("{attend}", TIMM)).Net(num_heads=3)
-    assert bare(read_module(model, specs_of(model)).findings["qkv"].split) == Split(
-        "part head dim", 3, 3, ("q", "k", "v")
+    assert said(read_module(model, specs_of(model)).findings["qkv"].parts) == parts(
+        "qkv", (0, 24, 48), (3, 8), (8, 1), heads=3
     )
 
 
@@ -204,24 +200,24 @@ PROJECTIONS = {
     "a shape made of shapes": (
         "shape = (*x.shape[:-1], -1, self.head)\n        q = self.q_proj(x).view(shape).transpose(1, 2)",
         "q_proj",
-        Split("head dim", 1, 4),
+        parts("q", (0,), (4, 6), (6, 1), heads=4),
     ),
     "a split along the third axis": (
         "q, k, v = self.qkv(x).split(self.size, dim=2)",
         "qkv",
-        Split("part dim", 3, None, ("q", "k", "v")),
+        ONE_AFTER_THE_OTHER,
     ),
     "indices of a factor": (
         "b, n, _ = x.shape\n        x = self.qkv(x).view(b, n, self.heads, 3, self.head)\n"
         "        q, k, v = x[..., 0, :], x[..., 1, :], x[..., 2, :]\n        q = q.reshape(b, n, self.size)",
         "qkv",
-        Split("head part dim", 3, 4, ("q", "k", "v")),
+        (Part("q", 0, ((4, 18), (6, 1))), *BY_HEAD[1:]),
     ),
-    "a chunk of nobody knows which axis": (
+    "a chunk behind turned axes": (
         "shape = (*x.shape[:-1], -1, 3 * self.head)\n        x = self.qkv(x).view(shape).transpose(1, 2)\n"
         "        q, k, v = x.chunk(3, dim=-1)",
         "qkv",
-        None,
+        BY_HEAD,
     ),
     "a split of a factor by a size that nobody knows": (
         "x = self.qkv(x)\n        x = x.reshape(x.shape[:-1] + (2, -1))\n"
@@ -229,7 +225,11 @@ PROJECTIONS = {
         "qkv",
         None,
     ),
-    "a chunk along the third axis": ("q, k, v = self.qkv(x).chunk(3, dim=2)", "qkv", None),
+    "a chunk along the third axis": (
+        "q, k, v = self.qkv(x).chunk(3, dim=2)",
+        "qkv",
+        ONE_AFTER_THE_OTHER,
+    ),
 }
 
 
@@ -238,21 +238,10 @@ def test_attention_whose_inputs_have_defaults(tmp_path: Path, name: str) -> None
     attend, layer, expected = PROJECTIONS[name]
     code = ATTENTION.replace("{attend}", attend).replace("{config}", "Config()")
     findings = read_and_compare(tmp_path, code).findings
-    assert {bare(findings[f"layers.{i}.{layer}"].split) for i in range(3)} == {expected}
-
-
-def test_a_size_that_the_checkpoint_shows_divides_a_projection(tmp_path: Path) -> None:
-    attend = PROJECTIONS["a split along the third axis"][0]
-    code = (
-        ATTENTION.replace("{attend}", attend)
-        .replace("{config}", "None")
-        .replace("=None):\n        super", "):\n        super")
-    )
-    findings = read_and_compare(tmp_path, code, "Net(Config)").findings
-    assert bare(findings["layers.2.qkv"].split) == Split("part dim", 3, None, ("q", "k", "v"))
+    assert {said(findings[f"layers.{i}.{layer}"].parts) for i in range(3)} == {expected}
 
 
 def test_tokens_put_before_others_leave_the_rest_as_it_is(tmp_path: Path) -> None:
     attend = "x = torch.cat([self.pos.mean(1, keepdim=True).expand(2, -1, -1), x], dim=1)\n        " + TIMM
-    split = read_and_compare(tmp_path, NET.replace("{attend}", attend)).findings["qkv"].split
-    assert bare(split) == Split("part head dim", 3, 4, ("q", "k", "v"))
+    found = read_and_compare(tmp_path, NET.replace("{attend}", attend)).findings["qkv"].parts
+    assert said(found) == BLOCKS_OF_HEADS

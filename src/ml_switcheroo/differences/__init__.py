@@ -3,9 +3,10 @@
 from ml_switcheroo.differences.attributes import by_attributes
 from ml_switcheroo.differences.computing import by_computing
 from ml_switcheroo.differences.padding import PERHAPS
+from ml_switcheroo.differences.pools import by_pools
 from ml_switcheroo.differences.wrapping import said_of_wrappers
 
-__all__ = ["by_attributes", "by_computing", "is_difference", "said_of_wrappers"]
+__all__ = ["by_attributes", "by_computing", "by_pools", "is_difference", "said_of_wrappers"]
 
 
 def is_difference(note: str) -> bool:

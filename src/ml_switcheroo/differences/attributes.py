@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -11,11 +12,11 @@ from ml_switcheroo.computed import PAD, Computed
 from ml_switcheroo.differences.padding import OURS, THEIRS, said_of_padding
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.moves import Move
-from ml_switcheroo.recipes import Difference, Padding, Target
+from ml_switcheroo.recipes import Difference, Lack, Padding, Target
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tree import Template
 
-__all__ = ["by_attributes", "listed"]
+__all__ = ["Pads", "by_attributes", "listed", "said_of"]
 
 SHOWN = 3
 
@@ -36,7 +37,7 @@ def by_attributes(
         findings: What is known of the module of each source tensor.
         there: What PyTorch's modules compute, by path.
     """
-    pads = {OURS: _padding(template.computed, target.naming.separator), THEIRS: _padding(there, ".")}
+    pads = Pads.of(target, template, there)
     found: dict[str, list[str]] = {}
     for move in moves:
         finding = findings.get(move.sources[0]) if move.sources else None
@@ -44,23 +45,40 @@ def by_attributes(
             continue
         module, attributes = _module(move, finding.kind, target, template)
         for entry in target.differences.get(finding.kind, ()):
-            text = _text(entry, finding, attributes)
-            who = next((who for who in pads if who in text), "")
-            if who and _may_pad(pads[who], move.sources[0] if who == THEIRS else move.leaves[0]):
-                continue
-            if text and module not in found.setdefault(text, []):
+            text = said_of(entry, finding, attributes)
+            made_up = text and pads.make_up(text, move.leaves[0], move.sources[0])
+            if text and not made_up and module not in found.setdefault(text, []):
                 found[text].append(module)
     return tuple(f"{text}: {listed(modules)}" for text, modules in found.items())
 
 
-def _padding(words: Mapping[str, tuple[Computed, ...]], separator: str) -> set[str]:
-    """Return what the paths begin with of all that stands in or beside a module that pads."""
+@dataclass(frozen=True, slots=True)
+class Pads:
+    """What the paths begin with of all that stands in or beside a module that pads.
+
+    Attributes:
+        ours: In the target.
+        theirs: In PyTorch's model.
+    """
+
+    ours: frozenset[str]
+    theirs: frozenset[str]
+
+    @classmethod
+    def of(cls, target: Target, template: Template, there: Mapping[str, tuple[Computed, ...]]) -> Pads:
+        """Read it from what the modules of both compute."""
+        return cls(_padding(template.computed, target.naming.separator), _padding(there, "."))
+
+    def make_up(self, text: str, ours: str, theirs: str) -> bool:
+        """Tell whether the pads may make up for the difference of a note, of what has these paths."""
+        sides = ((OURS, self.ours, ours), (THEIRS, self.theirs, theirs))
+        who = next((side for side in sides if side[0] in text), None)
+        return who is not None and any(who[2].startswith(start) for start in who[1])
+
+
+def _padding(words: Mapping[str, tuple[Computed, ...]], separator: str) -> frozenset[str]:
     above = (path.rpartition(separator)[0] for path, own in words.items() if PAD in own)
-    return {f"{path}{separator}" if path else "" for path in above}
-
-
-def _may_pad(pads: Iterable[str], path: str) -> bool:
-    return any(path.startswith(start) for start in pads)
+    return frozenset(f"{path}{separator}" if path else "" for path in above)
 
 
 def _module(move: Move, kind: str, target: Target, template: Template) -> tuple[str, Mapping[str, Any]]:
@@ -73,8 +91,10 @@ def _module(move: Move, kind: str, target: Target, template: Template) -> tuple[
     return "", {}
 
 
-def _text(entry: Difference | Padding, finding: Finding, attributes: Mapping[str, Any]) -> str:
+def said_of(entry: Difference | Padding | Lack, finding: Finding, attributes: Mapping[str, Any]) -> str:
     """Say how an attribute differs; empty where it does not, or where a side is not known."""
+    if isinstance(entry, Lack):
+        return ""
     if isinstance(entry, Padding):
         return said_of_padding(entry, finding, attributes)
     if entry.attribute not in attributes:
@@ -85,9 +105,7 @@ def _text(entry: Difference | Padding, finding: Finding, attributes: Mapping[str
     if not entry.arg:
         expected = entry.convert(None)
         return "" if _same(real, expected) else f"{head}, always {expected} in PyTorch"
-    layer = LAYERS[finding.kind]
-    # What the shapes of the weights go by has no default as long as nothing is known of the code.
-    defaults = {name: value for name, value in layer.defaults.items() if name not in layer.sizes.values()}
+    defaults = _defaults(finding.kind)
     stated = entry.arg in finding.args
     written = "written" in finding.args  # by a class of the user's own, which has no defaults of torch's
     if not stated and (written or entry.arg not in defaults):
@@ -100,6 +118,14 @@ def _text(entry: Difference | Padding, finding: Finding, attributes: Mapping[str
         return ""
     there = "" if expected == value else f" ({entry.attribute} {expected:g} there)"
     return f"{head}, {entry.arg} is {value}{'' if stated else ' by default'} in PyTorch{there}"
+
+
+def _defaults(kind: str) -> dict[str, Any]:
+    """Return torch's defaults; none for what has no weights, whose arguments are all there."""
+    layer = LAYERS.get(kind)
+    # What the shapes of the weights go by has no default as long as nothing is known of the code.
+    sizes = set(layer.sizes.values()) if layer is not None else set()
+    return {key: value for key, value in (layer.defaults if layer else {}).items() if key not in sizes}
 
 
 def _same(real: Any, expected: Any) -> bool:

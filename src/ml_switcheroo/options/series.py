@@ -9,13 +9,13 @@ from typing import TypeAlias
 
 from ml_switcheroo.match.words import meaning, segment_tokens
 
-__all__ = ["Series", "ranked", "series_of"]
+__all__ = ["Series", "Stem", "ranked", "series_of", "stem_of"]
 
 _NUMBER = re.compile(r"(?<=[A-Za-z])_?(\d+)(?![A-Za-z0-9])|(?<![A-Za-z0-9])(\d+)(?![A-Za-z0-9])")
 _SEPARATOR = re.compile(r"[./]")
 
 Rank: TypeAlias = tuple[int, ...]
-Stem: TypeAlias = tuple[str, ...]
+Stem: TypeAlias = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def series_of(paths: Iterable[str]) -> dict[str, Series]:
     """Return the series of every path of a tree; a path without a number is a series of one."""
     stems: dict[Stem, list[str]] = {}
     for path in dict.fromkeys(paths):
-        stems.setdefault(_stem(path), []).append(path)
+        stems.setdefault(stem_of(path), []).append(path)
     found = {}
     for members in stems.values():
         series = ranked(members)
@@ -65,7 +65,7 @@ def ranked(paths: Sequence[str]) -> Series | None:
     >>> ranked(["d1", "d2", "d4"]) is ranked(["a", "b"]) is None
     True
     """
-    if len({_stem(path) for path in paths}) != 1:
+    if len({stem_of(path) for path in paths}) != 1:
         return None
     split = {path: _SEPARATOR.split(path) for path in paths}
     rows: dict[str, list[int]] = {path: [] for path in paths}
@@ -94,8 +94,14 @@ def ranked(paths: Sequence[str]) -> Series | None:
 _FIRST = -1
 
 
-def _stem(path: str) -> Stem:
-    return tuple(_NUMBER.sub("", segment) for segment in _SEPARATOR.split(path))
+def stem_of(path: str) -> Stem:
+    """Return what paths have in common that are alike but for their numbers: the words of each segment.
+
+    >>> stem_of("layers.3.conv2d_1") == stem_of("layers.0.conv2d")
+    True
+    """
+    parts = (segment_tokens(segment) for segment in _SEPARATOR.split(path))
+    return tuple(tuple(token for token in part if isinstance(token, str)) for part in parts)
 
 
 def _numbers(segment: str) -> list[int]:

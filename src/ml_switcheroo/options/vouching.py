@@ -14,12 +14,12 @@ from typing import TypeAlias
 from ml_switcheroo.match.vocabulary import FILLERS
 from ml_switcheroo.match.words import meaning, segment_tokens
 from ml_switcheroo.moves import Move
-from ml_switcheroo.options.series import Series, series_of
+from ml_switcheroo.options.series import Series, series_of, stem_of
 
 __all__ = ["Vouching", "nameless", "words_of"]
 
+Words: TypeAlias = tuple[str, ...]
 Tokens: TypeAlias = tuple[str | int, ...]
-Stem: TypeAlias = tuple[str, ...]
 
 _SEPARATOR = re.compile(r"[./]")
 _LEAF = re.compile(r"[./][^./]*$")
@@ -44,7 +44,7 @@ class Vouching:
 
     here: Mapping[str, Series]
     there: Mapping[str, Series]
-    first: tuple[Mapping[Stem, Tokens], Mapping[Stem, Tokens]]
+    first: tuple[Mapping[Words, Tokens], Mapping[Words, Tokens]]
     blocks: Mapping[str, Set[str]]
 
     @classmethod
@@ -69,7 +69,7 @@ class Vouching:
         What one tree counts from 1 and the other from 0 has other names.
         """
         tokens = _tokens(path)
-        first = [there.get(_stem(tokens)) for there in self.first]
+        first = [there.get(_words(path)) for there in self.first]
         return tokens == _tokens(place) and first[0] == first[1]
 
     def speaks_for(self, path: str, place: str, moves: Sequence[Move]) -> bool:
@@ -141,15 +141,16 @@ def _tokens(path: str) -> Tokens:
     return tuple(token for segment in _SEPARATOR.split(path) for token in segment_tokens(segment))
 
 
-def _stem(tokens: Tokens) -> Stem:
-    return tuple(token if isinstance(token, str) else "#" for token in tokens)
+def _words(path: str) -> tuple[str, ...]:
+    """Return the words of what paths have in common that are alike but for their numbers."""
+    return tuple(word for part in stem_of(path) for word in part)
 
 
-def _first(paths: Iterable[str]) -> dict[Stem, Tokens]:
-    found: dict[Stem, Tokens] = {}
+def _first(paths: Iterable[str]) -> dict[Words, Tokens]:
+    found: dict[Words, Tokens] = {}
     for path in paths:
         tokens = _tokens(path)
-        stem = _stem(tokens)
+        stem = _words(path)
         numbers = [token for token in tokens if isinstance(token, int)]
         known = [token for token in found.get(stem, tokens) if isinstance(token, int)]
         if numbers <= known:

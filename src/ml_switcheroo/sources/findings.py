@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from ml_switcheroo.computed import Computed
+from ml_switcheroo.computed import Computed, Pool
 from ml_switcheroo.errors import RuleError
 from ml_switcheroo.ops import Op
 
@@ -22,7 +22,6 @@ __all__ = [
     "Origin",
     "Part",
     "Parts",
-    "Split",
     "Usage",
     "flatten_said",
     "flattened_steps",
@@ -119,28 +118,6 @@ def flattened_steps(path: str, flatten: Flatten) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """How ``forward`` divides the output axis of a Linear: into heads, or into several projections.
-
-    Attributes:
-        axes: What the axis holds, the slowest first: ``part head dim`` (queries, keys and values one
-            after the other), ``head part dim`` (interleaved by head), ``part dim``, ``head dim``.
-        parts: How many projections are fused; 1 for a projection that is only divided into heads.
-        heads: How many heads there are; None where the code does not state it.
-        names: What the parts are called in the code, in order: ``("q", "k", "v")``.
-        sizes: The sizes of parts that differ, where the code states them.
-        where: ``file:line`` of the split.
-    """
-
-    axes: str
-    parts: int = 1
-    heads: int | None = None
-    names: tuple[str, ...] = ()
-    sizes: tuple[int, ...] = ()
-    where: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Part:
     """One of the projections that a layer computes: which of its output rows, in which order.
 
@@ -207,7 +184,6 @@ class Finding:
             knows. For a convolution, it is folded into the channels.
         unflatten: For a linear: that its output becomes an image, whose channels these are: its output axis
             is ``(c *space)`` in PyTorch; None where nobody knows.
-        split: For a linear: how its output is divided; None where it is not, or nobody knows.
         parts: What ``forward`` takes each of its outputs for; None where it does not tell, or nobody knows.
     """
 
@@ -218,7 +194,6 @@ class Finding:
     args: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     flatten: Flatten | None = None
     unflatten: Flatten | None = None
-    split: Split | None = None
     parts: Parts | None = None
 
 
@@ -255,6 +230,7 @@ class Knowledge:
         tied: Groups of tensor names that are one tensor, the first being the owner.
         notes: What a person should know, one sentence each.
         computed: What modules compute without weights, by path.
+        pools: The pools, by path and in order.
         doubts: What a person should know of a module as long as only this source speaks of it, by path.
         classes: By module path the name of its class, where that is no class of ``torch.nn``.
         uses: By tensor name what ``forward`` does to it before the layer's own operation, where it does.
@@ -270,6 +246,7 @@ class Knowledge:
     classes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     doubts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     computed: Mapping[str, tuple[Computed, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    pools: Mapping[str, Pool] = field(default_factory=lambda: MappingProxyType({}))
     uses: Mapping[str, Usage] = field(default_factory=lambda: MappingProxyType({}))
     more: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     written: Mapping[str, Finding] = field(default_factory=lambda: MappingProxyType({}))

@@ -11,7 +11,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from ml_switcheroo.computed import Computed
+from ml_switcheroo.computed import Computed, pools_in
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS, kind_of
@@ -115,6 +115,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         tied=_tied(model, specs),
         notes=(*_notes(said, specs), *failed, *parameters.notes),
         computed=MappingProxyType(computed),
+        pools=MappingProxyType(pools_in(walked, "torch")),
         uses=MappingProxyType(parameters.uses),
         more=MappingProxyType(parameters.more),
         written=MappingProxyType(written_as(parameters, "live")),

@@ -15,15 +15,18 @@ from typing import Any
 
 import numpy as np
 
+from ml_switcheroo.computed import pools_in
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Flip, GateSum, Sum
 from ml_switcheroo.recipes import (
+    Compared,
     Difference,
     Dropped,
     Entry,
     Form,
+    Lack,
     Live,
     Naming,
     Padding,
@@ -260,10 +263,16 @@ def _template(model: Any) -> Template:
         if isinstance(node, nn.WeightNorm):
             attributes[path] = {"axis": node.axis}
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
-    modules = ((path, node) for path, node in nodes(_whole(model)) if isinstance(node, Module))
-    computed = computed_in(modules)
+    modules = [(path, node) for path, node in nodes(_whole(model)) if isinstance(node, Module)]
+    computed, pools = computed_in(modules), pools_in(modules, "equinox")
     return Template(
-        specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed, own=own
+        specs,
+        kinds=kinds,
+        containers=containers,
+        attributes=attributes,
+        computed=computed,
+        pools=pools,
+        own=own,
     )
 
 
@@ -295,10 +304,21 @@ def _read(model: Any) -> Mapping[str, Array]:
 
 _EPSILON = (Difference("eps", "eps"),)
 _STEPS = (Difference("stride", "stride"), Difference("dilation", "dilation"))
-_CONVOLUTIONS: Mapping[str, tuple[Difference | Padding, ...]] = {
+_CONVOLUTIONS: Mapping[str, tuple[Compared, ...]] = {
     "conv": (*_STEPS, Difference("groups", "groups"), Padding("stride", "dilation", "padding_mode")),
     "conv_transpose": (*_STEPS, Padding("stride", "dilation", transposed="numbers")),
 }
+
+# Source: https://docs.kidger.site/equinox/api/nn/pool/
+_POOLS: tuple[Compared, ...] = (
+    Difference("kernel_size", "kernel_size"),
+    Difference("stride", "stride"),
+    Difference("ceil_mode", "use_ceil"),
+    Padding("stride", "dilation"),
+    Lack("dilation", 1),
+    Lack("count_include_pad", True, beside="padding"),
+    Lack("divisor_override", None),
+)
 
 TARGET = Target(
     name="equinox",
@@ -311,6 +331,7 @@ TARGET = Target(
         "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
         "group_norm": (*_EPSILON, Difference("num_groups", "groups")),
         **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
+        **dict.fromkeys(("max_pool", "avg_pool"), _POOLS),
         "mha": (Difference("num_heads", "num_heads"),),
     },
     wrappers={

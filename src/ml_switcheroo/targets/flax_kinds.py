@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ml_switcheroo.ops import Flip
-from ml_switcheroo.recipes import Dropped, Entry, Form, Recipe, Unsupported, part
+from ml_switcheroo.recipes import Compared, Dropped, Entry, Form, Lack, Recipe, Unsupported, part
 
-__all__ = ["KINDS", "MHA", "NO_PROJECTION", "ONCE_MORE"]
+__all__ = ["KINDS", "MHA", "NO_PROJECTION", "ONCE_MORE", "POOLS"]
 
 _AFFINE = (part("weight", "scale"), part("bias", "bias"))
 _BATCH_NORM = (
@@ -106,3 +106,8 @@ KINDS: Mapping[str, Recipe] = {
     "parameter": (part("", ""),),
     "buffer": (part("", "", collection="buffers"),),
 }
+
+# Flax's pools are functions. Source: https://flax.readthedocs.io/en/stable/api_reference/flax.linen/layers.html#pooling
+POOLS: Mapping[str, tuple[Compared, ...]] = dict.fromkeys(
+    ("max_pool", "avg_pool"), (Lack("ceil_mode", False), Lack("dilation", 1), Lack("divisor_override", None))
+)

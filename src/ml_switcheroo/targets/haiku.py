@@ -17,7 +17,19 @@ import numpy as np
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats.owned import Owned, owned
 from ml_switcheroo.ops import Array, Concat, Flip, Gates, Shift, Sum
-from ml_switcheroo.recipes import Dropped, Entry, Form, Live, Naming, Recipe, Target, Unsupported, part
+from ml_switcheroo.recipes import (
+    Compared,
+    Dropped,
+    Entry,
+    Form,
+    Lack,
+    Live,
+    Naming,
+    Recipe,
+    Target,
+    Unsupported,
+    part,
+)
 from ml_switcheroo.targets.jax_arrays import in_place_of, placed
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template
@@ -209,11 +221,20 @@ def _read(model: Any) -> Mapping[str, Array]:
     return {path: np.asarray(leaf) for path, leaf in _leaves(model)}
 
 
+# Its pools are functions, padded by words. Source: https://dm-haiku.readthedocs.io/en/latest/api.html
+_POOLS: tuple[Compared, ...] = (
+    Lack("ceil_mode", False),
+    Lack("dilation", 1),
+    Lack("count_include_pad", False, beside="padding"),
+    Lack("divisor_override", None),
+)
+
 TARGET = Target(
     name="haiku",
     summary="Haiku params and state",
     kinds=KINDS,
     naming=Naming("/", join_digits=True),
     channels="last",
+    differences=dict.fromkeys(("max_pool", "avg_pool"), _POOLS),
     live=Live(_owns, _template, _write, _read, immutable=True, accepts=_accepts),
 )

@@ -14,15 +14,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
+from ml_switcheroo.computed import pools_in
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Gates, Sum
 from ml_switcheroo.recipes import (
+    Compared,
     Difference,
     Dropped,
     Entry,
     Form,
+    Lack,
     Live,
     Naming,
     Padding,
@@ -266,9 +269,15 @@ def _template(model: Any) -> Template:
             kinds[path] = known[0]
             attributes[path] = plain_attributes(node)
     specs = {path: spec_of(variable) for path, variable in variables_of(model).items()}
-    computed = computed_in(_computing(model))
+    computed, pools = computed_in(_computing(model)), pools_in(nodes(model), "keras")
     return Template(
-        specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed, own=own
+        specs,
+        kinds=kinds,
+        containers=containers,
+        attributes=attributes,
+        computed=computed,
+        pools=pools,
+        own=own,
     )
 
 
@@ -331,11 +340,22 @@ def _read(model: Any) -> Mapping[str, Array]:
 
 _EPSILON = (Difference("eps", "epsilon"),)
 _STEPS = (Difference("stride", "strides"), Difference("dilation", "dilation_rate"))
-_CONVOLUTIONS: Mapping[str, tuple[Difference | Padding, ...]] = {
+_CONVOLUTIONS: Mapping[str, tuple[Compared, ...]] = {
     "conv": (*_STEPS, Difference("groups", "groups"), Padding("strides", "dilation_rate")),
     "conv_transpose": (*_STEPS, Padding("strides", "dilation_rate", transposed="cut")),
 }
 _GATES = (Difference.always("activation", "tanh"), Difference.always("recurrent_activation", "sigmoid"))
+
+# Source: https://keras.io/api/layers/pooling_layers/
+_POOLS: tuple[Compared, ...] = (
+    Difference("kernel_size", "pool_size"),
+    Difference("stride", "strides"),
+    Padding("strides", "dilation_rate"),
+    Lack("ceil_mode", False),
+    Lack("dilation", 1),
+    Lack("count_include_pad", False, beside="padding"),
+    Lack("divisor_override", None),
+)
 
 TARGET = Target(
     name="keras",
@@ -349,6 +369,7 @@ TARGET = Target(
         "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
         "group_norm": (*_EPSILON, Difference("num_groups", "groups")),
         **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
+        **dict.fromkeys(("max_pool", "avg_pool"), _POOLS),
         "mha": (Difference("num_heads", "_num_heads"),),
         **dict.fromkeys(("rnn", "rnn_cell"), (Difference("nonlinearity", "activation"),)),
         **dict.fromkeys(("lstm", "lstm_cell"), _GATES),

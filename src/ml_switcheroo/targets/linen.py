@@ -13,7 +13,7 @@ import numpy as np
 from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Concat, GateSum, Sum
 from ml_switcheroo.recipes import Live, Naming, Recipe, Target, Wrapper, part
-from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION, ONCE_MORE
+from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION, ONCE_MORE, POOLS
 from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.tree import Template, flatten, template_of_tree
 
@@ -115,6 +115,7 @@ TARGET = Target(
     kinds={**KINDS, **RECURRENT},
     naming=Naming("/", join_digits=True, sequential="layers", collections=True),
     channels="last",
+    differences=POOLS,
     # A wrapper that was made in setup; the variables do not show its feature_axes.
     wrappers={
         "weight_norm": Wrapper(

@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from ml_switcheroo.computed import pools_in
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, GateSum, Sum
 from ml_switcheroo.recipes import (
+    Compared,
     Difference,
     Dropped,
     Entry,
     Form,
+    Lack,
     Live,
     Naming,
     Padding,
@@ -167,8 +170,15 @@ def _template(model: Any) -> Template:
             attributes[path] = plain_attributes(module, module)
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
     computed = computed_in(model.named_modules())
+    pools = pools_in(reversed(model.named_modules()), "mlx")  # which are the last first
     return Template(
-        specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed, own=own
+        specs,
+        kinds=kinds,
+        containers=containers,
+        attributes=attributes,
+        computed=computed,
+        pools=pools,
+        own=own,
     )
 
 
@@ -215,10 +225,20 @@ def _read(model: Any) -> Mapping[str, Array]:
 
 _EPSILON = (Difference("eps", "eps"),)
 _STEPS = (Difference("stride", "stride"), Difference("dilation", "dilation"))
-_CONVOLUTIONS: Mapping[str, tuple[Difference | Padding, ...]] = {
+_CONVOLUTIONS: Mapping[str, tuple[Compared, ...]] = {
     "conv": (*_STEPS, Difference("groups", "groups"), Padding("stride", "dilation")),
     "conv_transpose": (*_STEPS, Padding("stride", "dilation", transposed="numbers")),
 }
+
+_POOLS: tuple[Compared, ...] = (
+    Difference("kernel_size", "kernel_size"),
+    Difference("stride", "stride"),
+    Padding("stride", "dilation"),
+    Lack("ceil_mode", False),
+    Lack("dilation", 1),
+    Lack("count_include_pad", True, beside="padding"),
+    Lack("divisor_override", None),
+)
 
 TARGET = Target(
     name="mlx",
@@ -236,6 +256,7 @@ TARGET = Target(
             Difference.always("pytorch_compatible", True),
         ),
         **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
+        **dict.fromkeys(("max_pool", "avg_pool"), _POOLS),
         "mha": (Difference("num_heads", "num_heads"),),
         "rnn": (Difference("nonlinearity", "nonlinearity"),),
     },

@@ -18,6 +18,7 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Sum
 from ml_switcheroo.recipes import (
+    Compared,
     Difference,
     Entry,
     Form,
@@ -30,7 +31,7 @@ from ml_switcheroo.recipes import (
     Wrapper,
     part,
 )
-from ml_switcheroo.targets.flax_kinds import KINDS, MHA, NO_PROJECTION, ONCE_MORE
+from ml_switcheroo.targets.flax_kinds import KINDS, MHA, NO_PROJECTION, ONCE_MORE, POOLS
 from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.tensors import TensorSpec, spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
@@ -126,13 +127,14 @@ NORMS: Mapping[str, Recipe] = {
 
 _EPSILON = (Difference("eps", "epsilon"),)
 _STEPS = (Difference("stride", "strides", nothing=1), Difference("dilation", "kernel_dilation", nothing=1))
-_CONVOLUTIONS: Mapping[str, tuple[Difference | Padding, ...]] = {
+_CONVOLUTIONS: Mapping[str, tuple[Compared, ...]] = {
     "conv": (*_STEPS, Difference("groups", "feature_group_count"), Padding("strides", "kernel_dilation")),
     "conv_transpose": (*_STEPS, Padding("strides", "kernel_dilation", transposed="spread")),
 }
 _GATES = (Difference.always("activation_fn", "tanh"), Difference.always("gate_fn", "sigmoid"))
-DIFFERENCES: Mapping[str, tuple[Difference | Padding, ...]] = {
+DIFFERENCES: Mapping[str, tuple[Compared, ...]] = {
     **_CONVOLUTIONS,
+    **POOLS,
     "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
     "instance_norm": _EPSILON,
     "layer_norm": _EPSILON,

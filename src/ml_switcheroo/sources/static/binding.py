@@ -8,7 +8,6 @@ from ml_switcheroo.sources.static.containers import expand, store_item
 from ml_switcheroo.sources.static.flow import unpacked
 from ml_switcheroo.sources.static.frames import Frame
 from ml_switcheroo.sources.static.machine import Machine
-from ml_switcheroo.sources.static.splits import name_parts
 from ml_switcheroo.sources.static.values import (
     Maybe,
     OneOf,
@@ -48,7 +47,6 @@ def _unpack(machine: Machine, targets: list[ast.expr], value: Value, frame: Fram
     vague = items is None or any(isinstance(item, Maybe | Repeat) for item in items)
     if items is None or vague or (star is None and len(items) != len(targets)):
         items, star = unpacked(value, len(targets)), None
-    name_parts(items, [getattr(target, "id", "") for target in targets])
     for index, target in enumerate(targets):
         if isinstance(target, ast.Starred):
             after = len(targets) - index - 1

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.computed import Computed, named
+from ml_switcheroo.computed import Computed, Pool, named, pool_of
 from ml_switcheroo.computed.code import called
 from ml_switcheroo.computed.words import attention_scale, is_attention, scale_of
 from ml_switcheroo.sources.static.classes import lineage
@@ -26,7 +26,7 @@ from ml_switcheroo.sources.static.values import (
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.entry import Attempt
 
-__all__ = ["computed_of"]
+__all__ = ["computed_of", "pools_of"]
 
 Words = tuple[Computed, ...]
 
@@ -48,6 +48,21 @@ def computed_of(attempt: Attempt) -> dict[str, Words]:
         if words:
             found[path] = words
     return found
+
+
+def pools_of(attempt: Attempt) -> dict[str, Pool]:
+    """Return the pools of a reading, by path; without arguments where nobody knows what they do."""
+    found: dict[str, Pool] = {}
+    for path, made in attempt.fit.modules.items():
+        pool = pool_of(f"torch.nn.{made[0].torch}", made[0].args) if made[0].torch else None
+        if pool is not None:
+            certain = len(made) == 1 and not _is_own(made[0])
+            found[path] = pool if certain else Pool(pool.kind, pool.rank, {})
+    return found
+
+
+def _is_own(made: Instance) -> bool:
+    return any(isinstance(one, Class) and "forward" in one.attrs for one in lineage(made.cls))
 
 
 class _Reader:

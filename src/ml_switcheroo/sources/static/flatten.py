@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.layers import KIND_OF_CLASS
-from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Parts, Split, flattened_steps
+from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Parts, flattened_steps
 from ml_switcheroo.sources.static.alike import ALIKE, FOLDED, INPUT, OWN, RAW, ROWS, TURNED
 from ml_switcheroo.sources.static.atoms import Axis
 from ml_switcheroo.sources.static.containing import contained
@@ -19,7 +19,6 @@ from ml_switcheroo.sources.static.machine import Machine
 from ml_switcheroo.sources.static.merged import Answer, answer_of
 from ml_switcheroo.sources.static.rows.reading import Read, read_parts
 from ml_switcheroo.sources.static.sequences import RECURRENT
-from ml_switcheroo.sources.static.splits import split_of
 from ml_switcheroo.sources.static.values import (
     Instance,
     Site,
@@ -43,14 +42,12 @@ class Use:
     Attributes:
         flatten: What is flattened before it, where that is certain.
         unflatten: What its output becomes, where that is certain.
-        split: How its output is divided.
         flattens: What may be flattened before it, where that is open.
         unflattens: What its output may become, where that is open.
     """
 
     flatten: Flatten | None = None
     unflatten: Flatten | None = None
-    split: Split | None = None
     flattens: tuple[Flatten, ...] = ()
     unflattens: tuple[Flatten, ...] = ()
     parts: Parts | None = None
@@ -116,19 +113,18 @@ def uses(attempt: Attempt, specs: Mapping[str, TensorSpec], notes: list[str]) ->
     sizes = attempt.fit.sizes.items()
     attempt.machine.solved.update({name: min(real) for name, real in sizes if name and len(real) == 1})
     known(layers)
-    ended = True
     for root in options(attempt.value):
         if isinstance(root, Instance):
             what = f"{attempt.label}:{attempt.name}.forward"
             run = partial(run_forward, attempt.machine, root)
-            ended = contained(what, run, False, notes) and ended
+            contained(what, run, None, notes)
     own = {
         id(owner.maker): (name, specs[name].shape)
         for name, owners in attempt.fit.owners.items()
         for owner in owners
         if isinstance(owner.maker, Tensor) and name in specs
     }
-    found = used(layers, ended, attempt.machine, own)
+    found = used(layers, attempt.machine, own)
     tensors = {
         name: [owner.maker for owner in owners if isinstance(owner.maker, Tensor) and owner.key == name]
         for name, owners in attempt.fit.owners.items()
@@ -168,13 +164,12 @@ def known(layers: Iterable[Layer]) -> None:
 
 
 def used(
-    layers: Sequence[Layer], ended: bool, machine: Machine, own: Mapping[int, tuple[str, tuple[int, ...]]]
+    layers: Sequence[Layer], machine: Machine, own: Mapping[int, tuple[str, tuple[int, ...]]]
 ) -> dict[str, Use]:
     """Return the uses that ``forward`` has shown, by path; of the model's own tensors by their names.
 
     Args:
         layers: The layers.
-        ended: Whether it was followed to its end.
         machine: The machine that has followed it.
         own: Name and shape of each tensor of the model's own, by the id of what it is read as.
     """
@@ -193,9 +188,7 @@ def used(
         if layer.kind.endswith("_norm") and flatten.flatten in (None, NO_FLATTEN):
             flatten = model.between(layer, flatten)
         unflatten = model.behind(layer)
-        splits = [split_of(made, ended) for made in layer.made]
-        split = splits[0] if splits and all(one == splits[0] for one in splits) else None
-        found[layer.path] = Use(flatten.flatten, unflatten.flatten, split, flatten.choices, unflatten.choices)
+        found[layer.path] = Use(flatten.flatten, unflatten.flatten, flatten.choices, unflatten.choices)
     return found
 
 
@@ -357,10 +350,8 @@ def _together(answers: Sequence[Answer]) -> Answer:
 def used_as(finding: Finding, use: Use) -> tuple[Finding, ...]:
     """Return a finding with what ``forward`` shows of its module; several where that leaves a choice."""
     finding = replace(finding, parts=use.parts) if use.parts is not None else finding
-    if finding.kind == "linear_in_out":
-        return (replace(finding, split=use.split),)
     if finding.kind == "linear":
-        known = replace(finding, flatten=use.flatten, unflatten=use.unflatten, split=use.split)
+        known = replace(finding, flatten=use.flatten, unflatten=use.unflatten)
     elif finding.kind in ("parameter", "buffer"):
         known = replace(finding, flatten=use.flatten if use.flatten != NO_FLATTEN else None)
     elif finding.kind in (*_NORMS, *_CONVS):

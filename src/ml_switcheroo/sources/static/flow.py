@@ -66,7 +66,7 @@ def unpacked(value: Value, count: int) -> list[Value]:
         return [number() for _ in range(count)]
     if isinstance(value, tuple) and value and isinstance(value[0], Repeat) and isinstance(value[-1], Size):
         return [*(Size((Atom("lead", None, place),)) for place in range(count - 1)), value[-1]]
-    parts = unbound(value, 0, value.site) if isinstance(value, Tensor) else None
+    parts = unbound(value, 0) if isinstance(value, Tensor) else None
     if isinstance(value, Tensor):
         for part in parts or ():
             part.layout = value.layout
@@ -190,11 +190,11 @@ _ELEMENTWISE = frozenset("add sub mul div multiply divide subtract true_divide m
 
 def _taken_apart(machine: Machine, tensor: Tensor, name: str, args: Arguments) -> Value:
     if name == "unflatten":
-        return unflattened(machine, tensor, args.get(0, "dim"), args.get(1, "sizes"))
+        return unflattened(tensor, args.get(0, "dim"), args.get(1, "sizes"))
     if name == "squeeze":
         return squeezed(tensor, args.get(0, "dim"))
     if name == "unbind":
-        parts = unbound(tensor, args.get(0, "dim", 0), _site(machine))
+        parts = unbound(tensor, args.get(0, "dim", 0))
     else:
         word = {"chunk": "chunks", "tensor_split": "indices_or_sections"}.get(name, "split_size_or_sections")
         given, dim = (
@@ -205,7 +205,7 @@ def _taken_apart(machine: Machine, tensor: Tensor, name: str, args: Arguments) -
         count = given if name != "split" else _count(tensor, given)
         if name == "split" and isinstance(dim, int) and dim > 0 and _makes_up(tensor, given, count):
             dim = -1  # any other axis would have to be as long by chance
-        parts = chunked(tensor, given if name == "split" else (), count, dim, _site(machine))
+        parts = chunked(tensor, given if name == "split" else (), count, dim)
         parts = parts or cut(tensor, given, name, dim)
     if parts is None:
         return followed([tensor])
@@ -297,7 +297,7 @@ def _of_tensor(machine: Machine, word: str, first: Tensor, args: Arguments) -> V
     if word in ("rearrange", "reduce"):
         return rearranged(machine, first, args.get(1, "pattern"), args.keyword, drops=word == "reduce")
     if word == "unflatten":
-        return unflattened(machine, first, args.get(1, "dim"), args.get(2, "sizes"))
+        return unflattened(first, args.get(1, "dim"), args.get(2, "sizes"))
     if word in _AS_METHODS:
         return method(machine, first, word, Arguments(args.positional[1:], args.keyword))
     if word == "linear":

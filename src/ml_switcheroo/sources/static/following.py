@@ -28,8 +28,8 @@ __all__ = ["run_forward"]
 _STEPS = 600_000
 
 
-def run_forward(machine: Machine, root: Instance) -> bool:
-    """Follow ``forward`` of a module, as far as it can be followed; tell whether that was to its end."""
+def run_forward(machine: Machine, root: Instance) -> None:
+    """Follow ``forward`` of a module, as far as it can be followed."""
     machine.steps = _STEPS
     machine.frame = None
     machine.memory = Memory()
@@ -45,11 +45,12 @@ def run_forward(machine: Machine, root: Instance) -> bool:
         children = [
             one for value in root.attrs.values() for one in options(value) if isinstance(one, Instance)
         ]
-        ends = [run_forward(machine, child) for child in children]
-        return all(ends)
+        for child in children:
+            run_forward(machine, child)
+        return
     machine.following = True
     try:
-        return any(_ended(machine, called, given) for called, given in runs)
+        any(_ended(machine, called, given) for called, given in runs)  # until one of them ends
     finally:
         machine.following = False
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ml_switcheroo.computed import Computed
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.sources.findings import Finding, Knowledge
-from ml_switcheroo.sources.static.computing import computed_of
+from ml_switcheroo.sources.static.computing import computed_of, pools_of
 from ml_switcheroo.sources.static.containing import contained
 from ml_switcheroo.sources.static.fit import Fit, Owner
 from ml_switcheroo.sources.static.flatten import Use, steps_flattened, used_as, uses
@@ -63,6 +63,7 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
         _tied(found),
         (*_notes(attempt, specs), *_flattened_steps(findings, used), *failed, *parameters.notes),
         computed=MappingProxyType(computed),
+        pools=MappingProxyType(pools_of(attempt)),
         uses=MappingProxyType(parameters.uses),
         more=MappingProxyType(parameters.more),
         written=MappingProxyType(written_as(parameters, "static")),

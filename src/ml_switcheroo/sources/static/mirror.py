@@ -84,11 +84,11 @@ def _followed(model: Any, notes: list[str], mirror: Mirror) -> Mapping[int | str
         }
         known_sizes(layers)
         what = f"{type(model).__name__}.forward"
-        ended = contained(what, partial(run_forward, machine, root), False, notes)
+        contained(what, partial(run_forward, machine, root), None, notes)
         rows = partial(read_parts, machine, *_mirrored(model, made))
         what = f"{type(model).__name__}: what its rows are for"
         read = contained(what, rows, Read({}, {}), notes)
-    used_by = with_parts(used(layers, ended, machine, own), read)
+    used_by = with_parts(used(layers, machine, own), read)
     paths = {layer.path for layer in layers}
     by_name = {name: use for name, use in used_by.items() if name not in paths}
     return {id(live): used_by[layer.path] for live, layer in zip(lives, layers, strict=True)} | by_name

@@ -12,7 +12,7 @@ from ml_switcheroo.sources.static.images import long
 from ml_switcheroo.sources.static.sequences import joined_units
 from ml_switcheroo.sources.static.shaping import indexed
 from ml_switcheroo.sources.static.splits import unbound
-from ml_switcheroo.sources.static.values import UNKNOWN, Maybe, Repeat, Site, Tensor, Value
+from ml_switcheroo.sources.static.values import UNKNOWN, Maybe, Repeat, Tensor, Value
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.machine import Machine
@@ -42,8 +42,7 @@ def _part(machine: Machine, tensor: Tensor, places: tuple[Value, ...], at: int) 
     place = at - len(places) if Ellipsis in places[:at] else at
     key = (id(tensor), place % len(tensor.axes))
     if key not in machine.seen:
-        site: Site | None = machine.sites[-1] if machine.sites else None
-        machine.seen[key] = (tensor, unbound(tensor, place, site))
+        machine.seen[key] = (tensor, unbound(tensor, place))
     parts = machine.seen[key][1]
     for part in parts or ():
         part.layout = tensor.layout

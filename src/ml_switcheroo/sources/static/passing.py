@@ -159,7 +159,7 @@ def _flatten_layer(machine: Machine, layer: Instance, tensor: Tensor | None) -> 
 
 def _unflatten_layer(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
     dim, sizes = layer.args.get("dim"), layer.args.get("unflattened_size")
-    return unflattened(machine, tensor, dim, sizes, layer.site)
+    return unflattened(tensor, dim, sizes)
 
 
 def _embedding(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:

@@ -89,7 +89,7 @@ def _reshaped(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
         parts = ()
     elif len(middle) == 1:
         parts = (merged(left),)
-    elif len(left) == 1 and (parts := divided(left[0], middle, _site(machine))):
+    elif len(left) == 1 and (parts := divided(left[0], middle)):
         pass
     else:
         return Tensor()
@@ -107,19 +107,17 @@ def _image_of(machine: Machine, axes: tuple[Axis, ...], sizes: list[Value]) -> t
             break
         if len(axes[-1]) == 1 and axes[-1][0].role == "out" and _is_whole(axes[-1], rest):
             lead = regroup(axes[:-1], sizes[:place])
-            parts = divided(axes[-1], rest, _site(machine)) if lead is not None else None
+            parts = divided(axes[-1], rest) if lead is not None else None
             return None if parts is None or lead is None else (*lead, *parts)
     return None
 
 
-def unflattened(
-    machine: Machine, tensor: Tensor | None, dim: Value, sizes: Value, site: Site | None = None
-) -> Tensor:
+def unflattened(tensor: Tensor | None, dim: Value, sizes: Value) -> Tensor:
     """Return ``tensor.unflatten(dim, sizes)`` for the output axis of a Linear."""
     if tensor is None or not tensor.axes or not isinstance(dim, int) or not isinstance(sizes, tuple | list):
         return followed([tensor], folds=True)
     last = dim in (-1, len(tensor.axes) - 1) or (tensor.axes[0] == (REST,) and dim == 1)
-    parts = divided(tensor.axes[-1], list(sizes), site or _site(machine)) if last else None
+    parts = divided(tensor.axes[-1], list(sizes)) if last else None
     if parts is None and tensor.axes[0] != (REST,) and -len(tensor.axes) <= dim < len(tensor.axes):
         place = dim % len(tensor.axes)
         parts = regroup([tensor.axes[place]], list(sizes))
@@ -143,7 +141,7 @@ def _reshaped_end(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tenso
     rest = plain[len(lead) :]
     if not lead and len(axes) == 2 and len(rest) > 2 and all(isinstance(size, int) for size in rest[1:]):
         # view(-1, c, h, w): the batch, and the whole output of a Linear where its size is known.
-        parts = divided(axes[1], rest[1:], _site(machine))
+        parts = divided(axes[1], rest[1:])
         return made(((Atom("batch"),), *parts)) if parts and _is_whole(axes[1], rest[1:]) else Tensor()
     if not lead or plain[: len(lead)] != lead or len(axes) != 2 or not rest:
         return _ending(machine, axes, plain)
@@ -158,7 +156,7 @@ def _reshaped_end(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tenso
     if len(rest) == 1:
         kept = not counted or (isinstance(rest[0], Size) and rest[0].atoms == axes[1])
         return made((*first, axes[1])) if kept else Tensor()  # the rank is not known: it may be a flatten
-    parts = divided(axes[1], rest, _site(machine))
+    parts = divided(axes[1], rest)
     return made((*first, *parts)) if parts else Tensor()
 
 
@@ -169,7 +167,7 @@ def _with_rest(machine: Machine, axis: Axis, sizes: list[Value]) -> tuple[Axis, 
     part = math.prod(known)
     if len(known) < len(sizes) - 1 or not whole or whole == part or whole % part:
         return None
-    return divided(axis, sizes, _site(machine))
+    return divided(axis, sizes)
 
 
 def _ending(machine: Machine, axes: tuple[Axis, ...], sizes: list[Value]) -> Tensor:
@@ -179,7 +177,7 @@ def _ending(machine: Machine, axes: tuple[Axis, ...], sizes: list[Value]) -> Ten
         if not all(isinstance(size, int) and size > 0 for size in rest):
             break
         if len(axes) == 2 and len(axes[1]) == 1 and len(rest) > 1 and _is_whole(axes[1], rest):
-            parts = divided(axes[1], rest, _site(machine))
+            parts = divided(axes[1], rest)
             lead = tuple((Atom("lead", None, number),) for number in range(place))
             return made((*lead, *parts)) if parts else Tensor()
     return Tensor()
@@ -220,10 +218,7 @@ def rearranged(
         else:
             axes = feature_map(tensor, (Atom("channel", key=INPUT),), 2).axes
     known = {name: size for name, size in sizes.items() if isinstance(size, int)}
-    site = _site(machine)
-    found = einstein(
-        axes or (), pattern, known, lambda axis, counts: divided(axis, counts, site), drops=drops
-    )
+    found = einstein(axes or (), pattern, known, divided, drops=drops)
     if found is None:
         return followed([tensor], turns=True, flattens=True, folds=True)
     result = made(found)

@@ -248,7 +248,6 @@ class Tensor:
         persistent: Whether a buffer is saved.
         axes: What each axis holds, for the data flow in ``forward``; see ``flow``.
         site: Where it is made.
-        marks: The split it is a part of; see ``splits``.
         layout: How a port has its axes, where they are unknown; see ``alike``.
         of: The layer whose own tensor it is.
         serial: When it was made, in the order of everything that is made.
@@ -260,7 +259,6 @@ class Tensor:
     persistent: bool = True
     axes: Any = None
     site: Site | None = None
-    marks: Any = None
     layout: str = ""
     of: Instance | None = None
     serial: int = field(default_factory=next_serial)
