@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from weakref import proxy
 
 from ml_switcheroo.core.index import File
-from ml_switcheroo.core.sites import definitions_of, walk_scope
+from ml_switcheroo.core.sites import definitions_of, in_scope, walk_scope
+from ml_switcheroo.core.trees import called, spelled
 
-__all__ = ["Flow", "Spot", "called", "passed"]
+__all__ = ["Flow", "Spot", "passed"]
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEPTH = 12
@@ -34,12 +36,11 @@ class Flow:
     """Follow expressions of a file to what they are made of."""
 
     def __init__(self, file: File) -> None:
-        self._file = file
-        self._bound: dict[ast.AST, dict[str, list[ast.expr]]] = {}
+        # The file keeps what was found in it: a cycle would keep both.
+        self._file: File = proxy(file)
         self._functions: dict[str, list[ast.AST]] = {}
-        for node in file.nodes:
-            if isinstance(node, _FUNCTIONS):
-                self._functions.setdefault(node.name, []).append(node)
+        for node in file.of(*_FUNCTIONS):
+            self._functions.setdefault(node.name, []).append(node)
 
     def spot(self, node: ast.expr) -> Spot:
         """Return an expression with the definitions around it."""
@@ -51,12 +52,11 @@ class Flow:
 
     def held(self, spot: Spot) -> list[ast.expr]:
         """Return what a variable is set to, or given, in the scope that it belongs to."""
-        name = ast.unparse(spot.node)
+        name = spelled(spot.node)
         for scope in (*reversed(spot.scopes), self._file.tree):
-            if scope not in self._bound:
-                self._bound[scope] = _bound(scope)
-            if name in self._bound[scope]:
-                return self._bound[scope][name]
+            bound = self._file.once(_bound, scope)
+            if name in bound:
+                return bound[name]
             if name in arguments_of(scope):
                 return []
         return []
@@ -81,11 +81,6 @@ class Flow:
                 inner += [self.spot(node) for node in _returned(function)]
         for one in inner:
             yield from self._sources(one, seen, depth + 1)
-
-
-def called(call: ast.Call) -> str:
-    """Return the last word of what is called: ``save`` of ``torch.save(...)``."""
-    return str(getattr(call.func, "attr", getattr(call.func, "id", "")))
 
 
 def passed(call: ast.Call) -> list[ast.expr]:
@@ -122,10 +117,10 @@ def _parts(node: ast.expr) -> list[ast.expr]:
     return []
 
 
-def _bound(scope: ast.AST) -> dict[str, list[ast.expr]]:
+def _bound(file: File, scope: ast.AST) -> dict[str, list[ast.expr]]:
     """Return everything that each variable of a scope is set to, looped over or filled with."""
     found: dict[str, list[ast.expr]] = {}
-    for node in walk_scope(scope):
+    for node in file.once(in_scope, scope):
         for target, value in _bindings(node):
             for name in _names(target):
                 found.setdefault(name, []).append(value)
@@ -160,7 +155,7 @@ def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.ex
 def _names(target: ast.expr) -> Iterator[str]:
     match target:
         case ast.Name() | ast.Attribute():
-            yield ast.unparse(target)
+            yield spelled(target)
         case ast.Subscript(value=value) | ast.Starred(value=value):
             yield from _names(value)
         case ast.Tuple(elts=items) | ast.List(elts=items):
