@@ -44,7 +44,7 @@ class Flow:
 
     def spot(self, node: ast.expr) -> Spot:
         """Return an expression with the definitions around it."""
-        return Spot(node, definitions_of(node, self._file))
+        return Spot(node, self._file.once(_definitions_of, node))
 
     def sources(self, spot: Spot) -> Iterator[Spot]:
         """Yield the expression and everything whose value it may hold."""
@@ -57,14 +57,14 @@ class Flow:
             bound = self._file.once(_bound, scope)
             if name in bound:
                 return bound[name]
-            if name in arguments_of(scope):
+            if name in self._file.once(_arguments_of, scope):
                 return []
         return []
 
     def arguments(self, spot: Spot) -> set[str]:
         """Return the arguments of the function around an expression that its value may come from."""
         scope = next((node for node in reversed(spot.scopes) if isinstance(node, _FUNCTIONS)), None)
-        known = set(arguments_of(scope)) - {"self"} if scope else set[str]()
+        known = set(self._file.once(_arguments_of, scope)) - {"self"} if scope else set[str]()
         names = {one.node.id for one in self.sources(spot) if isinstance(one.node, ast.Name)}
         return known & names
 
@@ -73,9 +73,10 @@ class Flow:
             return
         seen.add(id(spot.node))
         yield spot
-        inner = [Spot(node, spot.scopes) for node in _parts(spot.node)]
         if isinstance(spot.node, ast.Name | ast.Attribute):
-            inner = [Spot(node, self.spot(node).scopes) for node in self.held(spot)]
+            inner = [self.spot(node) for node in self.held(spot)]
+        else:
+            inner = [Spot(node, spot.scopes) for node in _parts(spot.node)]
         if isinstance(spot.node, ast.Call):
             for function in self._functions.get(called(spot.node), ()):
                 inner += [self.spot(node) for node in _returned(function)]
@@ -88,7 +89,11 @@ def passed(call: ast.Call) -> list[ast.expr]:
     return [*call.args, *(word.value for word in call.keywords)]
 
 
-def arguments_of(scope: ast.AST) -> Sequence[str]:
+def _definitions_of(file: File, node: ast.expr) -> tuple[ast.AST, ...]:
+    return definitions_of(node, file)
+
+
+def _arguments_of(_file: File, scope: ast.AST) -> Sequence[str]:
     """Return the names of a function's arguments; none of what is no function."""
     arguments = getattr(scope, "args", None)
     if not isinstance(arguments, ast.arguments):

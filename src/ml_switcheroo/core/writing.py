@@ -26,6 +26,7 @@ _MAKING = frozenset(
 _LIBRARIES = frozenset({"torch", "th", "math", "np", "nn", "F", "init"})
 _FUNCTION = re.compile(rf"\w+$|({'|'.join(sorted(_LIBRARIES))})\.")
 _STARTING = frozenset({"__init__", "reset_parameters", "_init_weights", "init_weights", "_reset_parameters"})
+_WRITABLE = (ast.Name, ast.Attribute, ast.Subscript)
 _MODULES = frozenset({"module", "overriding"})
 
 
@@ -154,7 +155,7 @@ def _read(spot: Spot, own: str) -> Iterator[Spot]:
     todo: list[ast.AST] = [spot.node]
     while todo:
         node = todo.pop()
-        if isinstance(node, ast.expr) and spelled(node) == own:
+        if isinstance(node, _WRITABLE) and spelled(node) == own:
             yield Spot(node, spot.scopes)
         elif isinstance(node, ast.Name):
             # What an object makes of itself is its own business.
