@@ -6,16 +6,22 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
+from ml_switcheroo.core.index import File
 from ml_switcheroo.core.known import CHILDREN_METHODS
-from ml_switcheroo.core.sites import FUNCTIONS, walk_scope
+from ml_switcheroo.core.sites import FUNCTIONS, in_scope
+from ml_switcheroo.core.trees import spelled
 
 __all__ = ["annotation_of", "assigned_in", "written"]
 
+_SETTING = (ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.For, ast.AsyncFor, ast.comprehension)
 
-def assigned_in(scope: ast.AST) -> dict[str, list[ast.expr]]:
+
+def assigned_in(file: File, scope: ast.AST) -> dict[str, list[ast.expr]]:
     """Return every expression that a name, or an attribute such as ``self.net``, is set to in a scope."""
     found: dict[str, list[ast.expr]] = {}
-    for node in walk_scope(scope):
+    for node in file.once(in_scope, scope):
+        if node.__class__ not in _SETTING:
+            continue
         targets: Sequence[ast.expr] = ()
         if isinstance(node, ast.Assign):
             targets = node.targets
@@ -29,7 +35,7 @@ def assigned_in(scope: ast.AST) -> dict[str, list[ast.expr]]:
             if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
                 pairs = list(zip(target.elts, value.elts, strict=False))
             for one, item in pairs:
-                name = ast.unparse(one) if isinstance(one, ast.Subscript) else written(one)
+                name = spelled(one) if isinstance(one, ast.Subscript) else written(one)
                 found.setdefault(name, []).append(item)
     return found
 
@@ -53,7 +59,7 @@ def written(node: ast.expr) -> str:
     """Return a dotted name; of a generic class without what stands in brackets."""
     if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
         node = node.value
-    return ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+    return spelled(node) if isinstance(node, ast.Name | ast.Attribute) else ""
 
 
 def annotation_of(name: str, scope: ast.AST) -> ast.expr | None:

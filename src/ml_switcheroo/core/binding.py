@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from itertools import chain, count
 from typing import Literal
 
 from ml_switcheroo.core.index import File
@@ -85,8 +86,12 @@ def flat_name(receiver: ast.expr) -> str:
 
 def free_name(file: File, wanted: str) -> str:
     """Return a name that stands for nothing in a file: ``wanted``, or with a number."""
-    there = {getattr(node, name, None) for node in file.nodes for name in ("id", "arg", "name", "asname")}
-    return next(name for name in (wanted, *(f"{wanted}_{i}" for i in range(2, 1000))) if name not in there)
+    there = file.once(_names)
+    return next(name for name in chain([wanted], (f"{wanted}_{i}" for i in count(2))) if name not in there)
+
+
+def _names(file: File) -> set[str | None]:
+    return {getattr(node, name, None) for node in file.nodes for name in ("id", "arg", "name", "asname")}
 
 
 def _assigned(site: Site) -> ast.expr | None:

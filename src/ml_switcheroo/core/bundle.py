@@ -216,12 +216,12 @@ def _reached(parts: Sequence[_Part], entries: Iterable[str]) -> set[tuple[int, s
     top = len(parts)
     reached = set[tuple[int, str]]()
     todo = [(top, entry) for entry in entries]
+    bases = frozenset(alias for part in parts for alias in part.aliases)
     while todo:
         below, name = todo.pop()
         depth = next((i for i in range(below - 1, -1, -1) if name in parts[i].members), None)
         if depth is not None and (depth, name) not in reached:
             reached.add((depth, name))
-            bases = {alias for part in parts for alias in part.aliases}
             todo += [
                 (depth if base else top, other)
                 for other, base in _mentioned(parts[depth].members[name].node, bases)
@@ -229,12 +229,15 @@ def _reached(parts: Sequence[_Part], entries: Iterable[str]) -> set[tuple[int, s
     return reached
 
 
-def _mentioned(node: ast.stmt, bases: set[str]) -> Iterator[tuple[str, bool]]:
-    """Yield the names that a member may mean, each with whether it is that of a class below."""
+@cache
+def _mentioned(node: ast.stmt, bases: frozenset[str]) -> tuple[tuple[str, bool], ...]:
+    """Return the names that a member may mean, each with whether it is that of a class below."""
+    found: list[tuple[str, bool]] = []
     for each in ast.walk(node):
         if isinstance(each, ast.Attribute):
             owner = each.value
             base = isinstance(owner, ast.Call) and ast.unparse(owner) == "super()"
-            yield each.attr, base or (isinstance(owner, ast.Name) and owner.id in bases)
+            found.append((each.attr, base or (isinstance(owner, ast.Name) and owner.id in bases)))
         elif isinstance(each, ast.Name) and not isinstance(node, ast.FunctionDef):
-            yield each.id, False
+            found.append((each.id, False))
+    return tuple(found)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 
 from ml_switcheroo.core.index import File
-from ml_switcheroo.core.sites import FUNCTIONS, Site, is_declared, parameters, walk_scope
+from ml_switcheroo.core.sites import FUNCTIONS, Site, in_scope, is_declared, parameters, walk_scope
 
 __all__ = ["find_clash", "find_shadow"]
 
@@ -78,15 +78,14 @@ def _bound(code: str) -> frozenset[tuple[str, str]]:
 def _bindings(file: File) -> Iterator[tuple[str, str, int]]:
     """Yield the names of the top level, with what each comes from, and the line."""
     absent: set[ast.AST] = set()
-    for node in walk_scope(file.tree):
+    for node in file.once(in_scope, file.tree):
         yield from _made(node)
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value is None:
             absent.update(node.targets)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in absent:
             yield node.id, _DEFINED, node.lineno
-    for node in file.nodes:
-        if isinstance(node, ast.Global):
-            yield from ((name, _DEFINED, node.lineno) for name in node.names)
+    for node in file.of(ast.Global):
+        yield from ((name, _DEFINED, node.lineno) for name in node.names)
 
 
 def _made(node: ast.AST) -> Iterator[tuple[str, str, int]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from weakref import proxy
 
 from ml_switcheroo.core.index import File
-from ml_switcheroo.core.sites import definitions_of, walk_scope
+from ml_switcheroo.core.sites import definitions_of, in_scope, walk_scope
+from ml_switcheroo.core.trees import called, spelled
 
-__all__ = ["Flow", "Spot", "called", "passed"]
+__all__ = ["Flow", "Spot", "passed"]
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEPTH = 12
@@ -34,16 +36,15 @@ class Flow:
     """Follow expressions of a file to what they are made of."""
 
     def __init__(self, file: File) -> None:
-        self._file = file
-        self._bound: dict[ast.AST, dict[str, list[ast.expr]]] = {}
+        # The file keeps what was found in it: a cycle would keep both.
+        self._file: File = proxy(file)
         self._functions: dict[str, list[ast.AST]] = {}
-        for node in file.nodes:
-            if isinstance(node, _FUNCTIONS):
-                self._functions.setdefault(node.name, []).append(node)
+        for node in file.of(*_FUNCTIONS):
+            self._functions.setdefault(node.name, []).append(node)
 
     def spot(self, node: ast.expr) -> Spot:
         """Return an expression with the definitions around it."""
-        return Spot(node, definitions_of(node, self._file))
+        return Spot(node, self._file.once(_definitions_of, node))
 
     def sources(self, spot: Spot) -> Iterator[Spot]:
         """Yield the expression and everything whose value it may hold."""
@@ -51,20 +52,19 @@ class Flow:
 
     def held(self, spot: Spot) -> list[ast.expr]:
         """Return what a variable is set to, or given, in the scope that it belongs to."""
-        name = ast.unparse(spot.node)
+        name = spelled(spot.node)
         for scope in (*reversed(spot.scopes), self._file.tree):
-            if scope not in self._bound:
-                self._bound[scope] = _bound(scope)
-            if name in self._bound[scope]:
-                return self._bound[scope][name]
-            if name in arguments_of(scope):
+            bound = self._file.once(_bound, scope)
+            if name in bound:
+                return bound[name]
+            if name in self._file.once(_arguments_of, scope):
                 return []
         return []
 
     def arguments(self, spot: Spot) -> set[str]:
         """Return the arguments of the function around an expression that its value may come from."""
         scope = next((node for node in reversed(spot.scopes) if isinstance(node, _FUNCTIONS)), None)
-        known = set(arguments_of(scope)) - {"self"} if scope else set[str]()
+        known = set(self._file.once(_arguments_of, scope)) - {"self"} if scope else set[str]()
         names = {one.node.id for one in self.sources(spot) if isinstance(one.node, ast.Name)}
         return known & names
 
@@ -73,9 +73,10 @@ class Flow:
             return
         seen.add(id(spot.node))
         yield spot
-        inner = [Spot(node, spot.scopes) for node in _parts(spot.node)]
         if isinstance(spot.node, ast.Name | ast.Attribute):
-            inner = [Spot(node, self.spot(node).scopes) for node in self.held(spot)]
+            inner = [self.spot(node) for node in self.held(spot)]
+        else:
+            inner = [Spot(node, spot.scopes) for node in _parts(spot.node)]
         if isinstance(spot.node, ast.Call):
             for function in self._functions.get(called(spot.node), ()):
                 inner += [self.spot(node) for node in _returned(function)]
@@ -83,17 +84,16 @@ class Flow:
             yield from self._sources(one, seen, depth + 1)
 
 
-def called(call: ast.Call) -> str:
-    """Return the last word of what is called: ``save`` of ``torch.save(...)``."""
-    return str(getattr(call.func, "attr", getattr(call.func, "id", "")))
-
-
 def passed(call: ast.Call) -> list[ast.expr]:
     """Return the arguments of a call, named ones too."""
     return [*call.args, *(word.value for word in call.keywords)]
 
 
-def arguments_of(scope: ast.AST) -> Sequence[str]:
+def _definitions_of(file: File, node: ast.expr) -> tuple[ast.AST, ...]:
+    return definitions_of(node, file)
+
+
+def _arguments_of(_file: File, scope: ast.AST) -> Sequence[str]:
     """Return the names of a function's arguments; none of what is no function."""
     arguments = getattr(scope, "args", None)
     if not isinstance(arguments, ast.arguments):
@@ -122,10 +122,10 @@ def _parts(node: ast.expr) -> list[ast.expr]:
     return []
 
 
-def _bound(scope: ast.AST) -> dict[str, list[ast.expr]]:
+def _bound(file: File, scope: ast.AST) -> dict[str, list[ast.expr]]:
     """Return everything that each variable of a scope is set to, looped over or filled with."""
     found: dict[str, list[ast.expr]] = {}
-    for node in walk_scope(scope):
+    for node in file.once(in_scope, scope):
         for target, value in _bindings(node):
             for name in _names(target):
                 found.setdefault(name, []).append(value)
@@ -160,7 +160,7 @@ def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.ex
 def _names(target: ast.expr) -> Iterator[str]:
     match target:
         case ast.Name() | ast.Attribute():
-            yield ast.unparse(target)
+            yield spelled(target)
         case ast.Subscript(value=value) | ast.Starred(value=value):
             yield from _names(value)
         case ast.Tuple(elts=items) | ast.List(elts=items):

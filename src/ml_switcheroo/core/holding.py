@@ -7,6 +7,7 @@ import ast
 from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.known import MODULE_ENDINGS, PASSING_CALLS, PASSING_METHODS
 from ml_switcheroo.core.sites import Site, parameters, scope_of, walk_scope
+from ml_switcheroo.core.trees import spelled
 from ml_switcheroo.core.users import Function
 
 __all__ = ["held", "is_alias", "made_anew", "mentions", "names_bound", "values_given"]
@@ -81,7 +82,7 @@ def _keeps(value: ast.expr, name: str, file: File, index: Index) -> bool:
         for one in value.args
     ):
         return True
-    called = ast.unparse(value.func)
+    called = spelled(value.func)
     if called in _ASKING:
         return False
     function = index.function(file, called)
@@ -101,7 +102,7 @@ def _lets_out(name: str, function: Function) -> bool:
         value = getattr(node, "value", None)
         if not isinstance(node, ast.Return | ast.Yield | ast.Assign | ast.AnnAssign) or value is None:
             continue
-        asks = isinstance(value, ast.Call) and ast.unparse(value.func) in _ASKING
+        asks = isinstance(value, ast.Call) and spelled(value.func) in _ASKING
         if _escapes(value, name) and not asks:
             return True
     return False
@@ -135,7 +136,7 @@ def is_alias(value: ast.expr, name: str) -> bool:
             return is_alias(called.value, name)
         if getattr(called, "attr", getattr(called, "id", "")) in _TAKING:
             return True
-        written = ast.unparse(called)
+        written = spelled(called)
         if PASSING_CALLS.search(written) and value.args:
             return "copy" not in written and is_alias(value.args[0], name)
         return _wraps(value, name)

@@ -96,10 +96,10 @@ def _package(path: Path) -> Path | None:
 
 def _imports(file: File) -> Iterator[tuple[int, str]]:
     """Yield each import as dots and the dotted name of a module."""
-    for node in file.nodes:
+    for node in file.of(ast.Import, ast.ImportFrom):
         if isinstance(node, ast.Import):
             yield from ((0, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             yield node.level, node.module or ""
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import ast
 import re
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ml_switcheroo.core.layouts import source_folders
+from ml_switcheroo.core.trees import FIELDS, called
 
 __all__ = ["File", "Index"]
 
-_SHARED = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
+Found = TypeVar("Found")
 
 
 @dataclass(eq=False)
@@ -24,39 +27,69 @@ class File:
     Attributes:
         path: Where it lies; it need not exist.
         tree: Its tree.
+        code: Its text.
         deep: Whether imports inside functions count; what others import from a file is at its top.
     """
 
     path: Path
     tree: ast.Module = field(repr=False)
+    code: str = field(repr=False)
     deep: bool = False
+    _known: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
         """Every node of the tree, outer ones first."""
-        return [self.tree, *self.around]
+        return self._walked[0]
 
     @cached_property
     def around(self) -> dict[ast.AST, ast.AST]:
         """The node around each node but the first, in the order of ``nodes``."""
+        return self._walked[1]
+
+    @cached_property
+    def _walked(self) -> tuple[list[ast.AST], dict[ast.AST, ast.AST], dict[type[ast.AST], list[int]]]:
+        """The nodes, what is around each, and the places of each class among them: from one walk."""
         # Not recursive: a sum of a thousand terms is a thousand deep.
         around: dict[ast.AST, ast.AST] = {}
+        places: dict[type[ast.AST], list[int]] = defaultdict(list)
         todo: list[ast.AST] = [self.tree]
-        for node in todo:
-            for name in node._fields:
+        for place, node in enumerate(todo):
+            places[node.__class__].append(place)
+            for name in FIELDS[node.__class__]:
                 value = getattr(node, name, None)
-                for child in value if isinstance(value, list) else (value,):
-                    # ``load`` and ``+`` are one object wherever they stand: no nodes of their own.
-                    if isinstance(child, ast.AST) and not isinstance(child, _SHARED):
-                        around[child] = node
-                        todo.append(child)
-        return around
+                if value.__class__ is list:
+                    for child in value:
+                        if child is not None:
+                            around[child] = node
+                            todo.append(child)
+                elif value is not None:
+                    around[value] = node
+                    todo.append(value)
+        return todo, around, places
+
+    def of(self, *kinds: type[ast.AST]) -> list[Any]:
+        """Return the nodes of some classes, outer ones first."""
+        return self.once(_of, *kinds)
+
+    def calls(self, wanted: Callable[[str], object]) -> list[ast.Call]:
+        """Return the calls of what has a name (see ``called``) that is wanted, outer ones first."""
+        names = self.once(_places_called)
+        places = sorted(place for name, found in names.items() if wanted(name) for place in found)
+        return [self.of(ast.Call)[place] for place in places]
+
+    def once(self, find: Callable[..., Found], *about: Any) -> Found:
+        """Return what a function finds in this file, about some nodes of it; for those it is called once."""
+        asked = (find, *about)
+        if asked not in self._known:
+            self._known[asked] = find(self, *about)
+        return self._known[asked]  # type: ignore[no-any-return]
 
     @cached_property
     def imports(self) -> dict[str, tuple[int, str]]:
         """What each imported name stands for: how many dots came first, and the dotted name."""
         found: dict[str, tuple[int, str]] = {}
-        for node in self.nodes if self.deep else _top(self.tree.body):
+        for node in self.of(ast.Import, ast.ImportFrom) if self.deep else _top(self.tree.body):
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     name = alias.asname or alias.name.partition(".")[0]
@@ -89,6 +122,18 @@ class File:
         return found
 
 
+def _of(file: File, *kinds: type[ast.AST]) -> list[ast.AST]:
+    nodes, _, places = file._walked
+    return [nodes[place] for place in sorted(place for kind in kinds for place in places.get(kind, ()))]
+
+
+def _places_called(file: File) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = defaultdict(list)
+    for place, call in enumerate(file.of(ast.Call)):
+        found[called(call)].append(place)
+    return found
+
+
 def _top(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Yield the statements of the top level, those in ``if`` and ``try`` too."""
     for node in body:
@@ -117,7 +162,8 @@ class Index:
         if path not in self._files:
             try:
                 with tokenize.open(path) as stream:
-                    self._files[path] = File(path, ast.parse(stream.read()))
+                    code = stream.read()
+                    self._files[path] = File(path, ast.parse(code), code)
             except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
                 self._files[path] = None
         return self._files[path]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
-from ml_switcheroo.core.flow import called
 from ml_switcheroo.core.index import File
 from ml_switcheroo.core.known import OTHER_WORDS, OVERRIDES
 from ml_switcheroo.core.known_functions import note_of_function
@@ -15,6 +15,7 @@ from ml_switcheroo.core.pickled import find_pickled
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.saving import find_whole
 from ml_switcheroo.core.sites import definitions_of, has_plain_bases
+from ml_switcheroo.core.trees import called, spelled
 from ml_switcheroo.core.writing import find_written
 
 __all__ = ["find_leftovers"]
@@ -23,25 +24,25 @@ _METHOD = "load_state_dict"
 _LOADING = (_METHOD, "_load_from_state_dict")
 _MODULES = frozenset({"module", "overriding"})
 _LOOKING = frozenset({"getattr", "methodcaller"})
+_CALLED = re.compile(r"load|save|state_dict|^(getattr|methodcaller|vector_to_parameters)$")
 
 
 def find_leftovers(file: File, receivers: Receivers) -> list[tuple[int, Said]]:
     """Return line and note of what stays as it is, beside the calls that were judged."""
     found: set[tuple[int, Said]] = set()
-    for node in file.nodes:
-        match node:
-            case ast.ClassDef():
-                found.update(_overrides(node, file, receivers))
-            case ast.Attribute(attr=attr) if attr == _METHOD:
-                found.update((node.lineno, why) for why in _of_method(node, file, receivers))
-            case ast.Call():
-                found.update((node.lineno, why) for why in _of_call(node, file, receivers))
+    for node in file.of(ast.ClassDef):
+        found.update(_overrides(node, file, receivers))
+    for node in file.of(ast.Attribute) if _METHOD in file.code else ():
+        if node.attr == _METHOD:
+            found.update((node.lineno, why) for why in _of_method(node, file, receivers))
+    for node in file.calls(_CALLED.search):
+        found.update((node.lineno, why) for why in _of_call(node, file, receivers))
     found.update(
         (line, said("by-tensor", more=f" (to line {last})" if last else ""))
         for line, last in find_written(file, receivers)
     )
     found.update(
-        (call.lineno, said("saved-whole", receiver=ast.unparse(model)))
+        (call.lineno, said("saved-whole", receiver=spelled(model)))
         for call, model in find_whole(file, receivers)
     )
     found.update((line, said("pickled", receiver=name)) for line, name in find_pickled(file, receivers))
@@ -51,7 +52,9 @@ def find_leftovers(file: File, receivers: Receivers) -> list[tuple[int, Said]]:
 def _overrides(node: ast.ClassDef, file: File, receivers: Receivers) -> Iterator[tuple[int, Said]]:
     """Yield the methods of a model's class, or of one that nobody knows, that load in a way of their own."""
     own = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name in OVERRIDES]
-    kinds = {origin.kind for origin in receivers.of_class(node, file)} if own else set()
+    if not own:
+        return
+    kinds = {origin.kind for origin in receivers.of_class(node, file)}
     if not kinds & _MODULES:
         unknown = (
             not kinds & OTHER_WORDS.keys()
@@ -76,9 +79,9 @@ def _of_method(node: ast.Attribute, file: File, receivers: Receivers) -> Iterato
         return
     if isinstance(node.ctx, ast.Store):
         if not _is_mock(getattr(around, "value", None)):
-            yield said("replaced", receiver=ast.unparse(node))
+            yield said("replaced", receiver=spelled(node))
     elif isinstance(node.ctx, ast.Load) and _is_given(node, around):
-        yield said("passed-on", receiver=ast.unparse(node))
+        yield said("passed-on", receiver=spelled(node))
 
 
 def _is_given(node: ast.expr, around: ast.AST) -> bool:
@@ -103,8 +106,8 @@ def _of_call(node: ast.Call, file: File, receivers: Receivers) -> Iterator[Said]
         isinstance(one, ast.Constant) and one.value == _METHOD for one in node.args
     )
     if named and not _is_other(node.args[0], node, file, receivers):
-        yield said("by-name", receiver=ast.unparse(node))
-    if "load" in name or "save" in name or "state_dict" in name or name == "vector_to_parameters":
+        yield said("by-name", receiver=spelled(node))
+    if name not in _LOOKING:
         function = receivers.dotted(node.func, Place(file))
         note = note_of_function(function) or _note_of_engine(node, file, receivers)
         if note:
@@ -123,8 +126,8 @@ def _note_of_engine(node: ast.Call, file: File, receivers: Receivers) -> str:
 def _is_other(owner: ast.expr, node: ast.AST, file: File, receivers: Receivers) -> bool:
     """Tell whether something is certainly no model: an optimizer and the like, or a stand-in of a test."""
     kinds = receivers.kinds(owner, Place(file, definitions_of(node, file))) or {named_kind(owner)}
-    return kinds <= {*OTHER_WORDS, "object"} or "mock" in ast.unparse(owner).lower()
+    return kinds <= {*OTHER_WORDS, "object"} or "mock" in spelled(owner).lower()
 
 
 def _is_mock(value: ast.AST | None) -> bool:
-    return isinstance(value, ast.Call) and "mock" in ast.unparse(value.func).lower()
+    return isinstance(value, ast.Call) and "mock" in spelled(value.func).lower()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ml_switcheroo.core.arguments import loaded
 from ml_switcheroo.core.sites import Site, scope_of
+from ml_switcheroo.core.trees import spelled
 
 __all__ = ["Read", "find_reads", "is_load"]
 
@@ -56,7 +57,7 @@ def find_reads(sites: Sequence[Site]) -> Iterator[Read]:
 
 def is_load(call: ast.Call) -> bool:
     """Tell ``torch.load(...)``."""
-    return getattr(call.func, "attr", "") == "load" and ast.unparse(call.func) == "torch.load"
+    return getattr(call.func, "attr", "") == "load" and spelled(call.func) == "torch.load"
 
 
 def _read(node: ast.expr) -> Read | None:
@@ -80,7 +81,7 @@ def _read(node: ast.expr) -> Read | None:
 
 
 def _is_in_memory(path: ast.expr) -> bool:
-    return isinstance(path, ast.Call) and ast.unparse(path.func).rpartition(".")[2] == "BytesIO"
+    return isinstance(path, ast.Call) and spelled(path.func).rpartition(".")[2] == "BytesIO"
 
 
 def _assigned(scope: ast.AST, name: str, rewritten: set[int]) -> list[ast.expr]:
@@ -119,7 +120,7 @@ def _is_of_dictionaries(node: ast.AST, around: dict[ast.AST, ast.AST]) -> bool:
 
 def _is_moved(value: ast.expr, state: ast.expr) -> bool:
     """Tell ``state.pop(key)``."""
-    return isinstance(value, ast.Call) and ast.unparse(value.func) == f"{ast.unparse(state)}.pop"
+    return isinstance(value, ast.Call) and spelled(value.func) == f"{spelled(state)}.pop"
 
 
 def _keeps_values(call: ast.Call, around: dict[ast.AST, ast.AST]) -> bool:

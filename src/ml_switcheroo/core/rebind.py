@@ -11,6 +11,7 @@ from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS
 from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.sites import Site, is_declared, parameters, scope_of, walk_scope
+from ml_switcheroo.core.trees import spelled
 from ml_switcheroo.core.users import Function, Use, find_uses, handed_in, subclasses
 
 __all__ = ["why_no_rebind"]
@@ -78,7 +79,7 @@ def _why_not_handed_back(
     if not uses:
         return said("no-callers", name=function.name)
     owner = next((node for node in reversed(site.definitions[:-1])), None)
-    marks = {ast.unparse(one) for one in function.decorator_list}
+    marks = {spelled(one) for one in function.decorator_list}
     bound = isinstance(owner, ast.ClassDef) and "staticmethod" not in marks
     for use in uses:
         given = handed_in(use.site.call, function, name, bound=bound)
@@ -108,7 +109,7 @@ def _is_taken(given: ast.expr | str, place: int | None, use: Use, index: Index, 
         if place is not None:
             elements = target.elts if isinstance(target, ast.Tuple | ast.List) else []
             target = elements[place] if place < len(elements) else None
-        if target is not None and ast.unparse(target) == ast.unparse(given):
+        if target is not None and spelled(target) == spelled(given):
             there = Site(inner, given, use.site.scope, use.site.parents)
             return why_no_rebind(there, use.file, index, depth + 1) is None
     elif not isinstance(statement, ast.Return):
@@ -173,7 +174,7 @@ def _place_in(value: ast.expr | None, name: str) -> _Returned | None:
 
 def _why_not_own(receiver: ast.Attribute, site: Site, file: File, index: Index) -> Said | None:
     """Return who would keep the old one of an attribute: its object's parts, its makers, its users."""
-    written = ast.unparse(receiver)
+    written = spelled(receiver)
     holder = _held_in_class(receiver, site)
     if holder:
         return said("held-by-object", line=holder, receiver=written)
@@ -192,7 +193,7 @@ def _why_not_own(receiver: ast.Attribute, site: Site, file: File, index: Index) 
 def _why_given(written: str, owner: ast.ClassDef, made: Function, file: File, index: Index) -> Said | None:
     """Return who keeps what a method sets an attribute to."""
     for node in walk_scope(made):
-        if not isinstance(node, ast.Assign) or written not in map(ast.unparse, node.targets):
+        if not isinstance(node, ast.Assign) or written not in map(spelled, node.targets):
             continue
         given = _unwrapped(node.value)
         if isinstance(given, ast.Name) and given.id in parameters(made):
@@ -209,11 +210,7 @@ def _unwrapped(value: ast.expr) -> ast.expr:
     while isinstance(value, ast.Call):
         if getattr(value.func, "attr", "") in PASSING_METHODS:
             value = getattr(value.func, "value", value)
-        elif (
-            value.args
-            and PASSING_CALLS.search(ast.unparse(value.func))
-            and "copy" not in ast.unparse(value.func)
-        ):
+        elif value.args and PASSING_CALLS.search(spelled(value.func)) and "copy" not in spelled(value.func):
             value = value.args[0]
         else:
             break
@@ -232,11 +229,11 @@ def _is_read_behind(name: str, scope: ast.AST, line: int) -> bool:
 
 def _taken_out(attribute: str, use: Use) -> int:
     """Return the line of ``net = trainer.net`` before ``trainer.load()``; 0 where there is none."""
-    holder = ast.unparse(use.site.receiver)
+    holder = spelled(use.site.receiver)
     for node in walk_scope(scope_of(use.site)):
         if not isinstance(node, ast.Assign) or node.lineno >= use.site.call.lineno:
             continue
-        if ast.unparse(_unwrapped(node.value)) == f"{holder}.{attribute}":
+        if spelled(_unwrapped(node.value)) == f"{holder}.{attribute}":
             return node.lineno
     return 0
 
@@ -277,11 +274,11 @@ def _values(name: str, nodes: Sequence[ast.AST], before: int) -> list[ast.expr]:
 def _held_in_class(receiver: ast.Attribute, site: Site) -> int:
     """Return a line of the class that hands the attribute to another of its attributes; 0 for none."""
     owner = next((node for node in reversed(site.definitions) if isinstance(node, ast.ClassDef)), None)
-    written = ast.unparse(receiver)
+    written = spelled(receiver)
     for node in ast.walk(owner) if owner else ():
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             passed = [*node.value.args, *(word.value for word in node.value.keywords)]
-            given = any(isinstance(one, ast.Attribute) and ast.unparse(one) == written for one in passed)
-            if given and written not in {ast.unparse(target) for target in node.targets}:
+            given = any(isinstance(one, ast.Attribute) and spelled(one) == written for one in passed)
+            if given and written not in {spelled(target) for target in node.targets}:
                 return node.lineno
     return 0

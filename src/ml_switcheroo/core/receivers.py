@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -17,13 +18,15 @@ from ml_switcheroo.core.known import (
     PASSING_METHODS,
     kind_of_class,
 )
-from ml_switcheroo.core.sites import FUNCTIONS, is_declared, parameters, walk_scope
+from ml_switcheroo.core.sites import FUNCTIONS, in_scope, is_declared, parameters, parents_of
+from ml_switcheroo.core.trees import spelled
 
 __all__ = ["Origin", "Place", "Receivers"]
 
 Definition = TypeVar("Definition", bound=ast.stmt)
 
 _DEPTH = 8
+_HOOK = re.compile(r"state_dict\w*hook")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,6 @@ class Receivers:
         self._classes: dict[str, tuple[ast.ClassDef, File]] = {}
         self._kinds: dict[ast.ClassDef, set[str]] = {}
         self._asked: set[tuple[File, tuple[ast.AST, ...], str]] = set()
-        self._bound: dict[ast.AST, dict[str, list[ast.expr]]] = {}
-        self._hooked: dict[ast.AST, bool] = {}
 
     def kinds(self, node: ast.expr, place: Place) -> set[str]:
         """Return every kind that the expression can be, as far as the code shows it."""
@@ -97,10 +98,8 @@ class Receivers:
                 return self.origins(value, place, depth + 1)
         return set()
 
-    def _assigned(self, scope: ast.AST, name: str) -> Sequence[ast.expr]:
-        if scope not in self._bound:
-            self._bound[scope] = assigned_in(scope)
-        return self._bound[scope].get(name, ())
+    def _assigned(self, scope: ast.AST, name: str, file: File) -> Sequence[ast.expr]:
+        return file.once(assigned_in, scope).get(name, ())
 
     # ---- names ---------------------------------------------------------------------------------
 
@@ -121,12 +120,13 @@ class Receivers:
         for i in range(len(place.scopes) - 1, -1, -1):
             scope, around = place.scopes[i], Place(place.file, place.scopes[: i + 1])
             if isinstance(scope, FUNCTIONS):
-                found = self._of_values(self._assigned(scope, name), around, depth)
+                found = self._of_values(self._assigned(scope, name, place.file), around, depth)
                 if name in parameters(scope):
                     return found | self._of_parameter(name, scope, around, depth)
-                if found or self._is_local(name, scope):
+                if found or self._is_local(name, scope, place.file):
                     return found
-        found = self._of_values(self._assigned(place.file.tree, name), Place(place.file), depth)
+        values = self._assigned(place.file.tree, name, place.file)
+        found = self._of_values(values, Place(place.file), depth)
         return found or self._of_import(name, place, depth)
 
     def _of_parameter(self, name: str, scope: ast.AST, place: Place, depth: int) -> set[Origin]:
@@ -138,8 +138,8 @@ class Receivers:
         made = f"{place.file.path}:{getattr(scope, 'lineno', 0)}:{name}"
         return {Origin(origin.kind, made) for origin in found}
 
-    def _is_local(self, name: str, scope: ast.AST) -> bool:
-        return bool(self._assigned(scope, name)) and not is_declared(name, scope)
+    def _is_local(self, name: str, scope: ast.AST, file: File) -> bool:
+        return bool(self._assigned(scope, name, file)) and not is_declared(name, scope)
 
     def _of_values(self, values: Iterable[ast.expr], place: Place, depth: int) -> set[Origin]:
         return set().union(*(self.origins(value, place, depth + 1) for value in values))
@@ -187,7 +187,7 @@ class Receivers:
         found: set[Origin] = set()
         for item in owner.body:
             if isinstance(item, FUNCTIONS):
-                values = self._assigned(item, f"self.{name}")
+                values = self._assigned(item, f"self.{name}", file)
                 found |= self._of_values(values, Place(file, (owner, item)), depth)
             elif isinstance(item, ast.AnnAssign) and written(item.target) == name:
                 found |= self._of_annotation(item.annotation, Place(file, (owner,)), depth)
@@ -199,10 +199,10 @@ class Receivers:
     def _of_subscript(self, node: ast.Subscript, place: Place, depth: int) -> set[Origin]:
         """Return what an item is: what was put there, or what all of the container are."""
         for scope in (*reversed(place.scopes), place.file.tree):
-            found = self._of_values(self._assigned(scope, ast.unparse(node)), place, depth)
+            found = self._of_values(self._assigned(scope, spelled(node), place.file), place, depth)
             if found:
                 return found
-            for container in self._assigned(scope, ast.unparse(node.value)):
+            for container in self._assigned(scope, spelled(node.value), place.file):
                 items = getattr(container, "values" if isinstance(container, ast.Dict) else "elts", [])
                 found |= self._of_values(items, place, depth)
             if found:
@@ -234,11 +234,9 @@ class Receivers:
             return {Origin("module", origin.made) for origin in inner} or {Origin("module")}
         if dotted == "super":
             return {Origin("super")}
-        found = self._instances(node.func, place, depth, ast.unparse(node))
+        found = self._instances(node.func, place, depth, spelled(node))
         found = found or self._returned(node, place, depth) or self._of_factory(node.func, place, depth)
-        return (
-            found or self._unseen(node.func, place) or ({Origin("", ast.unparse(node))} if dotted else set())
-        )
+        return found or self._unseen(node.func, place) or ({Origin("", spelled(node))} if dotted else set())
 
     def _instances(self, node: ast.expr, place: Place, depth: int, call: str = "") -> set[Origin]:
         """Return what the instances of the class are that an expression names.
@@ -281,7 +279,7 @@ class Receivers:
         if function.returns is not None:
             origins = self._of_annotation(function.returns, inside, depth + 1)
         else:
-            returns = (node for node in walk_scope(function) if isinstance(node, ast.Return))
+            returns = (node for node in file.once(in_scope, function) if isinstance(node, ast.Return))
             origins = self._of_values((node.value for node in returns if node.value), inside, depth + 1)
         made = {origin.made for origin in origins}
         if (
@@ -291,7 +289,7 @@ class Receivers:
         ):
             return origins
         # One of several classes, or what is handed in: the same for the same arguments.
-        return {Origin(origin.kind, f"{file.path}:{ast.unparse(call)}") for origin in origins}
+        return {Origin(origin.kind, f"{file.path}:{spelled(call)}") for origin in origins}
 
     def _method(self, node: ast.expr, place: Place) -> tuple[ast.FunctionDef, File] | None:
         """Return the method of the class around a place, or of a base of it, that ``self.make`` names."""
@@ -324,17 +322,12 @@ class Receivers:
         for base in node.bases if depth <= _DEPTH else ():
             bases |= {origin.kind for origin in self._instances(base, Place(file), depth)} - {""}
         is_module = "module" in bases or bool(node.bases and "forward" in own)
-        if "overriding" in bases or (is_module and (loads or self._has_hook(node))):
+        if "overriding" in bases or (is_module and (loads or _registers_hook(file, node))):
             return {"overriding"}
         if bases or loads:
             return bases or {"object"}
         # A class of a library that is not here: what can be run forward is a module.
         return {"module"} if is_module else set()
-
-    def _has_hook(self, node: ast.ClassDef) -> bool:
-        if node not in self._hooked:
-            self._hooked[node] = _registers_hook(node)
-        return self._hooked[node]
 
     # ---- definitions ---------------------------------------------------------------------------
 
@@ -367,7 +360,7 @@ class Receivers:
         """Tell whether a function around the place has another thing by that name."""
         name = written.partition(".")[0]
         return any(
-            name in parameters(scope) or self._is_local(name, scope)
+            name in parameters(scope) or self._is_local(name, scope, place.file)
             for scope in place.scopes
             if isinstance(scope, FUNCTIONS)
         )
@@ -386,9 +379,15 @@ def _is_wrapper(dotted: str) -> bool:
     return dotted.rpartition(".")[2] in ("DataParallel", "DistributedDataParallel", "DDP")
 
 
-def _registers_hook(node: ast.ClassDef) -> bool:
+def _registers_hook(file: File, node: ast.ClassDef) -> bool:
     """Tell whether a class registers hooks on its state dict, of its own or of its parts."""
-    return any(
-        isinstance(part, ast.Attribute) and "state_dict" in part.attr and part.attr.endswith("hook")
-        for part in ast.walk(node)
-    )
+    return node in file.once(_around_hooks)
+
+
+def _around_hooks(file: File) -> set[ast.AST]:
+    """Return what stands around each call that registers a hook on a state dict."""
+    found: set[ast.AST] = set()
+    for node in file.of(ast.Attribute) if _HOOK.search(file.code) else ():
+        if "state_dict" in node.attr and node.attr.endswith("hook"):
+            found.update(parents_of(node, file))
+    return found

@@ -30,6 +30,7 @@ from ml_switcheroo.core.saving import Saved, find_saved
 from ml_switcheroo.core.sites import Site, find_sites
 from ml_switcheroo.core.skipping import is_skipped, skipped_lines
 from ml_switcheroo.core.text import Edit, Text, apply_edits, changes_only
+from ml_switcheroo.core.trees import uncollected
 from ml_switcheroo.core.verdicts import Verdict, judge, judge_save
 from ml_switcheroo.errors import RewriteError
 from ml_switcheroo.targets import find_target
@@ -72,6 +73,7 @@ class Rewrite:
     home: tuple[Path, tuple[str, ...]] | None = None
 
 
+@uncollected()
 def rewrite(
     source: str,
     to: str = "nnx",
@@ -114,10 +116,10 @@ def rewrite(
         raise RewriteError(f"{file}:{line}", f"this is no Python that can be parsed: {reason}") from error
     settings = {"runtime": runtime, "kinds": kinds, "table": table, "no_torch": no_torch, "save": save}
     shared = HookContext(target=target, file=str(file), settings=settings)
-    parsed = File(Path(file), text.tree, deep=True)
+    parsed = File(Path(file), text.tree, source, deep=True)
     if is_skipped(source, text.tree):
         return Rewrite(source)
-    skipped = skipped_lines(source, parsed.nodes)
+    skipped = skipped_lines(source, parsed)
     index = index or Index()
     receivers = Receivers(index)
     judged = [
@@ -233,7 +235,8 @@ def _edits(
     after = _call_hook(apply_edits(before, inner), site, verdict, ctx)
     if after is None:
         return _left(_HIDDEN[site.method], ctx)
-    receiver, free = _segment(text, site.receiver), free_name(file, "report")
+    receiver = _segment(text, site.receiver)
+    free = free_name(file, "report") if verdict.binding == "report" else ""
     return bind(text, site, verdict.binding, after, receiver=receiver, free=free)
 
 
@@ -241,8 +244,8 @@ def _reads(text: Text, parsed: File, taken: Sequence[Site], shared: HookContext)
     """Return the edits of what is read without torch; each other ``torch.load`` gets a note."""
     reads = list(find_reads(taken))
     replaced = {id(node) for read in reads for node in ast.walk(read.node)}
-    for node in parsed.nodes:
-        if isinstance(node, ast.Call) and id(node) not in replaced and is_load(node):
+    for node in parsed.calls("load".__eq__):
+        if id(node) not in replaced and is_load(node):
             ctx = replace(shared, line=node.lineno)
             _left("read-elsewhere", ctx)
     return [_read(text, read, shared) for read in reads]

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ml_switcheroo.core.flow import Flow, Spot, called, passed
+from ml_switcheroo.core.flow import Flow, Spot, passed
 from ml_switcheroo.core.index import File
 from ml_switcheroo.core.known import PASSING_CALLS, PASSING_METHODS, kind_of_name
 from ml_switcheroo.core.naming import words_of
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.sites import Site, find_sites
+from ml_switcheroo.core.trees import called, spelled
 
 __all__ = ["Saved", "find_saved", "find_whole"]
 
@@ -63,7 +64,7 @@ def find_saved(file: File, receivers: Receivers) -> Iterator[Saved]:
     sites = {id(site.call): site for site in find_sites(file, "state_dict")}
     if not sites:
         return
-    flow, seen = Flow(file), set[tuple[int, int]]()
+    flow, seen = file.once(Flow), set[tuple[int, int]]()
     for call in _saving(file, flow):
         for argument in passed(call):
             for source in flow.sources(flow.spot(argument)):
@@ -75,27 +76,23 @@ def find_saved(file: File, receivers: Receivers) -> Iterator[Saved]:
 
 def _saving(file: File, flow: Flow) -> list[ast.Call]:
     """Return the calls of what saves: by its name, or because a function of the file hands it on."""
-    calls = [node for node in file.nodes if isinstance(node, ast.Call)]
-    saving = [call for call in calls if _SAVING.search(called(call))]
+    saving = file.calls(_SAVING.search)
     helpers: set[str] = set()
     for call in saving:
         spots = [flow.spot(argument) for argument in passed(call)]
         function = spots[0].scopes[-1:] if spots else ()
         if function and any(flow.arguments(spot) for spot in spots):
             helpers.add(getattr(function[0], "name", ""))
-    more = [call for call in calls if called(call) in helpers and not _SAVING.search(called(call))]
+    more = file.calls(lambda name: name in helpers and not _SAVING.search(name))
     # What a helper is given is told where it is called.
     return [*more, *saving]
 
 
 def find_whole(file: File, receivers: Receivers) -> Iterator[tuple[ast.Call, ast.expr]]:
     """Yield each model that is saved whole, by pickle, with the call that saves it."""
-    flow: Flow | None = None
-    for node in file.nodes:
-        if not isinstance(node, ast.Call) or not _SAVING.search(called(node)):
-            continue
+    for node in file.calls(_SAVING.search):
         if _PICKLING.match(receivers.dotted(node.func, Place(file))):
-            flow = flow or Flow(file)
+            flow = file.once(Flow)
             given = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "obj")]
             for spot in _contents([flow.spot(one) for one in given], flow):
                 if _is_model(spot, file, flow, receivers):
@@ -131,7 +128,7 @@ def _is_model(spot: Spot, file: File, flow: Flow, receivers: Receivers) -> bool:
         )
     if not isinstance(inner, ast.Name | ast.Attribute):
         return False
-    name = inner.attr if isinstance(inner, ast.Attribute) and inner.attr != "module" else ast.unparse(inner)
+    name = inner.attr if isinstance(inner, ast.Attribute) and inner.attr != "module" else spelled(inner)
     if words_of(name) & _DATA_WORDS or kind_of_name(name) != "module":
         return False
     held = flow.held(Spot(inner, spot.scopes))
@@ -143,7 +140,7 @@ def _unwrapped(node: ast.expr) -> ast.expr:
     while isinstance(node, ast.Call):
         if isinstance(node.func, ast.Attribute) and node.func.attr in PASSING_METHODS:
             node = node.func.value
-        elif PASSING_CALLS.search(ast.unparse(node.func)) and node.args:
+        elif PASSING_CALLS.search(spelled(node.func)) and node.args:
             node = node.args[0]
         else:
             break
@@ -156,14 +153,14 @@ def _is_data(value: ast.expr) -> bool:
 
 def _is_dictionary(node: ast.expr, spot: Spot, file: File) -> bool:
     """Tell whether the scope uses a variable as a dictionary."""
-    scope, name = (*spot.scopes, file.tree)[len(spot.scopes) - 1 if spot.scopes else 0], ast.unparse(node)
+    scope, name = (*spot.scopes, file.tree)[len(spot.scopes) - 1 if spot.scopes else 0], spelled(node)
     for part in ast.walk(scope):
         match part:
-            case ast.Subscript(value=value, ctx=ast.Store() | ast.Del()) if ast.unparse(value) == name:
+            case ast.Subscript(value=value, ctx=ast.Store() | ast.Del()) if spelled(value) == name:
                 return True
             case ast.Attribute(value=value, attr=attr) if attr in _OF_DICTIONARIES:
-                if ast.unparse(value) == name:
+                if spelled(value) == name:
                     return True
-            case ast.Call(args=[first, *_]) if called(part) == "save_file" and ast.unparse(first) == name:
+            case ast.Call(args=[first, *_]) if called(part) == "save_file" and spelled(first) == name:
                 return True
     return False

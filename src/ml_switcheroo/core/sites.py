@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from ml_switcheroo.core.index import File
 from ml_switcheroo.core.operations import OPERATIONS
+from ml_switcheroo.core.trees import FIELDS, spelled
 
 __all__ = [
     "FUNCTIONS",
@@ -16,8 +17,10 @@ __all__ = [
     "definitions_of",
     "find_sites",
     "has_plain_bases",
+    "in_scope",
     "is_declared",
     "parameters",
+    "parents_of",
     "scope_of",
     "site_of",
     "walk_scope",
@@ -79,13 +82,13 @@ def find_sites(file: File, *methods: str) -> list[Site]:
 
 def definitions_of(node: ast.AST, file: File) -> tuple[ast.AST, ...]:
     """Return the classes and functions around a node, outermost first."""
-    around = [parent for parent in _parents(node, file.around) if isinstance(parent, _DEFINITIONS)]
+    around = [parent for parent in parents_of(node, file) if isinstance(parent, _DEFINITIONS)]
     return tuple(reversed(around))
 
 
 def has_plain_bases(node: ast.ClassDef) -> bool:
     """Tell whether a class has no bases, or such alone as every class may have."""
-    return {ast.unparse(base).partition("[")[0].rpartition(".")[2] for base in node.bases} <= _PLAIN
+    return {spelled(base).partition("[")[0].rpartition(".")[2] for base in node.bases} <= _PLAIN
 
 
 def scope_of(site: Site) -> ast.AST:
@@ -94,20 +97,22 @@ def scope_of(site: Site) -> ast.AST:
 
 
 def _found(file: File, methods: Sequence[str]) -> Iterator[Site]:
-    for node in file.nodes:
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in methods:
+    for node in file.calls(methods.__contains__):
+        if isinstance(node.func, ast.Attribute):
             yield site_of(node, file)
 
 
 def site_of(call: ast.Call, file: File) -> Site:
     """Return a call with what stands around it; one of a plain function is its own receiver."""
-    parents = tuple(_parents(call, file.around))[::-1]
+    parents = tuple(parents_of(call, file))[::-1]
     scope = tuple(parent.name for parent in parents if isinstance(parent, _NAMED))
     receiver = call.func.value if isinstance(call.func, ast.Attribute) else call.func
     return Site(call, receiver, scope, parents)
 
 
-def _parents(node: ast.AST, around: dict[ast.AST, ast.AST]) -> Iterator[ast.AST]:
+def parents_of(node: ast.AST, file: File) -> Iterator[ast.AST]:
+    """Yield the nodes around one, inner ones first."""
+    around = file.around
     while node in around:
         node = around[node]
         yield node
@@ -118,13 +123,18 @@ def walk_scope(scope: ast.AST) -> Iterator[ast.AST]:
     todo = [scope]
     while todo:
         node = todo.pop()
-        for name in node._fields:
+        for name in FIELDS[node.__class__]:
             value = getattr(node, name, None)
-            for child in value if isinstance(value, list) else (value,):
-                if isinstance(child, ast.AST):
+            for child in value if value.__class__ is list else (value,):
+                if child is not None:
                     yield child
-                    if not isinstance(child, _DEFINITIONS):
+                    if child.__class__ not in _DEFINITIONS and FIELDS[child.__class__]:
                         todo.append(child)
+
+
+def in_scope(_file: File, scope: ast.AST) -> list[ast.AST]:
+    """Return the nodes of a scope of a file; ask for it with ``file.once``."""
+    return list(walk_scope(scope))
 
 
 def parameters(scope: ast.AST) -> set[str]:

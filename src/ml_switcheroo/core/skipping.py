@@ -8,6 +8,8 @@ import re
 import tokenize
 from collections.abc import Iterator
 
+from ml_switcheroo.core.index import File
+
 __all__ = ["is_skipped", "skipped_lines"]
 
 _WORDS = "ml-switcheroo:"
@@ -23,14 +25,14 @@ def is_skipped(source: str, tree: ast.Module) -> bool:
     return any(line < first and alone for line, alone in _comments(source))
 
 
-def skipped_lines(source: str, nodes: list[ast.AST]) -> frozenset[int]:
+def skipped_lines(source: str, file: File) -> frozenset[int]:
     """Return the lines that comments behind code keep, with all lines of a statement that goes on."""
     if _WORDS not in source:
         return frozenset()
     lines = {line for line, alone in _comments(source) if not alone}
     spans = [
         range(node.lineno, (node.end_lineno or node.lineno) + 1)
-        for node in nodes
+        for node in file.nodes
         if isinstance(node, ast.stmt) and not hasattr(node, "body")
     ]
     return frozenset(lines.union(*(span for span in spans if lines.intersection(span))))

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from ml_switcheroo.core.arguments import loaded
-from ml_switcheroo.core.sites import Site, walk_scope
+from ml_switcheroo.core.index import File
+from ml_switcheroo.core.sites import Site, in_scope
 
 __all__ = ["is_sharded", "tested_classes"]
 
@@ -41,7 +42,7 @@ def _classes(test: ast.expr, receiver: str) -> Iterator[ast.expr]:
                 yield classes
 
 
-def is_sharded(site: Site) -> bool:
+def is_sharded(site: Site, file: File) -> bool:
     """Tell whether the call loads shards: within ``FSDP.state_dict_type``, or what was distributed."""
     for node in site.parents:
         if isinstance(node, ast.With | ast.AsyncWith) and any(
@@ -51,11 +52,8 @@ def is_sharded(site: Site) -> bool:
         ):
             return True
     state = loaded(site.call)
+    if not isinstance(state, ast.Name):
+        return False
     scope = next((node for node in reversed(site.parents) if isinstance(node, _FUNCTIONS)), site.parents[0])
-    return isinstance(state, ast.Name) and any(
-        isinstance(node, ast.Call) and _last(node.func) in _SHARDING for node in walk_scope(scope)
-    )
-
-
-def _last(node: ast.expr) -> str:
-    return getattr(node, "attr", getattr(node, "id", ""))
+    sharding = set(file.calls(_SHARDING.__contains__))
+    return bool(sharding) and not sharding.isdisjoint(file.once(in_scope, scope))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.sites import Site, site_of
+from ml_switcheroo.core.trees import spelled
 
 __all__ = ["Use", "find_uses", "handed_in", "subclasses"]
 
@@ -73,7 +74,7 @@ def subclasses(name: str, file: File, index: Index) -> Iterator[ast.ClassDef]:
     for one in (file, *index.mentioning(name, file)):
         for node in one.nodes:
             if isinstance(node, ast.ClassDef) and any(
-                ast.unparse(base).rpartition(".")[2] == name for base in node.bases
+                spelled(base).rpartition(".")[2] == name for base in node.bases
             ):
                 yield node
 

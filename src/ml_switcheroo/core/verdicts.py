@@ -11,6 +11,7 @@ from ml_switcheroo.core.binding import Binding, flat_name, free_name
 from ml_switcheroo.core.clashes import find_shadow
 from ml_switcheroo.core.copies import why_no_copy
 from ml_switcheroo.core.holding import made_anew
+from ml_switcheroo.core.index import File
 from ml_switcheroo.core.known import OTHER_WORDS, kind_of_name
 from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.notes import Said, said
@@ -19,6 +20,7 @@ from ml_switcheroo.core.rebind import why_no_rebind
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.sites import Site, find_sites, has_plain_bases, scope_of
 from ml_switcheroo.core.surroundings import is_sharded, tested_classes
+from ml_switcheroo.core.trees import spelled
 
 __all__ = ["Verdict", "judge", "judge_save"]
 
@@ -70,10 +72,10 @@ def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdic
     kinds = set().union(*tested) or receivers.kinds(site.receiver, place)
     kinds = _inherited(place, receivers) or kinds if kinds == {"super"} else kinds
     kind = _one(kinds) or ("" if kinds else named_kind(site.receiver))
-    reason = _why_left(site, kinds, kind, target)
+    reason = _why_left(site, place.file, kinds, kind, target)
     if reason:
         return Verdict("leave", reason, kind)
-    line = find_shadow(site, "KeyMapper")
+    line = find_shadow(site, "KeyMapper") if "KeyMapper" in place.file.code else 0
     if line:
         return Verdict("leave", said("shadowed", line=line), kind)
     if is_copy(site.call):
@@ -100,7 +102,7 @@ def judge_save(site: Site, place: Place, receivers: Receivers, target: str) -> V
     """Return the verdict on a ``state_dict()`` that is saved."""
     kinds = receivers.kinds(site.receiver, place)
     kind = _one(kinds) or ("" if kinds else named_kind(site.receiver) or _looped_kind(site))
-    receiver = ast.unparse(site.receiver)
+    receiver = spelled(site.receiver)
     if kind in OTHER_WORDS:
         return Verdict("leave", _no_weights(receiver, kind), kind)
     for word in ("super", "file", "class", "sharded", "object"):
@@ -111,9 +113,9 @@ def judge_save(site: Site, place: Place, receivers: Receivers, target: str) -> V
     return Verdict("call", receiver=kind)
 
 
-def _why_left(site: Site, kinds: set[str], kind: str, target: str) -> Said | None:
-    receiver = ast.unparse(site.receiver)
-    return _why_no_model(receiver, kinds, kind, target) or _why_not_here(receiver, site, kind)
+def _why_left(site: Site, file: File, kinds: set[str], kind: str, target: str) -> Said | None:
+    receiver = spelled(site.receiver)
+    return _why_no_model(receiver, kinds, kind, target) or _why_not_here(receiver, site, file, kind)
 
 
 def _why_no_model(receiver: str, kinds: set[str], kind: str, target: str) -> Said | None:
@@ -142,15 +144,15 @@ def _looped_kind(site: Site) -> str:
     """Return what the variable of a loop is, by the name of what is looped over: optimizers and the like."""
     for node in reversed(site.parents):
         for loop in [node] if isinstance(node, ast.For) else getattr(node, "generators", []):
-            if ast.unparse(loop.target) == ast.unparse(site.receiver):
-                kind = kind_of_name(ast.unparse(loop.iter))
+            if spelled(loop.target) == spelled(site.receiver):
+                kind = kind_of_name(spelled(loop.iter))
                 return kind if kind in OTHER_WORDS else ""
     return ""
 
 
-def _why_not_here(receiver: str, site: Site, kind: str) -> Said | None:
+def _why_not_here(receiver: str, site: Site, file: File, kind: str) -> Said | None:
     """Return why the call, or the place where it stands, forbids a rewrite."""
-    if is_sharded(site):
+    if is_sharded(site, file):
         return said("sharded", receiver=receiver)
     if set(site.scope[-1:]) & set(_METHOD_NAMES) and _may_override(site):
         return said("inside-load")
@@ -225,7 +227,7 @@ def _is_reassigned(site: Site) -> bool:
     return (
         isinstance(statement, ast.Assign)
         and len(statement.targets) == 1
-        and ast.unparse(statement.targets[0]) == ast.unparse(site.receiver)
+        and spelled(statement.targets[0]) == spelled(site.receiver)
     )
 
 
@@ -260,11 +262,11 @@ def _adds_to(site: Site, place: Place) -> int:
     """Return the line of an earlier load of the same model, where this one may leave tensors out; or 0."""
     if is_strict(site.call):
         return 0
-    written, scope = ast.unparse(site.receiver), scope_of(site)
+    written, scope = spelled(site.receiver), scope_of(site)
     earlier = (
         other.call.lineno
         for other in find_sites(place.file, site.method)
-        if ast.unparse(other.receiver) == written and scope_of(other) is scope
+        if spelled(other.receiver) == written and scope_of(other) is scope
     )
     return max((line for line in earlier if line < site.call.lineno), default=0)
 

@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ml_switcheroo.core.flow import Flow, Spot, called, passed
+from ml_switcheroo.core.flow import Flow, Spot, passed
 from ml_switcheroo.core.index import File
 from ml_switcheroo.core.naming import named_kind, words_of
 from ml_switcheroo.core.receivers import Place, Receivers
+from ml_switcheroo.core.trees import called, spelled
 
 __all__ = ["find_written"]
 
@@ -25,6 +26,7 @@ _MAKING = frozenset(
 _LIBRARIES = frozenset({"torch", "th", "math", "np", "nn", "F", "init"})
 _FUNCTION = re.compile(rf"\w+$|({'|'.join(sorted(_LIBRARIES))})\.")
 _STARTING = frozenset({"__init__", "reset_parameters", "_init_weights", "init_weights", "_reset_parameters"})
+_WRITABLE = (ast.Name, ast.Attribute, ast.Subscript)
 _MODULES = frozenset({"module", "overriding"})
 
 
@@ -41,17 +43,16 @@ def find_written(file: File, receivers: Receivers) -> Iterator[tuple[int, int]]:
 
 
 def _weights(file: File, receivers: Receivers) -> Iterator[Spot]:
-    flow: Flow | None = None
-    for node in file.nodes:
+    for node in (*file.calls("copy_".__eq__), *file.of(ast.Assign)):
         found = _written(node)
         if found is None:
             continue
-        flow = flow or Flow(file)
+        flow = file.once(Flow)
         target, value = flow.spot(found[0]), flow.spot(found[1])
         starts = {getattr(scope, "name", "") for scope in target.scopes[-1:]} & _STARTING
         if starts or not _is_weight(target, file, flow, receivers):
             continue
-        made = _made(value, ast.unparse(target.node), flow)
+        made = _made(value, spelled(target.node), flow)
         others = (one for one in made.names if _is_weight(one, file, flow, receivers))
         # The weight made over, by numbers alone, is no load; mixed with another weight it is.
         if any(others) if made.own else made.unknown:
@@ -116,7 +117,7 @@ def _is_layer(spot: Spot, file: File, receivers: Receivers) -> bool:
 
 
 def _is_called_state(node: ast.expr) -> bool:
-    words = words_of(ast.unparse(node))
+    words = words_of(spelled(node))
     return {"state", "dict"} <= words or {"own", "state"} <= words
 
 
@@ -137,7 +138,7 @@ def _made(value: Spot, own: str, flow: Flow) -> _Made:
         if isinstance(spot.node, ast.Call) and called(spot.node) in _MAKING:
             continue
         for one in _read(spot, own):
-            key = ast.unparse(one.node), one.scopes
+            key = spelled(one.node), one.scopes
             if key[0] == own:
                 made.own = True
             elif key not in seen:
@@ -154,13 +155,13 @@ def _read(spot: Spot, own: str) -> Iterator[Spot]:
     todo: list[ast.AST] = [spot.node]
     while todo:
         node = todo.pop()
-        if isinstance(node, ast.expr) and ast.unparse(node) == own:
+        if isinstance(node, _WRITABLE) and spelled(node) == own:
             yield Spot(node, spot.scopes)
         elif isinstance(node, ast.Name):
             # What an object makes of itself is its own business.
             if node.id not in _LIBRARIES and not (node.id == "self" and own.startswith("self.")):
                 yield Spot(node, spot.scopes)
-        elif isinstance(node, ast.Call) and _FUNCTION.match(ast.unparse(node.func)):
+        elif isinstance(node, ast.Call) and _FUNCTION.match(spelled(node.func)):
             todo += passed(node)
         else:
             todo += ast.iter_child_nodes(node)
