@@ -175,3 +175,58 @@ def test_what_a_class_decides_to_equal_is_never_taken_for_different(tmp_path: Pa
     assert "embedding" in {
         one.kind for one in (*knowledge.candidates.get("a", ()), *knowledge.findings.values())
     }
+
+
+ENUM = """
+from enum import Enum
+class Kind(str, Enum):
+    TABLE = 'table'
+    LINE = 'line'
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        kind = {kind}
+        self.a = nn.Embedding(3, 3) if kind is Kind.TABLE else nn.Linear(3, 3, bias=False)
+"""
+MEANT = {
+    "a value": ("Kind('table')", "embedding"),
+    "another value": ("Kind('line')", "linear"),
+    "a member": ("Kind(Kind.TABLE)", "embedding"),
+    "a value of a member": ("Kind(Kind.LINE.value)", "linear"),
+}
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_an_enum_is_called_with_what_it_means(tmp_path: Path, name: str) -> None:
+    code, kind = MEANT[name]
+    code = ENUM.replace("{kind}", code)
+    (tmp_path / "model.py").write_text(HEAD + code)
+    knowledge = read_layers("model.py:Net", {"a.weight": TensorSpec((3, 3), "float32")}, root=tmp_path)
+    assert said(knowledge, "a.weight") == kind
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "Kind(nowhere())",
+        "Kind('something else')",
+    ],
+)
+def test_an_enum_of_nobody_knows_what_stays_open(tmp_path: Path, call: str) -> None:
+    code = ENUM.replace("{kind}", call)
+    (tmp_path / "model.py").write_text(HEAD + code)
+    knowledge = read_layers("model.py:Net", {"a.weight": TensorSpec((3, 3), "float32")}, root=tmp_path)
+    assert said(knowledge, "a.weight") == ""
+
+
+def test_an_enum_that_makes_its_members_may_call_them_otherwise(tmp_path: Path) -> None:
+    own = """
+    def __new__(cls, word):
+        made = str.__new__(cls, word)
+        made._value_ = {'table': 'line', 'line': 'table'}[word]
+        return made
+"""
+    code = ENUM.replace("    TABLE =", own + "    TABLE =").replace("{kind}", "Kind('table')")
+    (tmp_path / "model.py").write_text(HEAD + code)
+    knowledge = read_layers("model.py:Net", {"a.weight": TensorSpec((3, 3), "float32")}, root=tmp_path)
+    assert said(knowledge, "a.weight") == ""

@@ -166,10 +166,23 @@ _COUNTING = frozenset(
 
 def _call_class(machine: Machine, cls: Class, args: Arguments) -> Value:
     if any(isinstance(base, External) and base.name.startswith("enum.") for base in cls.mro):
-        return (
-            join(item for item in cls.attrs.values() if isinstance(item, Instance)) if cls.attrs else UNKNOWN
-        )
+        members = [item for item in cls.attrs.values() if isinstance(item, Instance)]
+        return join(_meant(cls, members, args)) if members else UNKNOWN
     return instantiate(machine, cls, args)
+
+
+def _meant(cls: Class, members: list[Instance], args: Arguments) -> list[Instance]:
+    """Return the members of an enumeration that a call may mean: ``Format("NHWC")`` is one."""
+    (given, *rest) = args.positional or [UNKNOWN]
+    made = {"__new__", "__init__"}
+    own = any(not made.isdisjoint(one.attrs) for one in cls.mro if isinstance(one, Class))
+    values = [member.attrs["value"] for member in members]
+    if rest or args.keyword or own or not all(isinstance(value, int | str) for value in values):
+        return members
+    found = [one for one in members if one is given]
+    if isinstance(given, int | str):
+        found += [one for one in members if one.attrs["value"] == given]
+    return found[:1] or members
 
 
 def _call_external(machine: Machine, external: External, args: Arguments) -> Value:
