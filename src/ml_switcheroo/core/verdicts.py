@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ml_switcheroo.core.arguments import is_copy, is_strict, why_foreign
 from ml_switcheroo.core.binding import Binding, flat_name, free_name
 from ml_switcheroo.core.clashes import find_shadow
-from ml_switcheroo.core.copies import why_no_copy
+from ml_switcheroo.core.copies import weigh_copy
 from ml_switcheroo.core.holding import made_anew
 from ml_switcheroo.core.known import OTHER_WORDS, kind_of_name
 from ml_switcheroo.core.naming import named_kind
@@ -165,14 +165,15 @@ def _judge_copy(site: Site, place: Place, receivers: Receivers, target: str, kin
     """Judge ``target.load_state_dict(online.state_dict())``."""
     if target in FLAT_TARGETS:
         return Verdict("leave", said("copy-unneeded", target=target), kind)
-    reason = why_no_copy(site, place, receivers)
-    if reason:
-        return Verdict("leave", reason, kind)
+    copy = weigh_copy(site, place, receivers)
+    if copy.left:
+        return Verdict("leave", copy.left, kind)
     if target in IMMUTABLE_TARGETS:
-        return _judge_anew("copy", site, place, receivers, kind)
+        verdict = _judge_anew("copy", site, place, receivers, kind)
+        return replace(verdict, why=verdict.why or copy.catch)
     if _is_reassigned(site):
         return Verdict("copy", said("mended"), kind, "mend")
-    return Verdict("copy", receiver=kind)
+    return Verdict("copy", copy.catch, kind)
 
 
 def _judge_flat(site: Site, place: Place, target: str, kind: str) -> Verdict:
