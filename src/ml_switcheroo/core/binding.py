@@ -11,8 +11,9 @@ from ml_switcheroo.core.text import Edit, Text
 
 __all__ = ["Binding", "bind", "flat_name", "free_name", "is_bindable"]
 
-Binding = Literal["", "mend", "model", "report", "flat"]
-"""``""``: as it is. ``mend``: the statement becomes the call. ``model``: ``net = call``. ``report``: ``net,
+Binding = Literal["", "mend", "model", "part", "report", "flat"]
+"""``""``: as it is. ``mend``: the statement becomes the call. ``model``: ``net = call``. ``part``: ``net =
+KeyMapper.with_part(net, lambda m: m.head, call)``. ``report``: ``net,
 report = call``. ``flat``: ``net_params = call``."""
 
 _PLAIN = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Assert)
@@ -38,6 +39,10 @@ def bind(text: Text, site: Site, binding: Binding, after: str, *, receiver: str,
         return [text.edit(*whole, after)]
     if binding == "model":
         return [text.edit(*whole, f"{receiver} = {after}")]
+    if binding == "part":
+        root = ast.unparse(_root(site.receiver))
+        where = f"lambda {free}: {free}{receiver.removeprefix(root)}"
+        return [text.edit(*whole, f"{root} = KeyMapper.with_part({root}, {where}, {after})")]
     if binding == "flat":
         return [text.edit(*whole, f"{flat_name(site.receiver)} = {after}")]
     if binding != "report":
@@ -87,6 +92,12 @@ def free_name(file: File, wanted: str) -> str:
     """Return a name that stands for nothing in a file: ``wanted``, or with a number."""
     there = {getattr(node, name, None) for node in file.nodes for name in ("id", "arg", "name", "asname")}
     return next(name for name in (wanted, *(f"{wanted}_{i}" for i in range(2, 1000))) if name not in there)
+
+
+def _root(part: ast.expr) -> ast.expr:
+    while isinstance(part, ast.Attribute | ast.Subscript):
+        part = part.value
+    return part
 
 
 def _assigned(site: Site) -> ast.expr | None:

@@ -233,7 +233,10 @@ def _edits(
     after = _call_hook(apply_edits(before, inner), site, verdict, ctx)
     if after is None:
         return _left(_HIDDEN[site.method], ctx)
-    receiver, free = _segment(text, site.receiver), free_name(file, "report")
+    if verdict.binding == "part":
+        ctx.need("with_part")
+    receiver = _segment(text, site.receiver)
+    free = free_name(file, "m" if verdict.binding == "part" else "report")
     return bind(text, site, verdict.binding, after, receiver=receiver, free=free)
 
 
