@@ -89,6 +89,10 @@ TWO = {
     "the same part of what is called a model": (
         "def f(o: Net, transformer):\n    o.embed.load_state_dict(transformer.embed.state_dict())"
     ),
+    "of its own, beside a global one": (
+        "def g():\n    global n\n    n = 3\n"
+        "def f(o: Net):\n    n = Other()\n    o.load_state_dict(n.state_dict())"
+    ),
     "tested": "o = Net()\ndef f(t):\n    if isinstance(t, Other):\n        @",
 }
 
@@ -129,6 +133,10 @@ UNLIKE = {
     "set to another thing by what is called": (
         "from lib import EMAModel\no = Net()\nn = Net()\ndef f():\n    global n\n    n = EMAModel()\nf()\n"
         "o.load_state_dict(n.state_dict())"
+    ),
+    "set by an inner function": (
+        "def f(o: Net):\n    n = Net()\n    def g():\n        nonlocal n\n        n = make()\n    g()\n"
+        "    o.load_state_dict(n.state_dict())"
     ),
     "a module or not": "t = Net()\no = Net() if a else make()\n@",
 }

@@ -17,6 +17,10 @@ AGAIN = {
         "class P(nn.Module):\n    def f(self):\n        self.a = Net()\n        self.n = 3\n        @",
         "self.a",
     ),
+    "made of numbers that are called so": (
+        "nets[k] = Net(cross_attention_dim, dim=cfg.num_layers)\n@",
+        "nets[k]",
+    ),
     "with lines between": ("nets[k] = Net()\nprint(3)\nsd = torch.load(p)\n@", "nets[k]"),
 }
 NOT_AGAIN = {
@@ -47,12 +51,17 @@ PARTS = {
         "net.a",
     ),
     "handed back": ("def f(net: Net):\n    @\n    return net\nnet = f(Net())", "net.head"),
+    "made and put there": ("net = Net()\nnet.head = nn.Linear(2, 3)\nprint(net.f())\n@", "net.head"),
+    "another part is another's": ("net = Net()\nnet.tail = other.tail\n@", "net.head"),
     "name taken": ("m = 3\nnet = Net()\n@", "net.head"),
 }
 NO_PARTS = {
     "no module": ("from lib import pipeline\npipe = pipeline(p)\n@", "pipe.unet"),
     "the caller's": ("def f(net: Net):\n    @", "net.head"),
     "taken": ("net = Net()\nhead = net.head\n@", "net.head"),
+    "another's": ("net = Net()\nnet.head = other.head\n@", "net.head"),
+    "within another's": ("net = Net()\nnet.mid = other.mid\n@", "net.mid.attn"),
+    "with another's within": ("net = Net()\nnet.mid.attn = other.attn\n@", "net.mid"),
     "taken from inside": ("net = Net()\nhead = net.blocks[0].head\n@", "net.blocks[0]"),
     "given to another": ("net = Net()\nrun = Runner(net.head)\n@", "net.head"),
     "the whole is held": ("net = Net()\nrun = Runner(net)\n@", "net.head"),

@@ -6,10 +6,9 @@ import ast
 import re
 from dataclasses import replace
 
-from ml_switcheroo.core.holding import is_alias
+from ml_switcheroo.core.holding import is_alias, is_model
 from ml_switcheroo.core.index import File
 from ml_switcheroo.core.modules import is_module
-from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.rebind import why_no_rebind
 from ml_switcheroo.core.receivers import Place, Receivers
@@ -129,12 +128,13 @@ def _is_made_anew(node: ast.Assign) -> bool:
     if len(node.targets) != 1 or not isinstance(node.value, ast.Call) or is_alias(node.value, ""):
         return False
     written = ast.unparse(node.targets[0])
-    given = [part for one in _kept(node.value) for part in ast.walk(one)]
-    return not any(
-        ast.unparse(part) == written or named_kind(part) == "module"
-        for part in given
-        if isinstance(part, _NAMES)
-    )
+    given = [part for one in _kept(node.value) for part in ast.walk(one) if isinstance(part, _NAMES)]
+    return not any(ast.unparse(part) == written or _is_called_model(part) for part in given)
+
+
+def _is_called_model(part: ast.expr) -> bool:
+    """Tell ``wrapper.backbone``; ``cross_attention_dim`` and ``vae_config`` are numbers and settings."""
+    return is_model(ast.Name(part.attr) if isinstance(part, ast.Attribute) else part)
 
 
 def _taken_before(site: Site) -> int:
@@ -147,7 +147,17 @@ def _taken_before(site: Site) -> int:
             continue
         if any(_is_within(one, written) for one in _kept(node.value)):
             return node.lineno
+        # ``net.head = other.head``: what is put there may be another's.
+        targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+        puts = any(_is_within(one, written) or _is_way_to(one, written) for one in targets)
+        if puts and not (isinstance(node, ast.Assign) and _is_made_anew(node)):
+            return node.lineno
     return 0
+
+
+def _is_way_to(target: ast.expr, written: str) -> bool:
+    """Tell a part that has another within: ``net.mid`` of ``net.mid.attn``; no variable."""
+    return isinstance(target, ast.Attribute | ast.Subscript) and written.startswith(ast.unparse(target))
 
 
 def _kept(value: ast.expr) -> list[ast.expr]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from ml_switcheroo.core.sites import FUNCTIONS, Site
+from ml_switcheroo.core.sites import FUNCTIONS, Site, is_declared, parameters, scope_of, walk_scope
 
 __all__ = ["is_set_elsewhere", "last_set"]
 
@@ -37,11 +37,20 @@ def last_set(node: ast.expr, site: Site) -> ast.expr:
 
 
 def is_set_elsewhere(node: ast.expr, site: Site) -> bool:
-    """Tell whether a function of the file says that it sets a variable of the code around it."""
-    return isinstance(node, ast.Name) and any(
-        isinstance(part, ast.Global | ast.Nonlocal) and node.id in part.names
-        for part in ast.walk(site.parents[0])
+    """Tell whether a function says that it sets a variable of the code around it, which a call here reads."""
+    if not isinstance(node, ast.Name):
+        return False
+    name, around = node.id, scope_of(site)
+    words: tuple[type[ast.stmt], ...] = (ast.Global, ast.Nonlocal)
+    own = name in parameters(around) or any(
+        isinstance(part, ast.Name) and part.id == name and not isinstance(part.ctx, ast.Load)
+        for part in walk_scope(around)
     )
+    if isinstance(around, FUNCTIONS) and own and not is_declared(name, around):
+        words = (ast.Nonlocal,)
+    else:
+        around = site.parents[0]
+    return any(isinstance(part, words) and name in getattr(part, "names", ()) for part in ast.walk(around))
 
 
 def _sets(statement: ast.AST, name: str) -> bool:

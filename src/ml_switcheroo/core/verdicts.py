@@ -206,9 +206,10 @@ def _judge_anew(
     """Judge a call for a target whose models never change: the new one must reach all who use it."""
     reason = None if is_just_made(site, place.file) else _why_not_anew(site, place, receivers, target)
     if reason in (said("part"), said("unassignable")) and target == "equinox":
-        reason = why_no_part(site, place, receivers)
-        if not reason:
+        other = why_no_part(site, place, receivers)
+        if not other:
             return Verdict(action, None, kind, "part")
+        reason = reason if other == said("part") else other
     if reason:
         return Verdict("leave", reason, kind)
     if _is_reassigned(site):
