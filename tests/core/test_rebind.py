@@ -27,6 +27,11 @@ BOUND = {
         "def cut(net, sd):\n    return {k: sd[k] for k in net.names}\nnet = Net()\nsd = cut(net, sd)\n@",
         "net",
     ),
+    "handed to a function that returns another argument": (
+        "def cut(sd, net):\n    sd = only(sd, net.names)\n    return sd\nnet = Net()\nsd = cut(sd, net)\n@",
+        "net",
+    ),
+    "looked up to be looked at": ("net = Net()\nok = hasattr(getattr(net, 'config', None), 'a')\n@", "net"),
     "part of what is made here": ("net = Wrapper().net\n@", "net"),
     "made of a configuration": (
         "net = Net(vae_config, args.model, layers, attn=use_attn, **model_args)\n@",
@@ -74,6 +79,22 @@ LEFT = {
         "net",
         "line 6 keeps the old model",
     ),
+    "handed to a function that keeps it by another name": (
+        "def cut(sd, net):\n    n = net\n    return sd\nnet = Net()\nsd = cut(sd, net)\n@",
+        "net",
+        "line 6 keeps the old model",
+    ),
+    "handed by name to a function that returns it": (
+        "def cut(sd, net=None):\n    return net\nnet = Net()\nsd = cut(sd, net=net)\n@",
+        "net",
+        "line 5 keeps the old model",
+    ),
+    "starred into a function": (
+        "def cut(sd, *more):\n    return more\nnet = Net()\nsd = cut(sd, net)\n@",
+        "net",
+        "line 5 keeps the old model",
+    ),
+    "looked up and kept": ("net = Net()\nx = str(wrap(net))\n@", "net", "line 3 keeps the old model"),
     "made anew on one way": (
         "def f(net=None):\n    if net is None:\n        net = Net()\n    @",
         "net",

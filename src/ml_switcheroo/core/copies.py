@@ -1,42 +1,95 @@
-"""Whether ``target.load_state_dict(online.state_dict())`` copies between models of one class."""
+"""Whether ``target.load_state_dict(online.state_dict())`` is a copy of tensors between two modules.
+
+``KeyMapper.copy_into`` checks names and shapes when it runs, as PyTorch does, and hands two objects that are
+no ported models to their own methods. So a copy that asks for every name needs no proof that both are of one
+class: a tensor that is not there, or has another shape, is an error. What the code must show is that both are
+modules, and that nothing it shows makes their state dicts other than their tensors by name: a hook, an
+override, quantisation. Without ``strict`` names may be missing, so both classes must be known, too.
+
+What no check sees between two classes, a note says: layers of other kinds, or a Linear that stands behind a
+Flatten in one of them alone, may have tensors of one shape in two layouts.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
+from typing import NamedTuple
 
-from ml_switcheroo.core.arguments import copied_from
+from ml_switcheroo.core.arguments import copied_from, is_strict
 from ml_switcheroo.core.index import File
+from ml_switcheroo.core.modules import is_module
 from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.receivers import Place, Receivers
+from ml_switcheroo.core.running import is_set_elsewhere, last_set
 from ml_switcheroo.core.sites import Site, scope_of, walk_scope
+from ml_switcheroo.core.surroundings import tested_classes
 from ml_switcheroo.core.trees import spelled
 
-__all__ = ["why_no_copy"]
+__all__ = ["Copy", "weigh_copy"]
 
 _ALTERS = re.compile(r"quanti[sz]|qconfig|fuse_|prune")
+_CLASS = re.compile(r"(.*:)?(\w+\.)*[A-Z]\w*")
+"""How ``Origin.made`` names a class; what a call made, or a caller handed in, is named otherwise."""
 
 
-def why_no_copy(site: Site, place: Place, receivers: Receivers) -> Said | None:
-    """Return why a copy in memory is not shown to be one between two modules of the same class."""
+class Copy(NamedTuple):
+    """What is to be said of a copy in memory.
+
+    Attributes:
+        left: Why it is not shown to be one of tensors between modules; None where it is.
+        catch: What a person should know of it.
+    """
+
+    left: Said | None = None
+    catch: Said | None = None
+
+
+def weigh_copy(site: Site, place: Place, receivers: Receivers) -> Copy:
+    """Return why a copy in memory is left, or what is to be known of it."""
     sides = (site.receiver, copied_from(site.call))
     written = [spelled(side) for side in sides]
-    origins = [receivers.origins(side, place) for side in sides]
+    set_to = [last_set(side, site) for side in sides]
+    origins = [receivers.origins(side, place) for side in set_to]
     for side, found in zip(written, origins, strict=True):
         if "overriding" in {origin.kind for origin in found}:
-            return said("copy-own", receiver=side)
+            return Copy(said("copy-own", receiver=side))
+    for side in written:
+        line = _altered(side, site, place.file)
+        if line:
+            return Copy(said("copy-altered", line=line, receiver=side))
     kinds = {origin.kind for found in origins for origin in found if origin.kind}
     named = {named_kind(side) for side in sides} if not kinds else {"module"}
     made = [{origin.made for origin in found} for found in origins]
     shown = kinds <= {"module"} and named - {""} == {"module"}
-    if not shown or not made[0] or made[0] != made[1] or "" in made[0]:
-        return said("copy-unlike", receiver=written[0], source=written[1])
-    for side in written:
-        line = _altered(side, site, place.file)
-        if line:
-            return said("copy-altered", line=line, receiver=side)
-    return None
+    unlike = {"receiver": written[0], "source": written[1]}
+    if any(is_set_elsewhere(side, site) for side in sides):
+        return Copy(said("copy-unlike", **unlike))
+    if shown and made[0] and made[0] == made[1] and "" not in made[0]:
+        return Copy()
+    if not _are_modules(set_to, site, place, receivers):
+        return Copy(said("copy-unlike", **unlike))
+    if not is_strict(site.call) and not all(
+        _CLASS.fullmatch(name) for found in made for name in found or {""}
+    ):
+        return Copy(said("copy-loose", **unlike))
+    return Copy(catch=said("copy-two", **unlike))
+
+
+def _are_modules(set_to: list[ast.expr], site: Site, place: Place, receivers: Receivers) -> bool:
+    classes = list(tested_classes(site))
+    tested = set[str]().union(*(receivers.instances(one, place) for one in classes))
+    if tested != {"module"} and not is_module(set_to[0], place, receivers):
+        return False
+    return is_module(set_to[1], place, receivers) or _is_same_part(*set_to)
+
+
+def _is_same_part(target: ast.expr, online: ast.expr) -> bool:
+    """Tell ``net.embed`` and ``transformer.embed``: of a model by its name, what is a module of another."""
+    if not isinstance(target, ast.Attribute) or not isinstance(online, ast.Attribute):
+        return False
+    return target.attr == online.attr and named_kind(online.value) == named_kind(online) == "module"
 
 
 def _altered(written: str, site: Site, file: File) -> int:

@@ -8,9 +8,9 @@ from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.known import MODULE_ENDINGS, PASSING_CALLS, PASSING_METHODS
 from ml_switcheroo.core.sites import Site, parameters, scope_of, walk_scope
 from ml_switcheroo.core.trees import spelled
-from ml_switcheroo.core.users import Function
+from ml_switcheroo.core.users import Function, handed_in
 
-__all__ = ["held", "is_alias", "made_anew", "mentions", "names_bound", "values_given"]
+__all__ = ["held", "is_alias", "is_model", "made_anew", "mentions", "names_bound", "values_given"]
 
 # What these return was somebody's before.
 _TAKING = frozenset("pop popitem popleft get setdefault getattr next get_model unwrap_model".split())
@@ -78,7 +78,10 @@ def made_anew(name: str, site: Site) -> int:
 def _keeps(value: ast.expr, name: str, file: File, index: Index) -> bool:
     """Tell whether what is handed a model may keep it: a class, or a function unless its code shows other."""
     if not isinstance(value, ast.Call) or any(
-        isinstance(one, ast.Call) and _escapes(one, name) and _keeps(one, name, file, index)
+        isinstance(one, ast.Call)
+        and _escapes(one, name)
+        and not (_asks(value) and getattr(one.func, "id", "") == "getattr")
+        and _keeps(one, name, file, index)
         for one in value.args
     ):
         return True
@@ -91,7 +94,18 @@ def _keeps(value: ast.expr, name: str, file: File, index: Index) -> bool:
     bare = [one for one in (*value.args, *(word.value for word in value.keywords)) if _escapes(one, name)]
     if any(not isinstance(one, ast.Name | ast.Call) for one in bare):
         return True
-    return any(_lets_out(argument, function) for argument in parameters(function))
+    given = {argument: handed_in(value, function, argument, bound=False) for argument in parameters(function)}
+    taking = [
+        argument
+        for argument, one in given.items()
+        if (one == "unknown" if isinstance(one, str) else _escapes(one, name))
+    ]
+    unknown = function.decorator_list or function.args.vararg or function.args.kwarg
+    return any(_lets_out(argument, function) for argument in (parameters(function) if unknown else taking))
+
+
+def _asks(call: ast.Call) -> bool:
+    return ast.unparse(call.func) in _ASKING
 
 
 def _lets_out(name: str, function: Function) -> bool:
@@ -151,10 +165,10 @@ def _wraps(call: ast.Call, name: str) -> bool:
     parts = [part for one in (*call.args, *(word.value for word in call.keywords)) for part in _parts_of(one)]
     if called in _CONTAINERS:
         return any(not isinstance(part, ast.Call | ast.Constant | ast.comprehension) for part in parts)
-    return called[:1].isupper() and any(_is_model(part) and not mentions(part, name) for part in parts)
+    return called[:1].isupper() and any(is_model(part) and not mentions(part, name) for part in parts)
 
 
-def _is_model(part: ast.expr) -> bool:
+def is_model(part: ast.expr) -> bool:
     """Tell a variable or an attribute of ``self`` that is called a model; ``vae_config`` is not."""
     own = isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id == "self"
     word = part.attr if own and isinstance(part, ast.Attribute) else getattr(part, "id", "")

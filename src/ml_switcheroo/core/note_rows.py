@@ -68,8 +68,8 @@ ALL = (
         "copy the tree: target = online",
     ),
     Row(
-        *("SW111", "copy-unlike", "a copy in memory between objects of unknown classes"),
-        "a copy in memory, and nothing shows that {receiver} and {source} are models of one class",
+        *("SW111", "copy-unlike", "a copy in memory between unknown objects"),
+        "a copy in memory, and nothing shows that {receiver} and {source} are both models",
         "write KeyMapper.copy_into(target, online) where they are",
     ),
     Row(
@@ -91,6 +91,11 @@ ALL = (
         *("SW115", "copy-comment", "a copy in memory with a comment inside"),
         "a comment stands inside this copy in memory, and would be lost",
         "move the comment above the call, then rewrite again",
+    ),
+    Row(
+        *("SW116", "copy-loose", "a copy in memory of some names, between models of unknown classes"),
+        "a copy in memory that leaves names out, and nothing shows the classes of {receiver} and {source}",
+        "write KeyMapper.copy_into(target, online, ...) where both name their tensors alike",
     ),
     Row(
         *("SW120", "no-model-shown", "an unknown object, for a target where a load makes something new"),
@@ -235,6 +240,14 @@ ALL = (
         "the result of load_state_dict was assigned to the model itself, which it is not",
         "nothing: the new line does what was meant",
         *("done", False),
+    ),
+    Row(
+        *("SW303", "copy-two", "a copy in memory between models that need not be of one class"),
+        "{receiver} and {source} need not be of one class: names and shapes are checked when this runs, but"
+        " not what a class does to its state dict, nor whether layers of one name are of one kind and have a"
+        " Flatten before them",
+        "nothing, unless layers of one name differ, or a class has hooks",
+        *("may differ", False),
     ),
     Row(
         *("SW305", "overridden", "a model that changes names or values when it loads"),

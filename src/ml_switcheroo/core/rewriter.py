@@ -235,8 +235,11 @@ def _edits(
     after = _call_hook(apply_edits(before, inner), site, verdict, ctx)
     if after is None:
         return _left(_HIDDEN[site.method], ctx)
+    if verdict.binding == "part":
+        ctx.need("with_part")
     receiver = _segment(text, site.receiver)
-    free = free_name(file, "report") if verdict.binding == "report" else ""
+    names = {"report": "report", "part": "m"}
+    free = free_name(file, names[verdict.binding]) if verdict.binding in names else ""
     return bind(text, site, verdict.binding, after, receiver=receiver, free=free)
 
 

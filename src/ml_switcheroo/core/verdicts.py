@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ml_switcheroo.core.arguments import is_copy, is_strict, why_foreign
 from ml_switcheroo.core.binding import Binding, flat_name, free_name
 from ml_switcheroo.core.clashes import find_shadow
-from ml_switcheroo.core.copies import why_no_copy
+from ml_switcheroo.core.copies import weigh_copy
 from ml_switcheroo.core.holding import made_anew
 from ml_switcheroo.core.index import File
 from ml_switcheroo.core.known import OTHER_WORDS, kind_of_name
 from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.operations import FLAT_TARGETS, IMMUTABLE_TARGETS
+from ml_switcheroo.core.parts import is_built_here, is_just_made, why_no_part
 from ml_switcheroo.core.rebind import why_no_rebind
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.sites import Site, find_sites, has_plain_bases, scope_of
@@ -85,7 +86,7 @@ def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdic
     if target in IMMUTABLE_TARGETS:
         if kind != "module":
             return Verdict("leave", said("no-model-shown", target=target), kind)
-        return _judge_anew("call", site, place, receivers, kind)
+        return _judge_anew("call", site, place, receivers, target, kind)
     if _is_reassigned(site):
         return Verdict("call", said("mended"), kind, "mend")
     return Verdict("call", said("overridden") if "overriding" in kinds else None, kind)
@@ -167,14 +168,15 @@ def _judge_copy(site: Site, place: Place, receivers: Receivers, target: str, kin
     """Judge ``target.load_state_dict(online.state_dict())``."""
     if target in FLAT_TARGETS:
         return Verdict("leave", said("copy-unneeded", target=target), kind)
-    reason = why_no_copy(site, place, receivers)
-    if reason:
-        return Verdict("leave", reason, kind)
+    copy = weigh_copy(site, place, receivers)
+    if copy.left:
+        return Verdict("leave", copy.left, kind)
     if target in IMMUTABLE_TARGETS:
-        return _judge_anew("copy", site, place, receivers, kind)
+        verdict = _judge_anew("copy", site, place, receivers, target, kind)
+        return replace(verdict, why=verdict.why or copy.catch)
     if _is_reassigned(site):
         return Verdict("copy", said("mended"), kind, "mend")
-    return Verdict("copy", receiver=kind)
+    return Verdict("copy", copy.catch, kind)
 
 
 def _judge_flat(site: Site, place: Place, target: str, kind: str) -> Verdict:
@@ -200,17 +202,35 @@ def _judge_flat(site: Site, place: Place, target: str, kind: str) -> Verdict:
     return Verdict("call", said("flat", name=name), kind, "flat")
 
 
-def _judge_anew(action: Action, site: Site, place: Place, receivers: Receivers, kind: str) -> Verdict:
+def _judge_anew(
+    action: Action, site: Site, place: Place, receivers: Receivers, target: str, kind: str
+) -> Verdict:
     """Judge a call for a target whose models never change: the new one must reach all who use it."""
-    self_kinds = receivers.kinds(ast.Name("self", ast.Load()), place) if place.owner else set()
-    if isinstance(site.receiver, ast.Attribute) and self_kinds & {"module", "overriding"}:
-        return Verdict("leave", said("self-fixed"), kind)
-    reason = why_no_rebind(site, place.file, receivers.index)
+    reason = None if is_just_made(site, place.file) else _why_not_anew(site, place, receivers, target)
+    if reason in (said("part"), said("unassignable")) and target == "equinox":
+        other = why_no_part(site, place, receivers)
+        if not other:
+            return Verdict(action, None, kind, "part")
+        reason = reason if other == said("part") else other
     if reason:
         return Verdict("leave", reason, kind)
     if _is_reassigned(site):
         return Verdict(action, said("mended"), kind)
     return Verdict(action, None, kind, "model" if site.is_statement else "report")
+
+
+def _why_not_anew(site: Site, place: Place, receivers: Receivers, target: str) -> Said | None:
+    """Return why what a call is made on cannot be bound anew where it stands."""
+    self_kinds = receivers.kinds(ast.Name("self", ast.Load()), place) if place.owner else set()
+    own = isinstance(site.receiver, ast.Attribute) and _begins(site.receiver) == "self"
+    if own and self_kinds & {"module", "overriding"}:
+        return None if target == "equinox" and is_built_here(site) else said("self-fixed")
+    return why_no_rebind(site, place.file, receivers.index)
+
+
+def _begins(part: ast.expr) -> str:
+    """Return the first word of a dotted name."""
+    return ast.unparse(part).partition(".")[0]
 
 
 def _one(kinds: set[str]) -> str:
