@@ -116,8 +116,9 @@ class KeyMapper(LiveNnx, KeyKinds, Copying):
             ``(missing_keys, unexpected_keys)`` in PyTorch's names, as a named tuple.
 
         Raises:
-            RuntimeError: A shape differs, the kind of a layer is open, or (``strict``) a name is missing or
-                unexpected. Everything is listed, and nothing was written.
+            RuntimeError: A shape differs, the kind of a layer is open, the dtype of a leaf would swallow
+                values, or (``strict``) a name is missing or unexpected. Everything is listed, and nothing
+                was written.
         """
         if not cls._owns(model):
             return cls._answer(model, None, cls._load_itself(model, *given, **words), with_report)
@@ -291,6 +292,12 @@ class KeyMapper(LiveNnx, KeyKinds, Copying):
     def _fill(cls, model: object, leaves: dict, moves: dict, state_dict: dict) -> tuple | None:
         """Put every value into its leaf; return the new model where the old one cannot change."""
         new = {key: cls.map_value(name, state_dict[name], kind) for key, (name, kind) in moves.items()}
+        lost = [
+            text for key in new for text in cls._lost(moves[key][0], new[key], cls._dtype(leaves[key][-1]))
+        ]
+        if lost:
+            title, lines = type(model).__name__, "\n\t".join(lost)
+            raise RuntimeError(f"cannot load the state dict into {title}, nothing was written:\n\t{lines}")
         return cls._write(model, [(leaves[key][-1], array) for key, array in new.items()])
 
     @classmethod

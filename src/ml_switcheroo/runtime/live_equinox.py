@@ -47,6 +47,12 @@ class LiveEquinox:
         pair: list = [leaf]
         return np.asarray(pair[0][1])
 
+    @staticmethod
+    def _dtype(leaf: object) -> object:
+        """Return the dtype of a leaf."""
+        pair: list = [leaf]
+        return pair[0][1].dtype
+
     @classmethod
     def _write(cls, model: object, values: list) -> tuple | None:
         """Put an array into each leaf; return the new model where the old one cannot change."""

@@ -70,6 +70,11 @@ class LiveKeras:
 
         return np.asarray(keras.ops.convert_to_numpy(getattr(leaf, "value")))  # noqa: B009
 
+    @staticmethod
+    def _dtype(leaf: object) -> object:
+        """Return the dtype of a leaf."""
+        return getattr(leaf, "dtype")  # noqa: B009
+
     @classmethod
     def _write(cls, model: object, values: list) -> tuple | None:
         """Put an array into each leaf; return the new model where the old one cannot change."""

@@ -41,6 +41,12 @@ class LiveLinen:
             found += cls._walk(value, (*path, key)) if hasattr(value, "items") else [((*path, key), value)]
         return found
 
+    @staticmethod
+    def _dtype(leaf: object) -> object:
+        """Return the dtype of a leaf."""
+        pair: list = [leaf]
+        return pair[0][1].dtype
+
     @classmethod
     def _write(cls, model: object, values: list) -> tuple | None:
         """Put an array into each leaf; return the new model where the old one cannot change."""

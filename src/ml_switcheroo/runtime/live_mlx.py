@@ -32,6 +32,12 @@ class LiveMlx:
 
         return np.array(value.view(mx.uint16)).view(ml_dtypes.bfloat16)
 
+    @staticmethod
+    def _dtype(leaf: object) -> object:
+        """Return the dtype of a leaf."""
+        pair: list = [leaf]
+        return pair[0][1].dtype
+
     @classmethod
     def _write(cls, model: object, values: list) -> tuple | None:
         """Put an array into each leaf; return the new model where the old one cannot change."""

@@ -28,6 +28,11 @@ class LiveNnx:
         """Return the value of a leaf, as ``_live`` lists it."""
         return np.asarray(getattr(leaf, "get_value")())  # noqa: B009
 
+    @staticmethod
+    def _dtype(leaf: object) -> object:
+        """Return the dtype of a leaf."""
+        return getattr(leaf, "get_value")().dtype  # noqa: B009
+
     @classmethod
     def _write(cls, model: object, values: list) -> tuple | None:
         """Put an array into each leaf; return the new model where the old one cannot change."""

@@ -101,11 +101,14 @@ class PlannedMapper(KeyTensors, Copying):
                 continue
             for key, array in zip(keys, arrays, strict=False):
                 made[key] = array
-                if live is not None and tuple(live[key][1]) != array.shape:
+                if live is None:
+                    continue
+                title, shape = ", ".join(tensors), tuple(live[key][1])
+                if shape != array.shape:
                     problems.append(
-                        f"size mismatch for {', '.join(tensors)}: {array.shape} after the move,"
-                        f" {tuple(live[key][1])} in the model"
+                        f"size mismatch for {title}: {array.shape} after the move, {shape} in the model"
                     )
+                problems += cls._lost(title, array, cls._dtype(live[key][-1]))
         absent += [key for key in live or () if key not in named]
         surplus += [name for name in state_dict if name not in taken]
         if strict and absent:
@@ -127,6 +130,11 @@ class PlannedMapper(KeyTensors, Copying):
     @classmethod
     def _live(cls, model: object) -> dict:
         """Return ``{path: (shape, leaf)}`` of a live model of the target."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _dtype(leaf: object) -> object:
+        """Return the dtype of a leaf."""
         raise NotImplementedError
 
     @classmethod

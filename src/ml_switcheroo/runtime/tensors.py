@@ -82,6 +82,27 @@ class KeyTensors:
         return any(np.abs(new / np.sqrt(new @ new) - old).max() < 1e-3 for new, old in made)
 
     @staticmethod
+    def _lost(names: str, array: np.ndarray, dtype: object) -> list:
+        """Say what of an array a leaf's dtype would swallow: its kind, or finite values."""
+        try:
+            wanted = np.dtype(str(dtype).rpartition(".")[2])
+        except TypeError:  # a dtype that NumPy has not, such as MLX's bfloat16: as wide as float32
+            return []
+        whole, wide = wanted.kind in "biu", array.dtype.kind not in "biu"
+        if (whole and wide) or (array.dtype.kind == "c" != wanted.kind):
+            return [f"{names}: {array.dtype} cannot be cast to the leaf's {wanted}"]
+        if np.can_cast(array.dtype, wanted):
+            return []
+        with np.errstate(over="ignore", invalid="ignore"):
+            new = array.astype(wanted)
+        if whole:
+            count = int((new != array).sum())
+        else:
+            old, now = array.astype(np.float64), new.astype(np.float64)
+            count = int((np.isfinite(old) & (~np.isfinite(now) | ((now == 0) & (old != 0)))).sum())
+        return [f"{names}: {count} of {array.size} values do not survive as {wanted}"] if count else []
+
+    @staticmethod
     def _to_numpy(value: object) -> np.ndarray:
         """Return a torch tensor or an array as NumPy, bit for bit; torch is not imported."""
         detach = getattr(value, "detach", None)
