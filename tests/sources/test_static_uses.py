@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from ml_switcheroo.sources.findings import Flatten, Split
+from ml_switcheroo.sources.findings import Flatten, Part
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 FAST = {
@@ -63,6 +63,14 @@ class Attention(nn.Module):
         return self.proj((q @ k.mT).softmax(-1).matmul(v).transpose(1, 2).reshape(b, n, 24))
 
 
+def parts(axes: str, heads: int, roles: tuple[str, ...] = ("q", "k", "v")) -> tuple[Part, ...]:
+    """Return the three parts of 24 rows each, laid out in one of two orders."""
+    dim = 24 // heads
+    whole = axes == "part head dim"
+    step, first = (dim, 24) if whole else (3 * dim, dim)
+    return tuple(Part(role, i * first, ((heads, step), (dim, 1)), heads) for i, role in enumerate(roles))
+
+
 @pytest.mark.parametrize("last", [False, True])
 def test_the_proof_of_a_flatten_tells_right_from_wrong(proofs: ModuleType, last: bool) -> None:
     torch.manual_seed(0)
@@ -81,7 +89,7 @@ def test_the_proof_of_a_split_tells_right_from_wrong(
     torch.manual_seed(0)
     model, tokens = Attention(interleaved).eval(), torch.randn(2, 7, 24)
     with torch.no_grad():
-        answer, _ = proofs.divided(model, lambda: model(tokens), "qkv", Split(axes, 3, 4, names))
+        answer, _ = proofs.divided(model, lambda: model(tokens), "qkv", parts(axes, 4, names))
     right = axes == ("head part dim" if interleaved else "part head dim") and names == ("q", "k", "v")
     assert answer == (proofs.CONFIRMED if right else proofs.REFUTED)
 
@@ -92,7 +100,8 @@ def test_the_proof_of_parts_tells_right_from_wrong(proofs: ModuleType, interleav
     torch.manual_seed(0)
     model, tokens = Attention(interleaved, heads).eval(), torch.randn(2, 7, 24)
     with torch.no_grad():
-        answer, _ = proofs.divided(model, lambda: model(tokens), "qkv", Split("part dim", 3, None))
+        rows = tuple(Part(role, 24 * i, ((24, 1),)) for i, role in enumerate("qkv"))
+        answer, _ = proofs.divided(model, lambda: model(tokens), "qkv", rows)
     assert answer == (proofs.REFUTED if interleaved else proofs.CONFIRMED)
 
 
@@ -101,7 +110,7 @@ def test_the_proof_of_a_split_counts_the_heads(proofs: ModuleType, heads: int) -
     torch.manual_seed(0)
     model, tokens = Attention(False).eval(), torch.randn(2, 7, 24)
     with torch.no_grad():
-        answer, _ = proofs.divided(model, lambda: model(tokens), "qkv", Split("part head dim", 3, heads))
+        answer, _ = proofs.divided(model, lambda: model(tokens), "qkv", parts("part head dim", heads))
     assert answer == proofs.REFUTED
 
 
