@@ -11,7 +11,7 @@ import numpy as np
 
 from ml_switcheroo.errors import CastError, LoadError, UsageError
 from ml_switcheroo.formats import open_checkpoint
-from ml_switcheroo.formats.owned import Owned, owned
+from ml_switcheroo.formats.owned import Owned
 from ml_switcheroo.match.spelling import segments
 from ml_switcheroo.ops import Array
 from ml_switcheroo.ops.casting import losses, may_lose, refusal
@@ -136,10 +136,10 @@ def _shown(
     leaves: Mapping[str, Any],
     specs: Mapping[str, TensorSpec],
     progress: bool | Callable[[int, int], object],
-) -> Owned:
-    """Return leaves of which each tells how far the loading is when it is made."""
+) -> Mapping[str, Any]:
+    """Return leaves of which each tells how far the loading is when it is made, where that is asked for."""
     if not progress:
-        return owned(leaves)
+        return leaves
     show = Progress(wanted=True) if progress is True else progress
     total, done = sum(specs[path].nbytes for path in leaves), 0
 

@@ -89,10 +89,10 @@ def kinds_of(carried: Carried) -> str:
 
 def find_block(code: str) -> Block | None:
     """Return the block of a text; None where it has none, or one whose end is missing."""
-    first = _FIRST.search(code)
-    last = _LAST.search(code, first.end()) if first else None
-    if first is None or last is None:
+    marks = _marks(code)
+    if marks is None:
         return None
+    first, last = marks
     body = code[first.end() : last.start()].replace("\r\n", "\n").replace(_SAID, "", 1)
     body = body.strip().removeprefix(_OFF).removesuffix(_ON)
     carried = Carried(first["target"], tuple(first["entries"].split(", ")), *_tables(body))
@@ -102,11 +102,18 @@ def find_block(code: str) -> Block | None:
 
 def ours(code: str) -> range:
     """Return the lines of the block of a text, from 1."""
-    block = find_block(code)
-    if block is None:
+    marks = _marks(code)
+    if marks is None:
         return range(0)
-    first = code.count("\n", 0, block.start) + 1
-    return range(first, first + code.count("\n", block.start, block.end) + 1)
+    first, last = (code.count("\n", 0, mark.start()) + 1 for mark in marks)
+    return range(first, last + 1)
+
+
+def _marks(code: str) -> tuple[re.Match[str], re.Match[str]] | None:
+    """Return the first and the last line of the block of a text."""
+    first = _FIRST.search(code)
+    last = _LAST.search(code, first.end()) if first else None
+    return (first, last) if first and last else None
 
 
 def folded(code: str) -> str:

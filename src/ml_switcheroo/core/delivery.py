@@ -16,7 +16,7 @@ from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.preamble import without_repeated
 from ml_switcheroo.core.text import Edit, Text
 
-__all__ = ["Delivery", "block_at", "carry", "deliver"]
+__all__ = ["Delivery", "block_at", "carry", "deliver", "in_place_of"]
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,13 @@ def _renewed(text: Text, there: Block, target: str, needs: Iterable[str]) -> Del
         return Delivery(refused=said("edited-block", what=", ".join(lacking)))
     if there.carried.table is not None and not _PLANNED.issuperset(lacking):
         return Delivery(refused=said("planned-block", what=", ".join(lacking)))
-    block = without_repeated(compose(there.carried.with_entries(lacking)), text, there.start)
-    block = block.rstrip("\n").replace("\n", text.newline)
-    return Delivery(renewed=text.edit(there.start, there.end, block))
+    return Delivery(renewed=in_place_of(there, there.carried.with_entries(lacking), text))
+
+
+def in_place_of(there: Block, carried: Carried, text: Text) -> Edit:
+    """Return the edit that puts a new block in place of the one in a text."""
+    block = without_repeated(compose(carried), text, there.start).rstrip("\n")
+    return text.edit(there.start, there.end, block.replace("\n", text.newline))
 
 
 def _checked(imported: tuple[str, Path | None], target: str) -> Delivery:

@@ -6,6 +6,7 @@ import ast
 
 from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.known import MODULE_ENDINGS, PASSING_CALLS, PASSING_METHODS
+from ml_switcheroo.core.running import ran_before
 from ml_switcheroo.core.sites import Site, parameters, scope_of, walk_scope
 from ml_switcheroo.core.trees import spelled
 from ml_switcheroo.core.users import Function, handed_in
@@ -54,22 +55,13 @@ def held(name: str, site: Site, file: File, index: Index) -> int:
 def made_anew(name: str, site: Site) -> int:
     """Return the line of the last statement that surely ran before a call and made the object; 0 for none."""
     found = 0
-    inner: ast.AST = site.call
-    for node in reversed(site.parents):
-        for block in ("body", "orelse", "finalbody"):
-            statements = getattr(node, block, None)
-            if not isinstance(statements, list) or inner not in statements:
-                continue
-            for statement in statements[: statements.index(inner)]:
-                if isinstance(statement, ast.Assign) and statement.lineno > found:
-                    given = [
-                        one
-                        for target in statement.targets
-                        for one in values_given(target, statement.value, name)
-                    ]
-                    anew = given and not any(mentions(one, name) or is_alias(one, name) for one in given)
-                    found = statement.lineno if anew else found
-        inner = node
+    for node, before in ran_before(site):
+        for statement in before:
+            if isinstance(statement, ast.Assign) and statement.lineno > found:
+                value = statement.value
+                given = [one for target in statement.targets for one in values_given(target, value, name)]
+                anew = given and not any(mentions(one, name) or is_alias(one, name) for one in given)
+                found = statement.lineno if anew else found
         if isinstance(node, _FUNCTIONS):
             break
     return found

@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.core.block import Carried, compose, find_block, folded
-from ml_switcheroo.core.delivery import block_at, carry
+from ml_switcheroo.core.delivery import block_at, carry, in_place_of
 from ml_switcheroo.core.files import find_files
 from ml_switcheroo.core.home import runtime_of
 from ml_switcheroo.core.hooks import Note
 from ml_switcheroo.core.index import Index
 from ml_switcheroo.core.notebook import rewrite_notebook
 from ml_switcheroo.core.notes import said
-from ml_switcheroo.core.preamble import without_repeated
 from ml_switcheroo.core.rewriter import MENTIONS, Rewrite, rewrite
 from ml_switcheroo.core.text import Text, apply_edits
 from ml_switcheroo.core.unified import unified_diff
@@ -196,8 +195,7 @@ def _with_block(path: Path, before: str, carried: Carried | None) -> Rewritten:
     if there is None:
         edit = text.edit(0, 0, _LINTERS + compose(carried))
     else:
-        block = without_repeated(compose(carried), text, there.start).rstrip("\n")
-        edit = text.edit(there.start, there.end, block.replace("\n", text.newline))
+        edit = in_place_of(there, carried, text)
     return Rewritten(path, before, Rewrite(apply_edits(before, [edit]), (edit,)))
 
 

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from typing import Any
 
 from ml_switcheroo.core.sites import FUNCTIONS, Site, is_declared, parameters, scope_of, walk_scope
 
-__all__ = ["is_set_elsewhere", "last_set"]
+__all__ = ["is_set_elsewhere", "last_set", "ran_before"]
 
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
+
+
+def ran_before(site: Site) -> Iterator[tuple[ast.AST, list[ast.stmt]]]:
+    """Yield each node around a call, inner ones first, with the statements of its block before the call."""
+    inner: ast.AST = site.call
+    for around in reversed(site.parents):
+        blocks = (getattr(around, name, None) for name in ("body", "orelse", "finalbody"))
+        found = (each for each in blocks if isinstance(each, list) and inner in each)
+        block: list[Any] = next(found, [inner])
+        yield around, block[: block.index(inner)]
+        inner = around
 
 
 def last_set(node: ast.expr, site: Site) -> ast.expr:
@@ -18,21 +31,15 @@ def last_set(node: ast.expr, site: Site) -> ast.expr:
     """
     if not isinstance(node, ast.Name):
         return node
-    inner: ast.AST = site.call
-    for around in reversed(site.parents):
-        for block in ("body", "orelse", "finalbody"):
-            statements = getattr(around, block, None)
-            if not isinstance(statements, list) or inner not in statements:
-                continue
-            for statement in reversed(statements[: statements.index(inner)]):
-                if _sets(statement, node.id):
-                    return _value(statement, node.id) or node
+    for around, before in ran_before(site):
+        for statement in reversed(before):
+            if _sets(statement, node.id):
+                return _value(statement, node.id) or node
         # What a loop sets behind the call, it has set when it comes round again.
         if isinstance(around, _LOOPS) and _sets(around, node.id):
             return node
         if isinstance(around, (*FUNCTIONS, ast.ClassDef, ast.ExceptHandler, ast.With, ast.AsyncWith)):
             return node
-        inner = around
     return node
 
 
