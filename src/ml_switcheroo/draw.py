@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,10 +12,10 @@ from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.match.spelling import segments
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Cast
-from ml_switcheroo.ops.casting import refusal
+from ml_switcheroo.ops.casting import refusal, stays
 from ml_switcheroo.options import Option, option_for
 from ml_switcheroo.options.asking import is_open, matched, may_ask, placed_modules
-from ml_switcheroo.options.flattened import either_layout
+from ml_switcheroo.options.flattened import depends_on_layout, either_layout
 from ml_switcheroo.options.kernels import doubted_kernels
 from ml_switcheroo.options.places import Places
 from ml_switcheroo.options.request import Request
@@ -25,7 +26,9 @@ from ml_switcheroo.rule_lines import expanded, written
 from ml_switcheroo.rules import Drop, Keep, Kind, Rule, match
 from ml_switcheroo.sources.classify import Owner, classify
 from ml_switcheroo.sources.findings import Finding
+from ml_switcheroo.targets.ports import with_layout
 from ml_switcheroo.tensors import DTYPES, TensorSpec
+from ml_switcheroo.tree import Template
 
 __all__ = ["Request", "draw_plan", "dropped_by"]
 
@@ -60,7 +63,7 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
     moves = _given(request)
     given = {name for move in moves for name in move.sources}
     names = [name for name in request.specs if name not in dropped and name not in given]
-    owners = either_layout(classify(names, request.knowledge), request.open_layout)
+    request, owners = _laid_out(request, classify(names, request.knowledge))
     place = Places(request.target, request.template, request.rules, request.knowledge)
     unexpected: dict[str, Left] = {}
     ambiguous: list[Ambiguity] = []
@@ -126,6 +129,7 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
         notes += by_computing(request.target, request.template, moves, computed)
         pools = {path: pool for one in request.knowledge[::-1] for path, pool in one.pools.items()}
         notes += by_pools(request.target, request.template, pools, computed)
+        notes += _said_of_dtypes(moves, request.template)
         moves, kept_otherwise = said_of_wrappers(request.target, moves)
         notes += kept_otherwise
     return Plan(
@@ -139,6 +143,15 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
         notes=tuple(notes),
         source=request.source,
     )
+
+
+def _laid_out(request: Request, owners: Sequence[Owner]) -> tuple[Request, Sequence[Owner]]:
+    """Settle where the target has the channels of its images, where something depends on it."""
+    if request.layout_shown is None or not depends_on_layout(owners, request.specs):
+        return request, owners
+    shown = request.layout_shown()
+    request = replace(request, target=with_layout(request.target, shown.layout or None))
+    return request, owners if shown.layout else either_layout(owners, shown.why)
 
 
 def _options(owner: Owner, request: Request, place: Places) -> list[Option]:
@@ -285,10 +298,31 @@ def _cast(move: Move, request: Request) -> Move:
     template = request.template
     if wanted is None and template is not None and move.leaves[0] not in template.untyped:
         wanted = template.specs[move.leaves[0]].dtype
+        if _stays(move, template):
+            return move
     if wanted is None or wanted == move.outputs[0].dtype:
         return move
     cast = Cast(wanted)
     return replace(move, ops=(*move.ops, cast), outputs=cast.specs(move.outputs))
+
+
+def _stays(move: Move, template: Template) -> bool:
+    """Tell whether all leaves of a move keep the checkpoint's dtype: nobody has asked for theirs."""
+    found = DTYPES[move.outputs[0].dtype].numpy
+    return all(
+        path in template.unasked and stays(found, DTYPES[template.specs[path].dtype].numpy)
+        for path in move.leaves
+    )
+
+
+def _said_of_dtypes(moves: Sequence[Move], template: Template) -> list[str]:
+    """Say which leaves keep the dtype of the checkpoint where the model has another."""
+    kept = Counter(move.outputs[0].dtype for move in moves for _ in move.leaves if _stays(move, template))
+    return [
+        f"{count} leaves are {dtype}, as in the checkpoint: the model's float32 is only its framework's"
+        " default; to compute in it, widen the model afterwards"
+        for dtype, count in kept.items()
+    ]
 
 
 def _unfilled(

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,12 +138,7 @@ def prepare(
     template: Template | None = None,
 ) -> Prepared:
     """Ask every source; the arguments are those of :func:`make_plan`, and the template of ``like``."""
-    target = find_target(to)
-    why = ""
-    if layout is None and target.channels == "last" and owner_of(like) is not None:
-        shown = layout_shown(like)
-        layout, why = shown.layout or None, "" if shown.layout else shown.why
-    target = with_layout(target, layout)
+    target = with_layout(find_target(to), layout)
     specs = specs_of(state)
     refuse_converted(state)
     rules = load_rules(rules) if isinstance(rules, str | Path) else tuple(rules)
@@ -162,6 +158,7 @@ def prepare(
     inner = {peeled.names[name]: name for name in peeled.specs}
     tied = [tuple(inner[name] for name in names if name in inner) for names in evidence.tied_in(state)]
     known.append(replace(evidence.read_names(peeled.specs), tied=tuple(tied)))
+    is_open = layout is None and target.channels == "last" and owner_of(like) is not None
     request = Request(
         specs=peeled.specs,
         target=target,
@@ -170,7 +167,7 @@ def prepare(
         rules=rules,
         dtype=dtype,
         source=str(getattr(state, "path", "")),
-        open_layout=why,
+        layout_shown=partial(layout_shown, like) if is_open else None,
     )
     return Prepared(request, peeled, specs, dropped)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from ml_switcheroo.errors import LoadError
 from ml_switcheroo.formats.checkpoint import Checkpoint
 from ml_switcheroo.formats.deferred import Deferred
 from ml_switcheroo.plan import Plan
+from ml_switcheroo.targets.jax_arrays import in_shards
 
 __all__ = ["load_sharded"]
 
@@ -42,8 +41,6 @@ def load_sharded(
         PlanError: Something is missing or ambiguous.
         LoadError: A leaf has no sharding.
     """
-    import jax
-
     leaves = dict(plan.apply(checkpoint, partial=partial).stream())
     if not isinstance(shardings, Mapping):
         shardings = dict.fromkeys(leaves, shardings)
@@ -51,13 +48,7 @@ def load_sharded(
     if absent:
         raise LoadError(f"{len(absent)} leaves have no sharding: {', '.join(absent[:10])}", absent)
 
-    def make(leaf: Deferred, sharding: Any) -> Any:
-        def part(index: tuple[slice, ...]) -> Any:
-            # A copy: JAX would keep a mapped array as it is, and the file could change under it.
-            array = np.array(leaf[index], copy=True)
-            progress(array.nbytes)
-            return array
-
-        return jax.make_array_from_callback(leaf.shape, sharding, part, dtype=leaf.dtype)
-
-    return {path: make(Deferred.of(leaf), shardings[path]) for path, leaf in leaves.items()}
+    return {
+        path: in_shards(leaf := Deferred.of(leaves[path]), shardings[path], leaf.dtype, progress)
+        for path in leaves
+    }

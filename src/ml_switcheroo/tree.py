@@ -32,6 +32,8 @@ class Template:
     Attributes:
         specs: The leaves, by path.
         untyped: Leaves of which only the shape is known.
+        unasked: Leaves whose dtype is the framework's default, which nobody could ask for: the layers of MLX
+            take none. The narrower floats of a checkpoint stay as they are, as MLX's own loader leaves them.
         kinds: Kinds of modules that the live model's types prove, by path.
         containers: Which modules are a ``sequential``, by path: its children's indices are those
             of PyTorch's Sequential.
@@ -44,6 +46,7 @@ class Template:
 
     specs: Mapping[str, TensorSpec]
     untyped: frozenset[str] = frozenset()
+    unasked: frozenset[str] = frozenset()
     kinds: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     containers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
@@ -122,7 +125,7 @@ def template_of_tree(tree: Any, separator: str = ".") -> Template:
         specs[path] = spec_of(leaf)
         if _is_shape(leaf):
             untyped.add(path)
-    return Template(specs, frozenset(untyped))
+    return Template(specs, untyped=frozenset(untyped))
 
 
 def template_of_records(records: Sequence[Mapping[str, Any]]) -> Template:
@@ -147,7 +150,7 @@ def template_of_records(records: Sequence[Mapping[str, Any]]) -> Template:
             untyped.add(path)
         if record.get("axis_names"):
             axes[path] = tuple(map(str, record["axis_names"]))
-    return Template(specs, frozenset(untyped), axes=axes)
+    return Template(specs, untyped=frozenset(untyped), axes=axes)
 
 
 def template_of_file(path: str | Path, separator: str = ".") -> Template:

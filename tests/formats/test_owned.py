@@ -115,3 +115,29 @@ def test_what_is_no_turned_source_comes_as_it_is():
         found, order = made.unturned(name)
         assert order == ()
         assert np.array_equal(found, expected)
+
+
+def test_leaves_as_they_lie_share_their_room_only_with_those_that_come_later():
+    arrays = {str(i): DRAW.standard_normal((300, 900 + i)) for i in range(5)}
+    made = Owned({**{name: Deferred.of(array).T for name, array in arrays.items()}, "plain": arrays["0"]})
+    kept = made["plain"]
+    for name, array in arrays.items():
+        lying, order = made.unturned(name)
+        assert order == (1, 0)
+        assert np.array_equal(lying, array)
+        assert np.array_equal(kept, arrays["0"])
+
+
+def test_a_stretch_says_where_a_leaf_lies(tmp_path):
+    array = np.arange(24, dtype="f4").reshape(2, 3, 4)
+    torch.save({"a": torch.from_numpy(array)}, tmp_path / "a.pt")
+    with ms.open_checkpoint(tmp_path / "a.pt") as checkpoint:
+        leaf = checkpoint["a"].defer()
+        made = Owned({"whole": leaf, "turned": leaf.transpose(2, 0, 1), "cast": leaf.astype("f8")})
+        for name, shape, order in (("whole", (2, 3, 4), ()), ("turned", (2, 3, 4), (2, 0, 1))):
+            found = made.stretch(name)
+            assert (found.shape, found.order) == (shape, order)
+            raw = (tmp_path / "a.pt").read_bytes()[found.offset : found.offset + array.nbytes]
+            assert raw == array.tobytes()
+        assert made.stretch("cast") is None
+    assert Owned({"memory": array}).stretch("memory") is None

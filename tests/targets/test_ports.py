@@ -12,8 +12,9 @@ import torch
 from flax import nnx
 
 import ml_switcheroo as ms
+from ml_switcheroo import planner
 from ml_switcheroo.errors import PlanError, UsageError
-from ml_switcheroo.targets.ports import layout_shown
+from ml_switcheroo.targets.ports import Shown, layout_shown
 
 
 class Net(torch.nn.Module):
@@ -178,3 +179,26 @@ def test_the_attributes_of_a_keras_model_are_its_names_on_every_backend(backend)
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(done.stdout.splitlines()[-1]) == [backend, [[], []], [True] * 3, "first"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape", "depends"),
+    [
+        (ms.Kind("fc", "linear"), (4, 12), False),
+        (ms.Kind("fc", "linear", flatten=3), (4, 12), True),
+        (ms.Kind("fc", "linear", unflatten=2), (4, 12), True),
+        (ms.Kind("fc", "linear", flatten=1), (4, 12), False),
+        (ms.Kind("fc", "layer_norm"), (12,), False),
+        (ms.Kind("fc", "layer_norm"), (4, 3), True),
+    ],
+)
+def test_the_code_of_a_port_is_read_only_where_its_layout_matters(rule, shape, depends, monkeypatch):
+    asked = []
+    monkeypatch.setattr(planner, "layout_shown", lambda model: asked.append(model) or Shown("last", ""))
+
+    class Port(nnx.Module):
+        def __init__(self):
+            self.fc = nnx.Param(np.zeros(shape))
+
+    ms.make_plan({"fc.weight": np.zeros(shape, "f4")}, to="nnx", like=Port(), rules=[rule])
+    assert bool(asked) == depends

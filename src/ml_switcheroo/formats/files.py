@@ -113,6 +113,14 @@ class SourceFile:
             reason = f"the file changed while it was read: {self.size} bytes before, {state.st_size} now"
             raise CheckpointError(self.path, reason, cure="Open it again once it is complete.")
 
+    def is_at_path(self) -> bool:
+        """Tell whether who opens the path now gets this file."""
+        self.check()
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self._fd))
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Close the file; arrays that were handed out stay valid and keep the mapping alive."""
         if self._fd >= 0:

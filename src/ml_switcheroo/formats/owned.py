@@ -7,6 +7,7 @@ slowest in its source, and the next leaf is begun while the framework takes this
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -17,16 +18,37 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.formats.deferred import Deferred
+from ml_switcheroo.formats.files import SourceFile
+from ml_switcheroo.formats.pages import buffer, offset_in_file
 from ml_switcheroo.formats.parts import Box, Part
 from ml_switcheroo.formats.tiles import Array
 
-__all__ = ["Owned", "owned"]
+__all__ = ["Owned", "Stretch", "owned"]
 
 _ALIGNED = 64  # bytes; what XLA takes without a copy
 _PIECE = 2**22  # bytes that a thread fills at a time
 _AHEAD = 2**28  # bytes of a leaf that is begun before it is asked for
 
 THREADS = min(8, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A leaf as it lies in a file.
+
+    Attributes:
+        file: The file, which is open.
+        offset: Where the first element lies, in bytes.
+        shape: Its shape there.
+        dtype: Its dtype there, which is the leaf's.
+        order: The order that its axes are to have; empty for the one they have.
+    """
+
+    file: SourceFile
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    order: tuple[int, ...]
 
 
 class Owned(Mapping[str, Array]):
@@ -44,6 +66,7 @@ class Owned(Mapping[str, Array]):
         self._next = dict(zip(leaves, [*leaves][1:], strict=False))
         self._begun: dict[str, _Making] = {}
         self._lent = Deferred.of(np.empty(0))
+        self._rooms = itertools.cycle((_Room(), _Room()))  # one is filled while the other is read
         self._pool = ThreadPoolExecutor(THREADS)
 
     def __getitem__(self, path: str) -> Array:
@@ -57,7 +80,8 @@ class Owned(Mapping[str, Array]):
     def unturned(self, path: str) -> tuple[Array, tuple[int, ...]]:
         """Return a leaf with its axes as they lie in its source, and the order that they are to have.
 
-        A framework that turns axes in parallel is faster than this one; any other leaf comes as it is.
+        A framework turns axes faster than NumPy does. Such an array is valid until the next leaf is asked
+        for; any other comes as it is, with no order, in memory that nothing else uses.
         """
         making = self._taken(path, turned=True)
         return making.finish(), making.order
@@ -70,6 +94,34 @@ class Owned(Mapping[str, Array]):
             self._begun = {after: self._begin(after, turned=turned)}
         self._progress(making.leaf.nbytes)
         return making
+
+    def deferred(self, path: str) -> Deferred:
+        """Return a leaf that is not made yet, to cut slices out of it."""
+        leaf = Deferred.of(self._deferred(path))
+        leaf.check()
+        self._progress(leaf.nbytes)
+        return leaf
+
+    def stretch(self, path: str) -> Stretch | None:
+        """Return where a leaf lies in a file, for a framework that reads it from there by itself.
+
+        Call :meth:`read_elsewhere` once that is done. None where a leaf is more, or less, than one stretch of
+        a file whose axes are in another order.
+        """
+        leaf = Deferred.of(self._deferred(path))
+        order = _order(leaf)
+        lying = leaf.transpose(np.argsort(order)) if order else leaf
+        found = offset_in_file(lying.patches[0].array) if _is_view(lying) else None
+        return None if found is None else Stretch(*found, lying.shape, lying.dtype, order)
+
+    def read_elsewhere(self, stretch: Stretch) -> None:
+        """Count a leaf that a framework has read by itself.
+
+        Raises:
+            CheckpointError: The file has changed meanwhile.
+        """
+        stretch.file.check()
+        self._progress(math.prod(stretch.shape) * stretch.dtype.itemsize)
 
     def borrowed(self, path: str) -> Array:
         """Return a leaf for a framework that copies it anyway: a view of its source where it is one.
@@ -90,7 +142,7 @@ class Owned(Mapping[str, Array]):
         leaf = Deferred.of(self._deferred(path))
         order = _order(leaf) if turned else ()
         making = _Making(leaf.transpose(np.argsort(order)) if order else leaf, order)
-        making.begin(self._pool)
+        making.begin(self._pool, next(self._rooms).of if order else _aligned)
         return making
 
     def __contains__(self, path: object) -> bool:
@@ -141,10 +193,10 @@ class _Making:
     array: Array = field(init=False)
     pieces: list[Future[None]] = field(default_factory=list)
 
-    def begin(self, pool: ThreadPoolExecutor) -> None:
+    def begin(self, pool: ThreadPoolExecutor, room: Callable[[int, np.dtype[Any]], Array]) -> None:
         """Hand the pieces to threads; a leaf of one piece is made when it is asked for."""
         self.leaf.check()
-        self.array = _aligned(self.leaf.size, self.leaf.dtype)
+        self.array = room(self.leaf.size, self.leaf.dtype)
         tasks = list(self._tasks())
         if len(tasks) > 1:
             self.pieces = [pool.submit(part.fill, target, box) for part, target, box in tasks]
@@ -187,6 +239,14 @@ def _axes(part: Part) -> Iterator[tuple[int, int]]:
     """Yield size and step of each axis, as those of the largest source."""
     largest = max((patch.array for patch in part.patches), key=lambda array: array.nbytes)
     return zip(part.shape, largest.strides, strict=True)
+
+
+class _Room:
+    """Memory that one leaf after the other is read into: fresh pages cost as much as reading does."""
+
+    def of(self, size: int, dtype: np.dtype[Any]) -> Array:
+        """Return room for a number of elements, in place of what was there."""
+        return buffer(self, size * dtype.itemsize)[: size * dtype.itemsize].view(dtype)
 
 
 def _aligned(size: int, dtype: np.dtype[Any]) -> Array:

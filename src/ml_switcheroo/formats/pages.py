@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from ml_switcheroo.formats.files import Mapping
+from ml_switcheroo.formats.files import Mapping, SourceFile
 
-__all__ = ["buffer", "check_source", "drop_pages", "fetched", "is_dense", "read_source"]
+__all__ = ["buffer", "check_source", "drop_pages", "fetched", "is_dense", "offset_in_file", "read_source"]
 
 Array = np.ndarray[Any, Any]
 
@@ -62,12 +62,21 @@ def read_source(target: Array, source: Array) -> bool:
     """
     if not (_CAN_READ and source.flags.c_contiguous and target.flags.c_contiguous):
         return False
-    mapping = _mapping_of(source)
+    found = offset_in_file(source)
+    if found is None:
+        return False
+    file, offset = found
+    file.read_into(target.reshape(-1).view(np.uint8), offset)
+    return True
+
+
+def offset_in_file(array: Array) -> tuple[SourceFile, int] | None:
+    """Return the open file that an array is a view of, and where in it the first element lies."""
+    mapping = _mapping_of(array)
     file = mapping.file() if mapping is not None else None
     if mapping is None or file is None:
-        return False
-    file.read_into(target.reshape(-1).view(np.uint8), source.ctypes.data - _base(mapping))
-    return True
+        return None
+    return file, array.ctypes.data - _base(mapping)
 
 
 def fetched(source: Array) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ml_switcheroo.ops.op import Array
 
-__all__ = ["Losses", "losses", "may_lose", "refusal"]
+__all__ = ["Losses", "losses", "may_lose", "refusal", "stays"]
 
 _FLOATING, _INTEGER = "float", "integer"
 
@@ -69,6 +69,15 @@ def refusal(before: np.dtype[Any], after: np.dtype[Any]) -> str:
     if other == "bool" and mine != "bool":
         return "a bool has no place for numbers"
     return ""
+
+
+def stays(before: np.dtype[Any], default: np.dtype[Any]) -> bool:
+    """Tell whether numbers keep their dtype in a leaf whose own is a default that nobody asked for.
+
+    >>> stays(np.dtype("float16"), np.dtype("float32")), stays(np.dtype("float64"), np.dtype("float32"))
+    (True, False)
+    """
+    return default == np.float32 and before.itemsize == 2 and _kind(before) == _FLOATING
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ml_switcheroo.axes import parse
@@ -14,7 +14,14 @@ from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["before_unflatten", "behind_flatten", "either_layout", "in_parts", "over_several"]
+__all__ = [
+    "before_unflatten",
+    "behind_flatten",
+    "depends_on_layout",
+    "either_layout",
+    "in_parts",
+    "over_several",
+]
 
 # The axis of each kind that a Flatten before it makes.
 _AXIS: Mapping[str, str] = {
@@ -28,15 +35,29 @@ _AXIS: Mapping[str, str] = {
 }
 
 
+def depends_on_layout(owners: Iterable[Owner], specs: Mapping[str, TensorSpec]) -> bool:
+    """Tell whether any move can depend on where a port has its channels: reading its code takes a while.
+
+    A Flatten or an Unflatten of an image does, and a norm over several axes.
+    """
+    return any(_depends(owner, finding, specs) for owner in owners for finding in owner.possible)
+
+
+def _depends(owner: Owner, finding: Finding, specs: Mapping[str, TensorSpec]) -> bool:
+    changes = (finding.flatten, finding.unflatten)
+    if any(one is not None and (one.channels != 1 or one.parts) for one in changes):
+        return True
+    several = any(len(specs[name].shape) > 1 for name in owner.tensors.values())
+    return several and _AXIS.get(finding.kind) == "*channel"
+
+
 def either_layout(owners: Sequence[Owner], why: str) -> tuple[Owner, ...]:
     """Return modules with both readings of a Flatten, where nobody knows where the port has its channels.
 
     Args:
         owners: The modules.
-        why: Why nobody knows; empty where that is known.
+        why: Why nobody knows.
     """
-    if not why:
-        return tuple(owners)
     return tuple(replace(owner, possible=_both(owner.possible, why)) for owner in owners)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.sources.findings import Knowledge
+from ml_switcheroo.targets.ports import Shown
 from ml_switcheroo.tensors import TensorSpec
 from ml_switcheroo.tree import Template
 
@@ -26,8 +27,8 @@ class Request:
         rules: The user's rules.
         dtype: The dtype that floating-point leaves get, where one was asked for.
         source: Where the tensors come from.
-        open_layout: Why nobody knows where the live target has the channels of its images; empty where that
-            is known.
+        layout_shown: Reads where the live target has the channels of its images; None where that is known. It
+            takes a while: it is asked only where something depends on it.
     """
 
     specs: Mapping[str, TensorSpec]
@@ -37,4 +38,4 @@ class Request:
     rules: tuple[Rule, ...] = ()
     dtype: str | None = None
     source: str = ""
-    open_layout: str = ""
+    layout_shown: Callable[[], Shown] | None = None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from ml_switcheroo.formats.deferred import Deferred
 from ml_switcheroo.formats.owned import Owned
 from ml_switcheroo.ops import Array
 
-__all__ = ["in_place_of", "placed"]
-
-_PARALLEL = 2**20  # bytes of a leaf that JAX is asked to turn
+__all__ = ["in_place_of", "in_shards", "placed"]
 
 
 def in_place_of(leaf: Any, array: Array) -> Any:
@@ -31,18 +31,49 @@ def in_place_of(leaf: Any, array: Array) -> Any:
 def placed(leaf: Any, leaves: Owned, path: str) -> Any:
     """Return a leaf of some leaves as JAX's, in place of one of a model: its axes are turned where it lies.
 
-    XLA turns them on all cores, and on the device. Of a leaf in shards each device gets its own slice.
+    On the CPU, JAX takes an array with its strides and turns it while copying; a device gets the array as it
+    lies and turns it there. Of a leaf in shards each device gets its own slice.
     """
     import jax
 
     sharding = getattr(leaf, "sharding", None)
-    if sharding is None or len(sharding.device_set) > 1:
+    if sharding is None:
         return in_place_of(leaf, leaves[path])
+    if len(sharding.device_set) > 1:
+        return in_shards(leaves.deferred(path), sharding, leaf.dtype)
     array, order = leaves.unturned(path)
-    if not order or array.dtype != leaf.dtype or array.nbytes < _PARALLEL:
-        return in_place_of(leaf, array.transpose(order) if order else array)
-    # Waited for, so that no more than one leaf is in memory twice.
+    if not order:
+        return in_place_of(leaf, array)
+    if array.dtype != leaf.dtype:
+        return in_place_of(leaf, np.array(array.transpose(order), order="C"))
+    # Waited for: the memory of the array is used for the next one.
+    if next(iter(sharding.device_set)).platform == "cpu":
+        return jax.block_until_ready(jax.device_put(array.transpose(order), sharding))
     return jax.block_until_ready(_turn()(jax.device_put(array, sharding), order))
+
+
+def in_shards(leaf: Deferred, sharding: Any, dtype: Any, progress: Callable[[int], object] = int) -> Any:
+    """Return a leaf over several devices; each slice is cut out of what it is made from, once.
+
+    Args:
+        leaf: The leaf.
+        sharding: A ``jax.sharding.Sharding``.
+        dtype: The dtype of the array.
+        progress: Called with the number of bytes of each slice.
+    """
+    import jax
+
+    @cache
+    def part(bounds: tuple[tuple[int | None, int | None], ...]) -> Array:
+        # A copy: JAX would keep a mapped array as it is, and the file could change under it.
+        array = np.array(leaf[tuple(slice(*pair) for pair in bounds)], dtype, copy=True)
+        progress(array.nbytes)
+        return array
+
+    def cut(index: tuple[slice, ...]) -> Array:
+        return part(tuple((one.start, one.stop) for one in index))
+
+    return jax.make_array_from_callback(leaf.shape, sharding, cut, dtype=dtype)
 
 
 @cache

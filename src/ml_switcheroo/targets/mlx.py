@@ -9,8 +9,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from ml_switcheroo.computed import pools_in
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.formats.owned import owned
@@ -30,10 +28,11 @@ from ml_switcheroo.recipes import (
     Unsupported,
     part,
 )
-from ml_switcheroo.tensors import DTYPES, dtype_of, spec_of
+from ml_switcheroo.targets.mlx_arrays import Reader, from_mlx
+from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
 
-__all__ = ["CLASSES", "TARGET", "from_mlx", "to_mlx"]
+__all__ = ["CLASSES", "TARGET"]
 
 _AFFINE = (part("weight", "weight"), part("bias", "bias"))
 _BATCH_NORM = (
@@ -173,6 +172,7 @@ def _template(model: Any) -> Template:
     pools = pools_in(reversed(model.named_modules()), "mlx")  # which are the last first
     return Template(
         specs,
+        unasked=frozenset(path for path, spec in specs.items() if spec.dtype == "float32"),
         kinds=kinds,
         containers=containers,
         attributes=attributes,
@@ -187,36 +187,16 @@ def _is_layer(cls: type) -> bool:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
-    made = owned(leaves)
-    for path, leaf in _leaves(model).items():
+    reader, old = Reader(made := owned(leaves)), dict(_leaves(model))
+    for path in list(old):
         if path in made:
-            # MLX copies: one leaf after the other, so that there are never two models.
-            array = made.borrowed(path).astype(DTYPES[dtype_of(leaf)].numpy, copy=False)
+            array = reader.read(path, old.pop(path))
             *parents, name = path.split(".")
             holder: Any = model
             for parent in parents:
                 holder = holder[int(parent)] if isinstance(holder, list) else holder[parent]
-            holder[int(name) if isinstance(holder, list) else name] = to_mlx(array)
+            holder[int(name) if isinstance(holder, list) else name] = array
     return model
-
-
-def to_mlx(array: Array) -> Any:
-    """Return an array as MLX's; bfloat16 goes through as bits."""
-    import mlx.core as mx
-
-    array = np.ascontiguousarray(array)
-    if array.dtype == DTYPES["bfloat16"].numpy:
-        return mx.array(array.view(np.uint16)).view(mx.bfloat16)
-    return mx.array(array)
-
-
-def from_mlx(leaf: Any) -> Array:
-    """Return an array of MLX as NumPy's; bfloat16 goes through as bits."""
-    import mlx.core as mx
-
-    if leaf.dtype == mx.bfloat16:
-        return np.array(leaf.view(mx.uint16)).view(DTYPES["bfloat16"].numpy)
-    return np.array(leaf)
 
 
 def _read(model: Any) -> Mapping[str, Array]:

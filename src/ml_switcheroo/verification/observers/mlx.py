@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ml_switcheroo.ops import Array
-from ml_switcheroo.targets.mlx import from_mlx, to_mlx
+from ml_switcheroo.targets.mlx_arrays import from_mlx, to_mlx
 from ml_switcheroo.verification.calls import Recorder, replaced
 
 __all__ = ["read", "run", "write"]
