@@ -12,6 +12,7 @@ from types import CellType, FunctionType, MappingProxyType
 from typing import Any, Literal
 
 from ml_switcheroo.computed.code import called
+from ml_switcheroo.computed.source import tree_of
 from ml_switcheroo.computed.words import LIBRARIES, Computed, attention_scale, is_attention, named, scale_of
 
 __all__ = ["computed_in"]
@@ -146,10 +147,11 @@ def _is_set(cell: CellType) -> bool:
 def _tree(function: FunctionType) -> ast.AST | None:
     """Parse the source of a function; of a lambda, what of its lines is one."""
     try:
-        text = textwrap.dedent(inspect.getsource(function))
-    except (OSError, TypeError):  # made at run time, or in a session
+        if function.__name__ == "<lambda>":
+            return _lambda_in(textwrap.dedent(inspect.getsource(function)), function)
+        return tree_of(function)[0]
+    except (OSError, SyntaxError, TypeError):  # made at run time, or in a session
         return None
-    return _lambda_in(text, function) if function.__name__ == "<lambda>" else _parsed(text, "exec")
 
 
 def _lambda_in(text: str, function: FunctionType) -> ast.AST | None:

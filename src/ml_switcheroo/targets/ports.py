@@ -6,13 +6,13 @@ import ast
 import functools
 import inspect
 import sys
-import textwrap
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ml_switcheroo.computed.source import tree_of
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.recipes import Target
 
@@ -190,8 +190,8 @@ def _source(thing: Any) -> tuple[list[ast.AST], int, str]:
         line = thing.__code__.co_firstlineno
         nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         return [node for node in nodes if isinstance(node, ast.Lambda) and node.lineno == line], 1, path.name
-    lines, start = inspect.getsourcelines(thing)
-    return [ast.parse(textwrap.dedent("".join(lines)))], start, path.name
+    tree, behind = tree_of(thing)
+    return [tree], behind + 1, path.name
 
 
 def _to_last(call: ast.Call) -> bool:
