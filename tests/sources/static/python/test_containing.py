@@ -10,7 +10,7 @@ import ml_switcheroo as ms
 from ml_switcheroo.sources.static.python.containing import contained
 from ml_switcheroo.sources.static.python.machine import Budget
 from ml_switcheroo.sources.static.python.values import Raised
-from ml_switcheroo.sources.static.torch import flatten
+from ml_switcheroo.sources.static.reading import forward
 from sources.reading import run
 
 HEAD = """
@@ -172,7 +172,7 @@ def test_a_failure_of_the_reader_is_a_note(tmp_path: Path, monkeypatch, error: E
     def fail(*args: object) -> bool:
         raise error
 
-    monkeypatch.setattr(flatten, "run_forward", fail)
+    monkeypatch.setattr(forward, "run_forward", fail)
     monkeypatch.setattr("ml_switcheroo.sources.static.reading.from_live.run_forward", fail)
     for plan in plans(tmp_path, FOLLOWED["any arguments"]):
         assert [doubt.names[0] for doubt in plan.ambiguous] == ["fc.weight"]

@@ -36,7 +36,6 @@ from ml_switcheroo.sources.static.python.values import (
     join,
     options,
 )
-from ml_switcheroo.sources.static.torch.nn import name_of
 
 __all__ = ["READERS", "WRITERS", "bound_to"]
 
@@ -72,7 +71,7 @@ def _attribute(machine: Machine, owner: Instance, name: str) -> Value:
     if isinstance(cls, Class):
         return bound_to(machine, value, owner, instance=True)
     if isinstance(cls, External):
-        return machine.tables.externals["member"].run(machine, owner, cls.name, name)
+        return machine.tables.outside.member(machine, owner, cls.name, name)
     if cls is not None or owner.open:
         return UNKNOWN
     found = _of_dict(machine, owner, name)
@@ -132,10 +131,11 @@ def _super(machine: Machine, owner: Super, name: str) -> Value:
     if isinstance(where, External) and instance:
         if name == "__init__":
             return Builtin(where.name, _constructor(where.name), owner.owner)
-        return machine.tables.externals["member"].run(machine, owner.owner, where.name, name)
+        return machine.tables.outside.member(machine, owner.owner, where.name, name)
     if where is None and instance and _of_dict(machine, owner.owner, name) is not ABSENT:
         return _of_dict(machine, owner.owner, name)
-    if name == "__new__" and (where is None or (isinstance(where, External) and name_of(where.name))):
+    usual = where is None or (isinstance(where, External) and machine.tables.outside.is_layer(where.name))
+    if name == "__new__" and usual:
         return Builtin(name, _new)
     if where is None and instance and name in _OF_OBJECT:
         return Builtin(name, _OF_OBJECT[name], owner.owner)
@@ -165,7 +165,8 @@ def _new(machine: Machine, args: Arguments) -> Value:
 def _constructor(name: str) -> Any:
     def run(machine: Machine, args: Arguments) -> Value:
         inner = Arguments(args.positional[1:], args.keyword, args.open_positional, args.open_keyword)
-        return machine.tables.externals["construct"].run(machine, args.positional[0], name, inner)
+        machine.tables.outside.construct(machine, args.positional[0], name, inner)
+        return None
 
     return run
 
@@ -225,10 +226,6 @@ def _builtin(machine: Machine, owner: Builtin, name: str) -> Value:
     known = machine.tables.externals
     homes = (home for home, value in known.items() if value is owner and f"{home}.{name}" in known)
     return external(machine, f"{next(homes, f'builtins.{owner.name}')}.{name}")
-
-
-def _tensor(machine: Machine, owner: Tensor, name: str) -> Value:
-    return machine.tables.externals["tensor"].run(machine, owner, name)
 
 
 def _native(machine: Machine, owner: Value, name: str) -> Value:
@@ -313,7 +310,6 @@ READERS: dict[type, Any] = {
     Bound: _bound,
     Partial: _partial,
     Builtin: _builtin,
-    Tensor: _tensor,
     object: _native,
 }
 

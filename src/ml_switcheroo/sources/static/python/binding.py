@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 
 from ml_switcheroo.sources.static.python.containers import expand, store_item
+from ml_switcheroo.sources.static.python.counted import is_number, number
 from ml_switcheroo.sources.static.python.frames import Frame
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.values import (
+    UNKNOWN,
     Maybe,
     OneOf,
     Repeat,
@@ -15,7 +17,6 @@ from ml_switcheroo.sources.static.python.values import (
     join,
     options,
 )
-from ml_switcheroo.sources.static.torch.flow import unpacked
 
 __all__ = ["bind_target"]
 
@@ -46,7 +47,7 @@ def _unpack(machine: Machine, targets: list[ast.expr], value: Value, frame: Fram
     star = next((i for i, target in enumerate(targets) if isinstance(target, ast.Starred)), None)
     vague = items is None or any(isinstance(item, Maybe | Repeat) for item in items)
     if items is None or vague or (star is None and len(items) != len(targets)):
-        items, star = unpacked(value, len(targets)), None
+        items, star = _unpacked(machine, value, len(targets)), None
     for index, target in enumerate(targets):
         if isinstance(target, ast.Starred):
             after = len(targets) - index - 1
@@ -55,3 +56,12 @@ def _unpack(machine: Machine, targets: list[ast.expr], value: Value, frame: Fram
         else:
             place = index if star is None or index < star else index - len(targets)
             bind_target(machine, target, items[place], frame)
+
+
+def _unpacked(machine: Machine, value: Value, count: int) -> list[Value]:
+    """Return what unpacking gives where the items of a value are unknown."""
+    run = machine.tables.unpacked.get(type(value))
+    found = run(value, count) if run is not None else None
+    if found is not None:
+        return found
+    return [number() if is_number(value) else UNKNOWN for _ in range(count)]

@@ -9,7 +9,8 @@ from typing import Any
 from ml_switcheroo.sources.static.python.classes import find, instantiate
 from ml_switcheroo.sources.static.python.counted import is_number, number
 from ml_switcheroo.sources.static.python.frames import Frame
-from ml_switcheroo.sources.static.python.machine import Ending, Machine
+from ml_switcheroo.sources.static.python.machine import Machine
+from ml_switcheroo.sources.static.python.tables import Ending
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
@@ -186,7 +187,7 @@ def _meant(cls: Class, members: list[Instance], args: Arguments) -> list[Instanc
 
 
 def _call_external(machine: Machine, external: External, args: Arguments) -> Value:
-    return machine.tables.externals["call"].run(machine, external.name, args)
+    return machine.tables.outside.call(machine, external.name, args)
 
 
 def _call_instance(machine: Machine, instance: Instance, args: Arguments) -> Value:
@@ -198,7 +199,7 @@ def _call_instance(machine: Machine, instance: Instance, args: Arguments) -> Val
         method, owner = find(instance.cls, name)
         if isinstance(owner, Class):
             return machine.call(method, args.after(instance))
-    return machine.tables.externals["forward"].run(machine, instance, args)
+    return machine.tables.outside.forward(machine, instance, args)
 
 
 CALLS: dict[type, Callable[[Machine, Any, Arguments], Value]] = {

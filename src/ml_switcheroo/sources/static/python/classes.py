@@ -33,11 +33,18 @@ from ml_switcheroo.sources.static.python.wrapping import hands_on
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
 
-__all__ = ["decorated", "find", "instantiate", "is_subclass", "lineage", "make_class", "new_instance"]
+__all__ = [
+    "OF_PACKAGES",
+    "decorated",
+    "find",
+    "instantiate",
+    "is_subclass",
+    "lineage",
+    "make_class",
+    "new_instance",
+]
 
 OBJECT = External("builtins.object")
-
-_MODULE = External("torch.nn.Module")
 
 _MADE_OTHERWISE = Unknown("metaclass")
 """Base of a class whose metaclass says how instances are made."""
@@ -130,9 +137,9 @@ def _linear(machine: Machine, made: Class) -> tuple[Value, ...]:
 
 def _above(machine: Machine, base: Value) -> list[Value]:
     """Return the lineage of a base; that of torch's layers ends with their common base."""
-    if isinstance(base, External) and base != _MODULE:
-        derived = machine.tables.externals["is_subclass"].run(base.name, _MODULE.name)
-        return [base, _MODULE] if derived else [base]
+    outside = machine.tables.outside
+    if isinstance(base, External) and base.name != outside.root:
+        return [base, External(outside.root)] if outside.is_subclass(base.name, outside.root) else [base]
     return list(lineage(base))
 
 
@@ -158,7 +165,7 @@ def find(cls: Value, name: str, behind: Class | None = None) -> tuple[Value, Val
         if isinstance(one, Class) and name in one.attrs:
             return one.attrs[name], one
         if isinstance(one, External) and one.name not in _BARE:
-            if name in MODULE_ATTRIBUTES:
+            if name in OF_PACKAGES:
                 return ABSENT, one
             outside = outside or one
         if isinstance(one, Unknown | OneOf):
@@ -166,15 +173,8 @@ def find(cls: Value, name: str, behind: Class | None = None) -> tuple[Value, Val
     return ABSENT, outside
 
 
-MODULE_ATTRIBUTES = frozenset(
-    """__init__ __call__ __getattr__ __setattr__ __getitem__ __setitem__ __len__ __iter__ forward training
-    add_module register_module register_buffer register_parameter named_children children modules
-    named_modules parameters buffers named_parameters named_buffers get_submodule get_parameter get_buffer
-    load_state_dict state_dict zero_grad apply to to_empty cuda cpu half float double bfloat16 eval train
-    requires_grad_ share_memory append extend insert pop update keys values items register_forward_hook
-    register_forward_pre_hook""".split()
-)
-"""What ``torch.nn.Module`` and its containers define: classes behind them in the MRO do not matter."""
+OF_PACKAGES: set[str] = set()
+"""What classes of packages that are not read are known to define; bases behind them do not matter."""
 
 
 _BARE = frozenset(
@@ -196,7 +196,7 @@ def is_subclass(machine: Machine, cls: Value, base: Value) -> bool | None:
         if _is(one, base) or one is base:
             return True
         if isinstance(one, External) and isinstance(base, External):
-            answer = machine.tables.externals["is_subclass"].run(one.name, base.name)
+            answer = machine.tables.outside.is_subclass(one.name, base.name)
             if answer:
                 return True
             vague = vague or answer is None
@@ -251,7 +251,7 @@ def construct(machine: Machine, made: Instance, args: Arguments, behind: Class |
     elif method is not ABSENT and isinstance(owner, Class):
         machine.call(method, args.after(made))
     elif isinstance(owner, External):
-        machine.tables.externals["construct"].run(machine, made, owner.name, args)
+        machine.tables.outside.construct(machine, made, owner.name, args)
     elif owner is not None:
         made.open = True
     elif "dict" in made.marks:

@@ -8,7 +8,8 @@ from typing import Any
 from ml_switcheroo.sources.static.python.binding import bind_target
 from ml_switcheroo.sources.static.python.containers import expand, store_item
 from ml_switcheroo.sources.static.python.frames import Frame
-from ml_switcheroo.sources.static.python.machine import Machine, Reader
+from ml_switcheroo.sources.static.python.machine import Machine
+from ml_switcheroo.sources.static.python.tables import Reader
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Maybe,

@@ -20,7 +20,6 @@ from ml_switcheroo.sources.static.python.values import (
     OpenDict,
     Raised,
     Repeat,
-    Size,
     Tensor,
     Text,
     Unknown,
@@ -30,7 +29,6 @@ from ml_switcheroo.sources.static.python.values import (
     options,
     same,
 )
-from ml_switcheroo.sources.static.torch.atoms import Atom
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -72,8 +70,6 @@ def expand(machine: Machine, value: Value) -> list[Value] | None:
         return list(value) if len(value) <= _LONGEST else None
     if isinstance(value, dict):
         return [*_keys(value), Repeat(UNKNOWN)] if isinstance(value, OpenDict) else _keys(value)
-    if isinstance(value, Tensor):
-        return machine.follower.items(value) if machine.follower is not None else _rows(value)
     if isinstance(value, OneOf):
         return _expand_choices(machine, value)
     if isinstance(value, Names):
@@ -84,7 +80,8 @@ def expand(machine: Machine, value: Value) -> list[Value] | None:
         ] or None
     if isinstance(value, Instance):
         return _expand_instance(machine, value)
-    return None
+    run = machine.tables.items.get(type(value))
+    return run(machine, value) if run is not None else None
 
 
 def _keys(owner: dict[Any, Value]) -> list[Value]:
@@ -93,12 +90,6 @@ def _keys(owner: dict[Any, Value]) -> list[Value]:
         Repeat(key) if isinstance(key, Text) else Maybe(key) if ABSENT in options(item) else key
         for key, item in owner.items()
     ]
-
-
-def _rows(tensor: Tensor) -> list[Value] | None:
-    if tensor.shape and isinstance(tensor.shape[0], int) and 0 < tensor.shape[0] <= _LONGEST:
-        return [Tensor(tensor.shape[1:])] * tensor.shape[0]
-    return None
 
 
 def _expand_choices(machine: Machine, value: OneOf) -> list[Value] | None:
@@ -209,8 +200,6 @@ def subscript(machine: Machine, owner: Value, index: Value) -> Value:
     """
     if isinstance(owner, Unknown):
         return machine.item(owner, index)
-    if isinstance(owner, Tensor):
-        return machine.tables.calls[Tensor](machine, ("[]", owner, index), Arguments())
     if isinstance(owner, DefaultDict):
         return _made_where_lacking(machine, owner, index)
     if isinstance(owner, dict):
@@ -224,6 +213,9 @@ def subscript(machine: Machine, owner: Value, index: Value) -> Value:
         return _at_instance(machine, owner, index)
     if isinstance(owner, Class):
         return find_key(owner.attrs, index)
+    run = machine.tables.subscripts.get(type(owner))
+    if run is not None:
+        return run(machine, owner, index)
     return item_of_module(machine, owner, index) if isinstance(index, str) else UNKNOWN
 
 
@@ -251,8 +243,9 @@ def _at(machine: Machine, owner: Any, index: Value) -> Value:
         items = [_bare(item) for item in owner]
         return join(items) if isinstance(index, Unknown) and items and not isinstance(owner, str) else UNKNOWN
     if not isinstance(owner, str | range) and not plain(owner):
-        if isinstance(owner[0], Repeat) and isinstance(owner[0].value, Size) and index >= 0:
-            return Size((Atom("lead", None, index),))  # of a tensor's shape, whose rank is unknown
+        nth = machine.tables.nth.get(type(owner[0].value)) if isinstance(owner[0], Repeat) else None
+        if nth is not None and index >= 0:
+            return nth(owner[0].value, index)
         return _at_vague(list(owner), index)
     if not -len(owner) <= index < len(owner):
         raise Raised("IndexError", str(index))

@@ -11,9 +11,10 @@ from ml_switcheroo.sources.static.python.binding import bind_target
 from ml_switcheroo.sources.static.python.comprehensions import COMPREHENSIONS
 from ml_switcheroo.sources.static.python.containers import expand, store_item, subscript
 from ml_switcheroo.sources.static.python.frames import Frame
-from ml_switcheroo.sources.static.python.machine import Machine, Reader
+from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.narrowing import narrowed
 from ml_switcheroo.sources.static.python.operators import binary, compare_one, symbolic, texts
+from ml_switcheroo.sources.static.python.tables import Reader
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
@@ -322,10 +323,6 @@ def _starred(machine: Machine, node: ast.Starred, frame: Frame) -> Value:
     return machine.evaluate(node.value, frame)
 
 
-def _unknown(machine: Machine, node: ast.expr, frame: Frame) -> Value:
-    return UNKNOWN
-
-
 EXPRESSIONS: dict[type, Reader] = {
     ast.Constant: _constant,
     ast.Name: _name,
@@ -350,5 +347,4 @@ EXPRESSIONS: dict[type, Reader] = {
     ast.Starred: _starred,
     ast.Yield: _yield,
     ast.YieldFrom: _yield,
-    ast.Await: _unknown,
 }

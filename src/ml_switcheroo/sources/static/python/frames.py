@@ -99,7 +99,7 @@ def module_frame(source: Source) -> Frame:
 
 
 @functools.lru_cache(maxsize=4096)
-def assigned(body: tuple[ast.stmt, ...]) -> frozenset[str]:
+def assigned(body: tuple[ast.stmt | ast.expr, ...]) -> frozenset[str]:
     """Return the names that statements bind in their own scope."""
     found: set[str] = set()
     pending: list[ast.AST] = list(body)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
 from ml_switcheroo.sources.static.python.lazily import handed_out, is_replaced
 from ml_switcheroo.sources.static.python.modules import starred
 from ml_switcheroo.sources.static.python.values import ABSENT, External, Raised, Value
@@ -16,14 +15,6 @@ if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
 
 __all__ = ["external", "import_module", "run_from_import", "run_import", "star_import"]
-
-_TORCH_NAMES = frozenset(
-    {"Module", "Sequential", "ModuleList", "ModuleDict", "Parameter", "functional", "init"}
-)
-# Classes outside of torch that the table of layers has a row for, by file and name.
-_LAYERS_ELSEWHERE: dict[tuple[tuple[str, ...], str], str] = {
-    (("transformers", "pytorch_utils.py"), "Conv1D"): "torch.nn.Conv1D"
-}
 
 
 def external(machine: Machine, name: str) -> Value:
@@ -88,15 +79,14 @@ def star_import(machine: Machine, node: ast.ImportFrom, name: str, frame: Frame)
             return machine.module_name(source, name) if name in listed else ABSENT
         found = machine.module_name(source, name)
         return handed_out(machine, source, name) if found is ABSENT and is_replaced(source) else found
-    known = node.module == "torch.nn" and (name in KIND_OF_CLASS or name in STATELESS or name in _TORCH_NAMES)
+    known = node.module is not None and machine.tables.outside.exports(node.module, name)
     return external(machine, f"{node.module}.{name}") if known else ABSENT
 
 
 def _named(machine: Machine, module: Source, name: str, dotted: str) -> Value:
     """Return a name of a module; one that nothing binds may be made when the module is asked for it."""
-    layer = _LAYERS_ELSEWHERE.get((module.path.parts[-2:], name))
-    if layer is not None:
-        return External(layer)
+    if known_as := machine.tables.outside.stands_for(module.path, name):
+        return External(known_as)
     value = member_of(machine, module, name)
     value = handed_out(machine, module, name) if value is ABSENT else value
     if value is ABSENT and (not machine.guarded or "__getattr__" in module.bindings):

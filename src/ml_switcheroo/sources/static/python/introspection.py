@@ -24,7 +24,6 @@ from ml_switcheroo.sources.static.python.values import (
     Partial,
     Raised,
     Super,
-    Tensor,
     Text,
     Unknown,
     Value,
@@ -89,8 +88,9 @@ def instance_of(machine: Machine, value: Value, cls: Value) -> bool | None:
         return found.pop() if len(found) == 1 else None
     if isinstance(value, Instance):
         return is_subclass(machine, value.cls, cls) if isinstance(cls, Class | External) else False
-    if isinstance(value, Tensor):
-        return _tensor_is(value, cls)
+    run = machine.tables.instances.get(type(value))
+    if run is not None:
+        return run(value, cls)
     if isinstance(cls, Builtin) and cls.name in TYPES:
         wanted = TYPES[cls.name]
         return isinstance(value, wanted) or (wanted is str and isinstance(value, Text))
@@ -121,14 +121,6 @@ def is_class(value: Value) -> bool | None:
     if last in _SMALL_CLASSES or last.lstrip("_")[:1].isupper():
         return bool(home)
     return False if not home or home.partition(".")[0] in OPAQUE else None
-
-
-def _tensor_is(value: Tensor, cls: Value) -> bool | None:
-    if not isinstance(cls, External) or not cls.name.startswith("torch."):
-        return False
-    if cls.name == "torch.nn.Parameter":
-        return value.role == "parameter"
-    return cls.name == "torch.Tensor" or None
 
 
 def _abstract(value: Value, name: str) -> bool | None:

@@ -36,7 +36,7 @@ def length(machine: Machine, value: Value) -> Value:
     if isinstance(value, str | bytes | range | frozenset):
         return len(value)
     if isinstance(value, Tensor):
-        return machine.tables.externals["tensor"].run(machine, value, "__len__")
+        return machine.read(value, "__len__")
     if isinstance(value, Unknown) and value.symbol:
         return machine.unknown(f"len({value.symbol})")
     items = expand(machine, value) if isinstance(value, list | tuple | dict | set | OneOf) else None

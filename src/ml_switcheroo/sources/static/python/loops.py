@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING
 from ml_switcheroo.sources.static.python.binding import bind_target
 from ml_switcheroo.sources.static.python.containers import expand
 from ml_switcheroo.sources.static.python.frames import Frame, assigned
-from ml_switcheroo.sources.static.python.machine import Ending, Outcome
-from ml_switcheroo.sources.static.python.values import ABSENT, UNKNOWN, Maybe, Raised, Repeat, Value, same
-from ml_switcheroo.sources.static.torch.flow import widen
+from ml_switcheroo.sources.static.python.tables import Ending, Outcome
+from ml_switcheroo.sources.static.python.values import (
+    ABSENT,
+    UNKNOWN,
+    Maybe,
+    Raised,
+    Repeat,
+    Value,
+    join,
+    same,
+)
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -97,10 +105,21 @@ def _vague(
         return Outcome()  # the body cannot run: the loop has no rounds
     for name, value in before.items():
         if value is not ABSENT and not same(value, after[name]):
-            frame.bind(name, widen(value, after[name]), machine)
+            frame.bind(name, _widened(machine, value, after[name]), machine)
     with machine.heap.loop(count):
         start()
         outcome = machine.run(body, frame)
     if outcome.ending is Ending.RETURN:
         frame.returned.append(outcome.value)
     return Outcome()
+
+
+def _widened(machine: Machine, before: Value, after: Value) -> Value:
+    """Return what a name may hold in any round, from the first two."""
+    run = machine.tables.widened.get(type(before))
+    found = run(before, after) if run is not None else NotImplemented
+    if found is not NotImplemented:
+        return found
+    if isinstance(before, int | float | str) or isinstance(after, int | float | str):
+        return UNKNOWN
+    return join([before, after])

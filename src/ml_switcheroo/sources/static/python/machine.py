@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_switcheroo.sources.static.python import own_code
 from ml_switcheroo.sources.static.python.counted import is_number, number
@@ -17,6 +15,7 @@ from ml_switcheroo.sources.static.python.frames import Frame, assigned, module_f
 from ml_switcheroo.sources.static.python.heap import Heap
 from ml_switcheroo.sources.static.python.memory import Memory
 from ml_switcheroo.sources.static.python.registering import Registrations
+from ml_switcheroo.sources.static.python.tables import Ending, Outcome, Tables, Watcher
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
@@ -31,10 +30,7 @@ from ml_switcheroo.sources.static.python.values import (
     options,
 )
 
-if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.torch.rows.follower import Follower
-
-__all__ = ["STEPS", "Budget", "Ending", "Machine", "Outcome", "Tables"]
+__all__ = ["STEPS", "Budget", "Machine"]
 
 STEPS = 2_000_000
 """Expressions and statements that a reading may take: some 15 seconds."""
@@ -46,56 +42,8 @@ _UNSURE = 4
 """Calls of a function by itself under conditions nobody can tell; deeper ones count as unknown."""
 
 
-_FORKS = (ast.If, ast.Match)
-
-
 class Budget(Exception):  # a limit of the reader, caught where reading starts
     """The source asks for more steps than a reader is willing to take."""
-
-
-class Ending(Enum):
-    """How a block of statements ends."""
-
-    NEXT = "next"
-    BREAK = "break"
-    CONTINUE = "continue"
-    RETURN = "return"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a block ended, and with which value it returned."""
-
-    ending: Ending = Ending.NEXT
-    value: Value = None
-
-
-Reader = Callable[["Machine", Any, Frame], Any]
-
-
-@dataclass(slots=True)
-class Tables:
-    """What the machine looks up, by type.
-
-    Attributes:
-        expressions: How to evaluate, by the type of the node.
-        statements: How to run, by the type of the node.
-        calls: How to call, by the type of the callee.
-        readers: How to read an attribute, by the type of the owner.
-        writers: How to set an attribute, by the type of the owner.
-        truths: How to tell true from false, by type.
-        builtins: The names that need no import.
-        externals: What is known of packages that are not read, by dotted name.
-    """
-
-    expressions: dict[type, Reader] = field(default_factory=dict)
-    statements: dict[type, Reader] = field(default_factory=dict)
-    calls: dict[type, Callable[[Machine, Any, Arguments], Value]] = field(default_factory=dict)
-    readers: dict[type, Callable[[Machine, Any, str], Value]] = field(default_factory=dict)
-    writers: dict[type, Callable[[Machine, Any, Any, Value], None]] = field(default_factory=dict)
-    truths: dict[type, Callable[[Machine, Any], bool | None]] = field(default_factory=dict)
-    builtins: Mapping[str, Value] = field(default_factory=dict)
-    externals: Mapping[str, Value] = field(default_factory=dict)
 
 
 class Machine:
@@ -138,7 +86,7 @@ class Machine:
         self.seen: dict[Any, Any] = {}
         self.following = False
         self.trying = 0
-        self.follower: Follower | None = None  # where rows are followed
+        self.follower: Watcher | None = None  # where rows are followed
         self.registrations: Registrations = (
             before.registrations if before is not None else Registrations(library)
         )
@@ -150,16 +98,19 @@ class Machine:
         self.steps -= 1
         if self.steps < 0:
             raise Budget
-        return self.tables.expressions[type(node)](self, node, frame)
+        return self.tables.expressions.get(type(node), self.tables.unread)(self, node, frame)
 
     def run(self, body: Sequence[ast.stmt], frame: Frame) -> Outcome:
         """Run statements until one of them leaves the block."""
+        tables = self.tables
         for index, statement in enumerate(body):
             self.take(1)
-            fork = isinstance(statement, _FORKS)
-            place = (statement, body[index + 1 :]) if fork else statement
+            fork = tables.forks.get(type(statement))
             try:
-                outcome = self.tables.statements[type(statement)](self, place, frame)
+                if fork is not None:
+                    outcome = fork(self, statement, body[index + 1 :], frame)
+                else:
+                    outcome = tables.statements.get(type(statement), tables.unread)(self, statement, frame)
             except Raised as error:
                 if not self.following or self.trying or error.meant:
                     raise
@@ -167,14 +118,18 @@ class Machine:
                 if isinstance(statement, ast.Return):
                     return Outcome(Ending.RETURN, UNKNOWN)
                 continue
-            if outcome is not None and (fork or outcome.ending is not Ending.NEXT):
-                return outcome  # type: ignore[no-any-return]
+            if outcome is not None and (fork is not None or outcome.ending is not Ending.NEXT):
+                return outcome
         return Outcome()
 
     def lose(self, statement: ast.stmt, frame: Frame) -> None:
         """Go on behind a statement of ``forward`` that this reader cannot make sense of."""
         self.cut += 1
-        for name in assigned((statement,)):
+        self.forget(statement, frame)
+
+    def forget(self, node: ast.expr | ast.stmt, frame: Frame) -> None:
+        """Forget what a node binds: whatever it does, nothing is known of that any more."""
+        for name in assigned((node,)):
             frame.bind(name, UNKNOWN, self)
 
     def take(self, steps: int) -> None:
@@ -362,5 +317,4 @@ class Machine:
 
     def from_import(self, source: Source, node: ast.ImportFrom, name: str) -> Value:
         """Return what ``from module import name`` binds, ABSENT where the module lacks it."""
-        importer = self.tables.statements[ast.ImportFrom]
-        return importer(self, (node, name), module_frame(source))
+        return self.tables.star(self, node, name, module_frame(source))

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import ast
-import math
 import operator
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ml_switcheroo.sources.static.python.containers import expand, member
+from ml_switcheroo.sources.static.python.containers import member
 from ml_switcheroo.sources.static.python.counted import is_number, number
-from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
-    Arguments,
     Class,
-    External,
     Instance,
     OpenDict,
     Raised,
@@ -30,11 +26,10 @@ from ml_switcheroo.sources.static.python.values import (
     known,
     same,
 )
-from ml_switcheroo.sources.static.torch.atoms import Atom
 
 __all__ = ["binary", "compare_one", "symbolic", "texts"]
 
-_LARGEST = 1 << 16  # items of a list or characters of a string that an expression may build
+LARGEST = 1 << 16  # items of a list or characters of a string that an expression may build
 
 
 _BINARY: Mapping[type, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
@@ -81,12 +76,13 @@ def binary(machine: Machine, op: type, left: Value, right: Value) -> Value:
 
 
 def _binary_one(machine: Machine, op: type, left: Value, right: Value) -> Value:
-    if isinstance(left, Tensor) or isinstance(right, Tensor):
-        return machine.tables.calls[Tensor](machine, (op, left, right), Arguments())
-    if _is_chain(left) and (_is_chain(right) if op is ast.Add else op is ast.Mult and type(right) is int):
-        return _joined(machine, left, right)
+    for side in (left, right):
+        known_by = machine.tables.operators.get(type(side))
+        found = NotImplemented if known_by is None else known_by(machine, op, left, right)
+        if found is not NotImplemented:
+            return found
     if (is_number(left) or is_number(right)) and not isinstance(left, str | list | tuple | dict):
-        return _of_sizes(op, left, right)
+        return number()
     if op is ast.Mult and isinstance(left, list | tuple) and isinstance(right, Unknown):
         return machine.heap.new([Repeat(item) for item in left])
     if op is ast.Add and isinstance(left, str | Text) and isinstance(right, str | Text | Unknown):
@@ -103,50 +99,6 @@ def _binary_one(machine: Machine, op: type, left: Value, right: Value) -> Value:
     return machine.heap.new(result) if isinstance(result, list | dict | set) else result
 
 
-def _of_sizes(op: type, left: Value, right: Value) -> Value:
-    """Return what is worked out of the sizes of axes."""
-    if op is ast.Mult and isinstance(left, Size) and isinstance(right, Size):
-        return Size(left.atoms + right.atoms)
-    if op in (ast.Mult, ast.FloorDiv) and (counted := _counted(op, left, right)) is not None:
-        return counted
-    if op is ast.FloorDiv and isinstance(left, Size) and isinstance(right, int) and right > 0:
-        return Size((Atom("quotient", place=right, parts=(left.atoms,)),))
-    return number()
-
-
-def _counted(op: type, left: Value, right: Value) -> int | None:
-    """Return a product or quotient of the size of axes that are known to be so long."""
-    numbers = []
-    for side in (left, right):
-        counts = [atom.count for atom in side.atoms] if isinstance(side, Size) else [side]
-        if not all(isinstance(count, int) and not isinstance(count, bool) for count in counts):
-            return None
-        numbers.append(math.prod(counts))
-    if not isinstance(left, Size) and not isinstance(right, Size):
-        return None
-    if op is ast.Mult:
-        return None if isinstance(left, Size) and isinstance(right, Size) else numbers[0] * numbers[1]
-    return numbers[0] // numbers[1] if numbers[1] and numbers[0] % numbers[1] == 0 else None
-
-
-def _is_chain(value: Value) -> bool:
-    """Tell whether a value is a plain Sequential, all of whose modules are known."""
-    return isinstance(value, Instance) and isinstance(value.cls, External) and value.torch == "Sequential"
-
-
-def _joined(machine: Machine, left: Instance, right: Instance | int) -> Value:
-    """Return what ``+`` and ``*`` make of a Sequential: a new one, whose modules are numbered anew."""
-    items = expand(machine, left)
-    more = expand(machine, right) if isinstance(right, Instance) else []
-    if items is None or more is None or left.open or (isinstance(right, Instance) and right.open):
-        return UNKNOWN
-    if isinstance(right, int):
-        if right <= 0 or not plain(items) or right * len(items) > _LARGEST:
-            return UNKNOWN
-        items = [*items] * right
-    return machine.call(External("torch.nn.Sequential"), Arguments([*items, *more]))
-
-
 def _safe(op: type, left: Value, right: Value) -> bool:
     """Tell whether Python itself may compute the operation: known operands, a small result."""
     sequence = isinstance(left, list | tuple) and isinstance(right, list | tuple | int)
@@ -158,7 +110,7 @@ def _safe(op: type, left: Value, right: Value) -> bool:
     if op is ast.Mult:
         length = max((len(side) for side in (left, right) if isinstance(side, list | tuple | str)), default=0)
         times = max((side for side in (left, right) if isinstance(side, int)), default=0)
-        return length * times <= _LARGEST
+        return length * times <= LARGEST
     return not isinstance(left, dict) or op is ast.BitOr
 
 

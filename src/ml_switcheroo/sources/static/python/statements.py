@@ -12,14 +12,24 @@ from ml_switcheroo.sources.static.python.classes import decorated, make_class
 from ml_switcheroo.sources.static.python.containers import remove_item
 from ml_switcheroo.sources.static.python.expressions import make_function
 from ml_switcheroo.sources.static.python.frames import Frame
-from ml_switcheroo.sources.static.python.imports import run_from_import, run_import, star_import
+from ml_switcheroo.sources.static.python.imports import run_from_import, run_import
 from ml_switcheroo.sources.static.python.loops import run_for, run_while
-from ml_switcheroo.sources.static.python.machine import Ending, Machine, Outcome, Reader
+from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.narrowing import narrowed
 from ml_switcheroo.sources.static.python.operators import binary
-from ml_switcheroo.sources.static.python.values import ABSENT, UNKNOWN, Instance, Raised, Value, join, options
+from ml_switcheroo.sources.static.python.tables import Ending, ForkReader, Outcome, Reader
+from ml_switcheroo.sources.static.python.values import (
+    ABSENT,
+    UNKNOWN,
+    Arguments,
+    Instance,
+    Raised,
+    Value,
+    join,
+    options,
+)
 
-__all__ = ["STATEMENTS"]
+__all__ = ["FORKS", "STATEMENTS"]
 
 _LOOKUPS = {"KeyError": "LookupError", "IndexError": "LookupError", "ModuleNotFoundError": "ImportError"}
 
@@ -48,15 +58,9 @@ def _augmented(machine: Machine, node: ast.AugAssign, frame: Frame) -> None:
     value = machine.evaluate(node.value, frame)
     items = isinstance(before, Instance) and before.items is not None
     if (isinstance(before, list) or items) and isinstance(node.op, ast.Add):
-        machine.call(machine.read(before, "extend"), _arguments(value))
+        machine.call(machine.read(before, "extend"), Arguments([value]))
         return
     bind_target(machine, node.target, binary(machine, type(node.op), before, value), frame)
-
-
-def _arguments(value: Value) -> Any:
-    from ml_switcheroo.sources.static.python.values import Arguments
-
-    return Arguments([value])
 
 
 def _load(target: ast.expr) -> ast.expr:
@@ -118,8 +122,7 @@ def _assert(machine: Machine, node: ast.Assert, frame: Frame) -> None:
     narrowed(machine, node.test, True, frame)
 
 
-def _if(machine: Machine, place: tuple[ast.If, Sequence[ast.stmt]], frame: Frame) -> Outcome | None:
-    node, rest = place
+def _if(machine: Machine, node: ast.If, rest: Sequence[ast.stmt], frame: Frame) -> Outcome | None:
     test = machine.evaluate(node.test, frame)
     truth = machine.truth(test)
     if truth is not None:
@@ -200,8 +203,7 @@ def branches(
     return None
 
 
-def _match(machine: Machine, place: tuple[ast.Match, Sequence[ast.stmt]], frame: Frame) -> Outcome | None:
-    node, rest = place
+def _match(machine: Machine, node: ast.Match, rest: Sequence[ast.stmt], frame: Frame) -> Outcome | None:
     subject = machine.evaluate(node.subject, frame)
     sides: list[Callable[[Sequence[ast.stmt]], Outcome]] = []
     for case in node.cases:
@@ -334,11 +336,7 @@ def _elsewhere(machine: Machine, node: ast.Nonlocal | ast.Global, frame: Frame) 
         frame.elsewhere[name] = place
 
 
-def _import_from(machine: Machine, place: Any, frame: Frame) -> Value:
-    if isinstance(place, tuple):
-        node, name = place
-        return star_import(machine, node, name, frame)
-    node = place
+def _import_from(machine: Machine, node: ast.ImportFrom, frame: Frame) -> None:
     for alias in node.names:
         if alias.name == "*":
             continue
@@ -346,9 +344,9 @@ def _import_from(machine: Machine, place: Any, frame: Frame) -> Value:
         if value is ABSENT:
             raise Raised("ImportError", f"cannot import name {alias.name}")
         frame.bind(alias.asname or alias.name, value, machine)
-    return None
 
 
+FORKS: dict[type, ForkReader] = {ast.If: _if, ast.Match: _match}
 STATEMENTS: dict[type, Reader] = {
     ast.Expr: _expression,
     ast.Pass: _pass,
@@ -361,8 +359,6 @@ STATEMENTS: dict[type, Reader] = {
     ast.Continue: _continue,
     ast.Raise: _raise,
     ast.Assert: _assert,
-    ast.If: _if,
-    ast.Match: _match,
     ast.For: run_for,
     ast.AsyncFor: run_for,
     ast.While: run_while,
@@ -372,11 +368,9 @@ STATEMENTS: dict[type, Reader] = {
     ast.With: _with,
     ast.AsyncWith: _with,
     ast.Try: _try,
+    ast.TryStar: _try,
     ast.Global: _elsewhere,
     ast.Nonlocal: _elsewhere,
     ast.Import: run_import,
     ast.ImportFrom: _import_from,
 }
-for _name in ("TryStar", "TypeAlias"):
-    if hasattr(ast, _name):
-        STATEMENTS[getattr(ast, _name)] = _try if _name == "TryStar" else _pass

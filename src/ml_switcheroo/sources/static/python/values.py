@@ -14,14 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.sources.static.torch.branched import joined_axes, joined_layout
-
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.files import Source
     from ml_switcheroo.sources.static.python.frames import Frame
 
 __all__ = [
     "ABSENT",
+    "JOINED",
     "MOST",
     "UNKNOWN",
     "Absent",
@@ -62,6 +61,9 @@ next_serial = itertools.count(1).__next__
 
 MOST = 12
 """How many alternatives a value may have before it counts as unknown."""
+
+JOINED: dict[type, Callable[[list[Any]], Value | None]] = {}
+"""By type, how several values become one; None where they do not. Who gives a type its meaning adds it."""
 
 
 class Absent(enum.Enum):
@@ -362,21 +364,11 @@ def join(values: Iterable[Value]) -> Value:
                 return UNKNOWN
     if len(found) == 1:
         return found[0]
-    if found and all(isinstance(value, Tensor) and not value.role for value in found):
-        return _joined_tensor(found)
+    run = JOINED.get(type(found[0])) if found else None
+    whole = run(found) if run is not None else None
+    if whole is not None:
+        return whole
     return OneOf(tuple(found)) if 0 < len(found) <= MOST else UNKNOWN
-
-
-def _joined_tensor(tensors: list[Tensor]) -> Tensor:
-    """Return a tensor that is any of several: it has what they agree in."""
-    first = tensors[0]
-    return Tensor(
-        first.shape if all(other.shape == first.shape for other in tensors) else None,
-        axes=joined_axes([tensor.axes for tensor in tensors]),
-        site=first.site,
-        layout=joined_layout(tensors),
-        trace=first.trace.joined([other.trace for other in tensors[1:]]) if first.trace is not None else None,
-    )
 
 
 def known(value: Value) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_switcheroo.computed import Computed, Pool, named, pool_of
 from ml_switcheroo.computed.code import called
@@ -22,9 +22,7 @@ from ml_switcheroo.sources.static.python.values import (
     Value,
     known,
 )
-
-if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.reading.entry import Attempt
+from ml_switcheroo.sources.static.reading.attempt import Attempt
 
 __all__ = ["computed_of", "pools_of"]
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_switcheroo.sources.static.python.operators import symbolic
 from ml_switcheroo.sources.static.python.values import ABSENT, External, Instance, Partial, Unknown, Value
-
-if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.reading.entry import Attempt
-    from ml_switcheroo.sources.static.reading.fit import Owner
+from ml_switcheroo.sources.static.reading.attempt import Attempt
+from ml_switcheroo.sources.static.reading.fit import Owner
 
 __all__ = ["Other", "doubt_defaults"]
 

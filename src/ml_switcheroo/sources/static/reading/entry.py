@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.sources.findings import Knowledge
+from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.containing import contained
 from ml_switcheroo.sources.static.python.files import Library, Source
 from ml_switcheroo.sources.static.python.frames import Frame
@@ -32,6 +33,7 @@ from ml_switcheroo.sources.static.python.values import (
     options,
 )
 from ml_switcheroo.sources.static.python.wrapping import unwrapped
+from ml_switcheroo.sources.static.reading.attempt import Attempt
 from ml_switcheroo.sources.static.reading.called import refuse_call
 from ml_switcheroo.sources.static.reading.defaults import Other, doubt_defaults
 from ml_switcheroo.sources.static.reading.fit import Fit, Names, Owner, fit
@@ -39,7 +41,7 @@ from ml_switcheroo.sources.static.reading.knowledge import knowledge_of
 from ml_switcheroo.sources.static.torch.interpreter import new_machine
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["Attempt", "read_layers"]
+__all__ = ["read_layers"]
 
 
 def read_layers(spec: str, specs: Mapping[str, TensorSpec], *, root: Path | None = None) -> Knowledge:
@@ -120,39 +122,6 @@ class _Entry:
     before: Machine | None = None
     shared: bool = True
     tests: Mapping[str, bool] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One reading of the model, and how it fits the checkpoint.
-
-    Attributes:
-        doubts: By tensor what else it can be, where an argument is not its default.
-        reasons: By key and kind the argument that makes it that kind.
-    """
-
-    machine: Machine
-    name: str
-    label: str
-    value: Value
-    fit: Fit
-    prefix: str = ""
-    failure: str = ""
-    target: Value = None
-    steps: int = 0
-    doubts: dict[str, tuple[Owner, ...]] = field(default_factory=dict)
-    reasons: dict[tuple[str, str], str] = field(default_factory=dict)
-
-    @property
-    def exact(self) -> bool:
-        """Whether the code makes just what the checkpoint has."""
-        return not self.failure and not self.fit.contradictions and not self.fit.open
-
-    @property
-    def alone(self) -> bool:
-        """Whether the reading has changed nothing that another one would see."""
-        machine = self.machine
-        return not (self.failure or machine.heap.changed or machine.patched or machine.blind)
 
 
 def _best(entry: _Entry) -> Attempt:
@@ -339,8 +308,6 @@ def _opened(target: Value, opening: Opening) -> set[str]:
 
 def _start(target: Value) -> Value:
     """Return the function that runs when a class or function is called."""
-    from ml_switcheroo.sources.static.python.classes import find
-
     return find(target, "__init__")[0] if isinstance(target, Class) else target
 
 

@@ -7,23 +7,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from ml_switcheroo.computed import Computed
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.python.containing import contained
 from ml_switcheroo.sources.static.python.values import Instance, Site, Tensor, Value, known
+from ml_switcheroo.sources.static.reading.attempt import Attempt
 from ml_switcheroo.sources.static.reading.computing import computed_of, pools_of
 from ml_switcheroo.sources.static.reading.fit import Fit, Owner
-from ml_switcheroo.sources.static.torch.flatten import Use, steps_flattened, used_as, uses
+from ml_switcheroo.sources.static.reading.forward import uses
+from ml_switcheroo.sources.static.torch.flatten import Use, steps_flattened, used_as
 from ml_switcheroo.sources.static.torch.nn import reparametrized
 from ml_switcheroo.sources.static.torch.parameter_uses import uses_of
 from ml_switcheroo.sources.static.torch.use_verdicts import ParameterUses, turned_as, written_as
 from ml_switcheroo.tensors import TensorSpec
-
-if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.reading.entry import Attempt
 
 __all__ = ["knowledge_of"]
 

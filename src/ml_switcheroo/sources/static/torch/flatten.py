@@ -5,32 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING
 
-from ml_switcheroo.layers import KIND_OF_CLASS
 from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Parts, flattened_steps
-from ml_switcheroo.sources.static.python.containing import contained
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.values import (
     Instance,
     Site,
-    Tensor,
-    options,
 )
 from ml_switcheroo.sources.static.torch.alike import ALIKE, FOLDED, INPUT, OWN, RAW, ROWS, TURNED
 from ml_switcheroo.sources.static.torch.atoms import Axis
-from ml_switcheroo.sources.static.torch.following import run_forward
 from ml_switcheroo.sources.static.torch.gates import OwnUse
 from ml_switcheroo.sources.static.torch.merged import Answer, answer_of
-from ml_switcheroo.sources.static.torch.rows.reading import Read, read_parts
+from ml_switcheroo.sources.static.torch.rows.reading import Read
 from ml_switcheroo.sources.static.torch.sequences import RECURRENT
-from ml_switcheroo.tensors import TensorSpec
 
-if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.reading.entry import Attempt
-
-__all__ = ["Layer", "Use", "known", "steps_flattened", "used", "used_as", "uses", "with_parts"]
+__all__ = ["Layer", "Use", "known", "steps_flattened", "used", "used_as", "with_parts"]
 
 _MOST = 12
 
@@ -98,42 +87,6 @@ class Layer:
 _CONVS = ("conv", "conv_transpose")
 
 
-def uses(attempt: Attempt, specs: Mapping[str, TensorSpec], notes: list[str]) -> dict[str, Use]:
-    """Return what each layer is given and what becomes of its output, as far as ``forward`` shows it.
-
-    Args:
-        attempt: The reading of the model.
-        specs: The checkpoint.
-        notes: Where it is said that ``forward`` could not be followed.
-
-    Returns:
-        The uses by module path.
-    """
-    layers = [_layer(path, modules, specs) for path, modules in attempt.fit.modules.items()]
-    sizes = attempt.fit.sizes.items()
-    attempt.machine.solved.update({name: min(real) for name, real in sizes if name and len(real) == 1})
-    known(layers)
-    for root in options(attempt.value):
-        if isinstance(root, Instance):
-            what = f"{attempt.label}:{attempt.name}.forward"
-            run = partial(run_forward, attempt.machine, root)
-            contained(what, run, None, notes)
-    own = {
-        id(owner.maker): (name, specs[name].shape)
-        for name, owners in attempt.fit.owners.items()
-        for owner in owners
-        if isinstance(owner.maker, Tensor) and name in specs
-    }
-    found = used(layers, attempt.machine, own)
-    tensors = {
-        name: [owner.maker for owner in owners if isinstance(owner.maker, Tensor) and owner.key == name]
-        for name, owners in attempt.fit.owners.items()
-    }
-    what = f"{attempt.label}:{attempt.name}: what its rows are for"
-    read = partial(read_parts, attempt.machine, attempt.fit.modules, tensors, specs)
-    return with_parts(found, contained(what, read, Read({}, {}), notes))
-
-
 def with_parts(found: Mapping[str, Use], read: Read) -> dict[str, Use]:
     """Add what the rows of each weight are for: to its module, or to a tensor of the model's own."""
     result = dict(found)
@@ -142,16 +95,6 @@ def with_parts(found: Mapping[str, Use], read: Read) -> dict[str, Use]:
         key = path if slot == "weight" and path in found else name
         result[key] = replace(result.get(key, Use()), parts=parts)
     return result
-
-
-def _layer(path: str, modules: Sequence[Instance], specs: Mapping[str, TensorSpec]) -> Layer:
-    names = (f"{path}.{slot}" if path else slot for slot in ("weight", "weight_ih_l0", "weight_ih"))
-    pieces = (f"{path}.{slot}" for slot in ("weight_v", "weight_orig", "parametrizations.weight.original1"))
-    shape = next((specs[name].shape for name in (*names, *pieces) if name in specs), ())
-    groups = modules[0].args.get("groups", 1) if modules else 1
-    kinds = {KIND_OF_CLASS.get(made.torch, "") for made in modules}
-    kind = kinds.pop() if len(kinds) == 1 else ""
-    return Layer(tuple(modules), path, kind, shape, groups if isinstance(groups, int) else 0)
 
 
 def known(layers: Iterable[Layer]) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ml_switcheroo.layers import KIND_OF_CLASS
-from ml_switcheroo.sources.static.python.containers import subscript
-from ml_switcheroo.sources.static.python.counted import is_number, number
+from ml_switcheroo.sources.static.python import containers
+from ml_switcheroo.sources.static.python.counted import number
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
@@ -20,7 +19,6 @@ from ml_switcheroo.sources.static.python.values import (
     Tensor,
     Unknown,
     Value,
-    join,
     known,
 )
 from ml_switcheroo.sources.static.torch import passing
@@ -33,7 +31,7 @@ from ml_switcheroo.sources.static.torch.alike import (
     layout_of,
     tensors_in,
 )
-from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
+from ml_switcheroo.sources.static.torch.atoms import REST, Axis, made
 from ml_switcheroo.sources.static.torch.followers import NUMBERS, cut, multiplied, other_operation, summed
 from ml_switcheroo.sources.static.torch.gates import note_gate, note_matrix, note_own
 from ml_switcheroo.sources.static.torch.images import pooled, rank_of
@@ -53,55 +51,13 @@ from ml_switcheroo.sources.static.torch.splits import chunked, unbound
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
 
-__all__ = ["attribute", "function", "operate", "unfollowed", "unpacked", "widen"]
-
-
-def unpacked(value: Value, count: int) -> list[Value]:
-    """Return what unpacking an unknown value into ``count`` names gives."""
-    if isinstance(value, Tensor) and value.role == "traced":  # its parts are what it is; see trails
-        return [value] * count
-    if isinstance(value, Tensor) and value.axes is None and value.layout:
-        return [followed([value]) for _ in range(count)]
-    if is_number(value):
-        return [number() for _ in range(count)]
-    if isinstance(value, tuple) and value and isinstance(value[0], Repeat) and isinstance(value[-1], Size):
-        return [*(Size((Atom("lead", None, place),)) for place in range(count - 1)), value[-1]]
-    parts = unbound(value, 0) if isinstance(value, Tensor) else None
-    if isinstance(value, Tensor):
-        for part in parts or ():
-            part.layout = value.layout
-        if parts is None and value.axes:
-            return [followed([value]) for _ in range(count)]
-    return list(parts) if parts is not None and len(parts) == count else [UNKNOWN] * count
-
-
-def widen(before: Value, after: Value) -> Value:
-    """Return what a name may hold in any round of a loop, from the first two."""
-    if isinstance(before, Tensor) and isinstance(after, Tensor):
-        return _widened(before, after)
-    if isinstance(before, int | float | str) or isinstance(after, int | float | str):
-        return UNKNOWN
-    return join([before, after])
-
-
-def _widened(before: Tensor, after: Tensor) -> Tensor:
-    """Return the axes that agree in what they hold; of another one, nothing is known but that it is one."""
-    lost = Tensor(layout=agreeing([layout_of(before), layout_of(after)]))
-    if before.axes is None or after.axes is None or len(before.axes) != len(after.axes):
-        return lost
-    axes: list[Axis] = []
-    for mine, other in zip(before.axes, after.axes, strict=True):
-        if [atom.role for atom in mine] != [atom.role for atom in other]:
-            if len(mine) != 1 or len(other) != 1 or REST in (*mine, *other):
-                return lost
-            mine = (Atom("any"),)
-        elif mine != other:
-            mine = tuple(
-                replace(atom, size=None, key=None) if a != atom else a
-                for a, atom in zip(other, mine, strict=True)
-            )
-        axes.append(mine)
-    return before if tuple(axes) == before.axes else made(tuple(axes))
+__all__ = [
+    "attribute",
+    "function",
+    "operate",
+    "subscript",
+    "unfollowed",
+]
 
 
 # Methods and functions --------------------------------------------------------------------
@@ -147,7 +103,7 @@ def method(machine: Machine, tensor: Tensor, name: str, args: Arguments) -> Valu
     """Return what a method of a tensor gives."""
     values = args.positional
     if name.rstrip("_") in _ELEMENTWISE and values:
-        return operate(machine, (ast.Mult, tensor, values[0]), Arguments())
+        return operate(machine, ast.Mult, tensor, values[0])
     if name in _PASSING:
         return tensor
     if name in _SHAPING:
@@ -165,7 +121,7 @@ def _size(machine: Machine, tensor: Tensor, args: Arguments) -> Value:
     sizes, values = _sizes(tensor), args.positional
     if not values:
         return sizes
-    return subscript(machine, sizes, values[0]) if isinstance(sizes, tuple) else sizes
+    return containers.subscript(machine, sizes, values[0]) if isinstance(sizes, tuple) else sizes
 
 
 _SHAPING: dict[str, Callable[[Machine, Tensor, Arguments], Value]] = {
@@ -303,7 +259,7 @@ def _of_tensor(machine: Machine, word: str, first: Tensor, args: Arguments) -> V
     if word == "linear":
         return _linear(machine, first, args.get(1, "weight"))
     if word in _ELEMENTWISE:
-        return operate(machine, (ast.Mult, first, args.get(1, "other")), Arguments())
+        return operate(machine, ast.Mult, first, args.get(1, "other"))
     return other_operation(machine, word, first, Arguments(args.positional[1:], args.keyword))
 
 
@@ -334,13 +290,17 @@ def _site(machine: Machine) -> Site | None:
     return machine.sites[-1] if machine.sites else None
 
 
-def operate(machine: Machine, place: Any, args: Arguments) -> Value:
-    """Return what an operator or a subscript gives, with a tensor on one side."""
+def subscript(machine: Machine, tensor: Tensor, index: Value) -> Value:
+    """Return ``tensor[index]``."""
     if machine.follower is not None:
-        return machine.follower.operate(machine, place, args)
-    op, left, right = place
-    if op == "[]":
-        return taken(machine, left, right)
+        return machine.follower.subscript(machine, tensor, index)
+    return taken(machine, tensor, index)
+
+
+def operate(machine: Machine, op: type, left: Value, right: Value) -> Value:
+    """Return what an operator gives, with a tensor on one side."""
+    if machine.follower is not None:
+        return machine.follower.operate(machine, op, left, right)
     if op is ast.MatMult:
         note_matrix(machine, right, left, -2)
         return multiplied(left, right)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, STATELESS
 from ml_switcheroo.sources.static.python.containers import expand, store_item
+from ml_switcheroo.sources.static.python.heap import plain
+from ml_switcheroo.sources.static.python.operators import LARGEST
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
     Builtin,
+    External,
     Instance,
     Maybe,
     Raised,
@@ -25,7 +29,7 @@ from ml_switcheroo.sources.static.torch.nn_methods import METHODS, as_parameter
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
 
-__all__ = ["construct", "is_subclass", "member", "name_of", "reparametrized", "slot"]
+__all__ = ["construct", "is_subclass", "member", "name_of", "operate", "reparametrized", "slot"]
 
 CONTAINERS = {
     "Sequential": "sequential",
@@ -229,3 +233,28 @@ def _own(machine: Machine, owner: Instance, name: str) -> tuple[Value] | None:
             return ((value,) * int(owner.torch[-2]),)
         return (value,)
     return None
+
+
+def operate(machine: Machine, op: type, left: Value, right: Value) -> Value:
+    """Return what ``+`` and ``*`` make of a Sequential; NotImplemented for anything else."""
+    if _is_chain(left) and (_is_chain(right) if op is ast.Add else op is ast.Mult and type(right) is int):
+        return _joined(machine, left, right)
+    return NotImplemented
+
+
+def _is_chain(value: Value) -> bool:
+    """Tell whether a value is a plain Sequential, all of whose modules are known."""
+    return isinstance(value, Instance) and isinstance(value.cls, External) and value.torch == "Sequential"
+
+
+def _joined(machine: Machine, left: Instance, right: Instance | int) -> Value:
+    """Return what ``+`` and ``*`` make of a Sequential: a new one, whose modules are numbered anew."""
+    items = expand(machine, left)
+    more = expand(machine, right) if isinstance(right, Instance) else []
+    if items is None or more is None or left.open or (isinstance(right, Instance) and right.open):
+        return UNKNOWN
+    if isinstance(right, int):
+        if right <= 0 or not plain(items) or right * len(items) > LARGEST:
+            return UNKNOWN
+        items = [*items] * right
+    return machine.call(External("torch.nn.Sequential"), Arguments([*items, *more]))

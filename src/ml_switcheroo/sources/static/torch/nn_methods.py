@@ -154,9 +154,8 @@ def _get_submodule(machine: Machine, args: Arguments) -> Value:
 
 
 def _forward(machine: Machine, args: Arguments) -> Value:
-    return machine.tables.externals["forward"].run(
-        machine, args.positional[0], Arguments(args.positional[1:], args.keyword)
-    )
+    given = Arguments(args.positional[1:], args.keyword)
+    return machine.tables.outside.forward(machine, args.positional[0], given)
 
 
 def _append(machine: Machine, args: Arguments) -> Value:

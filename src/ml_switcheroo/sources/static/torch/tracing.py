@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
-from ml_switcheroo.sources.static.python.attributes import READERS, WRITERS
-from ml_switcheroo.sources.static.python.builtin import BUILTINS, TRUTHS
+from ml_switcheroo.sources.static.python.attributes import READERS
 from ml_switcheroo.sources.static.python.calls import CALLS
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.expressions import EXPRESSIONS
 from ml_switcheroo.sources.static.python.files import Library
 from ml_switcheroo.sources.static.python.frames import Frame
-from ml_switcheroo.sources.static.python.machine import Budget, Machine, Outcome, Reader, Tables
+from ml_switcheroo.sources.static.python.machine import Budget, Machine
 from ml_switcheroo.sources.static.python.statements import STATEMENTS
+from ml_switcheroo.sources.static.python.tables import Outcome, Reader
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
@@ -33,9 +34,19 @@ from ml_switcheroo.sources.static.python.values import (
     join,
     options,
 )
+from ml_switcheroo.sources.static.torch import tensors
+from ml_switcheroo.sources.static.torch.interpreter import TABLES
 from ml_switcheroo.sources.static.torch.nn import name_of, slot
-from ml_switcheroo.sources.static.torch.stdlib import EXTERNALS, Externals
-from ml_switcheroo.sources.static.torch.trail_steps import applied, asked, lifted, negated, opaque, operated
+from ml_switcheroo.sources.static.torch.packages import OUTSIDE
+from ml_switcheroo.sources.static.torch.trail_steps import (
+    applied,
+    asked,
+    indexed,
+    lifted,
+    negated,
+    opaque,
+    operated,
+)
 from ml_switcheroo.sources.static.torch.trails import GIVEN, MOVING, Traced, Writing, traced_in
 
 __all__ = ["Follower", "is_own"]
@@ -207,7 +218,7 @@ def _member(machine: Any, owner: Instance, external: str, name: str) -> Value:
     if name == "_conv_forward":
         word = "conv_transpose2d" if "Transpose" in external else "conv2d"
         return Builtin(name, lambda machine, args: applied(machine, word, args))
-    return EXTERNALS["member"].run(machine, owner, external, name)
+    return OUTSIDE.member(machine, owner, external, name)
 
 
 _LISTED: Mapping[str, Callable[[dict[str, Value]], Any]] = {
@@ -250,7 +261,7 @@ def _called(machine: Any, name: str, args: Arguments) -> Value:
     if last == "checkpoint" and isinstance(first, Bound | Function | Instance):
         return machine.call(first, Arguments(args.positional[1:]))
     if name_of(name) or (last == "__init__" and name_of(owner)):
-        return EXTERNALS["call"].run(machine, name, args)
+        return OUTSIDE.call(machine, name, args)
     known = name.startswith(("torch.", "einops.", "numpy.")) and not name.startswith(_ELSEWHERE)
     return applied(machine, last, args) if known else opaque(machine, args)
 
@@ -259,12 +270,9 @@ _ELSEWHERE = ("torch.ops.", "torch._C.")
 """What is written in another language may do anything, whatever it is called."""
 
 
-def _operated(machine: Any, place: Any, args: Arguments) -> Value:
-    return operated(machine, place, args)
-
-
-def _tensor(machine: Any, owner: Tensor, name: str) -> Value:
-    return asked(machine, owner, name)
+def _called_tensor(machine: Any, tensor: Tensor, args: Arguments) -> Value:
+    """Return what calling a tensor gives: it is not what it was taken for."""
+    return opaque(machine, args)
 
 
 def _placed(node_type: type) -> Reader:
@@ -299,27 +307,22 @@ def _augmented(machine: Machine, node: ast.AugAssign, frame: Frame) -> Outcome |
         machine.sites.pop()
 
 
-_EXTERNALS = Externals(EXTERNALS)
-_EXTERNALS.update(
-    {
-        "call": Builtin("call", _called),
-        "forward": Builtin("forward", _forward),
-        "member": Builtin("member", _member),
-        "tensor": Builtin("tensor", _tensor),
-    }
-)
-_TABLES = Tables(
-    {
+_TABLES = replace(
+    TABLES,
+    expressions={
         **EXPRESSIONS,
         ast.BinOp: _placed(ast.BinOp),
         ast.Subscript: _placed(ast.Subscript),
         ast.UnaryOp: cast("Reader", _unary),
     },
-    {**STATEMENTS, ast.AugAssign: _augmented},
-    {**CALLS, Tensor: _operated, Traced: _operated},
-    {**READERS, Traced: _tensor, Class: _class},
-    WRITERS,
-    {**TRUTHS},
-    BUILTINS,
-    _EXTERNALS,
+    statements={**STATEMENTS, ast.AugAssign: _augmented},
+    calls={**CALLS, **dict.fromkeys((Tensor, Traced), _called_tensor)},
+    readers={**READERS, **dict.fromkeys((Tensor, Traced), cast("Any", asked)), Class: _class},
+    operators={**TABLES.operators, **dict.fromkeys((Tensor, Traced), cast("Any", operated))},
+    subscripts=dict.fromkeys((Tensor, Traced), cast("Any", indexed)),
+    items={Tensor: tensors.items, Traced: tensors.items},
+    unpacked={**TABLES.unpacked, Traced: lambda value, count: [value] * count},
+    widened={Tensor: tensors.widened, Traced: tensors.widened},
+    instances={Tensor: tensors.is_instance, Traced: tensors.is_instance},
+    outside=replace(OUTSIDE, call=_called, forward=_forward, member=_member),
 )

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
@@ -23,7 +23,7 @@ from ml_switcheroo.sources.static.torch.trails import MOVING, Step, Traced, step
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.torch.tracing import Follower
 
-__all__ = ["applied", "asked", "lifted", "negated", "opaque", "operated"]
+__all__ = ["applied", "asked", "indexed", "lifted", "negated", "opaque", "operated"]
 
 _ARITHMETIC: Mapping[str, type] = MappingProxyType(
     {
@@ -96,14 +96,9 @@ def _is_number(value: Value) -> bool:
 # Operators --------------------------------------------------------------------------------
 
 
-def operated(machine: Follower, place: Any, args: Arguments) -> Value:
-    """Return what an operator or a subscript gives, with a tensor on one side."""
-    if not isinstance(place, tuple):  # a tensor is called: it is not what it was taken for
-        return opaque(machine, args)
-    op, left, right = place
+def operated(machine: Follower, op: type, left: Value, right: Value) -> Value:
+    """Return what an operator gives, with a tensor on one side."""
     left, right = lifted(left), lifted(right)
-    if op == "[]":
-        return _indexed(machine, left, right)
     sides = (left, right)
     if _moving(left) or _moving(right):
         for number, side in enumerate(sides):
@@ -197,7 +192,9 @@ def negated(machine: Follower, value: Traced) -> Value:
     return value.then(step_of(machine, "times", -1.0))
 
 
-def _indexed(machine: Follower, owner: Value, index: Value) -> Value:
+def indexed(machine: Follower, owner: Value, index: Value) -> Value:
+    """Return ``owner[index]``, where the owner is a tensor."""
+    owner, index = lifted(owner), lifted(index)
     if isinstance(owner, Traced) and owner.trails and _moving(index):
         machine.writing.use(machine, owner, "embedding")
         machine.entered(index)
@@ -240,7 +237,7 @@ def _of_tensor(machine: Follower, word: str, first: Value, args: Arguments) -> V
         if args.keyword.keys() - {"other", "out"}:
             return opaque(machine, args)
         other = args.get(1, "other", UNKNOWN)
-        found = join(operated(machine, (op, first, one), Arguments()) for one in options(other))
+        found = join(operated(machine, op, first, one) for one in options(other))
         if word.endswith("_") and isinstance(first, Traced) and isinstance(found, Traced) and first.trails:
             first.trails = found.trails  # the tensor itself is changed
         return found

@@ -34,6 +34,7 @@ from ml_switcheroo.sources.static.torch.rows.traces import (
     Trace,
     Unions,
     Untold,
+    Weight,
     as_tensor,
     numbered,
     trace_of,
@@ -42,30 +43,13 @@ from ml_switcheroo.sources.static.torch.rows.traces import (
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
 
-__all__ = ["Follower", "Weight"]
+__all__ = ["Follower"]
 
 ATTENTIONS = frozenset(
     """scaled_dot_product_attention memory_efficient_attention flash_attn_func flash_attn_varlen_func
     flex_attention""".split()
 )
 """Functions that take queries, keys and values, each with the rows of one head last."""
-
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """A tensor of the checkpoint whose rows are followed.
-
-    Attributes:
-        name: Its name.
-        shape: Its shape.
-        axis: For that of a layer, the axis of the outputs.
-        layer: Whether it is that of a layer of torch.nn.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    axis: int = 0
-    layer: bool = True
 
 
 @dataclass(slots=True)
@@ -150,16 +134,20 @@ class Follower:
             return UNKNOWN
         return Builtin(name, lambda machine, args: self.function(machine, name, args.after(tensor)))
 
-    def operate(self, machine: Machine, place: Any, args: Arguments) -> Value:
-        """Return what an operator or a subscript gives."""
-        op, left, right = place
+    def subscript(self, machine: Machine, tensor: Value, index: Value) -> Value:
+        """Return ``tensor[index]``."""
+        trace = self.trace(tensor)
+        if trace is None:
+            return Tensor()
+        try:
+            return as_tensor(shapes.indexed(trace, index))
+        except Untold:
+            return self.unknown(trace)
+
+    def operate(self, machine: Machine, op: type, left: Value, right: Value) -> Value:
+        """Return what an operator gives."""
         mine = self.trace(left)
         other = self.trace(right)
-        if op == "[]":
-            try:
-                return as_tensor(shapes.indexed(mine, right)) if mine is not None else Tensor()
-            except Untold:
-                return self.unknown(*([mine] if mine is not None else []))
         try:
             if op is ast.MatMult:
                 return self.matmul(machine, mine, other)

@@ -21,11 +21,11 @@ from ml_switcheroo.sources.static.torch.rows import shapes
 from ml_switcheroo.sources.static.torch.rows.arithmetic import ACTIVATIONS, activated
 from ml_switcheroo.sources.static.torch.rows.functions import softmax
 from ml_switcheroo.sources.static.torch.rows.roles import table_of
-from ml_switcheroo.sources.static.torch.rows.traces import Trace, Untold, as_tensor, numbered
+from ml_switcheroo.sources.static.torch.rows.traces import Trace, Untold, Weight, as_tensor, numbered
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
-    from ml_switcheroo.sources.static.torch.rows.follower import Follower, Weight
+    from ml_switcheroo.sources.static.torch.rows.follower import Follower
 
 __all__ = ["given_by", "spread"]
 

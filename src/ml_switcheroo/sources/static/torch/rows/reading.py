@@ -27,9 +27,9 @@ from ml_switcheroo.sources.static.python.values import (
     known,
 )
 from ml_switcheroo.sources.static.torch.nn import slot
-from ml_switcheroo.sources.static.torch.rows.follower import Follower, Weight
+from ml_switcheroo.sources.static.torch.rows.follower import Follower
 from ml_switcheroo.sources.static.torch.rows.roles import parts_of
-from ml_switcheroo.sources.static.torch.rows.traces import Trace, as_tensor
+from ml_switcheroo.sources.static.torch.rows.traces import Trace, Weight, as_tensor
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["Read", "read_parts"]

@@ -19,6 +19,7 @@ __all__ = [
     "Trace",
     "Unions",
     "Untold",
+    "Weight",
     "as_tensor",
     "numbered",
     "trace_of",
@@ -40,6 +41,23 @@ _ZERO = np.zeros((), np.int8)
 
 class Untold(Exception):  # no error: caught where an operation is followed
     """What an operation does to rows is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A tensor of the checkpoint whose rows are followed.
+
+    Attributes:
+        name: Its name.
+        shape: Its shape.
+        axis: For that of a layer, the axis of the outputs.
+        layer: Whether it is that of a layer of torch.nn.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    axis: int = 0
+    layer: bool = True
 
 
 @dataclass(slots=True)
