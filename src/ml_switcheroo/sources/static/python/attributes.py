@@ -85,7 +85,7 @@ def _attribute(machine: Machine, owner: Instance, name: str) -> Value:
 
 def _of_dict(machine: Machine, owner: Instance, name: str) -> Value:
     """Return a method of ``dict`` on an instance of a class derived from it; ABSENT for anything else."""
-    held = owner.marks.get("dict")
+    held = owner.marks.contents
     if held is None:
         return ABSENT
     if name == "__getitem__":
@@ -256,9 +256,10 @@ def _set(machine: Machine, owner: Instance, name: Value, value: Value) -> None:
         return
     if owner.items is not None and _write_item(machine, owner.items, key, value):
         return
-    if key == "__dict__" and value is owner and "dict" in owner.marks:  # its items are its attributes
-        machine.heap.touch(owner.attrs).update(owner.marks["dict"])
-        machine.heap.touch(owner.marks)["dict"] = owner.attrs
+    # self.__dict__ = self, of a dictionary: its items are its attributes from now on
+    if key == "__dict__" and value is owner and owner.marks.contents is not None:
+        machine.heap.touch(owner.attrs).update(owner.marks.contents)
+        machine.heap.touch(owner.marks).contents = owner.attrs
         return
     if key == "__class__":
         owner.torch, owner.open = "", True

@@ -11,18 +11,17 @@ from ml_switcheroo.sources.static.python.containers import expand
 from ml_switcheroo.sources.static.python.introspection import INTROSPECTION
 from ml_switcheroo.sources.static.python.iteration import ITERATION
 from ml_switcheroo.sources.static.python.lookups import BY_NAME
+from ml_switcheroo.sources.static.python.mappings import DefaultDict, OpenDict
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
     Builtin,
     Class,
-    DefaultDict,
     External,
     Instance,
     Maybe,
     OneOf,
-    OpenDict,
     Raised,
     Repeat,
     Text,
@@ -161,7 +160,8 @@ def _truth_of_instance(machine: Machine, value: Instance) -> bool | None:
         method, where = find(value.cls, name)
         if isinstance(where, Class):
             return machine.truth(machine.call(method, Arguments([value])))
-    return machine.truth(value.marks["dict"]) if "dict" in value.marks else True
+    held = value.marks.contents
+    return machine.truth(held) if held is not None else True
 
 
 TRUTHS: dict[type, Any] = {

@@ -10,6 +10,7 @@ from ml_switcheroo.sources.static.python.classes import find, instantiate
 from ml_switcheroo.sources.static.python.counted import is_number, number
 from ml_switcheroo.sources.static.python.frames import Frame
 from ml_switcheroo.sources.static.python.machine import Machine
+from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.tables import Ending
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
@@ -22,7 +23,6 @@ from ml_switcheroo.sources.static.python.values import (
     Function,
     Instance,
     Maybe,
-    OpenDict,
     Partial,
     Raised,
     Repeat,
@@ -193,8 +193,8 @@ def _call_external(machine: Machine, external: External, args: Arguments) -> Val
 def _call_instance(machine: Machine, instance: Instance, args: Arguments) -> Value:
     if machine.follower is not None and (made := machine.follower.called(machine, instance, args)):
         return made[0]
-    if "calls" in instance.marks:  # a layer of a package that is known by itself
-        return machine.call(instance.marks["calls"], args)
+    if instance.marks.calls is not None:
+        return machine.call(instance.marks.calls, args)
     for name in ("__call__", "forward"):
         method, owner = find(instance.cls, name)
         if isinstance(owner, Class):

@@ -211,7 +211,7 @@ def new_instance(machine: Machine, cls: Value) -> Instance:
     machine.heap.new(made.attrs)
     machine.heap.new(made.marks)
     if any(isinstance(one, Builtin) and one.name == "dict" for one in lineage(cls)):
-        made.marks["dict"] = machine.heap.new({})
+        made.marks.contents = machine.heap.new({})
     return made
 
 
@@ -254,8 +254,8 @@ def construct(machine: Machine, made: Instance, args: Arguments, behind: Class |
         machine.tables.outside.construct(machine, made, owner.name, args)
     elif owner is not None:
         made.open = True
-    elif "dict" in made.marks:
-        machine.call(machine.read(made.marks["dict"], "update"), args)
+    elif made.marks.contents is not None:
+        machine.call(machine.read(made.marks.contents, "update"), args)
 
 
 def _with_fields(cls: Value, behind: Class | None, owner: Value) -> Class | None:

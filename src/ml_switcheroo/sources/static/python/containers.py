@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.python.heap import plain
+from ml_switcheroo.sources.static.python.mappings import DefaultDict, OpenDict
 from ml_switcheroo.sources.static.python.modules import dictionary_of, item_of_module, names_of
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
     Class,
-    DefaultDict,
     Instance,
     Maybe,
     Names,
     OneOf,
-    OpenDict,
     Raised,
     Repeat,
     Tensor,

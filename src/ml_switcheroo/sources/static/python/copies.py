@@ -78,7 +78,10 @@ def _copied_instance(machine: Machine, value: Instance, seen: dict[int, Value]) 
     seen[id(value)] = made
     made.site, made.torch, made.open, made.args = value.site, value.torch, value.open, dict(value.args)
     made.attrs.update({key: copied(machine, item, seen) for key, item in value.attrs.items()})
-    made.marks.update({key: copied(machine, item, seen) for key, item in value.marks.items()})
+    made.args_open, made.uses = value.args_open, value.uses.copy() if value.uses is not None else None
+    made.slots.update({name: copied(machine, item, seen) for name, item in value.slots.items()})
+    made.marks.become(value.marks)
+    made.marks.contents = copied(machine, value.marks.contents, seen)
     if value.items is not None:
         made.items = machine.heap.new([copied(machine, item, seen) for item in value.items])
     return made

@@ -12,6 +12,7 @@ from ml_switcheroo.sources.static.python.comprehensions import COMPREHENSIONS
 from ml_switcheroo.sources.static.python.containers import expand, store_item, subscript
 from ml_switcheroo.sources.static.python.frames import Frame
 from ml_switcheroo.sources.static.python.machine import Machine
+from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.narrowing import narrowed
 from ml_switcheroo.sources.static.python.operators import binary, compare_one, symbolic, texts
 from ml_switcheroo.sources.static.python.tables import Reader
@@ -21,7 +22,6 @@ from ml_switcheroo.sources.static.python.values import (
     Class,
     External,
     Function,
-    OpenDict,
     Raised,
     Repeat,
     Site,

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
+    Marks,
     Maybe,
-    OpenDict,
     Raised,
     Repeat,
     Value,
@@ -28,7 +29,7 @@ from ml_switcheroo.sources.static.python.values import (
 __all__ = ["Changed", "Heap", "plain"]
 
 T = TypeVar("T")
-State = Value  # a list, a dict or a set
+State = Value  # a list, a dict, a set, or the marks of an instance
 
 
 class Changed(Exception):  # a limit of the reader, caught where reading starts
@@ -237,6 +238,9 @@ class Heap:
 def _write(place: State, state: State) -> None:
     if place is state:
         return
+    if isinstance(place, Marks):
+        place.become(state)
+        return
     place.clear()
     if isinstance(place, list):
         place.extend(state)
@@ -254,6 +258,13 @@ def _join_states(states: list[State]) -> State:
         return states[0]
     if isinstance(states[0], list):
         return functools.reduce(_join_lists, states)
+    if isinstance(states[0], Marks):
+        return Marks(
+            join(state.contents for state in states),
+            join(state.reparametrized for state in states),
+            join(state.hooked for state in states),
+            join(state.calls for state in states),
+        )
     if isinstance(states[0], set):
         return set().union(*states)
     keys = list(dict.fromkeys(key for state in states for key in state))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.containers import expand
 from ml_switcheroo.sources.static.python.heap import plain
+from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
@@ -15,7 +16,6 @@ from ml_switcheroo.sources.static.python.values import (
     Instance,
     Maybe,
     OneOf,
-    OpenDict,
     Raised,
     Repeat,
     Tensor,

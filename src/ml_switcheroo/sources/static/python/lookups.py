@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING
 from ml_switcheroo.sources.static.python.files import Source
 from ml_switcheroo.sources.static.python.imports import import_module
 from ml_switcheroo.sources.static.python.introspection import is_class
+from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.modules import names_of
-from ml_switcheroo.sources.static.python.values import (
-    UNKNOWN,
-    Arguments,
-    Maybe,
-    Names,
-    OpenDict,
-    Raised,
-    Repeat,
-    Value,
-)
+from ml_switcheroo.sources.static.python.values import UNKNOWN, Arguments, Maybe, Names, Raised, Repeat, Value
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine

@@ -83,7 +83,7 @@ class Machine:
         self.blind = ""
         self.cut = 0
         self._elsewhere = 0  # steps of modules' own code
-        self.seen: dict[Any, Any] = {}
+        self.noted: Any = None  # what whoever follows forward writes down
         self.following = False
         self.trying = 0
         self.follower: Watcher | None = None  # where rows are followed

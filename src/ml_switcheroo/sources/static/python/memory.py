@@ -20,6 +20,7 @@ from ml_switcheroo.sources.static.python.values import (
     External,
     Function,
     Instance,
+    Marks,
     Maybe,
     OneOf,
     Partial,
@@ -152,9 +153,15 @@ def _plain_parts(machine: Machine, value: Value, depth: int) -> Hashable:
         return id(value), tuple(_plain(machine, item, depth) for item in value)
     if type(value) is dict:
         return id(value), tuple((key, _plain(machine, item, depth)) for key, item in value.items())
-    if isinstance(value, Instance) and not (value.torch or value.open or value.marks):
+    if isinstance(value, Instance) and not (value.torch or value.open or _is_marked(value)):
         return _plain(machine, value.cls, depth), _plain(machine, value.attrs, depth)
     raise _Unsuited
+
+
+def _is_marked(value: Instance) -> bool:
+    marks = value.marks
+    facts = marks.contents is not None or marks.reparametrized != () or marks.hooked is not False
+    return facts or marks.calls is not None or value.uses is not None
 
 
 def _held(value: Value) -> Iterator[tuple[int, Value]]:
@@ -238,9 +245,17 @@ class _Copy:
             return value
         made = Instance(self.of(value.cls), torch=value.torch, site=value.site, open=value.open)
         self._seen[id(value)] = made
-        made.attrs, made.marks = self.place(value.attrs), self.place(value.marks)
+        if value.uses is not None:  # it has been called: what became of it then is another one's
+            raise _Unsuited
+        made.attrs, made.marks = self.place(value.attrs), self.marks(value.marks)
+        made.args_open, made.slots = value.args_open, {n: self.of(one) for n, one in value.slots.items()}
         made.items = None if value.items is None else self.place(value.items)
         made.args = {name: self.of(item) for name, item in value.args.items()}
+        return made
+
+    def marks(self, value: Marks) -> Marks:
+        made = self._machine.heap.new(value.copy())
+        made.contents, made.calls = self.of(value.contents), self.of(value.calls)
         return made
 
     def tensor(self, value: Tensor) -> Tensor:

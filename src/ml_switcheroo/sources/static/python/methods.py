@@ -14,16 +14,15 @@ from ml_switcheroo.sources.static.python.containers import (
     subscript,
 )
 from ml_switcheroo.sources.static.python.heap import plain
+from ml_switcheroo.sources.static.python.mappings import DefaultDict, OpenDict
 from ml_switcheroo.sources.static.python.modules import names_of
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
     Builtin,
-    DefaultDict,
     Maybe,
     Names,
-    OpenDict,
     Raised,
     Repeat,
     Text,

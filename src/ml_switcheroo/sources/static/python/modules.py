@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.python.files import Source
+from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     External,
     Instance,
     Names,
-    OpenDict,
     Raised,
     Value,
     contents,

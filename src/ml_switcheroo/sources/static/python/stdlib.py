@@ -17,6 +17,7 @@ from ml_switcheroo.sources.static.python.copies import COPIES
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.introspection import is_dataclass, signature
 from ml_switcheroo.sources.static.python.lookups import LOOKUPS
+from ml_switcheroo.sources.static.python.mappings import DefaultDict, OpenDict
 from ml_switcheroo.sources.static.python.operators import binary
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
@@ -24,10 +25,8 @@ from ml_switcheroo.sources.static.python.values import (
     Bound,
     Builtin,
     Class,
-    DefaultDict,
     External,
     Function,
-    OpenDict,
     Partial,
     Raised,
     Repeat,

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ml_switcheroo.sources.static.python.mappings import OpenDict
+
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.files import Source
     from ml_switcheroo.sources.static.python.frames import Frame
@@ -28,14 +30,13 @@ __all__ = [
     "Bound",
     "Builtin",
     "Class",
-    "DefaultDict",
     "External",
     "Function",
     "Instance",
+    "Marks",
     "Maybe",
     "Names",
     "OneOf",
-    "OpenDict",
     "Partial",
     "Raised",
     "Repeat",
@@ -121,26 +122,6 @@ class External:
     name: str
 
 
-class OpenDict(dict[Any, Any]):
-    """A dictionary that may hold more keys than the known ones."""
-
-    def copy(self) -> OpenDict:
-        """Return a dictionary that is as open."""
-        return OpenDict(self)
-
-
-class DefaultDict(dict[Any, Any]):
-    """A ``collections.defaultdict``: it makes what it is asked for and lacks."""
-
-    factory: Value = None
-
-    def copy(self) -> DefaultDict:
-        """Return a dictionary that makes the same."""
-        made = DefaultDict(self)
-        made.factory = self.factory
-        return made
-
-
 class Raised(Exception):  # a value of the program that is read, not an error of this one
     """An exception of the program that is read."""
 
@@ -215,6 +196,32 @@ class Class:
     fields: tuple[str, ...] = ()
 
 
+@dataclass(slots=True, eq=False)
+class Marks:
+    """Facts about an instance that are no attributes. They change as the program does: the heap keeps them.
+
+    Attributes:
+        contents: The dictionary that an instance of a subclass of dict is; None for any other.
+        reparametrized: What makes up which of its tensors, such as ``weight_norm``: pairs of both.
+        hooked: Whether hooks are registered on it.
+        calls: What it does when it is called: a layer of a package that is known by itself.
+    """
+
+    contents: Value = None
+    reparametrized: Value = ()
+    hooked: Value = False
+    calls: Value = None
+
+    def copy(self) -> Marks:
+        """Return the same facts."""
+        return Marks(self.contents, self.reparametrized, self.hooked, self.calls)
+
+    def become(self, other: Marks) -> None:
+        """Take the facts of another."""
+        self.contents, self.reparametrized = other.contents, other.reparametrized
+        self.hooked, self.calls = other.hooked, other.calls
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class Instance:
     """An instance of a class: of the user's own, of torch's (``cls`` is External), or of both.
@@ -225,8 +232,11 @@ class Instance:
         items: Children named by position (Sequential, ModuleList), None for everything else.
         torch: The class of ``torch.nn`` whose constructor ran: ``Conv2d``.
         args: The arguments of that constructor, by torch's names.
+        args_open: Whether it may have had more arguments.
+        slots: The tensors of such a layer that somebody has asked for, by name.
         site: Where the instance is made.
-        marks: Facts about it that are no attributes (``weight_norm``).
+        marks: Facts about it that are no attributes, and that the program may change.
+        uses: What ``forward`` does with it, as far as it has been followed; see ``uses``.
         open: Whether it may have children or tensors that could not be read.
     """
 
@@ -235,8 +245,11 @@ class Instance:
     items: list[Value] | None = None
     torch: str = ""
     args: dict[str, Value] = field(default_factory=dict)
+    args_open: bool = False
+    slots: dict[str, Tensor] = field(default_factory=dict)
     site: Site | None = None
-    marks: dict[Any, Value] = field(default_factory=dict)
+    marks: Marks = field(default_factory=lambda: Marks())
+    uses: Any = None
     open: bool = False
 
 
@@ -326,7 +339,8 @@ def options(value: Value) -> tuple[Value, ...]:
 
 def contents(value: Value) -> Value:
     """Return the dictionary that an instance of a subclass of dict is; any other value as it is."""
-    return value.marks.get("dict", value) if isinstance(value, Instance) else value
+    held = value.marks.contents if isinstance(value, Instance) else None
+    return value if held is None else held
 
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), Absent)

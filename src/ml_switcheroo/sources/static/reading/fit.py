@@ -252,7 +252,7 @@ def _slots(made: Instance, kind: str, names: Names) -> Iterator[str]:
         yield from layer.slots
         return
     counted = {name: value for name, value in made.args.items() if isinstance(value, int)}
-    sure = not made.marks.get("open") and all(
+    sure = not made.args_open and all(
         name in counted for name in ("num_layers", "bidirectional") if name in made.args
     )
     named = tuple(layer.names(counted)) if sure else ()

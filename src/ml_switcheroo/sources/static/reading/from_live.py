@@ -164,7 +164,7 @@ def _read(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
         sizes = {name: size for name, size in dict(live.axes_lengths).items() if known(size)}
         given = Arguments([live.pattern], sizes)
         layer = machine.tables.externals.get(f"einops.layers.torch.{type(live).__name__}", UNKNOWN)
-        copy.marks["calls"] = machine.call(layer, given)
+        copy.marks.calls = machine.call(layer, given)
     children = {
         name: _read(machine, child, made) for name, child in live._modules.items() if child is not None
     }
@@ -178,7 +178,7 @@ def _read(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
         {name: one for name, value in vars(live).items() if (one := _listed(machine, value, made))}
     )
     if _is_hooked(live):
-        copy.marks["hooked"] = True
+        copy.marks.hooked = True
     copy.attrs.update(_members(machine, vars(live)))
     copy.attrs.update(children)
     copy.attrs.update({name: None for name, child in live._modules.items() if child is None})

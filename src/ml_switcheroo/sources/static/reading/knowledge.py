@@ -137,7 +137,7 @@ def _finding(owner: Owner, resized: bool) -> Finding:
     reason, where = _shown(maker.site, maker)
     args = maker.args if isinstance(maker, Instance) and not resized else {}
     # What is left out has its default; a size that the layout depends on is said all the same.
-    whole = isinstance(maker, Instance) and not maker.marks.get("open") and not resized
+    whole = isinstance(maker, Instance) and not maker.args_open and not resized
     layer = LAYERS[owner.kind]
     sizes = {n: v for n, v in layer.defaults.items() if n in layer.sizes.values()} if whole else {}
     sizes |= {n: v for n, v in layer.window.items() if n not in args} if whole else {}

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from ml_switcheroo.sources.static.python.values import Instance, Tensor
+from ml_switcheroo.sources.static.torch.uses import used
 
 __all__ = ["REST", "Atom", "Axis", "made"]
 
@@ -42,7 +43,7 @@ class Atom:
         if self.role == "factor":
             size = self.factors[self.place]
         elif self.of is not None and self.role in ("out", "channel"):
-            size = self.of.marks.get("out" if self.role == "out" else "channels")
+            size = used(self.of).size if self.role == "out" else used(self.of).channels
         return size if isinstance(size, int) and size > 0 else None
 
 

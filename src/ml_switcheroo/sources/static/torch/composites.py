@@ -64,7 +64,7 @@ def compose(machine: Machine, made: Instance) -> None:
 
 
 def _given(made: Instance, name: str) -> Value:
-    return made.args.get(name, UNKNOWN if made.marks.get("open") else _DEFAULTS.get(name))
+    return made.args.get(name, UNKNOWN if made.args_open else _DEFAULTS.get(name))
 
 
 def _make(machine: Machine, cls: str, given: dict[str, Value]) -> Value:

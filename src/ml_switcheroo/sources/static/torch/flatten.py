@@ -14,10 +14,11 @@ from ml_switcheroo.sources.static.python.values import (
 )
 from ml_switcheroo.sources.static.torch.alike import ALIKE, FOLDED, INPUT, OWN, RAW, ROWS, TURNED
 from ml_switcheroo.sources.static.torch.atoms import Axis
-from ml_switcheroo.sources.static.torch.gates import OwnUse
 from ml_switcheroo.sources.static.torch.merged import Answer, answer_of
 from ml_switcheroo.sources.static.torch.rows.reading import Read
 from ml_switcheroo.sources.static.torch.sequences import RECURRENT
+from ml_switcheroo.sources.static.torch.uses import OwnUse, noted
+from ml_switcheroo.sources.static.torch.uses import used as used_by
 
 __all__ = ["Layer", "Use", "known", "steps_flattened", "used", "used_as", "with_parts"]
 
@@ -101,9 +102,9 @@ def known(layers: Iterable[Layer]) -> None:
     """Note on each layer how many channels and features the checkpoint has of it."""
     for layer in layers:
         for made in layer.made:
-            for mark, size in (("out", layer.given), ("channels", layer.channels)):
-                if size:
-                    made.marks[mark] = size if made.marks.setdefault(mark, size) == size else None
+            uses = used_by(made)
+            uses.sizes |= {layer.given} - {0}
+            uses.counts |= {layer.channels} - {0}
 
 
 def used(
@@ -119,7 +120,7 @@ def used(
     model = _Model(layers, machine, [shape for _, shape in own.values() if len(shape) > 2])
     found = {}
     uses_of: dict[int, list[OwnUse]] = {}
-    for use in machine.seen.get("own", ()):
+    for use in noted(machine).own:
         uses_of.setdefault(id(use.tensor), []).append(use)
     for key, seen in uses_of.items():
         if key in own:
@@ -154,9 +155,9 @@ class _Model:
         for layer in layers:
             if layer.kind == "batch_norm" and makers:
                 makers.setdefault(layer.channels, layer.path)
-        for count in machine.seen.get("channels", ()):
+        for count in noted(machine).channels:
             makers.setdefault(count, "")
-        if "images" in machine.seen:
+        if noted(machine).convolves:
             for shape in own:
                 makers.update({count: makers.get(count, "") for count in shape[:2]})
         self._makers = makers
@@ -181,7 +182,7 @@ class _Model:
         """Return what is flattened before a layer."""
         if not layer.taken or layer.kind not in _TAKING:
             return Answer()
-        inputs = [given for made in layer.made for given in made.marks.get("inputs", ())]
+        inputs = [given for made in layer.made for given in used_by(made).inputs]
         if not inputs:
             return (
                 Answer()
@@ -193,8 +194,8 @@ class _Model:
     def _given(self, layer: Layer, axis: Axis | None, site: Site | None, layout: str) -> Answer:
         where = site.where if site is not None else ""
         if axis is not None and len(axis) == 1 and axis[0].role == "out" and axis[0].of is not None:
-            made = axis[0].of.marks
-            if made.get("gates") or made.get("images"):
+            made = used_by(axis[0].of)
+            if made.gates or made.images:
                 return self._behind(axis[0].of)  # in the order that its maker's output has
         if axis is not None:
             found = answer_of(axis, layer.taken, self._paths, where)
@@ -224,11 +225,11 @@ class _Model:
         return _together([self._behind(made) for made in layer.made]) if layer.made else Answer()
 
     def _behind(self, made: Instance) -> Answer:
-        size = made.marks.get("out") or 0
-        answers = [self._image(count, layer) for count, layer in made.marks.get("images", ())]
-        for axis, site in made.marks.get("gates", ()):
+        size = used_by(made).size or 0
+        answers = [self._image(count, layer) for count, layer in used_by(made).images]
+        for axis, site in used_by(made).gates:
             answers.append(answer_of(axis, size, self._paths, site.where if site is not None else ""))
-        for count, site in made.marks.get("shuffles", ()):
+        for count, site in used_by(made).shuffles:
             where = site.where if site is not None else ""
             answers.append(
                 Answer(None, (NO_FLATTEN, Flatten(count, "", where)) if count and count > 1 else ())
@@ -248,7 +249,7 @@ class _Model:
 
     def between(self, layer: Layer, otherwise: Answer) -> Answer:
         """Return the image that a norm belongs to between a linear and an Unflatten, as what is before it."""
-        makers = [made for norm in layer.made for made in norm.marks.get("behind", ())]
+        makers = [made for norm in layer.made for made in used_by(norm).behind]
         found = _together([self._behind(made) for made in makers]) if makers else Answer()
         return found if found != Answer() and found.flatten != NO_FLATTEN else otherwise
 

@@ -47,6 +47,7 @@ from ml_switcheroo.sources.static.torch.shaping import (
     unflattened,
 )
 from ml_switcheroo.sources.static.torch.splits import chunked, unbound
+from ml_switcheroo.sources.static.torch.uses import used
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -175,14 +176,14 @@ def _makes_up(tensor: Tensor, given: Value, count: Value) -> bool:
     axes: tuple[Axis, ...] = tensor.axes or ()
     if len(axes) != 2 or axes[0] != (REST,) or (layer := axes[1][0].of) is None:
         return False
-    whole, sizes = layer.marks.get("out"), given if isinstance(given, list | tuple) else ()
+    whole, sizes = used(layer).size, given if isinstance(given, list | tuple) else ()
     return isinstance(whole, int) and (isinstance(count, int) or (known(sizes) and sum(sizes) == whole))
 
 
 def _count(tensor: Tensor, size: Value) -> Value:
     """Return how many parts of one size the output of a linear has."""
     atom = tensor.axes[-1][0] if tensor.axes and tensor.axes[-1] else None
-    whole = atom.of.marks.get("out") if atom is not None and atom.of is not None else None
+    whole = used(atom.of).size if atom is not None and atom.of is not None else None
     if atom is not None and atom.role == "factor":
         whole = atom.factors[atom.place]
     plain = isinstance(whole, int) and isinstance(size, int) and size > 0

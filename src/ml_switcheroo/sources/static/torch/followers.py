@@ -22,6 +22,7 @@ from ml_switcheroo.sources.static.torch.images import (
 )
 from ml_switcheroo.sources.static.torch.parts import broadcast
 from ml_switcheroo.sources.static.torch.shaping import indexed, permuted, reduced
+from ml_switcheroo.sources.static.torch.uses import noted
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -121,8 +122,8 @@ def _convolved(machine: Machine, word: str, tensor: Tensor, args: Arguments, ran
     maker = _maker(machine, weight)
     channel = Atom("channel", maker, size=count if isinstance(count, int) else None)
     if isinstance(count, int):
-        machine.seen.setdefault("channels", set()).add(count)
-    machine.seen.setdefault("images", set()).add(word)
+        noted(machine).channels.add(count)
+    noted(machine).convolves = True
     return feature_map(tensor, (channel,), rank, windowed(fake, tensor, rank))
 
 

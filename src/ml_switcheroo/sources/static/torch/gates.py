@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.python.values import Site, Tensor, Value
 from ml_switcheroo.sources.static.torch.alike import LOST, layout_of
 from ml_switcheroo.sources.static.torch.atoms import Axis
+from ml_switcheroo.sources.static.torch.uses import OwnUse, noted, used
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
 
-__all__ = ["OwnUse", "is_flattened", "note_gate", "note_matrix", "note_own"]
+__all__ = ["is_flattened", "note_gate", "note_matrix", "note_own"]
 
 
 def is_flattened(axis: Axis) -> bool:
@@ -28,26 +28,7 @@ def note_gate(left: tuple[Axis, ...], right: tuple[Axis, ...], site: Site | None
     for mine, other in ((left[-1], right[-1]), (right[-1], left[-1])):
         maker = mine[0].of if len(mine) == 1 and mine[0].role == "out" else None
         if maker is not None and is_flattened(other):
-            maker.marks.setdefault("gates", []).append((other, site))
-
-
-@dataclass(frozen=True, slots=True)
-class OwnUse:
-    """What a tensor of the model's own meets.
-
-    Attributes:
-        tensor: The tensor.
-        axis: The last axis of what it meets; None where that is unknown.
-        layout: The layout of what it meets.
-        place: Which of its own axes goes along that.
-        site: Where.
-    """
-
-    tensor: Tensor
-    axis: Axis | None
-    layout: str
-    place: int
-    site: Site | None
+            used(maker).gates.append((other, site))
 
 
 def note_own(machine: Machine, own: Tensor, other: Tensor) -> None:
@@ -65,7 +46,7 @@ def note_matrix(machine: Machine, own: Value, other: Value, place: int) -> None:
 
 
 def _note(machine: Machine, use: OwnUse) -> None:
-    machine.seen.setdefault("own", []).append(use)
+    noted(machine).own.append(use)
 
 
 def _site(machine: Machine) -> Site | None:

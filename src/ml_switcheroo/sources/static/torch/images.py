@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ml_switcheroo.sources.static.python.values import UNKNOWN, Instance, Tensor, Value, options
 from ml_switcheroo.sources.static.torch.alike import INPUT, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
+from ml_switcheroo.sources.static.torch.uses import used
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -192,7 +193,7 @@ def shuffled(machine: Machine, tensor: Tensor | None, by: Value) -> Value:
         count = atom.count
         channels = count // by**2 if count and count % by**2 == 0 else None
         site = machine.sites[-1] if machine.sites else None
-        atom.of.marks.setdefault("shuffles", []).append((channels, site))
+        used(atom.of).shuffles.append((channels, site))
         channel = Atom("channel", None, size=channels)
     else:
         channel = Atom("channel")

@@ -138,7 +138,7 @@ def construct(machine: Machine, made: Instance, external: str, args: Arguments) 
         }
         made.args.update(args.keyword)
         if args.open_keyword or args.open_positional:
-            made.marks["open"] = True
+            made.args_open = True
         if name in MADE_OF:
             compose(machine, made)
 
@@ -165,7 +165,7 @@ def _fill_list(machine: Machine, made: Instance, name: str, args: Arguments) -> 
 
 def reparametrized(made: Instance) -> dict[str, str]:
     """Return the tensors of a layer that others make up, such as by weight_norm, and by what."""
-    marks = options(made.marks.get("reparametrized", ()))
+    marks = options(made.marks.reparametrized)
     return {name: mark for one in marks if isinstance(one, tuple) for mark, name in one}
 
 
@@ -178,10 +178,9 @@ def slot(made: Instance, name: str) -> Value:
         return ABSENT
     if name == "bias" and made.args.get("bias", True) in (False, None):
         return None
-    key = ("slot", name)
-    if key not in made.marks:
-        made.marks[key] = Tensor(None, "parameter", site=made.site, of=made)
-    return made.marks[key]
+    if name not in made.slots:
+        made.slots[name] = Tensor(None, "parameter", site=made.site, of=made)
+    return made.slots[name]
 
 
 def member(machine: Machine, owner: Instance, external: str, name: str) -> Value:
@@ -225,7 +224,7 @@ def _own(machine: Machine, owner: Instance, name: str) -> tuple[Value] | None:
     if tensor is not ABSENT:
         return (tensor,)
     if name in owner.args or (name in parameters_of(owner.torch) and name in _DEFAULTS):
-        if name not in owner.args and owner.marks.get("open"):
+        if name not in owner.args and owner.args_open:
             return (UNKNOWN,)
         usual = LAYERS[KIND_OF_CLASS[owner.torch]].defaults if owner.torch in KIND_OF_CLASS else {}
         value = owner.args.get(name, usual.get(name, _DEFAULTS.get(name, UNKNOWN)))

@@ -210,7 +210,7 @@ def _of_dict(name: str) -> Callable[[Machine, Arguments], Value]:
 
 
 def _hooked(machine: Machine, args: Arguments) -> Value:
-    machine.heap.touch(args.positional[0].marks)["hooked"] = True
+    machine.heap.touch(args.positional[0].marks).hooked = True
     return UNKNOWN
 
 

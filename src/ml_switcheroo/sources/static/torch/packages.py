@@ -91,11 +91,11 @@ def _parametrized(machine: Machine, args: Arguments) -> Value:
 def _made_by(machine: Machine, layer: Value, name: Value, mark: str) -> Value:
     for one in options(layer):
         if isinstance(one, Instance):
-            machine.heap.touch(one.marks)
             slot = name if isinstance(name, str) else "weight"
             before = nn.reparametrized(one)
             made = {**before, slot: f"{before[slot]}, {mark}" if slot in before else mark}
-            one.marks["reparametrized"] = tuple((made_by, kept) for kept, made_by in made.items())
+            marks = machine.heap.touch(one.marks)
+            marks.reparametrized = tuple((made_by, kept) for kept, made_by in made.items())
     return layer
 
 

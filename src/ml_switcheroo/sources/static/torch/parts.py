@@ -13,6 +13,7 @@ from ml_switcheroo.sources.static.torch.images import long
 from ml_switcheroo.sources.static.torch.sequences import joined_units
 from ml_switcheroo.sources.static.torch.shaping import indexed
 from ml_switcheroo.sources.static.torch.splits import unbound
+from ml_switcheroo.sources.static.torch.uses import noted
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -41,9 +42,10 @@ def _part(machine: Machine, tensor: Tensor, places: tuple[Value, ...], at: int) 
         return None
     place = at - len(places) if Ellipsis in places[:at] else at
     key = (id(tensor), place % len(tensor.axes))
-    if key not in machine.seen:
-        machine.seen[key] = (tensor, unbound(tensor, place))
-    parts = machine.seen[key][1]
+    kept = noted(machine).parts
+    if key not in kept:
+        kept[key] = (tensor, unbound(tensor, place))
+    parts = kept[key][1]
     for part in parts or ():
         part.layout = tensor.layout
     return parts[number] if parts is not None and -len(parts) <= number < len(parts) else None

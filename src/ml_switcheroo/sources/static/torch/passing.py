@@ -30,6 +30,7 @@ from ml_switcheroo.sources.static.torch.sequences import (
 )
 from ml_switcheroo.sources.static.torch.shaping import flattened, unflattened
 from ml_switcheroo.sources.static.torch.splits import note_image
+from ml_switcheroo.sources.static.torch.uses import used
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -99,7 +100,7 @@ def _linear(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
     axes = tensor.axes if tensor is not None else None
     layout = layout_of(tensor) if tensor is not None else LOST
     site = tensor.site if tensor else None
-    layer.marks.setdefault("inputs", []).append((axes[-1] if axes else None, site, layout))
+    used(layer).inputs.append((axes[-1] if axes else None, site, layout))
     lead = axes[:-1] if axes else ((REST,),)
     return made((*lead, (Atom("out", layer),)), behind_features(layout))
 
@@ -111,7 +112,7 @@ def _conv(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
         return UNKNOWN
     axes = tensor.axes if tensor is not None and tensor.axes and tensor.axes[0] != (REST,) else None
     channel = axes[1] if axes and len(axes) == rank + 2 else None
-    layer.marks.setdefault("inputs", []).append((channel, tensor.site if tensor else None, layout_of(tensor)))
+    used(layer).inputs.append((channel, tensor.site if tensor else None, layout_of(tensor)))
     return feature_map(tensor, (Atom("channel", layer),), rank, windowed(layer, tensor, rank))
 
 
@@ -134,11 +135,11 @@ def _norm(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
     over = axes[1] if axes and batch and len(axes) > 1 else last
     site = tensor.site if tensor is not None else None
     if not image:
-        layer.marks.setdefault("inputs", []).append((over or None, site, layout_of(tensor)))
+        used(layer).inputs.append((over or None, site, layout_of(tensor)))
     elif axes and len(over) > 1:
-        layer.marks.setdefault("inputs", []).append((over, site, LOST))
+        used(layer).inputs.append((over, site, LOST))
     if len(last) == 1 and last[0].role == "out" and last[0].of is not None:
-        layer.marks.setdefault("behind", []).append(last[0].of)
+        used(layer).behind.append(last[0].of)
     if tensor is not None and axes:
         joined_before = image and len(axes) > 2 and [atom.role for atom in axes[1]] == ["any"]
         unknown = (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ml_switcheroo.sources.static.python.values import UNKNOWN, Instance, Maybe, Repeat, Tensor, Value
 from ml_switcheroo.sources.static.torch.alike import ALIKE, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
+from ml_switcheroo.sources.static.torch.uses import used
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -39,7 +40,7 @@ def recurrent(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value
     """
     hidden: Axis = (Atom("hidden", layer),)
     axes = tensor.axes if tensor is not None else None
-    layer.marks.setdefault("inputs", []).append(
+    used(layer).inputs.append(
         (axes[-1] if axes else None, tensor.site if tensor else None, layout_of(tensor))
     )
     if layer.torch.endswith("Cell"):

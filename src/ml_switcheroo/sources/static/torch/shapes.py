@@ -58,7 +58,7 @@ def mentions(made: Instance, kind: str, slot: str) -> bool | None:
     pattern = found.pattern if found is not None and found.whole else slot
     if pattern not in layer.optional:
         return True
-    unsure = bool(made.marks.get("open"))
+    unsure = made.args_open
     if kind == "mha" and "out_proj" not in slot:
         return _attends(made, slot)
     if pattern.startswith("weight_hr"):
@@ -83,7 +83,7 @@ def mentions(made: Instance, kind: str, slot: str) -> bool | None:
 
 def _attends(made: Instance, slot: str) -> bool | None:
     """Tell whether a MultiheadAttention has a slot: one projection or three, and what it may add."""
-    args, unsure = made.args, bool(made.marks.get("open"))
+    args, unsure = made.args, made.args_open
     if slot in ("bias_k", "bias_v", "in_proj_bias"):
         name, default = ("bias", True) if slot == "in_proj_bias" else ("add_bias_kv", False)
         value = args.get(name, None if unsure else default)
@@ -130,9 +130,7 @@ def _counted(size: Value) -> bool:
 def _size(made: Instance, kind: str, axis: str) -> Value:
     if kind == "conv" and axis == "in":
         channels, groups = made.args.get("in_channels"), made.args.get("groups", 1)
-        plain = (
-            isinstance(channels, int) and isinstance(groups, int) and groups and not made.marks.get("open")
-        )
+        plain = isinstance(channels, int) and isinstance(groups, int) and groups and not made.args_open
         return channels // groups if plain else None
     return made.args.get(_SIZES.get((kind, axis), ""))
 

@@ -19,6 +19,7 @@ from ml_switcheroo.sources.static.torch.images import feature_map, long
 from ml_switcheroo.sources.static.torch.regroup import einstein, merged, regroup, same_size
 from ml_switcheroo.sources.static.torch.sequences import regrouped
 from ml_switcheroo.sources.static.torch.splits import divided
+from ml_switcheroo.sources.static.torch.uses import used
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -185,7 +186,7 @@ def _ending(machine: Machine, axes: tuple[Axis, ...], sizes: list[Value]) -> Ten
 
 def _is_whole(axis: Axis, sizes: list[Value]) -> bool:
     layer, known = axis[0].of, math.prod(size for size in sizes if size and size > 0)
-    whole = layer.marks.get("out") if layer is not None else None
+    whole = used(layer).size if layer is not None else None
     if not isinstance(whole, int):
         return False
     return bool(whole == known if -1 not in sizes else whole % known == 0)

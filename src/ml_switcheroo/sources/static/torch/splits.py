@@ -10,6 +10,7 @@ import math
 
 from ml_switcheroo.sources.static.python.values import Instance, Tensor, Value
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
+from ml_switcheroo.sources.static.torch.uses import used
 
 __all__ = ["chunked", "divided", "note_image", "unbound"]
 
@@ -20,7 +21,7 @@ def divided(axis: Axis, sizes: list[Value]) -> tuple[Axis, ...] | None:
         return None
     layer = axis[0].of
     plain = tuple(size if isinstance(size, int) and size > 0 else None for size in sizes)
-    whole = layer.marks.get("out")
+    whole = used(layer).size
     rest = math.prod(size for size in plain if size)
     if isinstance(whole, int) and (whole % rest or (None not in plain and rest != whole)):
         return None
@@ -73,7 +74,7 @@ def note_image(layer: Instance, tensor: Tensor | None) -> None:
         return
     in_order = [atom.place for atom in atoms] == list(range(len(atoms[0].factors)))
     channels = atoms[0].factors[0] if in_order else 1
-    maker.marks.setdefault("images", []).append((channels, layer))
+    used(maker).images.append((channels, layer))
 
 
 def _place(tensor: Tensor, dim: Value) -> int | None:

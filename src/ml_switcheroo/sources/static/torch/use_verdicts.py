@@ -229,8 +229,8 @@ class Judged:
         kind = KIND_OF_CLASS.get(made.torch, "")
         if kind and kind not in _JUDGED:
             return
-        if kind and ("hooked" in made.marks or "forward" in made.attrs):
-            what = "a hook" if "hooked" in made.marks else "a forward that is set on it"
+        if kind and (made.marks.hooked is not False or "forward" in made.attrs):
+            what = "a hook" if made.marks.hooked is not False else "a forward that is set on it"
             self.found.more[path] = f"{what} does more than the own forward of nn.{made.torch}"
         if not kind:
             self._written(path, made)
