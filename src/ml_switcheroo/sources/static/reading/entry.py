@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.sources.findings import Knowledge
@@ -37,11 +39,13 @@ from ml_switcheroo.sources.static.reading.attempt import Attempt
 from ml_switcheroo.sources.static.reading.called import refuse_call
 from ml_switcheroo.sources.static.reading.defaults import Other, doubt_defaults
 from ml_switcheroo.sources.static.reading.fit import Fit, Names, Owner, fit
+from ml_switcheroo.sources.static.reading.forward import observed
 from ml_switcheroo.sources.static.reading.knowledge import knowledge_of
+from ml_switcheroo.sources.static.reading.observed import Observed
 from ml_switcheroo.sources.static.torch.interpreter import new_machine
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["read_layers"]
+__all__ = ["observe_forward", "read_layers"]
 
 
 def read_layers(spec: str, specs: Mapping[str, TensorSpec], *, root: Path | None = None) -> Knowledge:
@@ -63,6 +67,38 @@ def read_layers(spec: str, specs: Mapping[str, TensorSpec], *, root: Path | None
     Raises:
         SourceError: The file cannot be read, or has no such class.
     """
+    with _read(spec, specs, root) as attempt:
+        return knowledge_of(attempt, specs)
+
+
+def observe_forward(
+    spec: str,
+    specs: Mapping[str, TensorSpec] = MappingProxyType({}),
+    *,
+    inputs: Sequence[Sequence[int]] = (),
+    root: Path | None = None,
+) -> tuple[Observed, tuple[str, ...]]:
+    """Return what each expression of a model's ``forward`` is, and notes on what could not be followed.
+
+    Args:
+        spec: As for :func:`read_layers`.
+        specs: The checkpoint; without one, arguments are what they are by default.
+        inputs: The shapes of the first arguments of ``forward``; any further one is a tensor of any shape.
+        root: As for :func:`read_layers`.
+
+    Raises:
+        SourceError: The file cannot be read, or has no such class.
+    """
+    notes: list[str] = []
+    with _read(spec, specs, root) as attempt:
+        if attempt.failure:
+            notes.append(f"{attempt.label}:{attempt.name} could not be followed: {attempt.failure}.")
+        return observed(attempt, specs, notes, inputs), tuple(notes)
+
+
+@contextmanager
+def _read(spec: str, specs: Mapping[str, TensorSpec], root: Path | None) -> Iterator[Attempt]:
+    """Read a model; what is done with it meanwhile may go as deep as reading does."""
     refuse_call(spec)
     place, _, name = spec.rpartition(":") if _names_something(spec) else (spec, "", "")
     source, library = _open(place, root)
@@ -73,7 +109,7 @@ def read_layers(spec: str, specs: Mapping[str, TensorSpec], *, root: Path | None
         attempts = [_best(_Entry(library, source.path, one, specs)) for one in names]
         if not name:
             attempts = _fitting(attempts, source)
-        return knowledge_of(attempts[0], specs)
+        yield attempts[0]
 
 
 def _names_something(spec: str) -> bool:
@@ -131,6 +167,8 @@ def _best(entry: _Entry) -> Attempt:
     again: then more of it can be told, and more of it has to fit.
     """
     first = best = _attempt(entry, _by_default, {}, STEPS)
+    if not entry.specs:  # nothing that could contradict the defaults
+        return first
     steps = _FEW if first.steps > STEPS else min(_FEW + _TIMES * first.steps, STEPS)
     opened = _opened(first.target, _by_default)
     for opening in (_numbers_open, _plain_open, _all_open):

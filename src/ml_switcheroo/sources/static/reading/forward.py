@@ -7,14 +7,51 @@ from functools import partial
 
 from ml_switcheroo.layers import KIND_OF_CLASS
 from ml_switcheroo.sources.static.python.containing import contained
+from ml_switcheroo.sources.static.python.observing import observing
 from ml_switcheroo.sources.static.python.values import Instance, Tensor, options
 from ml_switcheroo.sources.static.reading.attempt import Attempt
+from ml_switcheroo.sources.static.reading.observed import Observed
 from ml_switcheroo.sources.static.torch.flatten import Layer, Use, known, used, with_parts
 from ml_switcheroo.sources.static.torch.following import run_forward
 from ml_switcheroo.sources.static.torch.rows.reading import Read, read_parts
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["uses"]
+__all__ = ["follow", "observed", "uses"]
+
+
+def follow(
+    attempt: Attempt, layers: Sequence[Layer], notes: list[str], inputs: Sequence[Sequence[int]] = ()
+) -> None:
+    """Follow ``forward`` once, with what the checkpoint has shown of sizes.
+
+    Args:
+        attempt: The reading of the model.
+        layers: Its layers.
+        notes: Where it is said that ``forward`` could not be followed.
+        inputs: The shapes of the first arguments; any further one is a tensor of any shape.
+    """
+    sizes = attempt.fit.sizes.items()
+    attempt.machine.solved.update({name: min(real) for name, real in sizes if name and len(real) == 1})
+    known(layers)
+    for root in options(attempt.value):
+        if isinstance(root, Instance):
+            what = f"{attempt.label}:{attempt.name}.forward"
+            contained(what, partial(run_forward, attempt.machine, root, inputs), None, notes)
+
+
+def observed(
+    attempt: Attempt, specs: Mapping[str, TensorSpec], notes: list[str], inputs: Sequence[Sequence[int]] = ()
+) -> Observed:
+    """Return what each expression of ``forward`` is; the arguments are those of :func:`follow`."""
+    found = Observed()
+    with observing(attempt.machine, found) as found.frames:
+        follow(attempt, layers_of(attempt, specs), notes, inputs)
+    return found
+
+
+def layers_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> list[Layer]:
+    """Return the layers of a reading, with what the checkpoint has of them."""
+    return [_layer(path, modules, specs) for path, modules in attempt.fit.modules.items()]
 
 
 def uses(attempt: Attempt, specs: Mapping[str, TensorSpec], notes: list[str]) -> dict[str, Use]:
@@ -28,15 +65,8 @@ def uses(attempt: Attempt, specs: Mapping[str, TensorSpec], notes: list[str]) ->
     Returns:
         The uses by module path.
     """
-    layers = [_layer(path, modules, specs) for path, modules in attempt.fit.modules.items()]
-    sizes = attempt.fit.sizes.items()
-    attempt.machine.solved.update({name: min(real) for name, real in sizes if name and len(real) == 1})
-    known(layers)
-    for root in options(attempt.value):
-        if isinstance(root, Instance):
-            what = f"{attempt.label}:{attempt.name}.forward"
-            run = partial(run_forward, attempt.machine, root)
-            contained(what, run, None, notes)
+    layers = layers_of(attempt, specs)
+    follow(attempt, layers, notes)
     own = {
         id(owner.maker): (name, specs[name].shape)
         for name, owners in attempt.fit.owners.items()
