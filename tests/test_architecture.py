@@ -18,6 +18,7 @@ LAYERS = [
     ["axes", "tensors"],
     ["ops"],
     ["layers", "moves"],
+    ["operations"],
     ["tree"],
     ["recipes", "rules"],
     ["rule_lines", "renaming"],
