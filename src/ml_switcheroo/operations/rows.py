@@ -230,7 +230,7 @@ _ALL: tuple[Operation, ...] = (
     *_rows("mm bmm", "tm", "input, other|mat2", A.MULTIPLIED, E.MIXED, S.NEW, "@"),
     *_rows("mv", "tm", "input, other|vec", A.MULTIPLIED, E.MIXED, S.NEW, "@"),
     *_rows("dot", "tm", "input, other|tensor", A.MULTIPLIED, E.MIXED, S.NEW, "@"),
-    *_rows("inner", "tm", "input, other", A.MULTIPLIED, E.MIXED, S.NEW, "@"),
+    *_rows("inner", "tm", "input, other", A.OTHER, E.MIXED, S.NEW, "@"),
     *_rows("addmm", "tm", "input:bias, mat1, mat2:right of @", A.ADDED_PRODUCT, E.MIXED),
     *_rows("baddbmm", "tm", "input, mat1|batch1, mat2|batch2", A.ADDED_PRODUCT, E.MIXED),
     *_rows("einsum", "t", "equation, *operands", A.SUMMED, E.MIXED),

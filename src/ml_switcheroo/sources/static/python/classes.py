@@ -207,7 +207,7 @@ def is_subclass(machine: Machine, cls: Value, base: Value) -> bool | None:
 
 def new_instance(machine: Machine, cls: Value) -> Instance:
     """Return an instance whose constructor has not run."""
-    made = Instance(cls, site=machine.sites[-1] if machine.sites else None)
+    made = Instance(cls, site=machine.site)
     machine.heap.new(made.attrs)
     machine.heap.new(made.marks)
     if any(isinstance(one, Builtin) and one.name == "dict" for one in lineage(cls)):

@@ -91,6 +91,11 @@ class Machine:
             before.registrations if before is not None else Registrations(library)
         )
 
+    @property
+    def site(self) -> Site | None:
+        """Where the program is read."""
+        return self.sites[-1] if self.sites else None
+
     # Reading ------------------------------------------------------------------------------
 
     def evaluate(self, node: ast.expr, frame: Frame) -> Value:

@@ -35,19 +35,15 @@ def note_own(machine: Machine, own: Tensor, other: Tensor) -> None:
     """Note a tensor of the model's own that is added to a flattened image, or multiplied with it."""
     axes: tuple[Axis, ...] | None = other.axes
     if own.role and axes and is_flattened(axes[-1]):
-        _note(machine, OwnUse(own, axes[-1], LOST, -1, _site(machine)))
+        _note(machine, OwnUse(own, axes[-1], LOST, -1, machine.site))
 
 
 def note_matrix(machine: Machine, own: Value, other: Value, place: int) -> None:
     """Note a tensor of the model's own that is a matrix for another one's last axis."""
     if isinstance(own, Tensor) and own.role and own.of is None and isinstance(other, Tensor):
         axis = other.axes[-1] if other.axes else None
-        _note(machine, OwnUse(own, axis, layout_of(other), place, _site(machine)))
+        _note(machine, OwnUse(own, axis, layout_of(other), place, machine.site))
 
 
 def _note(machine: Machine, use: OwnUse) -> None:
     noted(machine).own.append(use)
-
-
-def _site(machine: Machine) -> Site | None:
-    return machine.sites[-1] if machine.sites else None

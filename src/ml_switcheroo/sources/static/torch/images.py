@@ -192,7 +192,7 @@ def shuffled(machine: Machine, tensor: Tensor | None, by: Value) -> Value:
     if not rest and isinstance(atom.of, Instance) and atom.role == "channel" and atom.size is None:
         count = atom.count
         channels = count // by**2 if count and count % by**2 == 0 else None
-        site = machine.sites[-1] if machine.sites else None
+        site = machine.site
         used(atom.of).shuffles.append((channels, site))
         channel = Atom("channel", None, size=channels)
     else:

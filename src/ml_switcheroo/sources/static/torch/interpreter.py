@@ -20,7 +20,7 @@ from ml_switcheroo.sources.static.python.values import (
     Unknown,
     Value,
 )
-from ml_switcheroo.sources.static.torch import flow, nn, sizes, tensors
+from ml_switcheroo.sources.static.torch import effects, flow, nn, sizes, tensors
 from ml_switcheroo.sources.static.torch.branched import joined
 from ml_switcheroo.sources.static.torch.packages import EXTERNALS, OUTSIDE
 
@@ -41,8 +41,8 @@ TABLES = Tables(
     readers={**READERS, Tensor: flow.attribute},
     writers=WRITERS,
     truths=TRUTHS,
-    operators={Tensor: flow.operate, Instance: nn.operate, Size: sizes.operate},
-    subscripts={Tensor: flow.subscript},
+    operators={Tensor: effects.operate, Instance: nn.operate, Size: sizes.operate},
+    subscripts={Tensor: effects.subscript},
     items={Tensor: tensors.items},
     unpacked={Tensor: tensors.unpacked, tuple: sizes.unpacked},
     nth={Size: sizes.nth},

@@ -63,7 +63,7 @@ def _constant(value: Value) -> Callable[[Machine, Arguments], Value]:
 def _parameter(machine: Machine, args: Arguments) -> Value:
     value = args.get(0, "data")
     shape = value.shape if isinstance(value, Tensor) else None
-    return Tensor(shape, "parameter", site=machine.sites[-1] if machine.sites else None)
+    return Tensor(shape, "parameter", site=machine.site)
 
 
 def _nn_buffer(machine: Machine, args: Arguments) -> Value:

@@ -19,7 +19,8 @@ from ml_switcheroo.sources.static.python.values import (
 )
 from ml_switcheroo.sources.static.torch.alike import ALIKE, LOST, behind_features, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
-from ml_switcheroo.sources.static.torch.followers import axes_of, other_operation
+from ml_switcheroo.sources.static.torch.effects import applied
+from ml_switcheroo.sources.static.torch.followers import axes_of
 from ml_switcheroo.sources.static.torch.images import feature_map, pooled, rank_of, windowed
 from ml_switcheroo.sources.static.torch.sequences import (
     RECURRENT,
@@ -83,11 +84,11 @@ def _reshaping(machine: Machine, layer: Instance, tensor: Tensor | None) -> Valu
     if tensor is None or layer.torch not in _RESHAPING:
         return None
     if "pad" in word:
-        return other_operation(machine, "pad", tensor, Arguments([_padding(layer)]))
+        return applied(machine, "pad", tensor, Arguments([_padding(layer)]))
     if word.startswith("upsampl"):
-        return other_operation(machine, "interpolate", tensor, Arguments([], dict(layer.args)))
+        return applied(machine, "interpolate", tensor, Arguments([], dict(layer.args)))
     given = layer.args.get(_SIZES.get(layer.torch, "kernel_size"), -1 if word == "glu" else UNKNOWN)
-    return other_operation(machine, word, tensor, Arguments([given]))
+    return applied(machine, word, tensor, Arguments([given]))
 
 
 def _padding(layer: Instance) -> Value:

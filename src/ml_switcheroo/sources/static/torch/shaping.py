@@ -54,7 +54,7 @@ def flattened(
     first, last = start % rank, end % rank
     axis = merged(tensor.axes[first : last + 1])
     result = made((*tensor.axes[:first], axis, *tensor.axes[last + 1 :]))
-    result.site = site or (machine.sites[-1] if machine.sites else None)
+    result.site = site or (machine.site)
     return result
 
 
@@ -64,7 +64,7 @@ def reshaped(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
     if found.axes is None and tensor.axes and tensor.axes[0] != (REST,):
         axes = regroup(tensor.axes, sizes)
         found = made(axes) if axes is not None else found
-        found.site = _site(machine)
+        found.site = machine.site
     if found.axes is None or found.axes[0] == (REST,):
         few = len(sizes) < 3 and not any(isinstance(size, Repeat) for size in sizes)
         found.layout = followed([tensor], flattens=few, folds=True).layout
@@ -84,7 +84,7 @@ def _reshaped(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
     parts = _image_of(machine, axes, sizes)
     if parts is not None:
         result = made(parts)
-        result.site = _site(machine)
+        result.site = machine.site
         return result
     if len(middle) == 0 and not left:
         parts = ()
@@ -95,7 +95,7 @@ def _reshaped(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
     else:
         return Tensor()
     result = made((*front, *(parts or ()), *back[::-1]))
-    result.site = _site(machine)
+    result.site = machine.site
     return result
 
 
@@ -128,10 +128,6 @@ def unflattened(tensor: Tensor | None, dim: Value, sizes: Value) -> Tensor:
         return followed([tensor], folds=True)
     lead = ((Atom("batch"),),) if tensor.axes[0] == (REST,) and dim == 1 else tensor.axes[:-1]
     return made((*lead, *parts), behind_features(layout_of(tensor)))
-
-
-def _site(machine: Machine) -> Site | None:
-    return machine.sites[-1] if machine.sites else None
 
 
 def _reshaped_end(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tensor:
@@ -223,7 +219,7 @@ def rearranged(
     if found is None:
         return followed([tensor], turns=True, flattens=True, folds=True)
     result = made(found)
-    result.site = _site(machine)
+    result.site = machine.site
     return result
 
 

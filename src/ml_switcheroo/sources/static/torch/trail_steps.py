@@ -1,4 +1,4 @@
-"""What the operations of torch do to tensors that carry a trail: one table of the steps that are exact."""
+"""What the operations of torch do to tensors that carry a trail: the steps that are exact."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.operations import Axes, Elements, Operation, Storage, operation
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
@@ -18,6 +19,7 @@ from ml_switcheroo.sources.static.python.values import (
     join,
     options,
 )
+from ml_switcheroo.sources.static.torch.given import Given
 from ml_switcheroo.sources.static.torch.trails import MOVING, Step, Traced, step_of, traced_in
 
 if TYPE_CHECKING:
@@ -25,57 +27,23 @@ if TYPE_CHECKING:
 
 __all__ = ["applied", "asked", "indexed", "lifted", "negated", "opaque", "operated"]
 
-_ARITHMETIC: Mapping[str, type] = MappingProxyType(
+_OPERATORS: Mapping[str, type] = MappingProxyType(
+    {"+": ast.Add, "-": ast.Sub, "*": ast.Mult, "/": ast.Div, "@": ast.MatMult}
+)
+_AS_IT_IS = frozenset((Axes.SAME, Axes.EXPANDED, Axes.AS_OTHER, Axes.OTHER))
+"""Where elements are kept: an axis of size 1 that is expanded has the same elements, too."""
+
+_STEPS: Mapping[Axes, str] = MappingProxyType(
     {
-        **dict.fromkeys(("add", "add_", "__radd__"), ast.Add),
-        **dict.fromkeys(("sub", "sub_", "subtract"), ast.Sub),
-        **dict.fromkeys(("mul", "mul_", "multiply", "multiply_"), ast.Mult),
-        **dict.fromkeys(("div", "div_", "divide", "true_divide"), ast.Div),
-        **dict.fromkeys(("matmul", "mm", "bmm", "mv", "inner", "dot"), ast.MatMult),
+        **dict.fromkeys((Axes.TURNED, Axes.TRANSPOSED), "turned"),
+        **dict.fromkeys((Axes.PERMUTED, Axes.MOVED, Axes.PATTERN), "arranged"),
+        **dict.fromkeys((Axes.RESHAPED, Axes.AS_OTHER, Axes.FLATTENED, Axes.UNFLATTENED), "shaped"),
+        **dict.fromkeys((Axes.SQUEEZED, Axes.UNSQUEEZED), "shaped"),
+        **dict.fromkeys((Axes.CHUNKED, Axes.SPLIT, Axes.UNBOUND), "piece"),
+        **dict.fromkeys((Axes.NARROWED, Axes.SELECTED, Axes.PICKED), "piece"),
     }
 )
-_AS_IT_IS = frozenset(
-    """contiguous clone detach detach_ to float half double bfloat16 cuda cpu type_as type expand expand_as
-    requires_grad_ as_tensor asarray data cast atleast_1d atleast_2d to_local full_tensor""".split()
-)
-_SHAPED = frozenset("view reshape unsqueeze squeeze flatten unflatten view_as reshape_as".split())
-_ARRANGED = frozenset("rearrange permute movedim moveaxis".split())
-_PIECES = frozenset("chunk split unbind tensor_split narrow select index_select".split())
-_TURNED = frozenset("t transpose swapaxes swapdims t_ transpose_ adjoint".split())
-_SAID = frozenset(
-    """size dim numel stride element_size data_ptr is_floating_point is_contiguous ndimension nelement
-    register_hook retain_grad storage get_device item is_complex is_sparse has_names""".split()
-)
-"""What is asked of a tensor besides its values."""
-
-_JOINED = frozenset("cat concat concatenate stack hstack vstack dstack block_diag".split())
-_RUNNING = {
-    "running_mean": (1, "mean"),
-    "running_var": (2, "var"),
-    "weight": (3, "scale"),
-    "bias": (4, "bias"),
-}
-_ARGUMENTS: Mapping[str, Mapping[str, tuple[int, str]]] = MappingProxyType(
-    {
-        "linear": {"weight": (1, "linear"), "bias": (2, "bias")},
-        "bilinear": {"weight": (2, "bilinear"), "bias": (3, "bias")},
-        **{f"conv{n}d": {"weight": (1, "conv"), "bias": (2, "bias")} for n in "123"},
-        **{f"conv_transpose{n}d": {"weight": (1, "conv_transpose"), "bias": (2, "bias")} for n in "123"},
-        "embedding": {"weight": (1, "embedding")},
-        "embedding_bag": {"weight": (1, "embedding")},
-        "layer_norm": {"weight": (2, "scale"), "bias": (3, "bias")},
-        "group_norm": {"weight": (2, "scale"), "bias": (3, "bias")},
-        "rms_norm": {"weight": (2, "scale")},
-        "batch_norm": _RUNNING,
-        "instance_norm": _RUNNING,
-        "prelu": {"weight": (1, "prelu")},
-        "addmm": {"input": (0, "bias"), "mat2": (2, "right of @")},
-        "addcmul": {"input": (0, "bias"), "tensor1": (1, "scale"), "tensor2": (2, "scale")},
-    }
-)
-"""By function, where its parameters stand among the arguments, and what they are to it."""
-
-_BOTH = {"addmm": 1, "addcmul": 1}  # where the first argument is no input
+"""The steps of what moves elements alone."""
 
 
 def lifted(value: Value) -> Value:
@@ -221,81 +189,74 @@ def applied(machine: Follower, word: str, args: Arguments) -> Value:
         args.open_positional,
         args.open_keyword,
     )
-    first = args.get(0, "input", UNKNOWN)
-    if word in _ARGUMENTS:
-        return _with_parameters(machine, word, args)
-    if word in _JOINED:
+    row = operation("add" if word == "__radd__" else word)
+    if row is not None and any(parameter.role for parameter in row.parameters):
+        return _with_parameters(machine, row, args)
+    if row is not None and row.axes in (Axes.JOINED, Axes.STACKED):
         return _joined(machine, args)
-    if word == "einsum":
+    if row is not None and row.axes is Axes.SUMMED:
         return _einsum(machine, args)
-    return join(_of_tensor(machine, word, lifted(one), args) for one in options(first))
+    return join(_of_tensor(machine, row, lifted(one), args) for one in options(args.get(0, "input", UNKNOWN)))
 
 
-def _of_tensor(machine: Follower, word: str, first: Value, args: Arguments) -> Value:
-    op = _ARITHMETIC.get(word)
-    if op is not None and (len(args.positional) > 1 or "other" in args.keyword):
-        if args.keyword.keys() - {"other", "out"}:
-            return opaque(machine, args)
-        other = args.get(1, "other", UNKNOWN)
-        found = join(operated(machine, op, first, one) for one in options(other))
-        if word.endswith("_") and isinstance(first, Traced) and isinstance(found, Traced) and first.trails:
-            first.trails = found.trails  # the tensor itself is changed
-        return found
-    if not isinstance(first, Traced):
+def _of_tensor(machine: Follower, row: Operation | None, first: Value, args: Arguments) -> Value:
+    op = _OPERATORS.get(row.operator) if row is not None else None
+    if row is not None and op is not None and "other" in Given(row, args, 0):
+        return _combined(machine, row, op, first, args)
+    if not isinstance(first, Traced) or row is None:
         return opaque(machine, args)
-    if word in _SAID:
-        return _sizes(machine, first, args) if word == "size" else UNKNOWN
-    if word in _AS_IT_IS or (word in ("dropout", "alpha_dropout") and _sleeps(args)):
+    given = Given(row, args, 0)
+    if row.axes is Axes.NONE and row.elements is Elements.ASIDE:
+        return _sizes(machine, first, given) if row.name == "size" else UNKNOWN
+    if row.axes in _AS_IT_IS and row.elements is Elements.KEPT:
         return first
-    if word in ("neg", "negative"):
+    if row.elements is Elements.DROPPED and (given["training"] is False or given["p"] == 0):
+        return first
+    if row.name == "neg" and row.storage is not Storage.IN_PLACE:
         return negated(machine, first)
-    step = _step_by_shape(word, args)
+    step = _STEPS.get(row.axes, "") if row.elements is Elements.ARRANGED else ""
     if not step:
         return opaque(machine, args)
     if first.moving:
         return MOVING if step == "piece" else first
+    if row.axes is Axes.PERMUTED and given.many("dims") == [1, 0]:
+        step = "turned"
     return first.then(step_of(machine, step))
 
 
-def _step_by_shape(word: str, args: Arguments) -> str:
-    """Return the step of what moves elements alone; empty for anything else."""
-    if word in _TURNED or (word == "permute" and _is_turn(args.positional[1:])):
-        return "turned"
-    if word in _ARRANGED:
-        return "arranged"
-    return "shaped" if word in _SHAPED else "piece" if word in _PIECES else ""
+def _combined(machine: Follower, row: Operation, op: type, first: Value, args: Arguments) -> Value:
+    """Return what a function or method gives that is an operator, too."""
+    if args.keyword.keys() - {"input", *row.parameters[1].also, "other", "out"}:
+        return opaque(machine, args)
+    other = Given(row, args, 0)["other"]
+    found = join(operated(machine, op, first, one) for one in options(other))
+    changed = row.storage is Storage.IN_PLACE
+    if changed and isinstance(first, Traced) and isinstance(found, Traced) and first.trails:
+        first.trails = found.trails  # the tensor itself is changed
+    return found
 
 
-def _sleeps(args: Arguments) -> bool:
-    """Tell whether a dropout does nothing outside of training."""
-    return args.get(2, "training", True) is False or args.get(1, "p", 0.5) == 0
-
-
-def _is_turn(order: list[Value]) -> bool:
-    flat = list(order[0]) if len(order) == 1 and isinstance(order[0], tuple | list) else order
-    return flat == [1, 0]
-
-
-def _sizes(machine: Follower, tensor: Traced, args: Arguments) -> Value:
-    shape = machine.shape_of(tensor)
-    index = args.get(1, "dim", None)
+def _sizes(machine: Follower, tensor: Traced, given: Given) -> Value:
+    shape, index = machine.shape_of(tensor), given["dim"]
     if shape is None or index is None:
         return shape if shape is not None else UNKNOWN
     return shape[index] if isinstance(index, int) and -len(shape) <= index < len(shape) else UNKNOWN
 
 
-def _with_parameters(machine: Follower, word: str, args: Arguments) -> Value:
+def _with_parameters(machine: Follower, row: Operation, args: Arguments) -> Value:
     """Return what a function gives that takes an input and parameters."""
-    first = args.get(_BOTH.get(word, 0), "input", UNKNOWN)
+    given = Given(row, args, 0)
+    both = bool(row.parameters[0].role)  # the first argument may be a parameter, too
+    first = given[row.parameters[1 if both else 0].name]
     constant = any(one.trails for one in traced_in(first)) and not _moving(first)
-    if constant and word not in _BOTH:
+    if constant and not both:
         return opaque(machine, args)
     parameters = False
-    for name, (place, role) in _ARGUMENTS[word].items():
-        for one in traced_in(args.get(place, name)):
+    for parameter in row.parameters:
+        for one in traced_in(given[parameter.name]) if parameter.role else ():
             if one.trails:
-                again = word == "addcmul" and _moving(args.get(0, "input"))
-                machine.writing.use(machine, one, "once more" if again else role)
+                again = row.name == "addcmul" and _moving(given["input"])
+                machine.writing.use(machine, one, "once more" if again else parameter.role)
                 parameters = True
     if not parameters:
         return MOVING

@@ -153,7 +153,7 @@ class Writing:
 
 def place_of(machine: Machine) -> tuple[str, str]:
     """Return the code that is being read, and ``file:line``."""
-    site: Site | None = machine.sites[-1] if machine.sites else None
+    site: Site | None = machine.site
     if site is None:
         return "", ""
     text = " ".join(ast.unparse(site.node).split()) if isinstance(site.node, ast.expr | ast.AugAssign) else ""

@@ -8,23 +8,7 @@ import numpy as np
 
 from ml_switcheroo.sources.static.torch.rows.traces import Key, Trace, Untold
 
-__all__ = ["ACTIVATIONS", "PASSING", "activated", "combined", "is_gated"]
-
-ACTIVATIONS = frozenset(
-    """relu relu_ relu6 leaky_relu leaky_relu_ elu elu_ selu celu gelu silu silu_ swish mish sigmoid sigmoid_
-    tanh tanh_ hardswish hardsigmoid hardtanh softplus softsign logsigmoid rrelu prelu quick_gelu threshold
-    hardshrink softshrink tanhshrink exp square""".split()
-)
-"""Functions of one number that are not linear."""
-
-PASSING = frozenset(
-    """contiguous clone detach to float half double bfloat16 int long cuda cpu type_as type requires_grad_ neg
-    negative abs clamp clamp_ clip sqrt rsqrt reciprocal pow sin cos log round floor masked_fill masked_fill_
-    masked_fill div div_ dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout normalize
-    layer_norm rms_norm group_norm batch_norm instance_norm nan_to_num expm1 log1p positive tril triu
-    softcap""".split()
-)
-"""Functions that leave rows where they are."""
+__all__ = ["activated", "combined", "is_gated"]
 
 
 def activated(trace: Trace) -> Trace:

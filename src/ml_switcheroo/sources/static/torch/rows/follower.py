@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ml_switcheroo.operations import Axes, Elements, operation
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
@@ -16,16 +17,15 @@ from ml_switcheroo.sources.static.python.values import (
     Tensor,
     Value,
 )
+from ml_switcheroo.sources.static.torch.given import Given
 from ml_switcheroo.sources.static.torch.rows import shapes
 from ml_switcheroo.sources.static.torch.rows.arithmetic import (
-    ACTIVATIONS,
-    PASSING,
     activated,
     combined,
     is_gated,
 )
 from ml_switcheroo.sources.static.torch.rows.contracting import contracted, matmul_labels
-from ml_switcheroo.sources.static.torch.rows.functions import FUNCTIONS, varies
+from ml_switcheroo.sources.static.torch.rows.functions import FUNCTIONS, along, varies
 from ml_switcheroo.sources.static.torch.rows.layers import given_by, spread
 from ml_switcheroo.sources.static.torch.rows.roles import Event, role_in, table_of, taken
 from ml_switcheroo.sources.static.torch.rows.traces import (
@@ -44,12 +44,6 @@ if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
 
 __all__ = ["Follower"]
-
-ATTENTIONS = frozenset(
-    """scaled_dot_product_attention memory_efficient_attention flash_attn_func flash_attn_varlen_func
-    flex_attention""".split()
-)
-"""Functions that take queries, keys and values, each with the rows of one head last."""
 
 
 @dataclass(slots=True)
@@ -129,7 +123,7 @@ class Follower:
         if name == "__len__":
             return trace.shape[0] if trace.shape else UNKNOWN
         if name in ("T", "mT"):
-            return as_tensor(shapes.ONE[name](trace, Arguments()))
+            return as_tensor(shapes.turned(trace))
         if name in ("device", "dtype", "is_cuda", "requires_grad", "is_meta", "grad", "layout"):
             return UNKNOWN
         return Builtin(name, lambda machine, args: self.function(machine, name, args.after(tensor)))
@@ -161,7 +155,7 @@ class Follower:
         if trace is None or not trace.shape or trace.shape[0] > _ITEMS:
             return None
         try:
-            return list(map(as_tensor, shapes.MANY["unbind"](trace, Arguments([0]))))
+            return list(map(as_tensor, shapes.cut("unbind", trace, 0)))
         except Untold:
             return None
 
@@ -188,7 +182,8 @@ class Follower:
 
     def foreign(self, machine: Machine, name: str, args: Arguments) -> Value:
         """Return what a function of a package that is not read gives: an attention is known by its name."""
-        if name.rpartition(".")[2] in ATTENTIONS:
+        row = operation(name)
+        if row is not None and row.axes is Axes.ATTENDED:
             return self.attention(machine, args)
         return self.passed(args)
 
@@ -225,31 +220,32 @@ class Follower:
     # Functions ------------------------------------------------------------------------------
 
     def _apply(self, machine: Machine, word: str, args: Arguments) -> Value:
-        if word in FUNCTIONS:
-            return FUNCTIONS[word](self, machine, args)
-        if word in _ARITHMETIC:
-            sides = self.trace(args.get(0, "input")), self.trace(args.get(1, "other"))
-            return self.elementwise(machine, *sides, product=word.startswith("mul"))
-        if word in ATTENTIONS:
-            return self.attention(machine, args, tokens_before=True)
-        if word in ("cat", "concat", "concatenate", "stack"):
-            return self.joined(args, new=word == "stack")
-        first = self.trace(args.get(0, "input"))
-        if first is None:
+        row = operation(word)
+        if row is None:
             raise Untold
-        rest = Arguments(args.positional[1:] if args.positional else [], args.keyword)
-        return self._of_one(machine, word, first, rest)
+        given = Given(row, args, 0)
+        if row.axes in FUNCTIONS:
+            return FUNCTIONS[row.axes](self, machine, given)
+        if row.elements is Elements.ALONG:
+            return along(self, machine, given)
+        first = self.trace(args.get(0, "input"))
+        if first is None or not given.counted:
+            raise Untold
+        return self._of_one(machine, first, given)
 
-    def _of_one(self, machine: Machine, word: str, trace: Trace, args: Arguments) -> Value:
-        if word in ("size", "dim", "ndimension"):
-            return shapes.size(trace, args) if word == "size" else len(trace.shape)
-        if word in shapes.ONE:
-            return as_tensor(shapes.ONE[word](trace, args))
-        if word in shapes.MANY:
-            return machine.heap.new(list(map(as_tensor, shapes.MANY[word](trace, args))))
-        if word in ACTIVATIONS:
+    def _of_one(self, machine: Machine, trace: Trace, given: Given) -> Value:
+        row = given.row
+        if row.name in ("size", "dim"):
+            return shapes.size(trace, given) if row.name == "size" else len(trace.shape)
+        if row.axes in shapes.ONE:
+            return as_tensor(shapes.ONE[row.axes](trace, given))
+        if row.name in shapes.COMPLEX:
+            return as_tensor(shapes.COMPLEX[row.name](trace))
+        if row.axes in shapes.MANY:
+            return machine.heap.new(list(map(as_tensor, shapes.MANY[row.axes](trace, given))))
+        if row.axes is Axes.SAME and row.elements is Elements.ACTIVATED:
             return as_tensor(activated(trace))
-        if word in PASSING:
+        if row.axes is Axes.SAME and row.elements in _STAYING:
             return as_tensor(trace)
         raise Untold
 
@@ -350,14 +346,13 @@ class Follower:
         size = trace.shape[shapes.whole(dim)]
         if size % 2:
             raise Untold
-        up, gate = shapes.MANY["split"](trace, Arguments([size // 2, dim]))
+        up, gate = shapes.cut("split", trace, size // 2, dim)
         if trace.sources and not trace.spent:
             self.take(machine, "gate", gate, ())
             self.take(machine, "up", up, ())
         return up.changed(rows={}, spent=True, result="down")
 
-    def joined(self, args: Arguments, *, new: bool) -> Value:
-        held, dim = args.get(0, "tensors"), args.get(1, "dim", 0)
+    def joined(self, held: Value, dim: Value, *, new: bool) -> Value:
         traces = [self.trace(one) for one in held] if isinstance(held, tuple | list) else []
         plain = [trace for trace in traces if trace is not None]
         if not plain or len(plain) != len(traces):
@@ -380,9 +375,10 @@ class Follower:
 
 
 _ITEMS = 64
-_ARITHMETIC = frozenset("add sub add_ sub_ subtract mul mul_ multiply div true_divide".split())
+_STAYING = frozenset((Elements.KEPT, Elements.EACH, Elements.DROPPED, Elements.NORMED))
+"""Where rows stay where they are."""
 
 
 def _where(machine: Machine) -> str:
-    site: Site | None = machine.sites[-1] if machine.sites else None
+    site: Site | None = machine.site
     return site.where if site is not None else ""

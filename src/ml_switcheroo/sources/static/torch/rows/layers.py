@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
+from ml_switcheroo.operations import Elements, operation
 from ml_switcheroo.sources.static.python.containers import children
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
@@ -18,7 +19,7 @@ from ml_switcheroo.sources.static.python.values import (
     Value,
 )
 from ml_switcheroo.sources.static.torch.rows import shapes
-from ml_switcheroo.sources.static.torch.rows.arithmetic import ACTIVATIONS, activated
+from ml_switcheroo.sources.static.torch.rows.arithmetic import activated
 from ml_switcheroo.sources.static.torch.rows.functions import softmax
 from ml_switcheroo.sources.static.torch.rows.roles import table_of
 from ml_switcheroo.sources.static.torch.rows.traces import Trace, Untold, Weight, as_tensor, numbered
@@ -103,13 +104,14 @@ def _plain_layer(follower: Follower, machine: Machine, layer: Instance, trace: T
         return as_tensor(follower.glu(machine, trace, layer.args.get("dim", -1)))
     if name == "Flatten":
         start, end = layer.args.get("start_dim", 1), layer.args.get("end_dim", -1)
-        return as_tensor(shapes.ONE["flatten"](trace, Arguments([start, end])))
+        return as_tensor(shapes.apply("flatten", trace, start, end))
     if name == "Unflatten":
-        given = [layer.args.get("dim"), layer.args.get("unflattened_size")]
-        return as_tensor(shapes.ONE["unflatten"](trace, Arguments(given)))
+        sizes = layer.args.get("unflattened_size")
+        return as_tensor(shapes.apply("unflatten", trace, layer.args.get("dim"), sizes))
     if name in ("Softmax", "LogSoftmax"):
         return as_tensor(softmax(trace, layer.args.get("dim", -1)))
-    if name.lower() in ACTIVATIONS or name in ("LeakyReLU", "PReLU", "Softplus"):
+    row = operation(name.lower())
+    if (row is not None and row.elements is Elements.ACTIVATED) or name in ("LeakyReLU", "PReLU", "Softplus"):
         return as_tensor(activated(trace))
     if "norm" in kind or name in STATELESS - _RESHAPING:
         return as_tensor(trace)

@@ -11,10 +11,24 @@ import numpy as np
 
 from ml_switcheroo.axes import equation
 from ml_switcheroo.errors import AxesError
-from ml_switcheroo.sources.static.python.values import Arguments, Value
+from ml_switcheroo.operations import Axes
+from ml_switcheroo.sources.static.python.values import Value
+from ml_switcheroo.sources.static.torch.given import Given, given
 from ml_switcheroo.sources.static.torch.rows.traces import Trace, Untold
 
-__all__ = ["MANY", "ONE", "indexed", "joined", "rearranged", "size", "whole"]
+__all__ = [
+    "COMPLEX",
+    "MANY",
+    "ONE",
+    "apply",
+    "cut",
+    "indexed",
+    "joined",
+    "rearranged",
+    "size",
+    "turned",
+    "whole",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -30,21 +44,14 @@ def whole(value: Value) -> int:
     return value
 
 
-def size(trace: Trace, args: Arguments) -> Value:
+def size(trace: Trace, given: Given) -> Value:
     """Return ``tensor.size()`` or ``tensor.size(dim)``."""
-    dim = args.get(0, "dim")
+    dim = given["dim"]
     return trace.shape if dim is None else trace.shape[whole(dim)]
 
 
-def sizes_of(values: Sequence[Value]) -> list[Value]:
-    """Return the sizes of ``view(2, 3)`` or ``view((2, 3))``."""
-    if len(values) == 1 and isinstance(values[0], tuple | list):
-        return list(values[0])
-    return list(values)
-
-
-def _reshape(trace: Trace, args: Arguments) -> Trace:
-    sizes = sizes_of(args.positional or [args.get(0, "shape", args.keyword.get("size"))])
+def _reshape(trace: Trace, given: Given) -> Trace:
+    sizes = given.many(given.row.parameters[-1].name)
     return trace.moved(lambda array: array.reshape(_filled(sizes, trace.shape)))
 
 
@@ -59,30 +66,31 @@ def _filled(sizes: Sequence[Value], shape: tuple[int, ...]) -> list[int]:
     return plain
 
 
-def _permute(trace: Trace, args: Arguments) -> Trace:
-    order = [whole(one) for one in sizes_of(args.positional or [args.get(0, "dims")])]
+def _permute(trace: Trace, given: Given) -> Trace:
+    order = [whole(one) for one in given.many("dims")]
     return trace.moved(lambda array: array.transpose(order))
 
 
-def _transpose(trace: Trace, args: Arguments) -> Trace:
-    a, b = whole(args.get(0, "dim0")), whole(args.get(1, "dim1"))
+def _transpose(trace: Trace, given: Given) -> Trace:
+    a, b = whole(given["dim0"]), whole(given["dim1"])
     return trace.moved(lambda array: array.swapaxes(a, b))
 
 
-def _movedim(trace: Trace, args: Arguments) -> Trace:
-    a, b = args.get(0, "source"), args.get(1, "destination")
+def _movedim(trace: Trace, given: Given) -> Trace:
+    a, b = given["source"], given["destination"]
     return trace.moved(lambda array: np.moveaxis(array, a, b))
 
 
-def _flatten(trace: Trace, args: Arguments) -> Trace:
-    rank = len(trace.shape)
-    first, last = whole(args.get(0, "start_dim", 0)) % rank, whole(args.get(1, "end_dim", -1)) % rank
+def _flatten(trace: Trace, given: Given) -> Trace:
+    rank, whole_of_it = len(trace.shape), given.row.name == "ravel"
+    first, last = (0, -1) if whole_of_it else (whole(given["start_dim"]), whole(given["end_dim"]))
+    first, last = first % rank, last % rank
     shape = (*trace.shape[:first], math.prod(trace.shape[first : last + 1]), *trace.shape[last + 1 :])
     return trace.moved(lambda array: array.reshape(shape))
 
 
-def _unflatten(trace: Trace, args: Arguments) -> Trace:
-    place, sizes = whole(args.get(0, "dim")) % len(trace.shape), args.get(1, "sizes")
+def _unflatten(trace: Trace, given: Given) -> Trace:
+    place, sizes = whole(given["dim"]) % len(trace.shape), given["sizes"]
     if not isinstance(sizes, tuple | list):
         raise Untold
     inner = _filled(sizes, trace.shape[place : place + 1])
@@ -90,65 +98,65 @@ def _unflatten(trace: Trace, args: Arguments) -> Trace:
     return trace.moved(lambda array: array.reshape(shape))
 
 
-def _squeeze(trace: Trace, args: Arguments) -> Trace:
-    dim = args.get(0, "dim")
+def _squeeze(trace: Trace, given: Given) -> Trace:
+    dim = given["dim"]
     if dim is None:
         return trace.moved(np.squeeze)
     place = whole(dim) % len(trace.shape)
     return trace if trace.shape[place] != 1 else trace.moved(lambda array: array.squeeze(place))
 
 
-def _unsqueeze(trace: Trace, args: Arguments) -> Trace:
-    dim = whole(args.get(0, "dim"))
+def _unsqueeze(trace: Trace, given: Given) -> Trace:
+    dim = whole(given["dim"])
     return trace.moved(lambda array: np.expand_dims(array, dim))
 
 
-def _turned(trace: Trace, args: Arguments) -> Trace:
-    return trace.moved(lambda array: array.swapaxes(-1, -2) if array.ndim > 1 else array)
+def _turned(trace: Trace, given: Given) -> Trace:
+    return turned(trace)
 
 
-def _expand(trace: Trace, args: Arguments) -> Trace:
-    sizes = [whole(one) for one in sizes_of(args.positional)]
+def _expand(trace: Trace, given: Given) -> Trace:
+    sizes = [whole(one) for one in given.many(given.row.parameters[-1].name)]
     old = (1,) * (len(sizes) - len(trace.shape)) + trace.shape
     shape = [mine if size == -1 else size for size, mine in zip(sizes, old, strict=True)]
     return trace.moved(lambda array: np.broadcast_to(array, shape))
 
 
-def _repeat(trace: Trace, args: Arguments) -> Trace:
-    times = [whole(one) for one in sizes_of(args.positional)]
+def _repeat(trace: Trace, given: Given) -> Trace:
+    times = [whole(one) for one in given.many(given.row.parameters[-1].name)]
     return trace.moved(lambda array: np.tile(array, times))
 
 
-def _repeat_interleave(trace: Trace, args: Arguments) -> Trace:
-    times, dim = whole(args.get(0, "repeats")), args.get(1, "dim")
+def _repeat_interleave(trace: Trace, given: Given) -> Trace:
+    times, dim = whole(given["repeats"]), given["dim"]
     return trace.moved(lambda array: np.repeat(array, times, dim))
 
 
-def _roll(trace: Trace, args: Arguments) -> Trace:
-    shifts, dims = args.get(0, "shifts"), args.get(1, "dims")
+def _rolled(trace: Trace, given: Given) -> Trace:
+    if given.row.name == "flip":
+        axes = tuple(whole(one) for one in given.many("dims"))
+        return trace.moved(lambda array: np.flip(array, axes))
+    shifts, dims = given["shifts"], given["dims"]
     return trace.moved(lambda array: np.roll(array, shifts, dims))
 
 
-def _flip(trace: Trace, args: Arguments) -> Trace:
-    dims = tuple(whole(one) for one in sizes_of(args.positional or [args.get(0, "dims")]))
-    return trace.moved(lambda array: np.flip(array, dims))
-
-
-def _narrow(trace: Trace, args: Arguments) -> Trace:
-    dim, start, length = (whole(args.get(i, name)) for i, name in enumerate(("dim", "start", "length")))
+def _narrow(trace: Trace, given: Given) -> Trace:
+    dim, start, length = (whole(given[name]) for name in ("dim", "start", "length"))
     place = dim % len(trace.shape)
     cut = (slice(None),) * place + (slice(start, start + length),)
     return trace.moved(lambda array: array[cut])
 
 
-def _select(trace: Trace, args: Arguments) -> Trace:
-    place, at = whole(args.get(0, "dim")) % len(trace.shape), whole(args.get(1, "index"))
+def _select(trace: Trace, given: Given) -> Trace:
+    place, at = whole(given["dim"]) % len(trace.shape), whole(given["index"])
     return trace.moved(lambda array: array[(slice(None),) * place + (at,)])
 
 
-def _reduced(trace: Trace, args: Arguments) -> Trace:
+def _reduced(trace: Trace, given: Given) -> Trace:
     """Sum or average: rows stay where they do not change along what is summed."""
-    dims, keep = args.get(0, "dim"), args.get(1, "keepdim", False)
+    if given.row.name not in ("sum", "mean", "amax", "amin"):
+        raise Untold
+    dims, keep = given["dim"], given["keepdim"]
     listed = [dims] if isinstance(dims, int) else list(dims) if isinstance(dims, tuple | list) else None
     if listed is None:
         raise Untold
@@ -164,7 +172,7 @@ def _reduced(trace: Trace, args: Arguments) -> Trace:
     return trace.changed(rows=held).moved(lambda array: array[cut])
 
 
-def _as_complex(trace: Trace, args: Arguments) -> Trace:
+def _as_complex(trace: Trace) -> Trace:
     rows = {
         key: trace.unions[key].mixed(numbers[..., 0], numbers[..., 1])
         for key, numbers in trace.rows.items()
@@ -173,37 +181,39 @@ def _as_complex(trace: Trace, args: Arguments) -> Trace:
     return trace.changed(rows=rows, shape=trace.shape[:-1])
 
 
-def _as_real(trace: Trace, args: Arguments) -> Trace:
+def _as_real(trace: Trace) -> Trace:
     return trace.moved(lambda array: np.stack([array, array], -1))
 
 
-def _chunk(trace: Trace, args: Arguments) -> list[Trace]:
-    count, dim = whole(args.get(0, "chunks")), whole(args.get(1, "dim", 0))
+def _chunk(trace: Trace, given: Given) -> list[Trace]:
+    count, dim = whole(given["chunks"]), whole(given["dim"])
     size = -(-trace.shape[dim] // count)
     return _cut(trace, dim, [*range(size, trace.shape[dim], size)])
 
 
-def _split(trace: Trace, args: Arguments) -> list[Trace]:
-    given = args.get(0, "split_size_or_sections", args.keyword.get("split_size"))
-    dim = whole(args.get(1, "dim", 0))
-    if not isinstance(given, tuple | list):
-        size = whole(given)
+def _split(trace: Trace, given: Given) -> list[Trace]:
+    if given.row.name == "tensor_split":
+        return _tensor_split(trace, given)
+    sizes = given["split_size_or_sections"]
+    dim = whole(given["dim"])
+    if not isinstance(sizes, tuple | list):
+        size = whole(sizes)
         return _cut(trace, dim, [*range(size, trace.shape[dim], size)] if size > 0 else [])
-    sizes = [one if isinstance(one, int) else None for one in given]
-    if sizes.count(None) > 1:
+    parts = [one if isinstance(one, int) else None for one in sizes]
+    if parts.count(None) > 1:
         raise Untold
-    rest = trace.shape[dim] - sum(size for size in sizes if size is not None)
-    plain = [rest if size is None else size for size in sizes]
+    rest = trace.shape[dim] - sum(size for size in parts if size is not None)
+    plain = [rest if size is None else size for size in parts]
     if sum(plain) != trace.shape[dim] or min(plain) < 0:
         raise Untold
     return _cut(trace, dim, [int(one) for one in np.cumsum(plain)[:-1]])
 
 
-def _tensor_split(trace: Trace, args: Arguments) -> list[Trace]:
-    given, dim = args.get(0, "indices_or_sections"), whole(args.get(1, "dim", 0))
-    if isinstance(given, tuple | list):
-        return _cut(trace, dim, [whole(one) for one in given])
-    edges = np.cumsum([len(one) for one in np.array_split(np.arange(trace.shape[dim]), whole(given))])
+def _tensor_split(trace: Trace, given: Given) -> list[Trace]:
+    by, dim = given["indices_or_sections"], whole(given["dim"])
+    if isinstance(by, tuple | list):
+        return _cut(trace, dim, [whole(one) for one in by])
+    edges = np.cumsum([len(one) for one in np.array_split(np.arange(trace.shape[dim]), whole(by))])
     return _cut(trace, dim, [int(one) for one in edges[:-1]])
 
 
@@ -215,44 +225,66 @@ def _cut(trace: Trace, dim: int, edges: Sequence[int]) -> list[Trace]:
     return [trace.moved(lambda array, cut=cut: array[cut]) for cut in cuts]  # type: ignore[misc]
 
 
-def _unbind(trace: Trace, args: Arguments) -> list[Trace]:
-    place = whole(args.get(0, "dim", 0)) % len(trace.shape)
+def _unbind(trace: Trace, given: Given) -> list[Trace]:
+    place = whole(given["dim"]) % len(trace.shape)
     lead = (slice(None),) * place
     return [trace.moved(lambda array, at=at: array[(*lead, at)]) for at in range(trace.shape[place])]  # type: ignore[misc]
 
 
-ONE: Mapping[str, Callable[[Trace, Arguments], Trace]] = {
-    **dict.fromkeys(("view", "reshape"), _reshape),
-    "permute": _permute,
-    **dict.fromkeys(("transpose", "swapaxes", "swapdims"), _transpose),
-    **dict.fromkeys(("movedim", "moveaxis"), _movedim),
-    "flatten": _flatten,
-    "unflatten": _unflatten,
-    "squeeze": _squeeze,
-    "unsqueeze": _unsqueeze,
-    **dict.fromkeys(("t", "T", "mT", "adjoint"), _turned),
-    "expand": _expand,
-    "broadcast_to": _expand,
-    **dict.fromkeys(("repeat", "tile"), _repeat),
-    "repeat_interleave": _repeat_interleave,
-    "roll": _roll,
-    "flip": _flip,
-    "narrow": _narrow,
-    "select": _select,
-    **dict.fromkeys(("sum", "mean", "amax", "amin"), _reduced),
-    "view_as_complex": _as_complex,
-    "view_as_real": _as_real,
+ONE: Mapping[Axes, Callable[[Trace, Given], Trace]] = {
+    Axes.RESHAPED: _reshape,
+    Axes.PERMUTED: _permute,
+    Axes.TRANSPOSED: _transpose,
+    Axes.MOVED: _movedim,
+    Axes.FLATTENED: _flatten,
+    Axes.UNFLATTENED: _unflatten,
+    Axes.SQUEEZED: _squeeze,
+    Axes.UNSQUEEZED: _unsqueeze,
+    Axes.TURNED: _turned,
+    Axes.EXPANDED: _expand,
+    Axes.REPEATED: _repeat,
+    Axes.INTERLEAVED: _repeat_interleave,
+    Axes.ROLLED: _rolled,
+    Axes.NARROWED: _narrow,
+    Axes.SELECTED: _select,
+    Axes.REDUCED: _reduced,
 }
-"""What gives one tensor, by name."""
+"""What gives one tensor, by what becomes of the axes."""
 
-MANY: Mapping[str, Callable[[Trace, Arguments], list[Trace]]] = {
-    "chunk": _chunk,
-    "split": _split,
-    "split_with_sizes": _split,
-    "tensor_split": _tensor_split,
-    "unbind": _unbind,
+COMPLEX: Mapping[str, Callable[[Trace], Trace]] = {"view_as_complex": _as_complex, "view_as_real": _as_real}
+"""What makes complex numbers of pairs, and pairs of complex numbers."""
+
+MANY: Mapping[Axes, Callable[[Trace, Given], list[Trace]]] = {
+    Axes.CHUNKED: _chunk,
+    Axes.SPLIT: _split,
+    Axes.UNBOUND: _unbind,
 }
 """What gives several."""
+
+
+def turned(trace: Trace) -> Trace:
+    """Return a matrix the other way round."""
+    return trace.moved(lambda array: array.swapaxes(-1, -2) if array.ndim > 1 else array)
+
+
+def apply(word: str, trace: Trace, *args: Value) -> Trace:
+    """Return what an operation that moves elements gives, by its name.
+
+    Raises:
+        Untold: What it does to rows is not known.
+    """
+    asked = given(word, *args)
+    return ONE[asked.row.axes](trace, asked)
+
+
+def cut(word: str, trace: Trace, *args: Value) -> list[Trace]:
+    """Return what an operation gives that takes a tensor apart, by its name.
+
+    Raises:
+        Untold: What it does to rows is not known.
+    """
+    asked = given(word, *args)
+    return MANY[asked.row.axes](trace, asked)
 
 
 def indexed(trace: Trace, index: Value) -> Trace:
