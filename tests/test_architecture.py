@@ -18,6 +18,7 @@ LAYERS = [
     ["axes", "tensors"],
     ["ops"],
     ["layers", "moves"],
+    ["operations"],
     ["tree"],
     ["recipes", "rules"],
     ["rule_lines", "renaming"],
@@ -38,6 +39,9 @@ LAYERS = [
     ["cli"],
     ["__main__"],
 ]
+# The shelves of the reader, the lowest first: Python alone, what torch means, what that says of a model.
+SHELVES = ["python", "torch", "reading"]
+READER = PACKAGE / "sources" / "static"
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FRAMEWORKS = {"torch", "jax", "flax", "keras", "tensorflow", "mlx", "haiku", "equinox"}
 
@@ -84,6 +88,29 @@ def test_imports_point_downwards(path):
             if other == "__version__" or other == own:
                 continue
             assert RANK[other] < RANK[own], f"{own} imports {name}, which stands above it"
+
+
+def mentioned(path):
+    """Yield every module of the package that a file imports, also for type checkers alone."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(READER.glob("*/**/*.py")), ids=lambda path: str(path.relative_to(READER))
+)
+def test_the_shelves_of_the_reader_know_nothing_of_those_above(path):
+    own = path.relative_to(READER).parts[0]
+    for name in mentioned(path):
+        shelf = name.removeprefix("ml_switcheroo.sources.static.").partition(".")[0]
+        if name.startswith("ml_switcheroo.sources.static."):
+            assert SHELVES.index(shelf) <= SHELVES.index(own), f"{own} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((READER / "python").glob("*.py")), ids=lambda path: path.stem)
+def test_the_shelf_of_python_knows_no_layers(path):
+    assert not any(name.startswith("ml_switcheroo.layers") for name in mentioned(path))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -16,10 +16,10 @@ from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS, kind_of
 from ml_switcheroo.sources.findings import Finding, Knowledge
-from ml_switcheroo.sources.static.containing import contained
-from ml_switcheroo.sources.static.flatten import steps_flattened, used_as
-from ml_switcheroo.sources.static.mirror import Mirror, follow_live, parameters_in
-from ml_switcheroo.sources.static.use_verdicts import turned_as, written_as
+from ml_switcheroo.sources.static.python.containing import contained
+from ml_switcheroo.sources.static.reading.from_live import LiveReader, follow_live, parameters_in
+from ml_switcheroo.sources.static.torch.flatten import steps_flattened, used_as
+from ml_switcheroo.sources.static.torch.use_verdicts import turned_as, written_as
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["read_module"]
@@ -72,10 +72,10 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         for parts in [name.split(".")]
         for end in range(len(parts) + 1)
     }
-    walked, mirror = list(_walk(model, ("",))), Mirror()
-    parameters = parameters_in(walked, specs, mirror)
+    walked, reader = list(_walk(model, ("",))), LiveReader()
+    parameters = parameters_in(walked, specs, reader)
     failed: list[str] = []
-    uses = follow_live(_unwrapped(model), failed, mirror)
+    uses = follow_live(_unwrapped(model), failed, reader)
     said: dict[str, tuple[Finding, ...]] = {}
     containers: dict[str, str] = {}
     owned: set[str] = set()

@@ -1,0 +1,1 @@
+"""Read a program in Python and never run it: what its values, names, statements and calls come to."""

@@ -1,0 +1,17 @@
+"""Numbers that nobody knows, but of which it is known that they are numbers: made of the sizes of tensors."""
+
+from __future__ import annotations
+
+from ml_switcheroo.sources.static.python.values import Size, Unknown, Value, next_serial
+
+__all__ = ["is_number", "number"]
+
+
+def number() -> Unknown:
+    """Return a number that nobody knows, made of the sizes of tensors in ``forward``."""
+    return Unknown(f"#{next_serial()}")
+
+
+def is_number(value: Value) -> bool:
+    """Tell whether a value is a number, or several, that came of the sizes of tensors."""
+    return isinstance(value, Size) or (isinstance(value, Unknown) and "#" in value.symbol)
