@@ -13,29 +13,10 @@ from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.repeats import SLASH, Token
 from ml_switcheroo.match.units import Unit
 from ml_switcheroo.match.vocabulary import FILLERS, QUIET
+from ml_switcheroo.match.weights import WEIGHTS
 
-__all__ = ["ENOUGH", "Lexicon", "likeness"]
+__all__ = ["Lexicon", "likeness"]
 
-ENOUGH = 0.5
-"""What a link must at least have for itself to be taken by its words."""
-
-_SAME_PART = 2.0
-_ONE_PART = -0.3
-_SAME_SIDE = 1.5
-_SAME_NUMBER = 0.5
-_SAME_RANK = 0.4
-_OTHER_NUMBER = -1.5
-_SAME_PATH = 3.0
-_LACKING = -1.0
-_SAME_END = 0.4
-_OTHER_DEPTH = -1.5
-_SAME_KIND = 0.2
-_OTHER_BLOCKS = -0.6
-_FURTHER_UP = 0.5
-_UNSHARED = 0.5
-_UNKNOWN = 0.05
-_FEW = 6
-_OTHER_BRANCH = 3.0
 _BRANCHES = frozenset({"shortcut"})
 """Where both trees use such a word, what has it is never what has it not."""
 
@@ -47,16 +28,16 @@ class Lexicon:
         self.has_blocks = any(unit.inside for unit in units)
         spelled = [words_of(unit) for unit in units]
         counts = Counter(word for words in spelled for word in words)
-        many = len(spelled) if len(spelled) >= _FEW else len(spelled) * _FEW
+        many = len(spelled) if len(spelled) >= WEIGHTS.few_units else len(spelled) * WEIGHTS.few_units
         self.weights = {word: self._weight(word, count / many) for word, count in counts.items()}
 
     @staticmethod
     def _weight(word: str, share: float) -> float:
         if word in FILLERS:
-            return 0.1
+            return WEIGHTS.filler
         # What stands in most paths of a tree distinguishes nothing in it.
-        weight = 0.4 if word in QUIET else 1.0
-        return weight * (0.1 if share > 0.7 else 1.0)
+        weight = WEIGHTS.quiet_word if word in QUIET else WEIGHTS.telling_word
+        return weight * (WEIGHTS.common_word if share > WEIGHTS.common_share else 1.0)
 
 
 def words_of(unit: Unit) -> frozenset[str]:
@@ -73,26 +54,26 @@ def likeness(
     score -= _unshared(mine - other, source.tail, here, there)
     score -= _unshared(other - mine, target.tail, there, here)
     both = here.weights.keys() & there.weights.keys()
-    score -= _OTHER_BRANCH * len((mine ^ other) & _BRANCHES & both)
+    score += WEIGHTS.other_branch * len((mine ^ other) & _BRANCHES & both)
     score += _parts(source, target)
     score += _numbers(source, target, numbers)
-    score += _SAME_PATH if source.below == target.below else _ends(source, target)
-    score += _SAME_KIND * (link.kind == "embedding")
+    score += WEIGHTS.same_path if source.below == target.below else _ends(source, target)
+    score += WEIGHTS.embedding * (link.kind == "embedding")
     if here.has_blocks and there.has_blocks:
-        score += _OTHER_DEPTH * (bool(source.inside) != bool(target.inside))
-    score += _LACKING * len(target.slots.keys() - link.slots.keys())
+        score += WEIGHTS.other_depth * (bool(source.inside) != bool(target.inside))
+    score += WEIGHTS.lacking_tensor * len(target.slots.keys() - link.slots.keys())
     if len(source.containers) == len(target.containers) and source.indices != target.indices:
-        score += _OTHER_BLOCKS
+        score += WEIGHTS.other_blocks
     unused = source.slots.keys() - set(link.slots.values()) - {"count"}
-    return score + _LACKING * len(unused)
+    return score + WEIGHTS.lacking_tensor * len(unused)
 
 
 def _unshared(words: frozenset[str], tail: frozenset[str], own: Lexicon, foreign: Lexicon) -> float:
     """Weigh the words that only one of the two has; least those that the other tree never uses."""
     return sum(
         own.weights[word]
-        * (_UNSHARED if word in foreign.weights else _UNKNOWN)
-        * (1.0 if word in tail else _FURTHER_UP)
+        * (WEIGHTS.unshared if word in foreign.weights else WEIGHTS.unknown_word)
+        * (1.0 if word in tail else WEIGHTS.further_up)
         for word in words
     )
 
@@ -101,9 +82,9 @@ def _ends(source: Unit, target: Unit) -> float:
     """Weigh how many segments the two paths have in common at their ends."""
     score = 0.0
     for mine, other in zip(_segments(source.pattern), _segments(target.pattern), strict=False):
-        if mine != other or score >= 2 * _SAME_END:
+        if mine != other or score >= WEIGHTS.most_ends * WEIGHTS.same_end:
             break
-        score += _SAME_END if {str(word) for word in mine} - FILLERS else _SAME_END / 2
+        score += WEIGHTS.same_end if {str(word) for word in mine} - FILLERS else WEIGHTS.same_end / 2
     return score
 
 
@@ -121,10 +102,10 @@ def _segments(pattern: tuple[Token, ...]) -> list[tuple[Token, ...]]:
 
 def _parts(source: Unit, target: Unit) -> float:
     if source.role == NORM == target.role:
-        return _SAME_SIDE * (agree(source, target) is True)
+        return WEIGHTS.same_standing * (agree(source, target) is True)
     if source.role and source.role == target.role:
-        return _SAME_PART
-    return _ONE_PART * (source.role != target.role)
+        return WEIGHTS.same_role
+    return WEIGHTS.other_role * (source.role != target.role)
 
 
 def _numbers(source: Unit, target: Unit, numbers: Numbering) -> float:
@@ -133,7 +114,7 @@ def _numbers(source: Unit, target: Unit, numbers: Numbering) -> float:
         alike = numbers.agree(source, target, word)
         if alike:
             same = source.numbers[word].value == target.numbers[word].value
-            score += _SAME_NUMBER if same else _SAME_RANK
+            score += WEIGHTS.same_number if same else WEIGHTS.same_rank
         elif alike is not None:
-            score += _OTHER_NUMBER
+            score += WEIGHTS.other_number
     return score

@@ -8,21 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ml_switcheroo.match.assignment import Choice, Pair, assign
-from ml_switcheroo.match.likeness import ENOUGH, Lexicon, likeness
+from ml_switcheroo.match.likeness import Lexicon, likeness
 from ml_switcheroo.match.links import Known, Link, link
 from ml_switcheroo.match.norms import agree
 from ml_switcheroo.match.numbering import numbering
 from ml_switcheroo.match.parts import NORM
 from ml_switcheroo.match.units import Unit
 from ml_switcheroo.match.vocabulary import FILLERS, KNOWN
+from ml_switcheroo.match.weights import WEIGHTS
 from ml_switcheroo.match.words import HASH
 
 __all__ = ["Field", "Match", "Rivalry", "lay_out", "pair", "weigh"]
-
-_MARGIN = 0.25
-"""What an assignment must at least lose without a pair for the pair to be beyond doubt."""
-
-_CERTAIN = 100.0
 
 
 @dataclass(frozen=True)
@@ -62,32 +58,26 @@ def _needed(source: Unit, target: Unit, rival: Unit | None) -> float:
     seems to have twice in one block.
     """
     if rival is not None and source.role == target.role == rival.role != "" and source.role != NORM:
-        return _MARGIN_OF_PARTS if target.containers == rival.containers else _MARGIN
+        return WEIGHTS.margin_of_roles if target.containers == rival.containers else WEIGHTS.margin
     if source.role == NORM == target.role and "mean" not in source.slots:
-        several = max(len(source.places), len(target.places)) > _SEVERAL
+        several = max(len(source.places), len(target.places)) > WEIGHTS.open_standings
         other_block = source.beside != target.beside and source.below != target.below
         if several and (other_block or source.tail ^ target.tail):
             return math.inf
         if several or other_block:
-            return _MARGIN_OF_OPEN_NORMS
+            return WEIGHTS.margin_of_open_norms
     if rival is not None and _stranger(source, target, rival):
-        return _MARGIN_OF_STRANGERS
+        return WEIGHTS.margin_of_strangers
     told = bool(source.places) != bool(target.places)
-    return _MARGIN_OF_NORMS if source.role == NORM == target.role and source.inside and told else _MARGIN
+    if source.role == NORM == target.role and source.inside and told:
+        return WEIGHTS.margin_of_norms
+    return WEIGHTS.margin
 
 
 def _stranger(source: Unit, target: Unit, rival: Unit) -> bool:
     """Tell whether a target says nothing more of a source than its rival, but a word that nobody knows."""
     strange = target.said - KNOWN - source.said - rival.said
     return bool(strange) and _common(source, target) <= _common(source, rival)
-
-
-_MARGIN_OF_STRANGERS = 1.0
-_MARGIN_OF_NORMS = 0.6
-_MARGIN_OF_PARTS = 1.0
-_MARGIN_OF_OPEN_NORMS = 1.5
-_SEVERAL = 2
-"""A norm that can stand in more places than that, has a word in its name that nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -152,9 +142,9 @@ def pair(field: Field, scores: Mapping[Pair, float]) -> tuple[list[Match], list[
     likely = {
         (i, j): score
         for (i, j), score in scores.items()
-        if score >= ENOUGH and _vouched(field.sources[i], field.targets[j], field.links[i, j])
+        if score >= WEIGHTS.enough and _vouched(field.sources[i], field.targets[j], field.links[i, j])
     }
-    likely |= {(i, j): _CERTAIN for i, j in field.forced.items() if (i, j) in field.links}
+    likely |= {(i, j): WEIGHTS.by_rule for i, j in field.forced.items() if (i, j) in field.links}
     near, beside = _Beside.of(scores), _Beside.of(likely)
     matches: list[Match] = []
     doubts: list[Rivalry] = []
@@ -168,9 +158,8 @@ def pair(field: Field, scores: Mapping[Pair, float]) -> tuple[list[Match], list[
             doubts.append(Rivalry(source, tuple(field.targets[j] for j in rivals)))
             open_targets -= set(rivals)
             # What competes for the same leaves is as open; nothing is left over by it.
-            open_sources -= {
-                i for j in rivals for i in beside.targets.get(j, ()) if likely[i, j] > best - 2 * _MARGIN
-            }
+            near_best = best - WEIGHTS.rivals_within
+            open_sources -= {i for j in rivals for i in beside.targets.get(j, ()) if likely[i, j] > near_best}
         else:
             why = "a rule names it" if choice.source in field.forced else _why(source, target)
             matches.append(Match(source, target, field.links[choice.source, choice.target], why))
@@ -244,13 +233,10 @@ def _remaining(
         convolves = found.kind == "conv" or "mean" in source.slots
         rest = {n for n in open_targets if field.targets[n].containers == target.containers}
         in_block = bool(source.containers) and key in blocks and rest <= {b for _, b in alone} and convolves
-        if in_block and source.indices == target.indices and scores[i, j] > _AGAINST:
+        if in_block and source.indices == target.indices and scores[i, j] > WEIGHTS.left_in_block:
             yield Match(source, target, found, "everything else in this block has its place")
         elif scores[i, j] >= _shaped(source, target, found):
             yield Match(source, target, found, "nothing else has this shape")
-
-
-_AGAINST = -0.75
 
 
 def _shaped(source: Unit, target: Unit, found: Link) -> float:
@@ -260,10 +246,10 @@ def _shaped(source: Unit, target: Unit, found: Link) -> float:
         return math.inf
     shapes = {spec.shape for spec in weight.specs.values()}
     if found.kind == "conv" and weight.rank > 2 and not source.containers:
-        return 0.0
+        return WEIGHTS.left_kernel
     told = source.own & target.said or target.own & source.said
     if told and found.kind == "linear" and weight.rank == 2 and all(a != b for a, b in shapes):
-        return 0.2
+        return WEIGHTS.left_matrix
     return math.inf
 
 
@@ -282,7 +268,7 @@ def _nameless(choice: Choice, field: Field, scores: Mapping[Pair, float], near: 
         return False
     if _telling(source) and _telling(target):
         return True
-    enough = scores[choice.source, choice.target] - _MARGIN_OF_NAMELESS
+    enough = scores[choice.source, choice.target] - WEIGHTS.margin_of_nameless
     others = [(choice.source, j) for j in near.sources[choice.source] if j != choice.target]
     others += [(i, choice.target) for i in near.targets[choice.target] if i != choice.source]
     return any(
@@ -310,14 +296,13 @@ def _telling(unit: Unit) -> set[str]:
 
 
 _PLACED = frozenset({"embed", "head", "pool", "patch", "shortcut", "conv", "q", "k", "v"})
-_MARGIN_OF_NAMELESS = 1.0
 _WHERE = frozenset({"encoder", "decoder"})
 
 
 def _rivals(choice: Choice, scores: Mapping[Pair, float], beside: _Beside) -> list[int]:
     """Return the numbers of the targets that are nearly as good for a source."""
-    best = scores[choice.source, choice.target]
-    near = {j for j in beside.sources[choice.source] if scores[choice.source, j] > best - 2 * _MARGIN}
+    near_best = scores[choice.source, choice.target] - WEIGHTS.rivals_within
+    near = {j for j in beside.sources[choice.source] if scores[choice.source, j] > near_best}
     near |= {choice.target} | ({choice.rival[1]} if choice.rival is not None else set())
     return sorted(near)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ml_switcheroo.match.vocabulary import PHRASES
+from ml_switcheroo.match.weights import WEIGHTS
 from ml_switcheroo.match.words import HASH, tokens
 
 __all__ = ["SLASH", "Numeral", "Place", "Token", "places"]
@@ -183,13 +184,13 @@ def _repeated(numbers: dict[int, list[_Entry]]) -> bool:
     if len(several) > 1:
         seen: list[frozenset[tuple[str, ...]]] = []
         for shape in several:
-            if any(2 * len(shape & other) >= len(shape | other) for other in seen):
+            if any(len(shape & other) >= WEIGHTS.alike_blocks * len(shape | other) for other in seen):
                 return True
             seen = [*seen, shape] if shape not in seen else seen
         return False
     # Single modules in a row: a list of them only where there are many, all alike.
     contiguous = sorted(numbers) == list(range(min(numbers), min(numbers) + len(numbers)))
-    return len(numbers) > 3 and contiguous and len({shape for shape, _ in shapes}) == 1
+    return len(numbers) >= WEIGHTS.plain_list and contiguous and len({shape for shape, _ in shapes}) == 1
 
 
 def _outline(entries: Sequence[_Entry]) -> tuple[frozenset[tuple[str, ...]], int]:

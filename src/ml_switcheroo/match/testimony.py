@@ -12,6 +12,7 @@ from ml_switcheroo.match.orders import order_by_bias
 from ml_switcheroo.match.pairing import Field, Match
 from ml_switcheroo.match.repeats import Place, Token
 from ml_switcheroo.match.units import Unit
+from ml_switcheroo.match.weights import WEIGHTS
 from ml_switcheroo.moves import Move
 from ml_switcheroo.recipes import Target, parts_of
 
@@ -194,7 +195,7 @@ def narrowed(field: Field, found: Testimony) -> dict[tuple[int, int], Link]:
     clear = {
         key: {witness.layout for witness in witnesses}
         for key, witnesses in seen.items()
-        if len(witnesses) > 1
+        if len(witnesses) >= WEIGHTS.witnesses
     }
     names = [_leaf_names(target) for target in field.targets]
     # Units of the same shapes share their links.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ml_switcheroo.match.vocabulary import FILLERS
+from ml_switcheroo.match.weights import WEIGHTS
 from ml_switcheroo.match.words import meaning, segment_tokens
 from ml_switcheroo.moves import Move
 from ml_switcheroo.options.series import Series, series_of, stem_of
@@ -26,9 +27,6 @@ _LEAF = re.compile(r"[./][^./]*$")
 _KINDS = frozenset({"norm", "conv"})
 _QUIET = frozenset({"head", "out"})
 """What says little beside another word: ``fc_mean`` is ``mean``."""
-
-_FEW = 4
-"""More leaves than that are a layer with layers of its own, such as an LSTM both ways."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +170,7 @@ def _consists_of(own: set[str], moves: Sequence[Move]) -> bool:
     """Tell whether a layer of layers has the words inside of itself: ``forward_rnn`` of an ``rnn``."""
     leaves = [leaf for move in moves for leaf in move.leaves]
     inside = {word for leaf in leaves for part in _SEPARATOR.split(leaf)[1:-1] for word in words_of(part)}
-    return len(leaves) > _FEW and own <= inside
+    return len(leaves) > WEIGHTS.leaves_of_a_layer and own <= inside
 
 
 def _shared(path: str, place: str) -> set[object]:
