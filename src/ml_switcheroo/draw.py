@@ -8,15 +8,15 @@ from dataclasses import replace
 from ml_switcheroo.differences import by_attributes, by_computing, by_pools, said_of_wrappers
 from ml_switcheroo.errors import RuleError
 from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.match.spelling import segments
+from ml_switcheroo.match.paths.spelling import segments
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Cast
 from ml_switcheroo.ops.casting import refusal
 from ml_switcheroo.options import Option, option_for
-from ml_switcheroo.options.asking import is_open, matched, may_ask, placed_modules
+from ml_switcheroo.options.by_name import Places
+from ml_switcheroo.options.by_structure import is_open, matched, may_ask, placed_modules
 from ml_switcheroo.options.flattened import either_layout
 from ml_switcheroo.options.kernels import doubted_kernels
-from ml_switcheroo.options.places import Places
 from ml_switcheroo.options.request import Request
 from ml_switcheroo.options.ties import groups_of, joined, shared
 from ml_switcheroo.options.uses import by_use

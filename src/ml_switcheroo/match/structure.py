@@ -8,23 +8,23 @@ from dataclasses import dataclass, replace
 from dataclasses import field as default
 from typing import Any
 
-from ml_switcheroo.match.choosing import Chosen, choose
-from ml_switcheroo.match.fused import cut
-from ml_switcheroo.match.joining import Fused, candidates, certain
-from ml_switcheroo.match.leftovers import folded
-from ml_switcheroo.match.making import moves_of
-from ml_switcheroo.match.norms import placed
-from ml_switcheroo.match.orders import orders
-from ml_switcheroo.match.pairing import Match, Rivalry, lay_out, pair, weigh
-from ml_switcheroo.match.parts import named, routed, ungated
-from ml_switcheroo.match.reading import reader_of, roles_read
-from ml_switcheroo.match.repeats import Place, Token, places
-from ml_switcheroo.match.sighting import kind_of_class, kinds_of_leaf, kinds_of_words, plain_kind
-from ml_switcheroo.match.spelling import segments
-from ml_switcheroo.match.spread import is_spread, spread_as, spreads
-from ml_switcheroo.match.testimony import conventions, narrowed, shown_before, testimony
-from ml_switcheroo.match.units import Index, Piece, Unit, below_root, units
-from ml_switcheroo.match.vocabulary import LEAF_ROLES
+from ml_switcheroo.match.assignment.leftovers import folded
+from ml_switcheroo.match.assignment.pairing import Match, Rivalry, lay_out, pair, weigh
+from ml_switcheroo.match.layouts.choosing import Chosen, choose
+from ml_switcheroo.match.layouts.layout_evidence import conventions, narrowed, shown_before, testimony
+from ml_switcheroo.match.making.joining import Fused, candidates, certain
+from ml_switcheroo.match.making.moves import moves_of
+from ml_switcheroo.match.making.spread import is_spread, spread_as, spreads
+from ml_switcheroo.match.paths.repeats import Place, Token, places
+from ml_switcheroo.match.paths.spelling import segments
+from ml_switcheroo.match.paths.vocabulary import LEAF_ROLES
+from ml_switcheroo.match.units.fused import cut
+from ml_switcheroo.match.units.kinds_by_name import kind_of_class, kinds_of_leaf, kinds_of_words, plain_kind
+from ml_switcheroo.match.units.norms import placed
+from ml_switcheroo.match.units.orders import orders
+from ml_switcheroo.match.units.parts_read import reader_of, roles_read
+from ml_switcheroo.match.units.roles import named, routed, ungated
+from ml_switcheroo.match.units.unit import Index, Piece, Unit, below_root, units
 from ml_switcheroo.moves import Move
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.renaming import one_rename

@@ -11,8 +11,8 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.moves import Move
 from ml_switcheroo.options.gather import Gathered, gather
+from ml_switcheroo.options.kept_norms import kept_in
 from ml_switcheroo.options.moving import Absent, Place, Task, move_of
-from ml_switcheroo.options.wrapping import kept_in
 from ml_switcheroo.recipes import Dropped, Form, Part, Target, Unsupported
 from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.sources.findings import Finding

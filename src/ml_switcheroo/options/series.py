@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ml_switcheroo.match.words import meaning, segment_tokens
+from ml_switcheroo.match.paths.words import meaning, segment_tokens
 
 __all__ = ["Series", "Stem", "ranked", "series_of", "stem_of"]
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ml_switcheroo.match.vocabulary import FILLERS
+from ml_switcheroo.match.paths.vocabulary import FILLERS
+from ml_switcheroo.match.paths.words import meaning, segment_tokens
 from ml_switcheroo.match.weights import WEIGHTS
-from ml_switcheroo.match.words import meaning, segment_tokens
 from ml_switcheroo.moves import Move
 from ml_switcheroo.options.series import Series, series_of, stem_of
 

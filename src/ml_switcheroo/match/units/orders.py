@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ml_switcheroo.match.repeats import Token
-from ml_switcheroo.match.units import Unit
+from ml_switcheroo.match.paths.repeats import Token
+from ml_switcheroo.match.units.unit import Unit
 
 __all__ = ["Order", "nearest", "order_by_bias", "orders"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ml_switcheroo.match.units import ANY
-from ml_switcheroo.match.vocabulary import LEAF_ROLES
-from ml_switcheroo.match.words import meaning, segment_tokens
+from ml_switcheroo.match.paths.vocabulary import LEAF_ROLES
+from ml_switcheroo.match.paths.words import meaning, segment_tokens
+from ml_switcheroo.match.units.unit import ANY
 
 __all__ = ["kind_of_class", "kinds_of_leaf", "kinds_of_words", "plain_kind"]
 

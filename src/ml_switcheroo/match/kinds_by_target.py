@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.match.spelling import segments
+from ml_switcheroo.match.paths.spelling import segments
 from ml_switcheroo.recipes import Naming
 from ml_switcheroo.rules import Rename, Rule, renamed
 from ml_switcheroo.sources.findings import Finding, Knowledge

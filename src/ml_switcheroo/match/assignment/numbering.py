@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ml_switcheroo.match.repeats import Numeral, Token
-from ml_switcheroo.match.units import Unit
+from ml_switcheroo.match.paths.repeats import Numeral, Token
+from ml_switcheroo.match.units.unit import Unit
 
 __all__ = ["Numbering", "numbering"]
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from ml_switcheroo.match.fused import cuts
-from ml_switcheroo.match.fused import joins as joins_of
-from ml_switcheroo.match.grids import Axis, corresponding, crossed, orders_of
-from ml_switcheroo.match.layouts import Way, later_rows, stacked, ways
-from ml_switcheroo.match.norms import agree, elsewhere
-from ml_switcheroo.match.parts import NORM
-from ml_switcheroo.match.units import Index, Slot, Unit
-from ml_switcheroo.match.vocabulary import apart, contradict
+from ml_switcheroo.match.candidates.grids import Axis, corresponding, crossed, orders_of
+from ml_switcheroo.match.candidates.ways import Way, later_rows, stacked, ways
+from ml_switcheroo.match.paths.vocabulary import apart, contradict
+from ml_switcheroo.match.units.fused import cuts
+from ml_switcheroo.match.units.fused import joins as joins_of
+from ml_switcheroo.match.units.norms import agree, elsewhere
+from ml_switcheroo.match.units.roles import NORM
+from ml_switcheroo.match.units.unit import Index, Slot, Unit
 
 __all__ = ["Join", "Known", "Link", "link"]
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import permutations
 
-from ml_switcheroo.match.repeats import SLASH, Token
-from ml_switcheroo.match.units import Unit
-from ml_switcheroo.match.vocabulary import FILLERS
-from ml_switcheroo.match.words import HASH, meaning
+from ml_switcheroo.match.paths.repeats import SLASH, Token
+from ml_switcheroo.match.paths.vocabulary import FILLERS
+from ml_switcheroo.match.paths.words import HASH, meaning
+from ml_switcheroo.match.units.unit import Unit
 
 __all__ = ["Axis", "corresponding", "crossed", "orders_of"]
 

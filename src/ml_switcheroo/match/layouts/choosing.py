@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from ml_switcheroo.match.pairing import Field, Match
-from ml_switcheroo.match.testimony import (
+from ml_switcheroo.match.assignment.pairing import Field, Match
+from ml_switcheroo.match.layouts.layout_evidence import (
     Testimony,
     agreed,
     bare,
@@ -19,7 +19,7 @@ from ml_switcheroo.match.testimony import (
     testimony,
     unlike,
 )
-from ml_switcheroo.match.units import Unit
+from ml_switcheroo.match.units.unit import Unit
 
 __all__ = ["Chosen", "choose"]
 

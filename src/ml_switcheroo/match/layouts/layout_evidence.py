@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cache
 
-from ml_switcheroo.match.links import Link
-from ml_switcheroo.match.orders import order_by_bias
-from ml_switcheroo.match.pairing import Field, Match
-from ml_switcheroo.match.repeats import Place, Token
-from ml_switcheroo.match.units import Unit
+from ml_switcheroo.match.assignment.pairing import Field, Match
+from ml_switcheroo.match.candidates.candidate import Link
+from ml_switcheroo.match.paths.repeats import Place, Token
+from ml_switcheroo.match.units.orders import order_by_bias
+from ml_switcheroo.match.units.unit import Unit
 from ml_switcheroo.match.weights import WEIGHTS
 from ml_switcheroo.moves import Move
 from ml_switcheroo.recipes import Target, parts_of

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 
-from ml_switcheroo.match.links import Link
-from ml_switcheroo.match.norms import agree
-from ml_switcheroo.match.numbering import Numbering
-from ml_switcheroo.match.parts import NORM
-from ml_switcheroo.match.repeats import SLASH, Token
-from ml_switcheroo.match.units import Unit
-from ml_switcheroo.match.vocabulary import FILLERS, QUIET
+from ml_switcheroo.match.assignment.numbering import Numbering
+from ml_switcheroo.match.candidates.candidate import Link
+from ml_switcheroo.match.paths.repeats import SLASH, Token
+from ml_switcheroo.match.paths.vocabulary import FILLERS, QUIET
+from ml_switcheroo.match.units.norms import agree
+from ml_switcheroo.match.units.roles import NORM
+from ml_switcheroo.match.units.unit import Unit
 from ml_switcheroo.match.weights import WEIGHTS
 
 __all__ = ["Lexicon", "likeness"]

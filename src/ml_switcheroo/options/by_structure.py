@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 
 from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.match.fused import FUSED
-from ml_switcheroo.match.sighting import plain_kind
+from ml_switcheroo.match.paths.vocabulary import KNOWN
+from ml_switcheroo.match.paths.words import meaning, segment_tokens
 from ml_switcheroo.match.structure import Doubt, Question, solve
-from ml_switcheroo.match.vocabulary import KNOWN
-from ml_switcheroo.match.words import meaning, segment_tokens
+from ml_switcheroo.match.units.fused import FUSED
+from ml_switcheroo.match.units.kinds_by_name import plain_kind
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes
+from ml_switcheroo.options.by_exclusion import Site, place_rest, sites
 from ml_switcheroo.options.option import Option, option_for
-from ml_switcheroo.options.placing import Site, place_rest, sites
 from ml_switcheroo.options.request import Request
 from ml_switcheroo.plan import Left
 from ml_switcheroo.rule_lines import written

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ml_switcheroo.match.layouts import Shape, Way, ways
-from ml_switcheroo.match.units import Piece, Unit
+from ml_switcheroo.match.candidates.ways import Shape, Way, ways
+from ml_switcheroo.match.units.unit import Piece, Unit
 from ml_switcheroo.sources.findings import Parts
 
 __all__ = ["FUSED", "cut", "cuts", "joins"]

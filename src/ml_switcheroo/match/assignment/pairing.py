@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ml_switcheroo.match.assignment import Choice, Pair, assign
-from ml_switcheroo.match.likeness import Lexicon, likeness
-from ml_switcheroo.match.links import Known, Link, link
-from ml_switcheroo.match.norms import agree
-from ml_switcheroo.match.numbering import numbering
-from ml_switcheroo.match.parts import NORM
-from ml_switcheroo.match.units import Unit
-from ml_switcheroo.match.vocabulary import FILLERS, KNOWN
+from ml_switcheroo.match.assignment.best import Choice, Pair, assign
+from ml_switcheroo.match.assignment.numbering import numbering
+from ml_switcheroo.match.assignment.similarity import Lexicon, likeness
+from ml_switcheroo.match.candidates.candidate import Known, Link, link
+from ml_switcheroo.match.paths.vocabulary import FILLERS, KNOWN
+from ml_switcheroo.match.paths.words import HASH
+from ml_switcheroo.match.units.norms import agree
+from ml_switcheroo.match.units.roles import NORM
+from ml_switcheroo.match.units.unit import Unit
 from ml_switcheroo.match.weights import WEIGHTS
-from ml_switcheroo.match.words import HASH
 
 __all__ = ["Field", "Match", "Rivalry", "lay_out", "pair", "weigh"]
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from ml_switcheroo.match.parts import NORM
-from ml_switcheroo.match.repeats import Numeral, Place, Token
-from ml_switcheroo.match.units import Unit, cut, scopes, words_in
-from ml_switcheroo.match.vocabulary import KNOWN, QUIET
+from ml_switcheroo.match.paths.repeats import Numeral, Place, Token
+from ml_switcheroo.match.paths.vocabulary import KNOWN, QUIET
+from ml_switcheroo.match.units.roles import NORM
+from ml_switcheroo.match.units.unit import Unit, cut, scopes, words_in
 
 __all__ = ["agree", "elsewhere", "placed"]
 

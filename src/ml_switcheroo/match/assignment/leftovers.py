@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ml_switcheroo.match.pairing import Match
-from ml_switcheroo.match.parts import NORM
-from ml_switcheroo.match.units import Unit
+from ml_switcheroo.match.assignment.pairing import Match
+from ml_switcheroo.match.units.roles import NORM
+from ml_switcheroo.match.units.unit import Unit
 
 __all__ = ["folded"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.match.spelling import Spelling, segments
+from ml_switcheroo.match.paths.spelling import Spelling, segments
 from ml_switcheroo.options.moving import Place
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.rules import Rename, Rule, renamed

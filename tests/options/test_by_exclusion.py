@@ -6,7 +6,7 @@ import torch
 from flax import nnx
 
 import ml_switcheroo as ms
-from ml_switcheroo.options.placing import sites
+from ml_switcheroo.options.by_exclusion import sites
 from ml_switcheroo.targets import TARGETS
 
 

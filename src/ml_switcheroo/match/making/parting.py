@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ml_switcheroo.match.layouts import Shape, Way
+from ml_switcheroo.match.candidates.ways import Shape, Way
 from ml_switcheroo.ops import Axes, Op, Split
 from ml_switcheroo.sources.findings import Part
 

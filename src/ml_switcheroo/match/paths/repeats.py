@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ml_switcheroo.match.vocabulary import PHRASES
+from ml_switcheroo.match.paths.vocabulary import PHRASES
+from ml_switcheroo.match.paths.words import HASH, tokens
 from ml_switcheroo.match.weights import WEIGHTS
-from ml_switcheroo.match.words import HASH, tokens
 
 __all__ = ["SLASH", "Numeral", "Place", "Token", "places"]
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from itertools import permutations
 
 from ml_switcheroo.axes import equation
-from ml_switcheroo.match.fused import FUSED
-from ml_switcheroo.match.pairing import Match
-from ml_switcheroo.match.parting import rows_of
+from ml_switcheroo.match.assignment.pairing import Match
+from ml_switcheroo.match.making.parting import rows_of
+from ml_switcheroo.match.units.fused import FUSED
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes
 from ml_switcheroo.sources.findings import Part

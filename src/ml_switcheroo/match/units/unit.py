@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
-from ml_switcheroo.match.repeats import SLASH, Numeral, Place, Token
-from ml_switcheroo.match.vocabulary import FILLERS, KNOWN, LEAF_ROLES
-from ml_switcheroo.match.words import HASH, meaning
+from ml_switcheroo.match.paths.repeats import SLASH, Numeral, Place, Token
+from ml_switcheroo.match.paths.vocabulary import FILLERS, KNOWN, LEAF_ROLES
+from ml_switcheroo.match.paths.words import HASH, meaning
 from ml_switcheroo.sources.findings import Part
 from ml_switcheroo.tensors import TensorSpec
 
@@ -71,8 +71,8 @@ class Unit:
         words: What its path says, segment by segment.
         local: What its path says inside the innermost block.
         inside: Where in the pattern the innermost block begins; 0 for a unit in no block.
-        role: Which part of the network it is (:mod:`ml_switcheroo.match.parts`).
-        places: For a norm, where in its block it can stand (:mod:`ml_switcheroo.match.norms`).
+        role: Which part of the network it is (:mod:`ml_switcheroo.match.units.roles`).
+        places: For a norm, where in its block it can stand (:mod:`ml_switcheroo.match.units.norms`).
         piece: Which part of a fused tensor it is, if it is one.
         numbers: The numbers in its path that are names, by the word that they belong to.
         span: The indices of all that is repeated together with it.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from ml_switcheroo.match.repeats import Numeral
-from ml_switcheroo.match.units import Unit, cut
+from ml_switcheroo.match.paths.repeats import Numeral
+from ml_switcheroo.match.units.unit import Unit, cut
 from ml_switcheroo.sources.findings import Finding, Part, Parts
 
 __all__ = ["reader_of", "roles_read"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from ml_switcheroo.match.vocabulary import PHRASES
+from ml_switcheroo.match.paths.vocabulary import PHRASES
 
 __all__ = ["HASH", "meaning", "segment_tokens", "tokens"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ml_switcheroo.match.asked import arrangements, head_sizes
-from ml_switcheroo.match.choosing import Chosen
-from ml_switcheroo.match.layouts import Shape, Way
-from ml_switcheroo.match.links import Join
-from ml_switcheroo.match.making import Known, made_move, way_of
-from ml_switcheroo.match.pairing import Match
-from ml_switcheroo.match.parting import Rows, in_blocks, parted
+from ml_switcheroo.match.assignment.pairing import Match
+from ml_switcheroo.match.candidates.candidate import Join
+from ml_switcheroo.match.candidates.ways import Shape, Way
+from ml_switcheroo.match.layouts.choosing import Chosen
+from ml_switcheroo.match.making.arrangements import arrangements, head_sizes
+from ml_switcheroo.match.making.moves import Known, made_move, way_of
+from ml_switcheroo.match.making.parting import Rows, in_blocks, parted
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes, Op, trace
 from ml_switcheroo.sources.findings import Part, Parts

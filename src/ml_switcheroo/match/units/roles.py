@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from ml_switcheroo.match.repeats import SLASH, Numeral, Token
-from ml_switcheroo.match.units import Unit, scopes
-from ml_switcheroo.match.vocabulary import KNOWN
+from ml_switcheroo.match.paths.repeats import SLASH, Numeral, Token
+from ml_switcheroo.match.paths.vocabulary import KNOWN
+from ml_switcheroo.match.units.unit import Unit, scopes
 
 __all__ = ["NORM", "named", "routed", "ungated"]
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.match.spelling import segments
-from ml_switcheroo.match.vocabulary import LEAF_ROLES, apart
+from ml_switcheroo.match.paths.spelling import segments
+from ml_switcheroo.match.paths.vocabulary import LEAF_ROLES, apart
 from ml_switcheroo.moves import Move
 from ml_switcheroo.options.moving import Place
 from ml_switcheroo.options.option import Option

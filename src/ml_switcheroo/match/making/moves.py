@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ml_switcheroo.match.choosing import Chosen
-from ml_switcheroo.match.layouts import Way
-from ml_switcheroo.match.links import Join
-from ml_switcheroo.match.pairing import Match
+from ml_switcheroo.match.assignment.pairing import Match
+from ml_switcheroo.match.candidates.candidate import Join
+from ml_switcheroo.match.candidates.ways import Way
+from ml_switcheroo.match.layouts.choosing import Chosen
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes, Op, Stack, Unstack, trace
 from ml_switcheroo.sources.findings import Finding
