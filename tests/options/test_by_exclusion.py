@@ -6,7 +6,7 @@ import torch
 from flax import nnx
 
 import ml_switcheroo as ms
-from ml_switcheroo.options.by_exclusion import sites
+from ml_switcheroo.options.sites import free_sites
 from ml_switcheroo.targets import TARGETS
 
 
@@ -84,5 +84,5 @@ def test_a_tree_that_keeps_its_kernels_otherwise_gets_no_square_ones_by_place():
 def test_a_place_is_free_as_long_as_all_its_leaves_are(taken, left):
     target = TARGETS["haiku"]
     tree = {"a": {"w": np.zeros(1)}, "b/c": {"w": np.zeros(1)}}
-    found = sites(target.live.template(tree), target.naming, taken)
+    found = free_sites(target.live.template(tree), target.naming, taken)
     assert {site.path for site in found} == left

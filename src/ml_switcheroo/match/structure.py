@@ -12,18 +12,18 @@ from ml_switcheroo.match.assignment.leftovers import folded
 from ml_switcheroo.match.assignment.pairing import Match, Rivalry, lay_out, pair, weigh
 from ml_switcheroo.match.layouts.choosing import Chosen, choose
 from ml_switcheroo.match.layouts.layout_evidence import conventions, narrowed, shown_before, testimony
-from ml_switcheroo.match.making.joining import Fused, candidates, certain
+from ml_switcheroo.match.making.joining import Fused, certain, possible
 from ml_switcheroo.match.making.moves import moves_of
 from ml_switcheroo.match.making.spread import is_spread, spread_as, spreads
-from ml_switcheroo.match.paths.repeats import Place, Token, places
+from ml_switcheroo.match.paths.repeats import Position, Token, positions
 from ml_switcheroo.match.paths.spelling import segments
 from ml_switcheroo.match.paths.vocabulary import LEAF_ROLES
 from ml_switcheroo.match.units.fused import cut
 from ml_switcheroo.match.units.kinds_by_name import kind_of_class, kinds_of_leaf, kinds_of_words, plain_kind
-from ml_switcheroo.match.units.norms import placed
+from ml_switcheroo.match.units.norms import with_standings
 from ml_switcheroo.match.units.orders import orders
 from ml_switcheroo.match.units.parts_read import reader_of, roles_read
-from ml_switcheroo.match.units.roles import named, routed, ungated
+from ml_switcheroo.match.units.roles import routed, ungated, with_roles
 from ml_switcheroo.match.units.unit import Index, Piece, Unit, below_root, units
 from ml_switcheroo.moves import Move
 from ml_switcheroo.recipes import Target
@@ -97,10 +97,10 @@ class Found:
 
 def solve(question: Question) -> Found:
     """Match what a question asks."""
-    names = places(dict.fromkeys([*question.all_names, *question.specs]))
-    paths = places(dict.fromkeys([*question.all_leaves, *question.leaves]))
-    sources = placed(named(units(question.specs, _source_kinds(question), names)), names)
-    targets = placed(named(units(question.leaves, _target_kinds(question), paths)), paths)
+    names = positions(dict.fromkeys([*question.all_names, *question.specs]))
+    paths = positions(dict.fromkeys([*question.all_leaves, *question.leaves]))
+    sources = with_standings(with_roles(units(question.specs, _source_kinds(question), names)), names)
+    targets = with_standings(with_roles(units(question.leaves, _target_kinds(question), paths)), paths)
     if not sources or not targets:
         return Found((), ())
     sources = roles_read(sources, targets, question.findings)
@@ -114,10 +114,10 @@ def solve(question: Question) -> Found:
     field = lay_out(sources, targets, source_orders, _forced(question, sources, targets))
     scores = weigh(field)
     matches, _ = pair(field, scores)
-    # What the first matches show of the target's layouts rules out the links that contradict it.
+    # What the first matches show of the target's layouts rules out the candidates that contradict it.
     usual = conventions(question.target)
     shown = shown_before(targets, question.filled, usual, paths)
-    matches, rivalries = pair(replace(field, links=narrowed(field, testimony(matches, shown))), scores)
+    matches, rivalries = pair(replace(field, candidates=narrowed(field, testimony(matches, shown))), scores)
     chosen, odd = choose(matches, usual, shown, field)
     odd |= {"linear"} if "io" in source_orders else set()
     for number, why in folded(matches, sources, targets).items():
@@ -182,7 +182,7 @@ def _target_kinds(question: Question) -> Callable[[str, str], frozenset[str]]:
 
 
 def _known_orders(
-    question: Question, sources: Sequence[Unit], where: Mapping[str, Place]
+    question: Question, sources: Sequence[Unit], where: Mapping[str, Position]
 ) -> dict[tuple[Token, ...], str]:
     """Return how the matrices are kept of which somebody who knows says what they are, or that are placed."""
     known: dict[tuple[Token, ...], str] = {}
@@ -234,7 +234,7 @@ def _forced(question: Question, sources: Sequence[Unit], targets: Sequence[Unit]
 
 def _arranged(slots: Sequence[Fused], question: Question) -> Iterator[Doubt]:
     """Ask how the parts of a fused tensor lie: once for its weight and its bias."""
-    options = [candidates(slot, question.specs, question.findings) for slot in slots]
+    options = [possible(slot, question.specs, question.findings) for slot in slots]
     if not options:
         return
     asked: dict[str, list[Move]] = {}
@@ -273,12 +273,12 @@ def _rivals(rivalry: Rivalry) -> Doubt:
 
 
 def _open(question: Question, match: Match, role: str, choice: Chosen) -> Doubt:
-    options = match.link.options[role]
+    options = match.candidate.options[role]
     made = [
         list(moves_of(match, role, Chosen(layout), question.specs, question.findings)) for layout in options
     ]
     return Doubt(
-        tuple(match.source.slots[match.link.slots[role]].paths.values()),
+        tuple(match.source.slots[match.candidate.slots[role]].paths.values()),
         tuple(f"{layout}: {choice.why}" for layout in options),
         tuple(map(_rules, made)),
     )

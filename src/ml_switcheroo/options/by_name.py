@@ -7,17 +7,17 @@ from typing import Any
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.match.paths.spelling import Spelling, segments
-from ml_switcheroo.options.moving import Place
+from ml_switcheroo.options.moving import Locate
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.rules import Rename, Rule, renamed
 from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.tensors import TensorSpec
 from ml_switcheroo.tree import Template
 
-__all__ = ["Places"]
+__all__ = ["ByName"]
 
 
-class Places:
+class ByName:
     """Where the leaves of a module go: by the target's naming, or to the leaf of the template."""
 
     def __init__(
@@ -54,12 +54,12 @@ class Places:
         paths = [*((*path, inner) for inner in self._inner), path]
         return {name: value for at in paths for name, value in self._shown.get(at, {}).items()}
 
-    def of(self, module: str) -> Place:
+    def of(self, module: str) -> Locate:
         """Return the function that places the leaves of one module."""
         new = renamed(module, self._rules)
         containers = self._containers if new == module else {}
 
-        def place(leaf: str, collection: str) -> tuple[str, TensorSpec | None]:
+        def locate(leaf: str, collection: str) -> tuple[str, TensorSpec | None]:
             layer, _, rest = leaf.partition(".")
             own = f"{module}.{layer}"  # a layer of a recurrent module may be a module in the target
             alone = renamed(own, self._rules) if layer.isdecimal() else own
@@ -67,7 +67,7 @@ class Places:
                 return self._find(alone, rest, collection, {})
             return self._find(new, leaf, collection, containers)
 
-        return place
+        return locate
 
     def _find(
         self, new: str, leaf: str, collection: str, containers: Mapping[str, str]

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.match.paths.vocabulary import KNOWN
 from ml_switcheroo.match.paths.words import meaning, segment_tokens
 from ml_switcheroo.match.structure import Doubt, Question, solve
 from ml_switcheroo.match.units.fused import FUSED
 from ml_switcheroo.match.units.kinds_by_name import plain_kind
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes
-from ml_switcheroo.options.by_exclusion import Site, place_rest, sites
-from ml_switcheroo.options.option import Option, option_for
+from ml_switcheroo.options.option import Option
 from ml_switcheroo.options.request import Request
 from ml_switcheroo.plan import Left
 from ml_switcheroo.rule_lines import written
@@ -24,7 +20,7 @@ from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tree import Template
 
-__all__ = ["Matched", "is_open", "matched", "may_ask", "placed_modules"]
+__all__ = ["ByStructure", "by_structure", "is_open", "may_ask"]
 
 
 def is_open(owner: Owner, options: Sequence[Option], request: Request) -> bool:
@@ -86,7 +82,7 @@ def _permuted(owner: Owner, finding: Finding, request: Request) -> bool:
 
 
 @dataclass(frozen=True)
-class Matched:
+class ByStructure:
     """What the structure of the target has settled, and what it has not."""
 
     moves: list[Move]
@@ -96,19 +92,19 @@ class Matched:
     odd: frozenset[str] = frozenset()
 
 
-def matched(
+def by_structure(
     request: Request,
     pending: Sequence[tuple[Owner, list[Option]]],
     filled: Sequence[Move],
     rivals: Sequence[Owner],
     options_of: Callable[[Owner], list[Option]],
-) -> Matched:
+) -> ByStructure:
     """Ask the structure of the target where the tensors go that nothing else has placed.
 
     What is in doubt already competes for its leaf, so that nothing else gets it.
     """
     if request.template is None or not pending:
-        return Matched([], (), {}, {})
+        return ByStructure([], (), {}, {})
     found = solve(_question(request, pending, filled, rivals))
     asked = {name for owner, _ in pending for name in owner.tensors.values()}
     moves = [move for move in found.moves if asked.issuperset(move.sources)]
@@ -132,7 +128,7 @@ def matched(
             if name not in placed and name not in dropped:
                 why = only.refused.get(name) if only is not None else None
                 unexpected[name] = Left(request.specs[name], why or "nothing in the target answers to it")
-    return Matched(moves, doubts, unexpected, dropped, found.odd)
+    return ByStructure(moves, doubts, unexpected, dropped, found.odd)
 
 
 def _square(move: Move) -> bool:
@@ -158,111 +154,6 @@ def _either_way(move: Move) -> Doubt:
         ),
         (written(kept), written(turned)),
     )
-
-
-def placed_modules(
-    request: Request,
-    owners: Sequence[Owner],
-    moves: Sequence[Move],
-    found: Matched,
-    tied: Sequence[tuple[str, ...]],
-) -> list[Option]:
-    """Place whole modules that are left by where they fit.
-
-    That a module fits in one place only proves little by itself, unless everything has its place then: the
-    head of another task may have the same shape. Otherwise words must agree.
-    """
-    template = request.template
-    if template is None:
-        return []
-    placed = {name for move in moves for name in move.sources}
-    layouts = {
-        name for doubt in found.doubts for name in doubt.names if not doubt.rules[0].startswith("Rename")
-    }
-    others = {name for group in tied for name in group[1:]}
-    settled = placed | layouts
-    left = [
-        owner
-        for owner in owners
-        if len(owner.possible) == 1
-        and settled.isdisjoint(owner.tensors.values())
-        and not others.issuperset(owner.tensors.values())
-    ]
-    odd = _unlike_the_framework(request, moves) | found.odd if left else frozenset()
-    modules = {_NUMBERS.sub("#", name.rpartition(".")[0]) for name in request.specs}
-    kinds = ((owner, owner.possible[0].kind) for owner in left)
-    left = [owner for owner, kind in kinds if kind not in odd and not _says_more(owner.path, modules)]
-    if not left:
-        return []
-    taken = {path for move in moves for path in move.leaves}
-    free = sites(template, request.target.naming, taken)
-    if not free:
-        return []
-
-    def option_at(owner: Owner, site: Site | None) -> Option:
-        naming = request.target.naming
-        if site is not None and site.is_leaf:
-            return _bare(owner, site.leaves[()], request, template)
-        where = site.place(template.specs) if site else lambda leaf, _: (naming.path(owner.path, leaf), None)
-        shown = template.attributes.get(site.path, {}) if site else {}
-        return option_for(owner, owner.possible[0], request.specs, request.target, where, shown)
-
-    return list(place_rest(left, free, template.specs, request.specs, option_at, moves).values())
-
-
-_NUMBERS = re.compile(r"\d+")
-
-
-def _says_more(path: str, modules: Set[str]) -> bool:
-    """Tell whether a name is that of another module and a word that nobody knows: it is another one."""
-    head, dot, last = path.rpartition(".")
-    words = last.split("_")
-    known = [
-        word
-        for word in words
-        if KNOWN.issuperset(map(str, meaning(segment_tokens(word)))) or word.isdecimal()
-    ]
-    return len(known) < len(words) and _NUMBERS.sub("#", f"{head}{dot}{'_'.join(known)}") in modules
-
-
-def _bare(owner: Owner, path: str, request: Request, template: Template) -> Option:
-    """Make the move of a module's only tensor to a leaf that no layer of the framework holds.
-
-    Its sizes must differ: they show how it lies.
-    """
-    finding, names = owner.possible[0], tuple(owner.tensors.values())
-    have, want = request.specs[names[0]].shape, template.specs[path].shape
-    plain = finding.kind in ("linear", "embedding") and len(names) == 1 and len(set(have)) == len(have) == 2
-    turned = have != want
-    if not plain or want not in (have, have[::-1]) or (turned and finding.kind == "embedding"):
-        return Option(finding, (), {}, dict.fromkeys(names, f"{path} is {want}, {names[0]} is {have}"))
-    move = Move(names, (path,), (Axes("out in -> in out"),) if turned else ()).bind(request.specs)
-    told = replace(move, kind=finding.kind, origin="target", reason=finding.reason, where=finding.where)
-    return Option(finding, (told,))
-
-
-def _unlike_the_framework(request: Request, moves: Sequence[Move]) -> set[str]:
-    """Return the kinds whose kernels this tree keeps otherwise than the framework's layers do.
-
-    Only a kernel whose sizes all differ shows it. Where one does, the recipe says nothing of the square ones.
-    """
-    found = set()
-    for move in moves:
-        shape = move.inputs[0].shape if len(move.inputs) == len(move.outputs) == 1 else ()
-        if len(shape) < 2 or len(set(shape)) < len(shape) or move.kind not in request.target.kinds:
-            continue
-        path, _, slot = move.sources[0].rpartition(".")
-        if LAYERS[move.kind].slot(slot) is None:
-            continue
-        finding = Finding(move.kind, "target", "")
-        owner = Owner(path, (finding,), {slot: move.sources[0]})
-        option = option_for(owner, finding, request.specs, request.target, lambda leaf, _: (leaf, None))
-        mine = [made for made in option.moves if move.sources[0] in made.sources]
-        usual = {spec.shape for made in mine for spec in made.outputs}
-        alike = {one for one in usual if len(one) == len(move.outputs[0].shape)}
-        if alike and move.outputs[0].shape not in alike:
-            found.add(move.kind)
-    return found
 
 
 def _question(

@@ -10,7 +10,7 @@ from ml_switcheroo.axes import equation
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes, Branch, Op, SpectralState, WeightNorm
-from ml_switcheroo.options.gather import Gathered, Source
+from ml_switcheroo.options.gather import Gathered, SlotTensors
 from ml_switcheroo.options.moving import Task, made
 from ml_switcheroo.recipes import Form, Part, Wrapper
 from ml_switcheroo.tensors import TensorSpec
@@ -43,39 +43,39 @@ def kept_in(task: Task, form: Form, shown: Mapping[str, Any]) -> Kept | None:
         form: The form of the target's recipe that is tried.
         shown: Attributes of the live wrapper.
     """
-    source = task.gathered.sources.get(("weight", ()))
+    source = task.gathered.slots.get(("weight", ()))
     part = next((e for e in form.entries if isinstance(e, Part) and e.slots == ("weight",)), None)
     if source is None or part is None or not source.ops:
         return None
     norm = "weight_norm" if isinstance(source.ops[0], WeightNorm) else "spectral_norm"
     wrapper = task.target.wrappers.get(norm)
-    places = _places(task, wrapper, part) if wrapper is not None else None
-    if wrapper is None or places is None:
+    extra = _leaves_of_wrapper(task, wrapper, part) if wrapper is not None else None
+    if wrapper is None or extra is None:
         return None
     pieces = dict(zip(NAMES[norm], source.names, strict=True))
     weight = pieces["v" if norm == "weight_norm" else "weight"]
-    sources = {**task.gathered.sources, ("weight", ()): Source(source.slot, (weight,))}
+    sources = {**task.gathered.slots, ("weight", ()): SlotTensors(source.slot, (weight,))}
     inner = replace(
         task,
         gathered=Gathered(sources, task.gathered.broken),
-        place=lambda leaf, collection: task.place(f"{wrapper.inner}.{leaf}", collection),
+        locate=lambda leaf, collection: task.locate(f"{wrapper.inner}.{leaf}", collection),
     )
     try:
         if norm == "weight_norm":
-            moves = [_length(task, wrapper, part, pieces, places["g"], shown)]
+            moves = [_length(task, wrapper, part, pieces, extra["g"], shown)]
         else:
-            moves = list(_spectral(inner, wrapper, part, pieces, places))
+            moves = list(_spectral(inner, wrapper, part, pieces, extra))
     except UsageError as error:
         return Kept(inner, refused=str(error))
     return Kept(inner, tuple(moves))
 
 
-def _places(task: Task, wrapper: Wrapper, part: Part) -> dict[str, tuple[str, TensorSpec]] | None:
+def _leaves_of_wrapper(task: Task, wrapper: Wrapper, part: Part) -> dict[str, tuple[str, TensorSpec]] | None:
     """Return the leaves that only the wrapper has, if the model that is there has them."""
     found = {}
     for piece, pattern in wrapper.leaves.items():
         try:
-            path, spec = task.place(pattern.format(leaf=part.leaves[0]), wrapper.collection)
+            path, spec = task.locate(pattern.format(leaf=part.leaves[0]), wrapper.collection)
         except UsageError:
             return None
         if spec is None:
@@ -84,7 +84,7 @@ def _places(task: Task, wrapper: Wrapper, part: Part) -> dict[str, tuple[str, Te
     return found
 
 
-def _axes_of(part: Part, source: Source, rank: int) -> tuple[list[str], list[str]]:
+def _axes_of(part: Part, source: SlotTensors, rank: int) -> tuple[list[str], list[str]]:
     """Return the names of the axes of the weight in PyTorch and in the target.
 
     Raises:
@@ -107,7 +107,7 @@ def _length(
     wrapper: Wrapper,
     part: Part,
     pieces: Mapping[str, str],
-    place: tuple[str, TensorSpec],
+    leaf: tuple[str, TensorSpec],
     shown: Mapping[str, Any],
 ) -> Move:
     """Make the move of the lengths ``g``; the directions ``v`` are the weight within.
@@ -116,7 +116,7 @@ def _length(
         UsageError: The target normalises over other axes.
     """
     g, v = (task.specs[pieces[name]] for name in "gv")
-    there, here = _axes_of(part, task.gathered.sources["weight", ()], len(v.shape))
+    there, here = _axes_of(part, task.gathered.slots["weight", ()], len(v.shape))
     large = {axis for axis, size in zip(there, v.shape, strict=True) if size > 1}
     mine = [axis for axis, size in zip(there, g.shape, strict=False) if size > 1]
     own = _kept_axes(shown.get(wrapper.axes, wrapper.default), here)
@@ -128,9 +128,9 @@ def _length(
     result = [axis if axis in own else "1" for axis in here] if wrapper.whole else own
     source = [axis if axis in own else "1" for axis in there] if g.shape else []
     rule = equation(" ".join(source), " ".join(result))
-    view = rule.bind(g.shape, {}, place[1].shape)
+    view = rule.bind(g.shape, {}, leaf[1].shape)
     ops: tuple[Op, ...] = () if view.shape == g.shape else (Axes(str(rule)),)
-    return made(task, (pieces["g"],), (place[0],), ops, _said(wrapper.note))
+    return made(task, (pieces["g"],), (leaf[0],), ops, _said(wrapper.note))
 
 
 def _kept_axes(told: Any, here: Sequence[str]) -> list[str]:
@@ -149,14 +149,14 @@ def _spectral(
     wrapper: Wrapper,
     part: Part,
     pieces: Mapping[str, str],
-    places: Mapping[str, tuple[str, TensorSpec]],
+    extra: Mapping[str, tuple[str, TensorSpec]],
 ) -> Iterator[Move]:
     """Make the moves of the weight, of ``u``, and of ``v`` or the norm.
 
     Raises:
         UsageError: The target takes the matrix of the weight otherwise.
     """
-    source = task.gathered.sources["weight", ()]
+    source = task.gathered.slots["weight", ()]
     spec = task.specs[pieces["weight"]]
     there, here = _axes_of(part, source, len(spec.shape))
     rows = task.specs[pieces["u"]].shape[0]
@@ -165,19 +165,19 @@ def _spectral(
             f"{task.owner.path or 'the model'}: the spectral norm of a {task.finding.kind} cannot be kept:"
             " the target takes the matrix of the weight otherwise; unwrap the target's layer"
         )
-    if "v" in places:
+    if "v" in extra:
         for name in "uv":
             yield made(
-                task, (pieces[name],), (places[name][0],), (), _said(wrapper.note if name == "u" else "")
+                task, (pieces[name],), (extra[name][0],), (), _said(wrapper.note if name == "u" else "")
             )
         return
-    path, _ = task.place(part.leaves[0], part.collection)
+    path, _ = task.locate(part.leaves[0], part.collection)
     order = Axes(f"{' '.join(there)} -> {' '.join(here)}")
     row = Axes("out -> 1 out")
-    names = [piece for piece in ("u", "sigma") if piece in places]
-    state = SpectralState(folded=wrapper.folded, sigma="sigma" in places)
+    names = [piece for piece in ("u", "sigma") if piece in extra]
+    state = SpectralState(folded=wrapper.folded, sigma="sigma" in extra)
     branches: tuple[tuple[Op, ...], ...] = (() if there == here else (order,), (row,), ())[: len(names) + 1]
-    leaves = (path, *(places[piece][0] for piece in names))
+    leaves = (path, *(extra[piece][0] for piece in names))
     yield made(task, tuple(pieces.values()), leaves, (state, Branch(branches)), _said(wrapper.note))
 
 

@@ -47,10 +47,10 @@ def _tables(matches: Sequence[Match], left: Unit) -> Iterator[int]:
 
 def _matrices(matches: Sequence[Match], left: Unit) -> Iterator[int]:
     for number, match in enumerate(matches):
-        if match.link.kind not in _MATRICES or match.source.containers != left.containers:
+        if match.candidate.kind not in _MATRICES or match.source.containers != left.containers:
             continue
         # Folded into a matrix, a norm leaves a bias where none was; inside a block it can be any of them.
-        gained = "bias" in match.target.slots.keys() - match.link.slots.keys()
+        gained = "bias" in match.target.slots.keys() - match.candidate.slots.keys()
         if gained or left.containers:
             yield number
 

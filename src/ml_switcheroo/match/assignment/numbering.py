@@ -44,7 +44,7 @@ class Numbering:
 
 
 def numbering(
-    sources: Sequence[Unit], targets: Sequence[Unit], links: Mapping[tuple[int, int], object]
+    sources: Sequence[Unit], targets: Sequence[Unit], candidates: Mapping[tuple[int, int], object]
 ) -> Numbering:
     """Find how series line up of which one is longer, or counted from another number.
 
@@ -62,7 +62,7 @@ def numbering(
                     _key(source, target, mine, other), dict.fromkeys(_shifts(mine, other), True)
                 )
                 shift = other.value - mine.value
-                if shift in ways and (i, j) not in links:
+                if shift in ways and (i, j) not in candidates:
                     ways[shift] = False
     found = {key: [shift for shift, possible in ways.items() if possible] for key, ways in tried.items()}
     return Numbering({key: shifts[0] for key, shifts in found.items() if len(shifts) == 1})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ml_switcheroo.match.assignment.best import Choice, Pair, assign
 from ml_switcheroo.match.assignment.numbering import numbering
 from ml_switcheroo.match.assignment.similarity import Lexicon, likeness
-from ml_switcheroo.match.candidates.candidate import Known, Link, link
+from ml_switcheroo.match.candidates.candidate import Candidate, Shared, candidate_of
 from ml_switcheroo.match.paths.vocabulary import FILLERS, KNOWN
 from ml_switcheroo.match.paths.words import HASH
 from ml_switcheroo.match.units.norms import agree
@@ -28,13 +28,13 @@ class Match:
     Attributes:
         source: The unit of the source.
         target: The unit of the target.
-        link: How the two are linked.
+        candidate: The kind, the repetitions and the layouts in which they belong together.
         why: What speaks for it.
     """
 
     source: Unit
     target: Unit
-    link: Link
+    candidate: Candidate
     why: str
 
 
@@ -60,7 +60,7 @@ def _needed(source: Unit, target: Unit, rival: Unit | None) -> float:
     if rival is not None and source.role == target.role == rival.role != "" and source.role != NORM:
         return WEIGHTS.margin_of_roles if target.containers == rival.containers else WEIGHTS.margin
     if source.role == NORM == target.role and "mean" not in source.slots:
-        several = max(len(source.places), len(target.places)) > WEIGHTS.open_standings
+        several = max(len(source.standings), len(target.standings)) > WEIGHTS.open_standings
         other_block = source.beside != target.beside and source.below != target.below
         if several and (other_block or source.tail ^ target.tail):
             return math.inf
@@ -68,7 +68,7 @@ def _needed(source: Unit, target: Unit, rival: Unit | None) -> float:
             return WEIGHTS.margin_of_open_norms
     if rival is not None and _stranger(source, target, rival):
         return WEIGHTS.margin_of_strangers
-    told = bool(source.places) != bool(target.places)
+    told = bool(source.standings) != bool(target.standings)
     if source.role == NORM == target.role and source.inside and told:
         return WEIGHTS.margin_of_norms
     return WEIGHTS.margin
@@ -82,25 +82,25 @@ def _stranger(source: Unit, target: Unit, rival: Unit) -> bool:
 
 @dataclass(frozen=True)
 class Field:
-    """Two sets of units with every link that is possible between them.
+    """Two sets of units with the candidates between them.
 
     Attributes:
         sources: The units of the source.
         targets: The units of the target.
-        links: The links, by the numbers of the units.
+        candidates: The candidates, by the numbers of the units.
         forced: Pairs that the user's rules name.
     """
 
     sources: Sequence[Unit]
     targets: Sequence[Unit]
-    links: Mapping[Pair, Link]
+    candidates: Mapping[Pair, Candidate]
     forced: Mapping[int, int]
 
 
 def lay_out(
     sources: Sequence[Unit], targets: Sequence[Unit], orders: Sequence[str], forced: Mapping[int, int]
 ) -> Field:
-    """Find every link that is possible.
+    """Find all candidates.
 
     Args:
         sources: The units of the source.
@@ -108,43 +108,43 @@ def lay_out(
         orders: For each source unit how its matrix is kept.
         forced: Pairs that the user's rules name, by their numbers.
     """
-    links: dict[Pair, Link] = {}
-    known: Known = {}
+    candidates: dict[Pair, Candidate] = {}
+    known: Shared = {}
     taken = set(forced.values())
     for i, source in enumerate(sources):
         for j, target in enumerate(targets):
             if forced.get(i, j) != j or (j in taken and i not in forced):
                 continue
-            found = link(source, target, orders[i], known)
+            found = candidate_of(source, target, orders[i], known)
             if found is not None:
-                links[i, j] = found
-    return Field(sources, targets, links, forced)
+                candidates[i, j] = found
+    return Field(sources, targets, candidates, forced)
 
 
 def weigh(field: Field) -> dict[Pair, float]:
-    """Weigh the words of the two units of every link."""
+    """Score every candidate by the words of its two units."""
     here, there = Lexicon(field.sources), Lexicon(field.targets)
-    numbers = numbering(field.sources, field.targets, field.links)
+    numbers = numbering(field.sources, field.targets, field.candidates)
     return {
         (i, j): likeness(field.sources[i], field.targets[j], found, here, there, numbers)
-        for (i, j), found in field.links.items()
+        for (i, j), found in field.candidates.items()
     }
 
 
 def pair(field: Field, scores: Mapping[Pair, float]) -> tuple[list[Match], list[Rivalry]]:
-    """Choose among the links: the best assignment over the words of the units.
+    """Choose among the candidates: the best assignment over the words of the units.
 
     Args:
-        field: The units with their links.
-        scores: The weight of these links, and perhaps of others.
+        field: The units with their candidates.
+        scores: The scores of these candidates, and perhaps of others.
     """
-    scores = {pair: scores[pair] for pair in field.links}
+    scores = {pair: scores[pair] for pair in field.candidates}
     likely = {
         (i, j): score
         for (i, j), score in scores.items()
-        if score >= WEIGHTS.enough and _vouched(field.sources[i], field.targets[j], field.links[i, j])
+        if score >= WEIGHTS.enough and _vouched(field.sources[i], field.targets[j], field.candidates[i, j])
     }
-    likely |= {(i, j): WEIGHTS.by_rule for i, j in field.forced.items() if (i, j) in field.links}
+    likely |= {(i, j): WEIGHTS.by_rule for i, j in field.forced.items() if (i, j) in field.candidates}
     near, beside = _Beside.of(scores), _Beside.of(likely)
     matches: list[Match] = []
     doubts: list[Rivalry] = []
@@ -162,7 +162,7 @@ def pair(field: Field, scores: Mapping[Pair, float]) -> tuple[list[Match], list[
             open_sources -= {i for j in rivals for i in beside.targets.get(j, ()) if likely[i, j] > near_best}
         else:
             why = "a rule names it" if choice.source in field.forced else _why(source, target)
-            matches.append(Match(source, target, field.links[choice.source, choice.target], why))
+            matches.append(Match(source, target, field.candidates[choice.source, choice.target], why))
         open_sources.discard(choice.source)
         open_targets.discard(choice.target)
     return [*matches, *_remaining(field, scores, matches, open_sources, open_targets)], doubts
@@ -190,8 +190,8 @@ class _Beside:
         return cls(sources, targets)
 
 
-def _vouched(source: Unit, target: Unit, found: Link) -> bool:
-    """Tell whether more than the place speaks for a link.
+def _vouched(source: Unit, target: Unit, found: Candidate) -> bool:
+    """Tell whether more than the place speaks for a candidate.
 
     A vector, a square matrix, or a tensor of somebody's own class, has no kind and no shape that would rule a
     wrong leaf out: its own name must agree.
@@ -217,7 +217,7 @@ def _remaining(
     open_sources: set[int],
     open_targets: set[int],
 ) -> Iterator[Match]:
-    """Link what is left over where nothing else is possible for either of the two.
+    """Match what is left over, where nothing else is possible for either of the two.
 
     That only one thing fits proves little by itself. It counts for a convolution or its norm inside a block
     of which everything else is linked to one block of the source, and for a kernel or matrix whose shape
@@ -228,7 +228,7 @@ def _remaining(
     alone = [(i, j) for i, j in possible if once[0][i] == once[1][j] == 1]
     blocks = {(match.source.containers, match.target.containers) for match in matches}
     for i, j in alone:
-        source, target, found = field.sources[i], field.targets[j], field.links[i, j]
+        source, target, found = field.sources[i], field.targets[j], field.candidates[i, j]
         key = (source.containers, target.containers)
         convolves = found.kind == "conv" or "mean" in source.slots
         rest = {n for n in open_targets if field.targets[n].containers == target.containers}
@@ -239,8 +239,8 @@ def _remaining(
             yield Match(source, target, found, "nothing else has this shape")
 
 
-def _shaped(source: Unit, target: Unit, found: Link) -> float:
-    """Return how much the words must say for a link by shape alone."""
+def _shaped(source: Unit, target: Unit, found: Candidate) -> float:
+    """Return the score that a candidate needs whose shape alone speaks for it."""
     weight = source.slots.get("weight")
     if weight is None or found.sizes:
         return math.inf
@@ -260,7 +260,7 @@ def _nameless(choice: Choice, field: Field, scores: Mapping[Pair, float], near: 
         return False
     if (source.inside and target.inside) or agree(source, target) or source.below == target.below:
         return False
-    alone = not field.links[choice.source, choice.target].sizes
+    alone = not field.candidates[choice.source, choice.target].sizes
     if alone and _counts(source) != _counts(target):
         return True
     common = _common(source, target)

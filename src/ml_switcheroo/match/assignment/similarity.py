@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from ml_switcheroo.match.assignment.numbering import Numbering
-from ml_switcheroo.match.candidates.candidate import Link
+from ml_switcheroo.match.candidates.candidate import Candidate
 from ml_switcheroo.match.paths.repeats import SLASH, Token
 from ml_switcheroo.match.paths.vocabulary import FILLERS, QUIET
 from ml_switcheroo.match.units.norms import agree
@@ -46,7 +46,7 @@ def words_of(unit: Unit) -> frozenset[str]:
 
 
 def likeness(
-    source: Unit, target: Unit, link: Link, here: Lexicon, there: Lexicon, numbers: Numbering
+    source: Unit, target: Unit, candidate: Candidate, here: Lexicon, there: Lexicon, numbers: Numbering
 ) -> float:
     """Weigh what two units have in common against what only one of them has."""
     mine, other = words_of(source), words_of(target)
@@ -58,13 +58,13 @@ def likeness(
     score += _parts(source, target)
     score += _numbers(source, target, numbers)
     score += WEIGHTS.same_path if source.below == target.below else _ends(source, target)
-    score += WEIGHTS.embedding * (link.kind == "embedding")
+    score += WEIGHTS.embedding * (candidate.kind == "embedding")
     if here.has_blocks and there.has_blocks:
         score += WEIGHTS.other_depth * (bool(source.inside) != bool(target.inside))
-    score += WEIGHTS.lacking_tensor * len(target.slots.keys() - link.slots.keys())
+    score += WEIGHTS.lacking_tensor * len(target.slots.keys() - candidate.slots.keys())
     if len(source.containers) == len(target.containers) and source.indices != target.indices:
         score += WEIGHTS.other_blocks
-    unused = source.slots.keys() - set(link.slots.values()) - {"count"}
+    unused = source.slots.keys() - set(candidate.slots.values()) - {"count"}
     return score + WEIGHTS.lacking_tensor * len(unused)
 
 

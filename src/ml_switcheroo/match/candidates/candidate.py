@@ -6,16 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from ml_switcheroo.match.candidates.grids import Axis, corresponding, crossed, orders_of
-from ml_switcheroo.match.candidates.ways import Way, later_rows, stacked, ways
+from ml_switcheroo.match.candidates.grids import Axis, corresponding, crossed, kept_axes
+from ml_switcheroo.match.candidates.ways import Way, cuts, later_rows, stacked, ways
+from ml_switcheroo.match.candidates.ways import joins as joins_of
 from ml_switcheroo.match.paths.vocabulary import apart, contradict
-from ml_switcheroo.match.units.fused import cuts
-from ml_switcheroo.match.units.fused import joins as joins_of
 from ml_switcheroo.match.units.norms import agree, elsewhere
 from ml_switcheroo.match.units.roles import NORM
-from ml_switcheroo.match.units.unit import Index, Slot, Unit
+from ml_switcheroo.match.units.unit import Index, Unit, UnitSlot
 
-__all__ = ["Join", "Known", "Link", "link"]
+__all__ = ["Candidate", "Join", "Shared", "candidate_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +31,8 @@ class Join:
 
 
 @dataclass(frozen=True)
-class Link:
-    """A possible link between a source unit and a target unit.
+class Candidate:
+    """A source unit and a target unit that can belong together.
 
     Attributes:
         kind: As what the tensors are read.
@@ -52,18 +51,18 @@ class Link:
     order: str
 
 
-Known = dict[tuple[object, ...], Link | None]
-"""Links that were found already, by all that they depend on."""
+Shared = dict[tuple[object, ...], Candidate | None]
+"""Candidates that were found already, by all that they depend on."""
 
 
-def link(source: Unit, target: Unit, order: str, known: Known) -> Link | None:
+def candidate_of(source: Unit, target: Unit, order: str, known: Shared) -> Candidate | None:
     """Return how two units can be linked; None where they cannot.
 
     Args:
         source: A unit of the source.
         target: A unit of the target.
         order: How the source keeps matrices: ``oi`` or ``io``.
-        known: The links between units of the same shapes; a new one is added.
+        known: The candidates between units of the same shapes; a new one is added.
     """
     if source.role and target.role and source.role != target.role:
         return None
@@ -80,7 +79,7 @@ def link(source: Unit, target: Unit, order: str, known: Known) -> Link | None:
     axes = corresponding(source, target)
     key = (_outline(source), _outline(target), order, alike, same, axes)
     if key not in known:
-        known[key] = _link(source, target, order, axes)
+        known[key] = _made(source, target, order, axes)
     return known[key]
 
 
@@ -94,11 +93,11 @@ _TELLING = frozenset({"embed", "tok", "pos", "seg", "dense", "head"})
 
 
 def _outline(unit: Unit) -> tuple[object, ...]:
-    """Return all of a unit that its links depend on, its name aside."""
+    """Return all of a unit that its candidates depend on, its name aside."""
     return unit.outline, unit.tail & _TELLING, "pos" in unit.words, not unit.unknown
 
 
-def _link(source: Unit, target: Unit, order: str, axes: tuple[Axis, ...]) -> Link | None:
+def _made(source: Unit, target: Unit, order: str, axes: tuple[Axis, ...]) -> Candidate | None:
     slots = _slots(source, target)
     if slots is None:
         return None
@@ -108,7 +107,7 @@ def _link(source: Unit, target: Unit, order: str, axes: tuple[Axis, ...]) -> Lin
             for role, mine in slots.items():
                 options[role] = _fitting(source, target, role, mine, joins, sizes, kind, order)
             if all(options.values()):
-                return Link(kind, joins, sizes, slots, options, order)
+                return Candidate(kind, joins, sizes, slots, options, order)
     return None
 
 
@@ -157,7 +156,7 @@ def _alignments(
     if more == 0:
         # What only some blocks have goes into the same blocks, if both trees have all blocks.
         alike = source.unknown == target.unknown and not (source.piece or target.piece)
-        kept = next(orders_of(len(source.containers), len(target.containers), axes))
+        kept = next(kept_axes(len(source.containers), len(target.containers), axes))
         place = {index: tuple(index[axis] for axis in kept) for index in sorted(here)}
         span = {tuple(index[axis] for axis in kept) for index in source.span}
         turned = frozenset(place.values())
@@ -165,13 +164,13 @@ def _alignments(
         if turned == there or (nested and span == target.span and len(span) > 1):
             yield tuple(Join((index,), (at,)) for index, at in place.items() if at in there), ()
     elif more > 0:
-        for groups, sizes in _groups(here, there, orders_of(*counts, axes)):
+        for groups, sizes in _groups(here, there, kept_axes(*counts, axes)):
             yield tuple(Join(many, (one,)) for one, many in groups), sizes
             if set(sizes) == {1}:
                 yield tuple(Join(many, (one,)) for one, many in groups), ()
     else:
         back = tuple((other, mine) for mine, other in axes)
-        for groups, sizes in _groups(there, here, orders_of(*counts[::-1], back)):
+        for groups, sizes in _groups(there, here, kept_axes(*counts[::-1], back)):
             yield tuple(Join((one,), many) for one, many in groups), sizes
             if set(sizes) == {1}:
                 yield tuple(Join((one,), many) for one, many in groups), ()
@@ -244,7 +243,7 @@ def _fitting(
     return found
 
 
-def _uneven(slot: Slot, joins: Sequence[Join], *, leaves: bool = False) -> bool:
+def _uneven(slot: UnitSlot, joins: Sequence[Join], *, leaves: bool = False) -> bool:
     """Tell whether tensors that are to be stacked are of different shapes, or not all there."""
     for join in joins:
         indices = join.leaves if leaves else join.sources

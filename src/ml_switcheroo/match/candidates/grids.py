@@ -15,7 +15,7 @@ from ml_switcheroo.match.paths.vocabulary import FILLERS
 from ml_switcheroo.match.paths.words import HASH, meaning
 from ml_switcheroo.match.units.unit import Unit
 
-__all__ = ["Axis", "corresponding", "crossed", "orders_of"]
+__all__ = ["Axis", "corresponding", "crossed", "kept_axes"]
 
 Axis = tuple[int, int]
 """An axis of the source's indices and one of the target's that count the same."""
@@ -32,12 +32,12 @@ def corresponding(source: Unit, target: Unit) -> tuple[Axis, ...]:
     )
 
 
-def orders_of(longer: int, shorter: int, known: tuple[Axis, ...]) -> Iterator[tuple[int, ...]]:
+def kept_axes(longer: int, shorter: int, known: tuple[Axis, ...]) -> Iterator[tuple[int, ...]]:
     """Yield which axes of the longer indices the shorter ones can have, in their order.
 
     What the words do not tell keeps its order.
 
-    >>> list(orders_of(2, 2, ())), list(orders_of(2, 2, ((0, 1),))), list(orders_of(2, 1, ((1, 0),)))
+    >>> list(kept_axes(2, 2, ())), list(kept_axes(2, 2, ((0, 1),))), list(kept_axes(2, 1, ((1, 0),)))
     ([(0, 1)], [(1, 0)], [(1,)])
     """
     at = {there: here for here, there in known}

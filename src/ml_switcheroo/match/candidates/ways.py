@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from ml_switcheroo.axes import NO_SIZES, equation
 from ml_switcheroo.errors import AxesError
 from ml_switcheroo.ops import Axes, Op, Skip
 
-__all__ = ["Shape", "Way", "later_rows", "stacked", "ways"]
+__all__ = ["Shape", "Way", "cuts", "joins", "later_rows", "stacked", "ways"]
 
 Shape = tuple[int, ...]
 
@@ -193,3 +193,56 @@ def stacked(sizes: Sequence[int], wanted: Shape) -> Iterator[tuple[int, Shape]]:
     for axis in range(len(wanted) - count + 1):
         if wanted[axis : axis + count] == tuple(sizes) and axis in (0, len(wanted) - count):
             yield axis, wanted[:axis] + wanted[axis + count :]
+
+
+def cuts(
+    kind: str, order: str, shape: Shape, wanted: Shape, heads: str, *, whole: bool = False
+) -> Iterator[Way]:
+    """Yield every way from a part of a fused tensor to a leaf.
+
+    Args:
+        kind: As what the tensor is read; ``vector`` for a bias.
+        order: For a linear, how its matrix is kept: ``oi`` or ``io``.
+        shape: Shape of the fused tensor.
+        wanted: Shape of the leaf.
+        heads: Which axis can be split into heads.
+        whole: Whether the part is all of the tensor, in another order.
+    """
+    for axis in _axes(kind, order, shape):
+        part = shape if whole else _part(shape, axis, wanted)
+        if part is not None:
+            for way in ways(kind, order, part, wanted, heads):
+                # Along which axis a tensor of unknown make is fused, is part of the layout.
+                layout = way.layout if len(_axes(kind, order, shape)) == 1 else f"{way.layout}, cut on {axis}"
+                yield replace(way, layout=layout, axis=axis, size=part[axis])
+
+
+def joins(kind: str, order: str, shape: Shape, wanted: Shape) -> Iterator[Way]:
+    """Yield every way from a tensor to its part of a fused leaf."""
+    for axis in range(len(wanted)):
+        part = _part(wanted, axis, shape)
+        for way in ways(kind, order, shape, part) if part is not None else ():
+            size = part[axis] if part is not None else 0
+            if kind != "linear":
+                yield replace(way, layout=f"{way.layout}, joined on {axis}", axis=axis, size=size)
+            elif (way.layout, axis) in (("oi", 0), ("io", 1)):
+                yield replace(way, axis=axis, size=size)
+
+
+def _axes(kind: str, order: str, shape: Shape) -> tuple[int, ...]:
+    if len(shape) == 1:
+        return (0,)
+    if kind == "linear":
+        return (0,) if order == "oi" else (1,)
+    if kind == "conv":
+        return (0,)
+    return (len(shape) - 2, len(shape) - 1)
+
+
+def _part(whole: Shape, axis: int, part: Shape) -> Shape | None:
+    """Return the shape of the part of a tensor that has as many elements as another."""
+    rest = math.prod(whole) // max(1, whole[axis])
+    size = math.prod(part)
+    if rest == 0 or size % rest or not 0 < size // rest < whole[axis]:
+        return None
+    return (*whole[:axis], size // rest, *whole[axis + 1 :])

@@ -52,7 +52,7 @@ def choose(
         matches: The matches.
         usual: The framework's conventions.
         shown: What leaves that are filled already show.
-        field: All units with all links: a leaf that nothing fits under a convention speaks against it.
+        field: All units with all candidates: a leaf that nothing fits under a convention speaks against it.
 
     Returns:
         For each match the layouts by role; and the kinds that are not kept as the framework keeps them.
@@ -65,7 +65,7 @@ def choose(
         {
             role: _confirmed(match, role, found, usual)
             or _choice(match, role, list(options), found, followed, silent)
-            for role, options in match.link.options.items()
+            for role, options in match.candidate.options.items()
         }
         for match in matches
     ]
@@ -76,7 +76,7 @@ def choose(
 
 def _silent(field: Field) -> set[tuple[str, str]]:
     """Return the kinds and names of leaves that would show how they are kept, but that nothing fits."""
-    fitting = {target for _, target in field.links}
+    fitting = {target for _, target in field.candidates}
     return {
         (kind, leaf_name(unit, "weight"))
         for number, unit in enumerate(field.targets)
@@ -90,7 +90,7 @@ def _silent(field: Field) -> set[tuple[str, str]]:
 
 def _unfit(field: Field) -> bool:
     """Tell whether a kernel of a convolution has the name and the sizes of one that it cannot be made of."""
-    fitting = {target for _, target in field.links}
+    fitting = {target for _, target in field.candidates}
     kernels = {(unit.tail, sizes) for unit in field.sources if (sizes := _sizes(unit))}
     return any(
         (unit.tail, _sizes(unit)) in kernels
@@ -115,8 +115,8 @@ def _confirmed(
 
     The source may keep all its matrices as in-out; nothing else would show it.
     """
-    kind, name, stacked = leaf_key(match.link, match.target, role)
-    convention, options = usual.get((kind, name)), {bare(layout) for layout in match.link.options[role]}
+    kind, name, stacked = leaf_key(match.candidate, match.target, role)
+    convention, options = usual.get((kind, name)), {bare(layout) for layout in match.candidate.options[role]}
     sure = {bare(one.layout) for one in found.get((kind, name, stacked), {}).values() if not one.square}
     if options == {convention} and is_square(match, role) and sure and convention not in sure:
         return Chosen(None, f"leaves called {name} are kept otherwise than the framework keeps them")
@@ -133,10 +133,10 @@ def _choice(
 ) -> Chosen:
     if len(options) == 1:
         return Chosen(options[0])
-    link = match.link
-    kind, name, stacked = key = leaf_key(link, match.target, role)
+    candidate = match.candidate
+    kind, name, stacked = key = leaf_key(candidate, match.target, role)
     fitting = [witness for witness in found.get(key, {}).values() if witness.layout in options]
-    shown = agreed(fitting, {layout: relative(layout, link.order) for layout in options})
+    shown = agreed(fitting, {layout: relative(layout, candidate.order) for layout in options})
     if len(shown) > 1:
         return Chosen(None, f"leaves called {name} are kept in several ways: {', '.join(sorted(shown))}")
     convention = usual.get((kind, name), "same" if kind == "embedding" else "")
@@ -145,7 +145,7 @@ def _choice(
     fit = next((layout for layout in options if bare(layout) == convention), "")
     if shown:
         chosen = Chosen(shown.pop(), f"like the leaves called {name} that are not square")
-    elif role == link.slots[role] == "parameter" and "same" in options:
+    elif role == candidate.slots[role] == "parameter" and "same" in options:
         chosen = Chosen("same", "a tensor with a name of its own is kept as it is")
     elif fit and others - {convention}:
         return Chosen(None, f"leaves called {name} are kept otherwise than the framework keeps them")
@@ -155,10 +155,10 @@ def _choice(
         chosen = Chosen(fit, f"as the framework keeps a {name}")
     else:
         return Chosen(None, f"its shape fits several layouts: {', '.join(options)}")
-    turned = any(way.ops for way in link.options[role][str(chosen.layout)].values())
-    if turned and may_be_table(match.source, match.target, link):
+    turned = any(way.ops for way in candidate.options[role][str(chosen.layout)].values())
+    if turned and may_be_table(match.source, match.target, candidate):
         return Chosen(None, "a linear would be turned, an embedding would not")
-    if turned and link.kind == "conv" and _may_be_stack(match, role):
+    if turned and candidate.kind == "conv" and _may_be_stack(match, role):
         return Chosen(None, "a convolution would be turned, a stack of matrices would not")
     return chosen
 
@@ -166,6 +166,6 @@ def _choice(
 def _may_be_stack(match: Match, role: str) -> bool:
     """Tell whether what is read as a convolution may be square matrices, such as those of experts."""
     source = match.source
-    shapes = (spec.shape for spec in source.slots[match.link.slots[role]].specs.values())
+    shapes = (spec.shape for spec in source.slots[match.candidate.slots[role]].specs.values())
     part = bool(source.role) or not source.said.isdisjoint({"moe", "experts"})
     return part and "bias" not in source.slots and any(len(s) == 3 and s[1] == s[2] > 1 for s in shapes)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from ml_switcheroo.match.assignment.pairing import Field, Match
-from ml_switcheroo.match.candidates.candidate import Link
-from ml_switcheroo.match.paths.repeats import Place, Token
+from ml_switcheroo.match.candidates.candidate import Candidate
+from ml_switcheroo.match.paths.repeats import Position, Token
 from ml_switcheroo.match.units.orders import order_by_bias
 from ml_switcheroo.match.units.unit import Unit
 from ml_switcheroo.match.weights import WEIGHTS
@@ -114,7 +114,7 @@ def shown_before(
     targets: Sequence[Unit],
     moves: Sequence[Move],
     usual: Mapping[tuple[str, str], str],
-    where: Mapping[str, Place],
+    where: Mapping[str, Position],
 ) -> dict[Key, dict[tuple[Token, ...], Witness]]:
     """Return what leaves show before anything is matched.
 
@@ -158,21 +158,21 @@ def testimony(matches: Sequence[Match], shown: Testimony) -> dict[Key, dict[tupl
 
 
 def _shows(match: Match) -> Iterator[tuple[Key, Witness]]:
-    if not may_be_table(match.source, match.target, match.link):
-        for role, options in match.link.options.items():
-            rank = match.source.slots[match.link.slots[role]].rank
+    if not may_be_table(match.source, match.target, match.candidate):
+        for role, options in match.candidate.options.items():
+            rank = match.source.slots[match.candidate.slots[role]].rank
             # A part of a fused leaf that has more axes may be no part of it: its parts may not make it up.
             part = match.target.piece is None or match.target.slots[role].rank == rank
             if len(options) == 1 and part:
                 (layout,) = options
-                done = relative(layout, match.link.order)
+                done = relative(layout, match.candidate.order)
                 witness = Witness(layout, done, match.target.slots[role].rank, is_square(match, role))
-                yield leaf_key(match.link, match.target, role), witness
+                yield leaf_key(match.candidate, match.target, role), witness
 
 
 def is_square(match: Match, role: str) -> bool:
     """Tell whether a leaf is made of a square matrix."""
-    shapes = (spec.shape for spec in match.source.slots[match.link.slots[role]].specs.values())
+    shapes = (spec.shape for spec in match.source.slots[match.candidate.slots[role]].specs.values())
     return any(len(shape) == 2 and shape[0] == shape[1] for shape in shapes)
 
 
@@ -186,8 +186,8 @@ def unlike(found: Testimony, usual: Mapping[tuple[str, str], str]) -> set[tuple[
     }
 
 
-def narrowed(field: Field, found: Testimony) -> dict[tuple[int, int], Link]:
-    """Leave out of the links what contradicts all the leaves that show their layout."""
+def narrowed(field: Field, found: Testimony) -> dict[tuple[int, int], Candidate]:
+    """Leave out of the candidates what contradicts all the leaves that show their layout."""
     seen: dict[tuple[Key, int], list[Witness]] = {}
     for key, witnesses in found.items():
         for witness in witnesses.values():
@@ -198,13 +198,13 @@ def narrowed(field: Field, found: Testimony) -> dict[tuple[int, int], Link]:
         if len(witnesses) >= WEIGHTS.witnesses
     }
     names = [_leaf_names(target) for target in field.targets]
-    # Units of the same shapes share their links.
-    made: dict[tuple[int, object], Link | None] = {}
-    result: dict[tuple[int, int], Link] = {}
-    for (i, j), link in field.links.items():
-        alike = id(link), names[j]
+    # Units of the same shapes share their candidates.
+    made: dict[tuple[int, object], Candidate | None] = {}
+    result: dict[tuple[int, int], Candidate] = {}
+    for (i, j), candidate in field.candidates.items():
+        alike = id(candidate), names[j]
         if alike not in made:
-            made[alike] = _narrowed(field.sources[i], field.targets[j], link, clear)
+            made[alike] = _narrowed(field.sources[i], field.targets[j], candidate, clear)
         narrow = made[alike]
         if narrow is not None:
             result[i, j] = narrow
@@ -212,17 +212,17 @@ def narrowed(field: Field, found: Testimony) -> dict[tuple[int, int], Link]:
 
 
 def _narrowed(
-    source: Unit, target: Unit, link: Link, clear: Mapping[tuple[Key, int], Set[str]]
-) -> Link | None:
-    if may_be_table(source, target, link):
-        return link
+    source: Unit, target: Unit, candidate: Candidate, clear: Mapping[tuple[Key, int], Set[str]]
+) -> Candidate | None:
+    if may_be_table(source, target, candidate):
+        return candidate
     options = {}
-    for role, layouts in link.options.items():
-        only = clear.get((leaf_key(link, target, role), target.slots[role].rank), set())
+    for role, layouts in candidate.options.items():
+        only = clear.get((leaf_key(candidate, target, role), target.slots[role].rank), set())
         options[role] = {name: ways for name, ways in layouts.items() if len(only) != 1 or name in only}
-    if options == link.options:
-        return link
-    return replace(link, options=options) if all(options.values()) else None
+    if options == candidate.options:
+        return candidate
+    return replace(candidate, options=options) if all(options.values()) else None
 
 
 def _leaf_names(target: Unit) -> tuple[object, ...]:
@@ -233,13 +233,13 @@ def contradicted(field: Field, usual: Mapping[tuple[str, str], str]) -> set[tupl
     """Return the conventions under which some leaf could be filled by nothing, but otherwise could."""
     fits: dict[tuple[str, str, int], bool] = {}
     seen: set[tuple[int, int]] = set()
-    for (i, j), link in field.links.items():
-        # Units of the same shapes share their links.
-        if (id(link), j) in seen or may_be_table(field.sources[i], field.targets[j], link):
+    for (i, j), candidate in field.candidates.items():
+        # Units of the same shapes share their candidates.
+        if (id(candidate), j) in seen or may_be_table(field.sources[i], field.targets[j], candidate):
             continue
-        seen.add((id(link), j))
-        for role, options in link.options.items():
-            kind, name, _ = leaf_key(link, field.targets[j], role)
+        seen.add((id(candidate), j))
+        for role, options in candidate.options.items():
+            kind, name, _ = leaf_key(candidate, field.targets[j], role)
             if role == "weight" and (kind, name) in usual:
                 ends = {bare(layout) for layout in options}
                 key = kind, name, j
@@ -256,15 +256,17 @@ def bare(layout: str) -> str:
     return layout.partition(":")[2] or layout
 
 
-def may_be_table(source: Unit, target: Unit, link: Link) -> bool:
+def may_be_table(source: Unit, target: Unit, candidate: Candidate) -> bool:
     """Tell whether what is read as a linear could be an embedding: then it shows nothing of linears."""
     both = source.kinds & target.kinds
-    return link.kind == "linear" and "embedding" in both and not source.role and "bias" not in source.slots
+    return (
+        candidate.kind == "linear" and "embedding" in both and not source.role and "bias" not in source.slots
+    )
 
 
-def leaf_key(link: Link, target: Unit, role: str) -> Key:
+def leaf_key(candidate: Candidate, target: Unit, role: str) -> Key:
     """Return what leaves are compared by; all parameters with names of their own count as one."""
-    return link.kind, leaf_name(target, role), bool(link.sizes)
+    return candidate.kind, leaf_name(target, role), bool(candidate.sizes)
 
 
 def leaf_name(target: Unit, role: str) -> str:

@@ -10,14 +10,15 @@ from ml_switcheroo.match.candidates.candidate import Join
 from ml_switcheroo.match.candidates.ways import Shape, Way
 from ml_switcheroo.match.layouts.choosing import Chosen
 from ml_switcheroo.match.making.arrangements import arrangements, head_sizes
-from ml_switcheroo.match.making.moves import Known, made_move, way_of
+from ml_switcheroo.match.making.moves import made_move, way_of
 from ml_switcheroo.match.making.parting import Rows, in_blocks, parted
+from ml_switcheroo.match.units.parts_read import Findings
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes, Op, trace
 from ml_switcheroo.sources.findings import Part, Parts
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["Fused", "candidates", "certain"]
+__all__ = ["Fused", "certain", "possible"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Fused:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Repetition:
     """One repetition of a fused slot: its tensors and leaves, and what is done to each part."""
 
     sources: tuple[str, ...]
@@ -67,7 +68,7 @@ class _Place:
     shapes: tuple[Shape, ...]
 
 
-def certain(fused: Fused, specs: Mapping[str, TensorSpec], known: Known) -> list[Move]:
+def certain(fused: Fused, specs: Mapping[str, TensorSpec], known: Findings) -> list[Move]:
     """Return the moves of a slot whose parts are known; none where they do not fit the leaves.
 
     A leaf without heads does not say which of its axes comes first, the heads or their rows: nothing is
@@ -77,15 +78,17 @@ def certain(fused: Fused, specs: Mapping[str, TensorSpec], known: Known) -> list
     if fused.read is None:
         return []
     made: list[Move] = []
-    for place in _places(fused):
-        said = [finding.parts for finding in known.get(place.sources[0], ()) if finding.parts is not None]
+    for repetition in _repetitions(fused):
+        said = [
+            finding.parts for finding in known.get(repetition.sources[0], ()) if finding.parts is not None
+        ]
         parts = said[0].parts if said else fused.read
-        heads = [len(shape) == _WITH_HEADS[fused.role] for shape in place.shapes]
+        heads = [len(shape) == _WITH_HEADS[fused.role] for shape in repetition.shapes]
         undivided = any(part.heads is None and part.role in "qkv" for part in parts)
         if (not any(heads) and not all(map(_rising, parts))) or (said and undivided):
             return []
         why = _why(said[0]) if said else fused.why
-        found = list(_moves(fused, parts, why, specs, known, [place]))
+        found = list(_moves(fused, parts, why, specs, known, [repetition]))
         if not found:
             return []
         made += found
@@ -96,20 +99,20 @@ def _why(parts: Parts) -> str:
     return f"cut as forward says, {parts.where}" if parts.where else "cut as forward says"
 
 
-def candidates(
-    fused: Fused, specs: Mapping[str, TensorSpec], known: Known
+def possible(
+    fused: Fused, specs: Mapping[str, TensorSpec], known: Findings
 ) -> list[tuple[str, tuple[Part, ...], list[Move]]]:
     """Return the ways in which the parts may lie: in words, as parts, and with their moves."""
-    places = list(_places(fused))
-    sizes = _sizes(places)
-    if not places or sizes is None:
+    repetitions = list(_repetitions(fused))
+    sizes = _sizes(repetitions)
+    if not repetitions or sizes is None:
         return []
-    inner = _inner(places[0], sizes)
+    inner = _inner(repetitions[0], sizes)
     dims = [inner] if inner else head_sizes(sizes) if fused.names[0] in "qkv" else []
     found = []
     seen: set[object] = set()
     for words, parts in (*_kept(fused), *arrangements(fused.names, sizes, dims, heads=bool(inner))):
-        moves = list(_moves(fused, parts, words, specs, known, places))
+        moves = list(_moves(fused, parts, words, specs, known, repetitions))
         effect = (moves[0].sources, moves[0].leaves, moves[0].ops) if moves else None
         if effect is not None and effect not in seen:
             seen.add(effect)
@@ -136,40 +139,40 @@ def _rising(part: Part) -> bool:
     return all(a[1] >= b[1] for a, b in zip(part.axes, part.axes[1:], strict=False))
 
 
-def _sizes(places: Sequence[_Place]) -> list[int] | None:
+def _sizes(repetitions: Sequence[_Repetition]) -> list[int] | None:
     """Return how many rows each part has, where they make up the whole in every repetition."""
     found = None
-    for place in places:
-        axis = place.ways[0].axis or 0
-        sizes = [way.size for way in place.ways]
-        if sum(sizes) != place.whole.shape[axis] or (found is not None and sizes != found):
+    for repetition in repetitions:
+        axis = repetition.ways[0].axis or 0
+        sizes = [way.size for way in repetition.ways]
+        if sum(sizes) != repetition.whole.shape[axis] or (found is not None and sizes != found):
             return None
         found = sizes
     return found
 
 
-def _inner(place: _Place, sizes: Sequence[int]) -> int:
+def _inner(repetition: _Repetition, sizes: Sequence[int]) -> int:
     """Return how many rows a head has, where the leaves say so; 0 where they do not."""
-    dims = {dict(op.sizes).get("dim") for way in place.ways for op in way.ops if hasattr(op, "sizes")}
+    dims = {dict(op.sizes).get("dim") for way in repetition.ways for op in way.ops if hasattr(op, "sizes")}
     inner = dims.pop() if len(dims) == 1 else None
     return inner if inner and all(size % inner == 0 for size in sizes) else 0
 
 
-def _places(fused: Fused) -> Iterator[_Place]:
+def _repetitions(fused: Fused) -> Iterator[_Repetition]:
     first = fused.parts[0][0]
-    for number in range(len(first.link.joins)):
+    for number in range(len(first.candidate.joins)):
         rows: list[tuple[Match, Chosen, Join]] = [
-            (match, choice, match.link.joins[number]) for match, choice in fused.parts
+            (match, choice, match.candidate.joins[number]) for match, choice in fused.parts
         ]
         found = [way_of(match, fused.role, choice, join) for match, choice, join in rows]
-        have = [match.source.slots[match.link.slots[fused.role]] for match, _, _ in rows]
+        have = [match.source.slots[match.candidate.slots[fused.role]] for match, _, _ in rows]
         want = [match.target.slots[fused.role] for match, _, _ in rows]
         sources = [slot.paths[join.sources[0]] for slot, (_, _, join) in zip(have, rows, strict=True)]
         leaves = [slot.paths[join.leaves[0]] for slot, (_, _, join) in zip(want, rows, strict=True)]
         own = [slot.specs[join.sources[0]] for slot, (_, _, join) in zip(have, rows, strict=True)]
         other = [slot.specs[join.leaves[0]] for slot, (_, _, join) in zip(want, rows, strict=True)]
         whole, ends = (own[0], other) if fused.cut else (other[0], own)
-        yield _Place(
+        yield _Repetition(
             tuple(dict.fromkeys(sources)),
             tuple(dict.fromkeys(leaves)),
             tuple(found),
@@ -183,8 +186,8 @@ def _moves(
     parts: Sequence[Part],
     why: str,
     specs: Mapping[str, TensorSpec],
-    known: Known,
-    places: Sequence[_Place],
+    known: Findings,
+    repetitions: Sequence[_Repetition],
 ) -> Iterator[Move]:
     """Yield the moves of a slot for parts that lie in one way; none where one repetition does not fit."""
     names = fused.names
@@ -193,35 +196,35 @@ def _moves(
     order = [names.index(part.role) for part in parts]
     first = fused.parts[0][0]
     made = []
-    for place in places:
-        found = _ops(fused, place, parts, order)
+    for repetition in repetitions:
+        found = _ops(fused, repetition, parts, order)
         if found is None:
             return
         rows, ops = found
         one_by_one = "its parts one after another" if in_blocks(parts) else f"its rows are {rows}"
         reason = why if "after another" in why or "turns" in why else f"{why}: {one_by_one}"
-        ends = place.leaves if fused.cut else place.sources
+        ends = repetition.leaves if fused.cut else repetition.sources
         sorted_ends = tuple(ends[number] for number in order)
-        sources, leaves = (place.sources, sorted_ends) if fused.cut else (sorted_ends, place.leaves)
+        sources, leaves = (repetition.sources, sorted_ends) if fused.cut else (sorted_ends, repetition.leaves)
         made.append(made_move(sources, leaves, ops, specs, known, first, reason))
     yield from made
 
 
 def _ops(
-    fused: Fused, place: _Place, parts: Sequence[Part], order: Sequence[int]
+    fused: Fused, repetition: _Repetition, parts: Sequence[Part], order: Sequence[int]
 ) -> tuple[Rows | None, tuple[Op, ...]] | None:
-    link = fused.parts[0][0].link
-    kind = link.kind if fused.role in ("weight", "parameter") else "vector"
-    sizes = [place.ways[number].size for number in order]
+    candidate = fused.parts[0][0].candidate
+    kind = candidate.kind if fused.role in ("weight", "parameter") else "vector"
+    sizes = [repetition.ways[number].size for number in order]
     if fused.cut and sizes != [part.size for part in parts]:
         return None
-    if sum(part.size for part in parts) != place.whole.shape[place.ways[0].axis or 0]:
+    if sum(part.size for part in parts) != repetition.whole.shape[repetition.ways[0].axis or 0]:
         return None
-    shapes = [place.shapes[number] for number in order]
+    shapes = [repetition.shapes[number] for number in order]
     if fused.cut:
-        ways = tuple(place.ways[number] for number in order)
-        return parted(tuple(parts), ways, tuple(shapes), _kept_as(kind, link.order))
-    way = place.ways[0]
+        ways = tuple(repetition.ways[number] for number in order)
+        return parted(tuple(parts), ways, tuple(shapes), _kept_as(kind, candidate.order))
+    way = repetition.ways[0]
     there = "oi" if kind == "linear" and way.axis == 0 else "io"
     kept = _kept_as(kind, there)
     back = _reversed(way, kept)
@@ -230,7 +233,7 @@ def _ops(
     found = parted(tuple(parts), (back,) * len(parts), tuple(shapes), kept)
     if found is None:
         return None
-    stations = trace(found[1], (place.whole,))
+    stations = trace(found[1], (repetition.whole,))
     inverse = [op.inverse(at) for op, at in zip(found[1], stations, strict=False)][::-1]
     if any(op is None for op in inverse):
         return None

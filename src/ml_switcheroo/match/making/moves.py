@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from ml_switcheroo.match.assignment.pairing import Match
 from ml_switcheroo.match.candidates.candidate import Join
 from ml_switcheroo.match.candidates.ways import Way
 from ml_switcheroo.match.layouts.choosing import Chosen
+from ml_switcheroo.match.units.parts_read import Findings
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes, Op, Stack, Unstack, trace
-from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["Known", "made_move", "moves_of", "way_of"]
-
-Known = Mapping[str, Sequence[Finding]]
+__all__ = ["made_move", "moves_of", "way_of"]
 
 
 def moves_of(
-    match: Match, role: str, choice: Chosen, specs: Mapping[str, TensorSpec], known: Known
+    match: Match, role: str, choice: Chosen, specs: Mapping[str, TensorSpec], known: Findings
 ) -> Iterator[Move]:
     """Yield a move for each repetition of a slot."""
-    have, want = match.source.slots[match.link.slots[role]], match.target.slots[role]
-    for join in match.link.joins:
+    have, want = match.source.slots[match.candidate.slots[role]], match.target.slots[role]
+    for join in match.candidate.joins:
         way = way_of(match, role, choice, join)
         sources = tuple(have.paths[index] for index in join.sources)
         leaves = tuple(want.paths[index] for index in join.leaves)
-        ops = _ops(way, join, match.link.sizes)
+        ops = _ops(way, join, match.candidate.sizes)
         yield made_move(sources, leaves, ops, specs, known, match, choice.why)
 
 
 def way_of(match: Match, role: str, choice: Chosen, join: Join) -> Way:
     """Return the way of one repetition."""
-    have, want = match.source.slots[match.link.slots[role]], match.target.slots[role]
-    options = match.link.options[role][str(choice.layout)]
+    have, want = match.source.slots[match.candidate.slots[role]], match.target.slots[role]
+    options = match.candidate.options[role][str(choice.layout)]
     return options[have.specs[join.sources[0]].shape, want.specs[join.leaves[0]].shape]
 
 
@@ -43,7 +41,7 @@ def made_move(
     leaves: tuple[str, ...],
     ops: tuple[Op, ...],
     specs: Mapping[str, TensorSpec],
-    known: Known,
+    known: Findings,
     match: Match,
     why: str,
 ) -> Move:
@@ -51,7 +49,7 @@ def made_move(
     inputs = tuple(specs[name] for name in sources)
     findings = known.get(sources[0], ())
     certain = findings[0] if len(findings) == 1 else None
-    read = "parameter" if match.link.kind == "norm" else match.link.kind
+    read = "parameter" if match.candidate.kind == "norm" else match.candidate.kind
     reasons = (certain.reason if certain else "", match.why, why)
     return Move(
         sources=sources,

@@ -9,7 +9,7 @@ from ml_switcheroo.match.paths.vocabulary import PHRASES
 from ml_switcheroo.match.paths.words import HASH, tokens
 from ml_switcheroo.match.weights import WEIGHTS
 
-__all__ = ["SLASH", "Numeral", "Place", "Token", "places"]
+__all__ = ["SLASH", "Numeral", "Position", "Token", "positions"]
 
 SLASH = "/"
 """Stands in a pattern between two segments."""
@@ -44,7 +44,7 @@ Token = str | Numeral
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """Where a tensor stands in its tree.
 
     Attributes:
@@ -71,18 +71,18 @@ class _Entry:
     inside: int = 0
 
 
-def places(paths: Iterable[str]) -> dict[str, Place]:
+def positions(paths: Iterable[str]) -> dict[str, Position]:
     """Find the place of every path of a tree.
 
     Numbers under one parent count blocks where at least two of them hold alike subtrees of several
     modules. A number without siblings says nothing and is left out.
 
-    >>> found = places(["h.0.ln_1.w", "h.0.ln_2.w", "h.1.ln_1.w", "h.1.ln_2.w"])
+    >>> found = positions(["h.0.ln_1.w", "h.0.ln_2.w", "h.1.ln_1.w", "h.1.ln_2.w"])
     >>> found["h.1.ln_2.w"].index, "".join(map(str, found["h.1.ln_2.w"].pattern))
     ((1,), 'h/#/ln2/w')
     """
     entries = [_Entry(path, _split(path)) for path in paths]
-    found: dict[str, Place] = {}
+    found: dict[str, Position] = {}
     _fold(entries, found)
     return {entry.path: found[entry.path] for entry in entries}
 
@@ -106,7 +106,7 @@ class _Branch:
         return _Branch(entries, (*self.prefix, *token), self.containers)
 
 
-def _fold(entries: list[_Entry], found: dict[str, Place]) -> None:
+def _fold(entries: list[_Entry], found: dict[str, Position]) -> None:
     """Walk down the tree; alike blocks are walked as one."""
     stack = [_Branch(entries)]
     while stack:
@@ -115,7 +115,7 @@ def _fold(entries: list[_Entry], found: dict[str, Place]) -> None:
         numbers: dict[int, list[_Entry]] = {}
         for entry in branch.entries:
             if not entry.rest:
-                found[entry.path] = Place(
+                found[entry.path] = Position(
                     entry.path, branch.prefix, entry.index, branch.containers, entry.inside
                 )
             elif isinstance(entry.rest[0], int):

@@ -11,7 +11,7 @@ from ml_switcheroo.match.paths.vocabulary import PHRASES
 
 __all__ = ["HASH", "meaning", "segment_tokens", "tokens"]
 
-Token = str | int
+RawToken = str | int
 
 HASH = "#"
 """Stands in a pattern where the index of a repeated block stands in a path."""
@@ -24,7 +24,7 @@ _LONGEST = max(map(len, PHRASES))
 
 
 @cache
-def segment_tokens(segment: str) -> tuple[Token, ...]:
+def segment_tokens(segment: str) -> tuple[RawToken, ...]:
     """Split one segment of a path into words and numbers.
 
     >>> segment_tokens("stack0_block1_2_conv")
@@ -32,7 +32,7 @@ def segment_tokens(segment: str) -> tuple[Token, ...]:
     >>> segment_tokens("SelfAttention"), segment_tokens("dense_h_to_4h"), segment_tokens("conv1d")
     (('self', 'attention'), ('dense', 'h', 'to', '4h'), ('conv1d',))
     """
-    found: list[Token] = []
+    found: list[RawToken] = []
     for piece in _PIECES.split(segment):
         if not piece:
             continue
@@ -46,7 +46,7 @@ def segment_tokens(segment: str) -> tuple[Token, ...]:
     return tuple(found)
 
 
-def tokens(path: str) -> tuple[tuple[Token, ...], ...]:
+def tokens(path: str) -> tuple[tuple[RawToken, ...], ...]:
     """Split a path into segments of words and numbers.
 
     Some authors repeat the name of a module in those of its children; it is said once here.
@@ -54,8 +54,8 @@ def tokens(path: str) -> tuple[tuple[Token, ...], ...]:
     >>> tokens("stem/stem_conv/kernel"), tokens("text_model/text_model/embed")
     ((('stem',), ('conv',), ('kernel',)), (('text', 'model'), ('embed',)))
     """
-    found: list[tuple[Token, ...]] = []
-    above: tuple[Token, ...] = ()
+    found: list[tuple[RawToken, ...]] = []
+    above: tuple[RawToken, ...] = ()
     for segment in map(segment_tokens, filter(None, _SEPARATORS.split(path))):
         known = len(above) if above and segment[: len(above)] == above else 0
         if segment[known:] or not known:

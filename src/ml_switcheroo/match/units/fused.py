@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from ml_switcheroo.match.candidates.ways import Shape, Way, ways
 from ml_switcheroo.match.units.unit import Piece, Unit
 from ml_switcheroo.sources.findings import Parts
 
-__all__ = ["FUSED", "cut", "cuts", "joins"]
+__all__ = ["FUSED", "cut"]
 
 FUSED: Mapping[str, tuple[str, ...]] = {
     "qkv": ("q", "k", "v"),
@@ -69,56 +67,3 @@ def _turned(parts: Parts, others: Sequence[Unit]) -> bool:
 
 
 _WITH_HEADS = 3
-
-
-def cuts(
-    kind: str, order: str, shape: Shape, wanted: Shape, heads: str, *, whole: bool = False
-) -> Iterator[Way]:
-    """Yield every way from a part of a fused tensor to a leaf.
-
-    Args:
-        kind: As what the tensor is read; ``vector`` for a bias.
-        order: For a linear, how its matrix is kept: ``oi`` or ``io``.
-        shape: Shape of the fused tensor.
-        wanted: Shape of the leaf.
-        heads: Which axis can be split into heads.
-        whole: Whether the part is all of the tensor, in another order.
-    """
-    for axis in _axes(kind, order, shape):
-        part = shape if whole else _part(shape, axis, wanted)
-        if part is not None:
-            for way in ways(kind, order, part, wanted, heads):
-                # Along which axis a tensor of unknown make is fused, is part of the layout.
-                layout = way.layout if len(_axes(kind, order, shape)) == 1 else f"{way.layout}, cut on {axis}"
-                yield replace(way, layout=layout, axis=axis, size=part[axis])
-
-
-def joins(kind: str, order: str, shape: Shape, wanted: Shape) -> Iterator[Way]:
-    """Yield every way from a tensor to its part of a fused leaf."""
-    for axis in range(len(wanted)):
-        part = _part(wanted, axis, shape)
-        for way in ways(kind, order, shape, part) if part is not None else ():
-            size = part[axis] if part is not None else 0
-            if kind != "linear":
-                yield replace(way, layout=f"{way.layout}, joined on {axis}", axis=axis, size=size)
-            elif (way.layout, axis) in (("oi", 0), ("io", 1)):
-                yield replace(way, axis=axis, size=size)
-
-
-def _axes(kind: str, order: str, shape: Shape) -> tuple[int, ...]:
-    if len(shape) == 1:
-        return (0,)
-    if kind == "linear":
-        return (0,) if order == "oi" else (1,)
-    if kind == "conv":
-        return (0,)
-    return (len(shape) - 2, len(shape) - 1)
-
-
-def _part(whole: Shape, axis: int, part: Shape) -> Shape | None:
-    """Return the shape of the part of a tensor that has as many elements as another."""
-    rest = math.prod(whole) // max(1, whole[axis])
-    size = math.prod(part)
-    if rest == 0 or size % rest or not 0 < size // rest < whole[axis]:
-        return None
-    return (*whole[:axis], size // rest, *whole[axis + 1 :])

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from ml_switcheroo.match.paths.repeats import Numeral, Place, Token
+from ml_switcheroo.match.paths.repeats import Numeral, Position, Token
 from ml_switcheroo.match.paths.vocabulary import KNOWN, QUIET
 from ml_switcheroo.match.units.roles import NORM
-from ml_switcheroo.match.units.unit import Unit, cut, scopes, words_in
+from ml_switcheroo.match.units.unit import Unit, above_and_last, scopes, words_in
 
-__all__ = ["agree", "elsewhere", "placed"]
+__all__ = ["agree", "elsewhere", "with_standings"]
 
-Places = frozenset[str]
+Standings = frozenset[str]
 
 _ATTENTION = frozenset({"attn.pre", "attn.post"})
 _MLP = frozenset({"mlp.pre", "mlp.post"})
@@ -22,21 +22,21 @@ _ENDINGS = frozenset({"final", "out", "full"})
 _BETWEEN = frozenset({"attn.post", "mlp.pre"})
 
 
-def placed(found: Sequence[Unit], tree: Mapping[str, Place]) -> list[Unit]:
+def with_standings(found: Sequence[Unit], tree: Mapping[str, Position]) -> list[Unit]:
     """Say of every norm where it can stand, as far as its words and its neighbours tell.
 
     A ``post_attention_layernorm`` is the norm before the MLP, unless the MLP has norms of its own name.
 
     Args:
         found: The units.
-        tree: The places of all paths, in the order in which the tree is written down.
+        tree: The positions of all paths, in the order in which the tree is written down.
     """
-    places = [_places(unit) if unit.role == NORM else frozenset() for unit in found]
+    standings = [_standings(unit) if unit.role == NORM else frozenset() for unit in found]
     # A block whose repetitions are stacked has no number.
     stacked = {scope for unit in found if not unit.inside for scope in scopes(unit, "attn")}
     where_in = [_block(unit, stacked) for unit in found]
-    blocks: dict[tuple[Token, ...], list[Places]] = {}
-    for block, where in zip(where_in, places, strict=True):
+    blocks: dict[tuple[Token, ...], list[Standings]] = {}
+    for block, where in zip(where_in, standings, strict=True):
         blocks.setdefault(block, []).append(where)
     result = []
     beside = Counter(
@@ -46,14 +46,14 @@ def placed(found: Sequence[Unit], tree: Mapping[str, Place]) -> list[Unit]:
     )
     written = list(dict.fromkeys(place.pattern for place in tree.values()))
     counted = _confirmed(found, where_in, beside, written)
-    for number, (unit, block, where) in enumerate(zip(found, where_in, places, strict=True)):
+    for number, (unit, block, where) in enumerate(zip(found, where_in, standings, strict=True)):
         around = blocks[block]
         if unit.role == NORM and block:
             unit = replace(unit, turns=counted.get(number, frozenset()), beside=beside[block])
         if where == _BETWEEN and around.count(_BETWEEN) == 1:
             own = any(other and other <= _MLP for other in around)
             where = frozenset({"attn.post"} if own else {"mlp.pre"})
-        result.append(replace(unit, places=where) if where else unit)
+        result.append(replace(unit, standings=where) if where else unit)
     return result
 
 
@@ -62,18 +62,18 @@ def _confirmed(
     where_in: Sequence[tuple[Token, ...]],
     beside: Mapping[tuple[Token, ...], int],
     written: Sequence[tuple[Token, ...]],
-) -> dict[int, Places]:
+) -> dict[int, Standings]:
     """Return where counted norms stand whose block is written down in that order, too.
 
     That the first norm is the attention's is a custom. It counts where what each of them stands before, or
     behind, says the same.
     """
-    counted: dict[tuple[Token, ...], dict[int, Places]] = {}
+    counted: dict[tuple[Token, ...], dict[int, Standings]] = {}
     for number, (unit, block) in enumerate(zip(found, where_in, strict=True)):
         turn = _counted(unit.numbers, beside[block]) if block and unit.role == NORM else frozenset()
         if turn:
             counted.setdefault(block, {})[number] = turn
-    result: dict[int, Places] = {}
+    result: dict[int, Standings] = {}
     for block, turns in counted.items():
         members = [pattern for pattern in written if pattern[: len(block)] == block]
         for order in (members, members[::-1]):
@@ -84,8 +84,8 @@ def _confirmed(
     return result
 
 
-def _next_part(norm: tuple[Token, ...], order: Sequence[tuple[Token, ...]], block: int) -> Places:
-    """Return the places of the first part of an attention or of an MLP that is written behind a norm."""
+def _next_part(norm: tuple[Token, ...], order: Sequence[tuple[Token, ...]], block: int) -> Standings:
+    """Return where a norm stands by the part, of an attention or an MLP, that is written next behind it."""
     own = [place for place, pattern in enumerate(order) if pattern[: len(norm)] == norm]
     for pattern in order[own[-1] + 1 :] if own else ():
         words = {str(word) for word in words_in(pattern[block:])}
@@ -104,11 +104,11 @@ _IN_MLP = frozenset({"mlp", "up", "down", "gate"})
 
 def _block(unit: Unit, stacked: Collection[tuple[Token, ...]]) -> tuple[Token, ...]:
     """Return the path of the block that a unit is in, counted or stacked; nothing for none."""
-    above = cut(unit.pattern)[0]
+    above = above_and_last(unit.pattern)[0]
     return unit.pattern[: unit.inside] if unit.inside else above if above in stacked else ()
 
 
-def _places(unit: Unit) -> Places:
+def _standings(unit: Unit) -> Standings:
     words = {str(word) for word in unit.local}
     if _elsewhere(unit) or NORM not in words:
         return frozenset()
@@ -147,8 +147,8 @@ def agree(source: Unit, target: Unit) -> bool | None:
     if "mean" in source.slots:
         return None  # A batch norm stands behind a convolution, not beside an attention.
     counted = source.numbers.keys().isdisjoint(target.numbers)
-    here = source.places or (source.turns if counted else frozenset())
-    there = target.places or (target.turns if counted else frozenset())
+    here = source.standings or (source.turns if counted else frozenset())
+    there = target.standings or (target.turns if counted else frozenset())
     return None if not here or not there else not here.isdisjoint(there)
 
 
@@ -171,7 +171,7 @@ _EARLY = frozenset({"embed", "before", "in", "patch", "tok", "pos", "conv"})
 _ORDER = {2: (_ATTENTION, _MLP), 3: (_ATTENTION, frozenset({"cross"}), _MLP)}
 
 
-def _counted(numbers: Mapping[str, Numeral], norms: int) -> Places:
+def _counted(numbers: Mapping[str, Numeral], norms: int) -> Standings:
     """Return where the first of two norms stands, or of three; also where the others are called otherwise.
 
     Args:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ml_switcheroo.match.paths.repeats import Numeral
-from ml_switcheroo.match.units.unit import Unit, cut
+from ml_switcheroo.match.units.unit import Unit, above_and_last
 from ml_switcheroo.sources.findings import Finding, Part, Parts
 
-__all__ = ["reader_of", "roles_read"]
+__all__ = ["Findings", "reader_of", "roles_read"]
 
 Findings = Mapping[str, Sequence[Finding]]
+"""What is known of a tensor's module, by the name of the tensor."""
+
 _TOGETHER = ({"gate", "up"}, {"q", "k"})
 """Roles that prove each other."""
 _SPELLED = frozenset({"q", "k", "v", "o", "qkv", "kv", "mixed", "gate", "up", "down"})
@@ -96,11 +98,11 @@ def roles_read(units: Sequence[Unit], others: Sequence[Unit], findings: Findings
         known = _read(unit, findings)
         if known is not None and len(known[0].parts) == 1:
             said[id(unit)] = known[0].parts[0].role
-            beside.setdefault(cut(unit.pattern)[0], set()).add(said[id(unit)])
+            beside.setdefault(above_and_last(unit.pattern)[0], set()).add(said[id(unit)])
     read: dict[int, str] = {}
     for unit in units:
         role = said.get(id(unit), "")
-        whole = any(pair <= beside.get(cut(unit.pattern)[0], set()) for pair in _TOGETHER)
+        whole = any(pair <= beside.get(above_and_last(unit.pattern)[0], set()) for pair in _TOGETHER)
         if role in there and role and whole and (not _spelled(unit) or unit.role == role):
             read[id(unit)] = role
     told = set(read.values())
@@ -116,5 +118,5 @@ def roles_read(units: Sequence[Unit], others: Sequence[Unit], findings: Findings
 
 def _spelled(unit: Unit) -> bool:
     """Tell whether a unit's name says what it is for, and not only by a number: ``fc1`` is any of three."""
-    numbered = any(isinstance(token, Numeral) for token in cut(unit.pattern)[1])
+    numbered = any(isinstance(token, Numeral) for token in above_and_last(unit.pattern)[1])
     return bool(_SPELLED & unit.said) and not numbered

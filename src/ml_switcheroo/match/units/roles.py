@@ -9,7 +9,7 @@ from ml_switcheroo.match.paths.repeats import SLASH, Numeral, Token
 from ml_switcheroo.match.paths.vocabulary import KNOWN
 from ml_switcheroo.match.units.unit import Unit, scopes
 
-__all__ = ["NORM", "named", "routed", "ungated"]
+__all__ = ["NORM", "routed", "ungated", "with_roles"]
 
 NORM = "norm"
 
@@ -19,7 +19,7 @@ _OUTWARD = frozenset({"o", "out", "dense", "wo"})
 _PLAIN = frozenset({"out", "dense", "in", "layer", "mlp"})
 
 
-def named(found: Sequence[Unit]) -> list[Unit]:
+def with_roles(found: Sequence[Unit]) -> list[Unit]:
     """Name the part that each unit is, where its words and its neighbours tell."""
     neighbours: dict[tuple[object, ...], set[str]] = {}
     for unit in found:

@@ -6,13 +6,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
-from ml_switcheroo.match.paths.repeats import SLASH, Numeral, Place, Token
+from ml_switcheroo.match.paths.repeats import SLASH, Numeral, Position, Token
 from ml_switcheroo.match.paths.vocabulary import FILLERS, KNOWN, LEAF_ROLES
 from ml_switcheroo.match.paths.words import HASH, meaning
 from ml_switcheroo.sources.findings import Part
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["ANY", "Index", "Piece", "Slot", "Unit", "below_root", "cut", "scopes", "units", "words_in"]
+__all__ = [
+    "ANY",
+    "Index",
+    "Piece",
+    "Unit",
+    "UnitSlot",
+    "above_and_last",
+    "below_root",
+    "scopes",
+    "units",
+    "words_in",
+]
 
 ANY = frozenset({"linear", "conv", "embedding", "norm", "parameter"})
 
@@ -20,7 +31,7 @@ Index = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class UnitSlot:
     """One tensor of a unit, in every repetition.
 
     Attributes:
@@ -72,7 +83,7 @@ class Unit:
         local: What its path says inside the innermost block.
         inside: Where in the pattern the innermost block begins; 0 for a unit in no block.
         role: Which part of the network it is (:mod:`ml_switcheroo.match.units.roles`).
-        places: For a norm, where in its block it can stand (:mod:`ml_switcheroo.match.units.norms`).
+        standings: For a norm, where in its block it can stand (:mod:`ml_switcheroo.match.units.norms`).
         piece: Which part of a fused tensor it is, if it is one.
         numbers: The numbers in its path that are names, by the word that they belong to.
         span: The indices of all that is repeated together with it.
@@ -84,14 +95,14 @@ class Unit:
 
     pattern: tuple[Token, ...]
     containers: tuple[tuple[Token, ...], ...]
-    slots: Mapping[str, Slot]
+    slots: Mapping[str, UnitSlot]
     kinds: frozenset[str]
     words: tuple[Token, ...]
     local: tuple[Token, ...]
     inside: int
     role: str = ""
     piece: Piece | None = None
-    places: frozenset[str] = frozenset()
+    standings: frozenset[str] = frozenset()
     numbers: Mapping[str, Numeral] = field(default_factory=dict)
     span: frozenset[Index] = frozenset()
     turns: frozenset[str] = frozenset()
@@ -121,7 +132,7 @@ class Unit:
 
     @cached_property
     def outline(self) -> tuple[object, ...]:
-        """What it can be and the shapes of its tensors: all that a link depends on, but words."""
+        """What it can be and the shapes of its tensors: all that a candidate depends on, but words."""
         shapes = tuple(
             (role, tuple((index, spec.shape) for index, spec in slot.specs.items()))
             for role, slot in self.slots.items()
@@ -150,12 +161,14 @@ def _spelled(words: tuple[Token, ...]) -> frozenset[str]:
 @cache
 def _last_words(pattern: tuple[Token, ...]) -> frozenset[str]:
     """Return the words of a pattern's last segment: every pair of units asks for them."""
-    return frozenset(word for word in meaning(cut(pattern)[1]) if isinstance(word, str) and word != HASH)
+    return frozenset(
+        word for word in meaning(above_and_last(pattern)[1]) if isinstance(word, str) and word != HASH
+    )
 
 
 @cache
 def _own_words(pattern: tuple[Token, ...]) -> frozenset[str]:
-    return _last_words(pattern) - FILLERS - _spelled(_words(cut(pattern)[0])[0])
+    return _last_words(pattern) - FILLERS - _spelled(_words(above_and_last(pattern)[0])[0])
 
 
 # Segments that some frameworks put around a bare tensor.
@@ -167,31 +180,31 @@ _ENDINGS = {"weight": "weight", "bias": "bias", "kernel": "weight", "gamma": "we
 def units(
     specs: Mapping[str, TensorSpec],
     kinds_of: Callable[[str, str], frozenset[str]],
-    where: Mapping[str, Place],
+    where: Mapping[str, Position],
 ) -> list[Unit]:
     """Group tensors into units.
 
     Args:
         specs: The tensors to group.
         kinds_of: Gives what a tensor's module can be, from its path and role.
-        where: The places of all paths of the tree, also of those that are not grouped.
+        where: The positions of all paths of the tree, also of those that are not grouped.
     """
-    grouped: dict[tuple[Token, ...], dict[str, dict[Index, Place]]] = {}
+    grouped: dict[tuple[Token, ...], dict[str, dict[Index, Position]]] = {}
     for path in specs:
-        place = where[path]
-        pattern, role = _split(place.pattern)
+        position = where[path]
+        pattern, role = _split(position.pattern)
         slots = grouped.setdefault(pattern, {})
-        if place.index in slots.get(role, ()):
-            slots = grouped.setdefault(place.pattern, {})
-        slots.setdefault(role, {})[place.index] = place
+        if position.index in slots.get(role, ()):
+            slots = grouped.setdefault(position.pattern, {})
+        slots.setdefault(role, {})[position.index] = position
     spans: dict[tuple[tuple[Token, ...], ...], set[Index]] = {}
-    for place in where.values():
-        spans.setdefault(place.containers, set()).add(place.index)
+    for position in where.values():
+        spans.setdefault(position.containers, set()).add(position.index)
     whole = {containers: frozenset(indices) for containers, indices in spans.items()}
     found = _with_biases(
         [_unit(pattern, slots, specs, kinds_of, whole) for pattern, slots in grouped.items()]
     )
-    modules = {_plain(_split(pattern)[0]) for pattern in {place.pattern for place in where.values()}}
+    modules = {_plain(_split(pattern)[0]) for pattern in {position.pattern for position in where.values()}}
     return [replace(unit, more=more) if (more := _more(unit.pattern, modules)) else unit for unit in found]
 
 
@@ -216,12 +229,12 @@ def _with_biases(found: Sequence[Unit]) -> list[Unit]:
 
 def _called(unit: Unit) -> tuple[tuple[Token, ...], frozenset[str]]:
     """Return what a unit stands in, and the words of its own name that say something."""
-    return cut(unit.pattern)[0], unit.tail - FILLERS
+    return above_and_last(unit.pattern)[0], unit.tail - FILLERS
 
 
 def _more(pattern: tuple[Token, ...], modules: Set[tuple[str, ...]]) -> frozenset[str]:
     """Return the words that nobody knows, if the name without them is that of another module."""
-    head, last = map(_plain, cut(pattern))
+    head, last = map(_plain, above_and_last(pattern))
     unknown = {word for word in last if not (word.isdecimal() or KNOWN.issuperset(meaning((word,))))}
     plain = tuple(word for word in last if word not in unknown)
     other = (*head, SLASH, *plain) if head else plain
@@ -234,15 +247,15 @@ def _plain(pattern: tuple[Token, ...]) -> tuple[str, ...]:
 
 def _split(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], str]:
     """Split a pattern into that of the module and the role of the tensor."""
-    head, last = cut(pattern)
+    head, last = above_and_last(pattern)
     text = next((name for name in _names(last) if name in LEAF_ROLES), None)
     if text is not None:
         role, _ = LEAF_ROLES[text]
         wrappers = _WRAPPERS if role in ("weight", "bias") else _PARAMETRISED
-        above, wrapper = cut(head)
+        above, wrapper = above_and_last(head)
         while tuple(wrapper) in wrappers and above:
             head = above
-            above, wrapper = cut(head)
+            above, wrapper = above_and_last(head)
         return head, role
     if len(last) > 1 and last[-1] in _ENDINGS:
         return pattern[:-1], _ENDINGS[str(last[-1])]
@@ -254,22 +267,24 @@ def _names(segment: tuple[Token, ...]) -> tuple[str, str]:
     return "_".join(map(str, segment)), "".join(map(str, segment))
 
 
-def below_root(found: Sequence[Unit], where: Mapping[str, Place], others: Mapping[str, Place]) -> list[Unit]:
+def below_root(
+    found: Sequence[Unit], where: Mapping[str, Position], others: Mapping[str, Position]
+) -> list[Unit]:
     """Mark the root that all paths of a tree have, unless the other tree says it, too.
 
     Args:
         found: Units of the tree.
-        where: The places of all its paths.
+        where: The positions of all its paths.
         others: Those of the other tree's.
     """
-    patterns = sorted((place.pattern for place in where.values()), key=_as_text)
+    patterns = sorted((position.pattern for position in where.values()), key=_as_text)
     first, last = patterns[0], patterns[-1]
     size = 0
     for position, (token, other) in enumerate(zip(first, last, strict=False)):
         if token != other or token == HASH or (isinstance(token, Numeral) and token.count > 1):
             break
         size = position + 1 if token == SLASH else size
-    if not size or any(place.pattern[:1] == first[:1] for place in others.values()):
+    if not size or any(position.pattern[:1] == first[:1] for position in others.values()):
         return list(found)
     if any(len(unit.pattern) < size for unit in found):
         return list(found)  # what all paths begin with is a module itself, not what it stands in
@@ -282,14 +297,14 @@ def _as_text(pattern: tuple[Token, ...]) -> tuple[str, ...]:
 
 def scopes(unit: Unit, word: str) -> Iterator[tuple[Token, ...]]:
     """Yield what a unit's parts of a name stand in: for ``attn``, the block that has the attention."""
-    above, last = cut(unit.pattern)
+    above, last = above_and_last(unit.pattern)
     while above:
         if word in meaning(last):
             yield above
-        above, last = cut(above)
+        above, last = above_and_last(above)
 
 
-def cut(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
+def above_and_last(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
     """Cut a pattern before its last segment."""
     for position in range(len(pattern) - 1, -1, -1):
         if pattern[position] == SLASH:
@@ -299,16 +314,16 @@ def cut(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], tuple[Token, ...
 
 def _unit(
     pattern: tuple[Token, ...],
-    grouped: Mapping[str, Mapping[Index, Place]],
+    grouped: Mapping[str, Mapping[Index, Position]],
     specs: Mapping[str, TensorSpec],
     kinds_of: Callable[[str, str], frozenset[str]],
     spans: Mapping[tuple[tuple[Token, ...], ...], frozenset[Index]],
 ) -> Unit:
-    slots: dict[str, Slot] = {}
+    slots: dict[str, UnitSlot] = {}
     kinds = ANY
     for role, found in grouped.items():
-        paths = {index: place.path for index, place in found.items()}
-        slots[role] = Slot(role, paths, {index: specs[path] for index, path in paths.items()})
+        paths = {index: position.path for index, position in found.items()}
+        slots[role] = UnitSlot(role, paths, {index: specs[path] for index, path in paths.items()})
         for path in paths.values():
             kinds = (kinds & kinds_of(path, role)) or kinds
     first = next(iter(next(iter(grouped.values())).values()))
