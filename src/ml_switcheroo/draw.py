@@ -15,7 +15,7 @@ from ml_switcheroo.ops.casting import refusal
 from ml_switcheroo.options import Option, option_for
 from ml_switcheroo.options.by_exclusion import by_exclusion
 from ml_switcheroo.options.by_name import ByName
-from ml_switcheroo.options.by_structure import by_structure, is_open, may_ask
+from ml_switcheroo.options.by_structure import by_structure, may_ask, why_open
 from ml_switcheroo.options.flattened import either_layout
 from ml_switcheroo.options.kernels import doubted_kernels
 from ml_switcheroo.options.request import Request
@@ -73,7 +73,7 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
             pending.append((owner, []))
             continue
         options = _options(owner, request, by_name)
-        if request.template is not None and is_open(owner, options, request):
+        if request.template is not None and why_open(owner, options, request):
             pending.append((owner, options))
         elif not options:
             ambiguous.append(_unknown(owner))

@@ -86,7 +86,10 @@ def by_exclusion(
         shown = template.attributes.get(site.path, {}) if site else {}
         return option_for(owner, owner.possible[0], request.specs, request.target, locate, shown)
 
-    return _placed(left, free, template.specs, request.specs, option_at, moves)
+    made = _placed(left, free, template.specs, request.specs, option_at, moves)
+    if request.trace is not None:
+        request.trace.excluded.append(made)
+    return made
 
 
 def _left(

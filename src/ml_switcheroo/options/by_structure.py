@@ -20,26 +20,33 @@ from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tree import Template
 
-__all__ = ["ByStructure", "by_structure", "is_open", "may_ask"]
+__all__ = ["ByStructure", "by_structure", "may_ask", "why_open"]
 
 
-def is_open(owner: Owner, options: Sequence[Option], request: Request) -> bool:
-    """Tell whether the structure of the target is to be asked where a module's tensors go.
+def why_open(owner: Owner, options: Sequence[Option], request: Request) -> str:
+    """Say why the structure of the target is asked where a module's tensors go; empty where it is not.
 
-    Everything that is not settled by kind and spelling is asked for; and every square matrix, because its
-    layout can only be seen on others like it. A recipe of several tensors, or one behind a Flatten, is not
-    for the structure to decide.
+    It is asked for everything that kind and spelling leave open. A recipe of several tensors, or one behind a
+    Flatten, is not for the structure to decide.
     """
     if not may_ask(owner, request) or any(option.final for option in options):
-        return False
-    if _in_turns(owner) or _spreads(owner, options):
-        return True
-    if len(options) != 1 or options[0].refused:
-        return True
+        return ""
+    if _in_turns(owner):
+        return "forward takes its rows for several parts, or in another order"
+    if _spreads(owner, options):
+        return "its rows become axes of the leaf"
+    if not options:
+        return "nothing in the target is spelled like it"
+    if len(options) > 1:
+        return "its name fits in several ways"
+    if options[0].refused:
+        return next(iter(options[0].refused.values()))
     plain = [finding for finding in owner.possible if plain_kind(finding.kind) is not None]
     shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == "weight"]
     matrix = plain_kind(plain[0].kind) in ("linear", "conv", "embedding")
-    return matrix and any(len(set(shape)) < len(shape) for shape in shapes)
+    # The recipe of a square matrix fits whichever way the tree keeps it: only other leaves can show that.
+    square = matrix and any(len(set(shape)) < len(shape) for shape in shapes)
+    return "two of its sizes are equal, so its shape does not show its layout" if square else ""
 
 
 def _spreads(owner: Owner, options: Sequence[Option]) -> bool:
@@ -105,6 +112,8 @@ def by_structure(
     """
     if request.template is None or not pending:
         return ByStructure([], (), {}, {})
+    if request.trace is not None:
+        request.trace.asked.update({owner.path: (owner, options) for owner, options in pending})
     found = solve(_question(request, pending, filled, rivals))
     asked = {name for owner, _ in pending for name in owner.tensors.values()}
     moves = [move for move in found.moves if asked.issuperset(move.sources)]
@@ -183,4 +192,5 @@ def _question(
         all_leaves=tuple(template.specs),
         kinds=template.kinds,
         filled=filled,
+        trace=request.trace.weighed if request.trace is not None else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ml_switcheroo.options.trace import Trace
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.sources.findings import Knowledge
@@ -28,6 +29,7 @@ class Request:
         source: Where the tensors come from.
         open_layout: Why nobody knows where the live target has the channels of its images; empty where that
             is known.
+        trace: Where to keep what was weighed; None for nowhere.
     """
 
     specs: Mapping[str, TensorSpec]
@@ -38,3 +40,4 @@ class Request:
     dtype: str | None = None
     source: str = ""
     open_layout: str = ""
+    trace: Trace | None = None

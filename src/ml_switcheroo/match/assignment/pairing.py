@@ -8,17 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ml_switcheroo.match.assignment.best import Choice, Pair, assign
-from ml_switcheroo.match.assignment.numbering import numbering
-from ml_switcheroo.match.assignment.similarity import Lexicon, likeness
-from ml_switcheroo.match.candidates.candidate import Candidate, Shared, candidate_of
-from ml_switcheroo.match.paths.vocabulary import FILLERS, KNOWN
-from ml_switcheroo.match.paths.words import HASH
-from ml_switcheroo.match.units.norms import agree
-from ml_switcheroo.match.units.roles import NORM
+from ml_switcheroo.match.assignment.field import Beside, Field
+from ml_switcheroo.match.assignment.margins import nameless, needed, unlikely
+from ml_switcheroo.match.candidates.candidate import Candidate
+from ml_switcheroo.match.units.roles import ROLE_NAMES
 from ml_switcheroo.match.units.unit import Unit
 from ml_switcheroo.match.weights import WEIGHTS
 
-__all__ = ["Field", "Match", "Rivalry", "lay_out", "pair", "weigh"]
+__all__ = ["Match", "Paired", "Rivalry", "Verdict", "pair"]
 
 
 @dataclass(frozen=True)
@@ -51,87 +48,37 @@ class Rivalry:
     targets: tuple[Unit, ...]
 
 
-def _needed(source: Unit, target: Unit, rival: Unit | None) -> float:
-    """Return the margin that a pair needs; norms of which one says where it stands need more than words.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the assignment says of a source unit that has likely candidates.
 
-    So do norms of blocks that have more or fewer of them, and what is a part of the network that the target
-    seems to have twice in one block.
+    Attributes:
+        choice: Its target, and what the whole assignment loses without this pair.
+        needed: What it must lose at least.
+        doubt: Why the pair is in doubt; empty where it is certain.
     """
-    if rival is not None and source.role == target.role == rival.role != "" and source.role != NORM:
-        return WEIGHTS.margin_of_roles if target.containers == rival.containers else WEIGHTS.margin
-    if source.role == NORM == target.role and "mean" not in source.slots:
-        several = max(len(source.standings), len(target.standings)) > WEIGHTS.open_standings
-        other_block = source.beside != target.beside and source.below != target.below
-        if several and (other_block or source.tail ^ target.tail):
-            return math.inf
-        if several or other_block:
-            return WEIGHTS.margin_of_open_norms
-    if rival is not None and _stranger(source, target, rival):
-        return WEIGHTS.margin_of_strangers
-    told = bool(source.standings) != bool(target.standings)
-    if source.role == NORM == target.role and source.inside and told:
-        return WEIGHTS.margin_of_norms
-    return WEIGHTS.margin
 
-
-def _stranger(source: Unit, target: Unit, rival: Unit) -> bool:
-    """Tell whether a target says nothing more of a source than its rival, but a word that nobody knows."""
-    strange = target.said - KNOWN - source.said - rival.said
-    return bool(strange) and _common(source, target) <= _common(source, rival)
+    choice: Choice
+    needed: float
+    doubt: str
 
 
 @dataclass(frozen=True)
-class Field:
-    """Two sets of units with the candidates between them.
+class Paired:
+    """What pairing two sides gives.
 
     Attributes:
-        sources: The units of the source.
-        targets: The units of the target.
-        candidates: The candidates, by the numbers of the units.
-        forced: Pairs that the user's rules name.
+        matches: The pairs that are certain.
+        rivalries: The sources for which several targets are as good.
+        verdicts: What the assignment says, by the number of the source.
     """
 
-    sources: Sequence[Unit]
-    targets: Sequence[Unit]
-    candidates: Mapping[Pair, Candidate]
-    forced: Mapping[int, int]
+    matches: Sequence[Match]
+    rivalries: Sequence[Rivalry]
+    verdicts: Mapping[int, Verdict]
 
 
-def lay_out(
-    sources: Sequence[Unit], targets: Sequence[Unit], orders: Sequence[str], forced: Mapping[int, int]
-) -> Field:
-    """Find all candidates.
-
-    Args:
-        sources: The units of the source.
-        targets: The units of the target.
-        orders: For each source unit how its matrix is kept.
-        forced: Pairs that the user's rules name, by their numbers.
-    """
-    candidates: dict[Pair, Candidate] = {}
-    known: Shared = {}
-    taken = set(forced.values())
-    for i, source in enumerate(sources):
-        for j, target in enumerate(targets):
-            if forced.get(i, j) != j or (j in taken and i not in forced):
-                continue
-            found = candidate_of(source, target, orders[i], known)
-            if found is not None:
-                candidates[i, j] = found
-    return Field(sources, targets, candidates, forced)
-
-
-def weigh(field: Field) -> dict[Pair, float]:
-    """Score every candidate by the words of its two units."""
-    here, there = Lexicon(field.sources), Lexicon(field.targets)
-    numbers = numbering(field.sources, field.targets, field.candidates)
-    return {
-        (i, j): likeness(field.sources[i], field.targets[j], found, here, there, numbers)
-        for (i, j), found in field.candidates.items()
-    }
-
-
-def pair(field: Field, scores: Mapping[Pair, float]) -> tuple[list[Match], list[Rivalry]]:
+def pair(field: Field, scores: Mapping[Pair, float]) -> Paired:
     """Choose among the candidates: the best assignment over the words of the units.
 
     Args:
@@ -142,72 +89,41 @@ def pair(field: Field, scores: Mapping[Pair, float]) -> tuple[list[Match], list[
     likely = {
         (i, j): score
         for (i, j), score in scores.items()
-        if score >= WEIGHTS.enough and _vouched(field.sources[i], field.targets[j], field.candidates[i, j])
+        if not unlikely(field.sources[i], field.targets[j], field.candidates[i, j], score)
     }
     likely |= {(i, j): WEIGHTS.by_rule for i, j in field.forced.items() if (i, j) in field.candidates}
-    near, beside = _Beside.of(scores), _Beside.of(likely)
+    around, beside = Beside.of(scores), Beside.of(likely)
     matches: list[Match] = []
-    doubts: list[Rivalry] = []
+    rivalries: list[Rivalry] = []
+    verdicts = {choice.source: _verdict(choice, field, scores, around) for choice in assign(likely)}
     open_sources, open_targets = set(range(len(field.sources))), set(range(len(field.targets)))
-    for choice in assign(likely):
-        source, target = field.sources[choice.source], field.targets[choice.target]
-        best = likely[choice.source, choice.target]
-        other = field.targets[choice.rival[1]] if choice.rival is not None else None
-        if choice.margin < _needed(source, target, other) or _nameless(choice, field, scores, near):
-            rivals = _rivals(choice, likely, beside)
-            doubts.append(Rivalry(source, tuple(field.targets[j] for j in rivals)))
+    for i, verdict in verdicts.items():
+        j = verdict.choice.target
+        source, target = field.sources[i], field.targets[j]
+        if verdict.doubt:
+            rivals = _rivals(verdict.choice, likely, beside)
+            rivalries.append(Rivalry(source, tuple(field.targets[other] for other in rivals)))
             open_targets -= set(rivals)
             # What competes for the same leaves is as open; nothing is left over by it.
-            near_best = best - WEIGHTS.rivals_within
-            open_sources -= {i for j in rivals for i in beside.targets.get(j, ()) if likely[i, j] > near_best}
+            near = likely[i, j] - WEIGHTS.rivals_within
+            competing = {(other, at) for at in rivals for other in beside.targets.get(at, ())}
+            open_sources -= {pair[0] for pair in competing if likely[pair] > near}
         else:
-            why = "a rule names it" if choice.source in field.forced else _why(source, target)
-            matches.append(Match(source, target, field.candidates[choice.source, choice.target], why))
-        open_sources.discard(choice.source)
-        open_targets.discard(choice.target)
-    return [*matches, *_remaining(field, scores, matches, open_sources, open_targets)], doubts
+            why = "a rule names it" if i in field.forced else _why(source, target)
+            matches.append(Match(source, target, field.candidates[i, j], why))
+        open_sources.discard(i)
+        open_targets.discard(j)
+    matches += list(_remaining(field, scores, matches, open_sources, open_targets))
+    return Paired(matches, rivalries, verdicts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Beside:
-    """The pairs that share a source or a target.
-
-    Attributes:
-        sources: By number of the source, the numbers of the targets.
-        targets: By number of the target, the numbers of the sources.
-    """
-
-    sources: Mapping[int, Sequence[int]]
-    targets: Mapping[int, Sequence[int]]
-
-    @classmethod
-    def of(cls, scores: Mapping[Pair, float]) -> _Beside:
-        sources: dict[int, list[int]] = {}
-        targets: dict[int, list[int]] = {}
-        for i, j in scores:
-            sources.setdefault(i, []).append(j)
-            targets.setdefault(j, []).append(i)
-        return cls(sources, targets)
-
-
-def _vouched(source: Unit, target: Unit, found: Candidate) -> bool:
-    """Tell whether more than the place speaks for a candidate.
-
-    A vector, a square matrix, or a tensor of somebody's own class, has no kind and no shape that would rule a
-    wrong leaf out: its own name must agree.
-    """
-    square = found.kind == "linear" and _is_square(source)
-    if source.below == target.below or not (square or found.kind in ("parameter", "norm")):
-        return True
-    own = (source.own & target.said) | (target.own & source.said) if square else source.tail & target.tail
-    if source.role == NORM == target.role and NORM not in source.said & target.said:
-        return bool(own) or agree(source, target) is True
-    return bool(own) or (source.role == target.role != "")
-
-
-def _is_square(unit: Unit) -> bool:
-    weight = unit.slots.get("weight")
-    return weight is not None and any(len(set(spec.shape)) == 1 for spec in weight.specs.values())
+def _verdict(choice: Choice, field: Field, scores: Mapping[Pair, float], around: Beside) -> Verdict:
+    source, target = field.sources[choice.source], field.targets[choice.target]
+    least = needed(source, target, field.targets[choice.rival[1]] if choice.rival is not None else None)
+    if choice.margin < least:
+        return Verdict(choice, least, "another pair is nearly as good")
+    alone = nameless(choice, field, scores, around)
+    return Verdict(choice, least, "only being a norm speaks for it" if alone else "")
 
 
 def _remaining(
@@ -253,53 +169,7 @@ def _shaped(source: Unit, target: Unit, found: Candidate) -> float:
     return math.inf
 
 
-def _nameless(choice: Choice, field: Field, scores: Mapping[Pair, float], near: _Beside) -> bool:
-    """Tell whether nothing but being norms speaks for a pair outside of blocks that has rivals."""
-    source, target = field.sources[choice.source], field.targets[choice.target]
-    if source.role != NORM or target.role != NORM or choice.source in field.forced:
-        return False
-    if (source.inside and target.inside) or agree(source, target) or source.below == target.below:
-        return False
-    alone = not field.candidates[choice.source, choice.target].sizes
-    if alone and _counts(source) != _counts(target):
-        return True
-    common = _common(source, target)
-    if common - _WHERE:
-        return False
-    if _telling(source) and _telling(target):
-        return True
-    enough = scores[choice.source, choice.target] - WEIGHTS.margin_of_nameless
-    others = [(choice.source, j) for j in near.sources[choice.source] if j != choice.target]
-    others += [(i, choice.target) for i in near.targets[choice.target] if i != choice.source]
-    return any(
-        scores[i, j] > enough and common <= _common(field.sources[i], field.targets[j]) for i, j in others
-    )
-
-
-def _counts(unit: Unit) -> bool:
-    """Tell whether a unit stands in a block, or in what looks like one of several."""
-    path = next(iter(next(iter(unit.slots.values())).paths.values()))
-    return bool(unit.inside) or any(part.isdecimal() for part in path.replace("/", ".").split("."))
-
-
-def _common(source: Unit, target: Unit) -> set[str]:
-    return {str(word) for word in source.words} & {str(word) for word in target.words} - FILLERS - {
-        HASH,
-        NORM,
-    }
-
-
-def _telling(unit: Unit) -> set[str]:
-    """Return the words in the last two segments of a path that say more than that something is a norm."""
-    words = {str(word) for word in unit.words if word != HASH} & _PLACED
-    return words - FILLERS
-
-
-_PLACED = frozenset({"embed", "head", "pool", "patch", "shortcut", "conv", "q", "k", "v"})
-_WHERE = frozenset({"encoder", "decoder"})
-
-
-def _rivals(choice: Choice, scores: Mapping[Pair, float], beside: _Beside) -> list[int]:
+def _rivals(choice: Choice, scores: Mapping[Pair, float], beside: Beside) -> list[int]:
     """Return the numbers of the targets that are nearly as good for a source."""
     near_best = scores[choice.source, choice.target] - WEIGHTS.rivals_within
     near = {j for j in beside.sources[choice.source] if scores[choice.source, j] > near_best}
@@ -311,19 +181,6 @@ def _why(source: Unit, target: Unit) -> str:
     if source.below == target.below:
         return "the same path"
     if source.role == target.role != "":
-        return f"both are the {_PARTS.get(source.role, source.role)}"
+        return f"both are the {ROLE_NAMES.get(source.role, source.role)}"
     common = [str(word) for word in dict.fromkeys(source.words) if word in target.words and word != "#"]
     return f"both are called {' '.join(common)}" if common else "nothing else fits"
-
-
-_PARTS = {
-    "q": "queries",
-    "k": "keys",
-    "v": "values",
-    "o": "way out of the attention",
-    "qkv": "fused queries, keys and values",
-    "up": "way up of the MLP",
-    "down": "way down of the MLP",
-    "gate": "gate of the MLP",
-    "gate_up": "fused gate and way up of the MLP",
-}

@@ -15,7 +15,7 @@ from ml_switcheroo.match.units.roles import NORM
 from ml_switcheroo.match.units.unit import Unit
 from ml_switcheroo.match.weights import WEIGHTS
 
-__all__ = ["Lexicon", "likeness"]
+__all__ = ["TERMS", "Lexicon", "similarity", "terms"]
 
 _BRANCHES = frozenset({"shortcut"})
 """Where both trees use such a word, what has it is never what has it not."""
@@ -26,7 +26,7 @@ class Lexicon:
 
     def __init__(self, units: Sequence[Unit]) -> None:
         self.has_blocks = any(unit.inside for unit in units)
-        spelled = [words_of(unit) for unit in units]
+        spelled = [unit.said for unit in units]
         counts = Counter(word for words in spelled for word in words)
         many = len(spelled) if len(spelled) >= WEIGHTS.few_units else len(spelled) * WEIGHTS.few_units
         self.weights = {word: self._weight(word, count / many) for word, count in counts.items()}
@@ -40,32 +40,56 @@ class Lexicon:
         return weight * (WEIGHTS.common_word if share > WEIGHTS.common_share else 1.0)
 
 
-def words_of(unit: Unit) -> frozenset[str]:
-    """Return the words of a unit's path."""
-    return unit.said
+TERMS = (
+    "words in both",
+    "words only in the source",
+    "words only in the target",
+    "another branch",
+    "the part of the network",
+    "numbers",
+    "the path",
+    "an embedding",
+    "inside and outside of blocks",
+    "leaves without a source",
+    "other blocks",
+    "tensors without a leaf",
+)
+"""What speaks for a candidate and against it, in the order of :func:`terms`."""
 
 
-def likeness(
+def terms(
+    source: Unit, target: Unit, candidate: Candidate, here: Lexicon, there: Lexicon, numbers: Numbering
+) -> tuple[float, ...]:
+    """Weigh what two units have in common, and what only one of them has: one number for each of TERMS."""
+    mine, other = source.said, target.said
+    both = here.weights.keys() & there.weights.keys()
+    blocks = here.has_blocks and there.has_blocks
+    alike = len(source.containers) == len(target.containers)
+    unused = source.slots.keys() - set(candidate.slots.values()) - {"count"}
+    return (
+        sum(min(here.weights[word], there.weights[word]) for word in mine & other),
+        -_unshared(mine - other, source.tail, here, there),
+        -_unshared(other - mine, target.tail, there, here),
+        WEIGHTS.other_branch * len((mine ^ other) & _BRANCHES & both),
+        _roles(source, target),
+        _numbers(source, target, numbers),
+        WEIGHTS.same_path if source.below == target.below else _ends(source, target),
+        WEIGHTS.embedding * (candidate.kind == "embedding"),
+        WEIGHTS.other_depth * (blocks and bool(source.inside) != bool(target.inside)),
+        WEIGHTS.lacking_tensor * len(target.slots.keys() - candidate.slots.keys()),
+        WEIGHTS.other_blocks * (alike and source.indices != target.indices),
+        WEIGHTS.lacking_tensor * len(unused),
+    )
+
+
+def similarity(
     source: Unit, target: Unit, candidate: Candidate, here: Lexicon, there: Lexicon, numbers: Numbering
 ) -> float:
-    """Weigh what two units have in common against what only one of them has."""
-    mine, other = words_of(source), words_of(target)
-    score = sum(min(here.weights[word], there.weights[word]) for word in mine & other)
-    score -= _unshared(mine - other, source.tail, here, there)
-    score -= _unshared(other - mine, target.tail, there, here)
-    both = here.weights.keys() & there.weights.keys()
-    score += WEIGHTS.other_branch * len((mine ^ other) & _BRANCHES & both)
-    score += _parts(source, target)
-    score += _numbers(source, target, numbers)
-    score += WEIGHTS.same_path if source.below == target.below else _ends(source, target)
-    score += WEIGHTS.embedding * (candidate.kind == "embedding")
-    if here.has_blocks and there.has_blocks:
-        score += WEIGHTS.other_depth * (bool(source.inside) != bool(target.inside))
-    score += WEIGHTS.lacking_tensor * len(target.slots.keys() - candidate.slots.keys())
-    if len(source.containers) == len(target.containers) and source.indices != target.indices:
-        score += WEIGHTS.other_blocks
-    unused = source.slots.keys() - set(candidate.slots.values()) - {"count"}
-    return score + WEIGHTS.lacking_tensor * len(unused)
+    """Return how much the paths of two units speak for each other."""
+    score = 0.0
+    for term in terms(source, target, candidate, here, there, numbers):
+        score += term
+    return score
 
 
 def _unshared(words: frozenset[str], tail: frozenset[str], own: Lexicon, foreign: Lexicon) -> float:
@@ -100,7 +124,7 @@ def _segments(pattern: tuple[Token, ...]) -> list[tuple[Token, ...]]:
     return [tuple(segment) for segment in reversed(found)]
 
 
-def _parts(source: Unit, target: Unit) -> float:
+def _roles(source: Unit, target: Unit) -> float:
     if source.role == NORM == target.role:
         return WEIGHTS.same_standing * (agree(source, target) is True)
     if source.role and source.role == target.role:

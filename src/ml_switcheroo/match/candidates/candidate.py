@@ -14,7 +14,7 @@ from ml_switcheroo.match.units.norms import agree, elsewhere
 from ml_switcheroo.match.units.roles import NORM
 from ml_switcheroo.match.units.unit import Index, Unit, UnitSlot
 
-__all__ = ["Candidate", "Join", "Shared", "candidate_of"]
+__all__ = ["Candidate", "Join", "Shared", "candidate_of", "misfit", "veto"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ Shared = dict[tuple[object, ...], Candidate | None]
 
 
 def candidate_of(source: Unit, target: Unit, order: str, known: Shared) -> Candidate | None:
-    """Return how two units can be linked; None where they cannot.
+    """Return how two units can belong together; None where they cannot.
 
     Args:
         source: A unit of the source.
@@ -64,16 +64,7 @@ def candidate_of(source: Unit, target: Unit, order: str, known: Shared) -> Candi
         order: How the source keeps matrices: ``oi`` or ``io``.
         known: The candidates between units of the same shapes; a new one is added.
     """
-    if source.role and target.role and source.role != target.role:
-        return None
-    if NORM in (source.role, target.role) and agree(source, target) is False:
-        return None
-    if contradict(source.said, target.said) or elsewhere(source, target) or crossed(source, target):
-        return None
-    if not source.inside and not target.inside and _apart(source, target):
-        return None
-    # A name that is another's and a word more, is not that other one: q_proj beside extra_q_proj.
-    if not (source.more <= target.said and target.more <= source.said):
+    if veto(source, target):
         return None
     alike, same = source.unknown == target.unknown, source.pattern == target.pattern
     axes = corresponding(source, target)
@@ -81,6 +72,38 @@ def candidate_of(source: Unit, target: Unit, order: str, known: Shared) -> Candi
     if key not in known:
         known[key] = _made(source, target, order, axes)
     return known[key]
+
+
+def veto(source: Unit, target: Unit) -> str:
+    """Say what in their names keeps two units apart, whatever their shapes; empty for nothing."""
+    # Every pair of units comes here: the texts are constants, and what is cheap is asked first.
+    if source.role and target.role and source.role != target.role:
+        return "another part of the network"
+    if NORM in (source.role, target.role) and agree(source, target) is False:
+        return "a norm of another place in the block"
+    if contradict(source.said, target.said):
+        return "a word contradicts it"
+    if elsewhere(source, target):
+        return "a norm of another end of the network"
+    if crossed(source, target):
+        return "what counts blocks in one is a name in the other"
+    if not source.inside and not target.inside and _apart(source, target):
+        return "a word of its own name contradicts it"
+    # A name that is another's and a word more, is not that other one: q_proj beside extra_q_proj.
+    if not (source.more <= target.said and target.more <= source.said):
+        return "an unknown word tells it from another module of its tree"
+    return ""
+
+
+def misfit(source: Unit, target: Unit) -> str:
+    """Say what in the tensors keeps two units apart that are no candidate though no name forbids it."""
+    if _slots(source, target) is None:
+        return "one has a weight, the other none"
+    if not any(_alignments(source, target, corresponding(source, target))):
+        return "repeated in other blocks"
+    if not _readings(source, target):
+        return "another kind"
+    return "no layout gives its shape"
 
 
 def _apart(source: Unit, target: Unit) -> bool:

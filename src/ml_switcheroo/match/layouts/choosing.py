@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from ml_switcheroo.match.assignment.pairing import Field, Match
+from ml_switcheroo.match.assignment.field import Field
+from ml_switcheroo.match.assignment.pairing import Match
 from ml_switcheroo.match.layouts.layout_evidence import (
-    Testimony,
+    LayoutEvidence,
     agreed,
     bare,
     contradicted,
@@ -16,7 +17,7 @@ from ml_switcheroo.match.layouts.layout_evidence import (
     leaf_name,
     may_be_table,
     relative,
-    testimony,
+    shown_by,
     unlike,
 )
 from ml_switcheroo.match.units.unit import Unit
@@ -40,7 +41,7 @@ class Chosen:
 def choose(
     matches: Sequence[Match],
     usual: Mapping[tuple[str, str], str],
-    shown: Testimony,
+    shown: LayoutEvidence,
     field: Field,
 ) -> tuple[list[dict[str, Chosen]], set[str]]:
     """Choose a layout for each slot of each match.
@@ -59,7 +60,7 @@ def choose(
     """
     against = contradicted(field, usual)
     followed = {key: layout for key, layout in usual.items() if key not in against}
-    found = testimony(matches, shown)
+    found = shown_by(matches, shown)
     silent = _silent(field)
     choices = [
         {
@@ -109,7 +110,7 @@ _KERNEL = 3
 
 
 def _confirmed(
-    match: Match, role: str, found: Testimony, usual: Mapping[tuple[str, str], str]
+    match: Match, role: str, found: LayoutEvidence, usual: Mapping[tuple[str, str], str]
 ) -> Chosen | None:
     """Doubt heads split out of a square matrix by convention, where no leaf that is not square follows it.
 
@@ -127,7 +128,7 @@ def _choice(
     match: Match,
     role: str,
     options: list[str],
-    found: Testimony,
+    found: LayoutEvidence,
     usual: Mapping[tuple[str, str], str],
     silent: Set[tuple[str, str]],
 ) -> Chosen:

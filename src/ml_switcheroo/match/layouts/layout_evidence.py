@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cache
 
-from ml_switcheroo.match.assignment.pairing import Field, Match
+from ml_switcheroo.match.assignment.field import Field
+from ml_switcheroo.match.assignment.pairing import Match
 from ml_switcheroo.match.candidates.candidate import Candidate
 from ml_switcheroo.match.paths.repeats import Position, Token
 from ml_switcheroo.match.units.orders import order_by_bias
@@ -18,7 +19,7 @@ from ml_switcheroo.recipes import Target, parts_of
 
 __all__ = [
     "Key",
-    "Testimony",
+    "LayoutEvidence",
     "Witness",
     "agreed",
     "bare",
@@ -31,7 +32,7 @@ __all__ = [
     "narrowed",
     "relative",
     "shown_before",
-    "testimony",
+    "shown_by",
     "unlike",
 ]
 
@@ -66,7 +67,7 @@ class Witness:
     square: bool = False
 
 
-Testimony = Mapping[Key, Mapping[tuple[Token, ...], Witness]]
+LayoutEvidence = Mapping[Key, Mapping[tuple[Token, ...], Witness]]
 
 
 def conventions(target: Target) -> dict[tuple[str, str], str]:
@@ -143,7 +144,7 @@ def shown_before(
     return found
 
 
-def testimony(matches: Sequence[Match], shown: Testimony) -> dict[Key, dict[tuple[Token, ...], Witness]]:
+def shown_by(matches: Sequence[Match], shown: LayoutEvidence) -> dict[Key, dict[tuple[Token, ...], Witness]]:
     """Return what all leaves show whose shapes allow one layout only.
 
     Args:
@@ -176,7 +177,7 @@ def is_square(match: Match, role: str) -> bool:
     return any(len(shape) == 2 and shape[0] == shape[1] for shape in shapes)
 
 
-def unlike(found: Testimony, usual: Mapping[tuple[str, str], str]) -> set[tuple[str, str]]:
+def unlike(found: LayoutEvidence, usual: Mapping[tuple[str, str], str]) -> set[tuple[str, str]]:
     """Return the conventions that some leaf contradicts which is kept otherwise."""
     return {
         (kind, name)
@@ -186,7 +187,7 @@ def unlike(found: Testimony, usual: Mapping[tuple[str, str], str]) -> set[tuple[
     }
 
 
-def narrowed(field: Field, found: Testimony) -> dict[tuple[int, int], Candidate]:
+def narrowed(field: Field, found: LayoutEvidence) -> dict[tuple[int, int], Candidate]:
     """Leave out of the candidates what contradicts all the leaves that show their layout."""
     seen: dict[tuple[Key, int], list[Witness]] = {}
     for key, witnesses in found.items():

@@ -9,9 +9,22 @@ from ml_switcheroo.match.paths.repeats import SLASH, Numeral, Token
 from ml_switcheroo.match.paths.vocabulary import KNOWN
 from ml_switcheroo.match.units.unit import Unit, scopes
 
-__all__ = ["NORM", "routed", "ungated", "with_roles"]
+__all__ = ["NORM", "ROLE_NAMES", "routed", "ungated", "with_roles"]
 
 NORM = "norm"
+
+ROLE_NAMES = {
+    "q": "queries",
+    "k": "keys",
+    "v": "values",
+    "o": "way out of the attention",
+    "qkv": "fused queries, keys and values",
+    "up": "way up of the MLP",
+    "down": "way down of the MLP",
+    "gate": "gate of the MLP",
+    "gate_up": "fused gate and way up of the MLP",
+}
+"""What a person calls a role."""
 
 # The w1, w2 (and w3 beside a gate) of an MLP.
 _NUMBERED = {"w1 of 2": "up", "w2 of 2": "down", "w1 of 3": "gate", "w2 of 3": "down", "w3 of 3": "up"}
