@@ -178,7 +178,22 @@ def _fate(weighing: Weighing, pair: Pair) -> tuple[str, bool, str]:
 
 
 def _layouts(weighing: Weighing, unit: Unit) -> tuple[tuple[str, str | None, str], ...]:
+    field = weighing.field
     for match, chosen in zip(weighing.paired.matches, weighing.chosen, strict=True):
-        if unit in (match.source, match.target):
-            return tuple((role, choice.layout, choice.why) for role, choice in chosen.items())
+        if unit not in (match.source, match.target):
+            continue
+        pair = field.sources.index(match.source), field.targets.index(match.target)
+        before = field.candidates[pair].options
+        return tuple(
+            (
+                role,
+                choice.layout,
+                choice.why or _narrowed(len(before[role]), len(match.candidate.options[role])),
+            )
+            for role, choice in chosen.items()
+        )
     return ()
+
+
+def _narrowed(before: int, after: int) -> str:
+    return f"other leaves rule out {before - after} of {before} layouts" if after < before else ""
