@@ -4,6 +4,20 @@ import numpy as np
 import pytest
 
 import ml_switcheroo as ms
+from match.built import field_of, units_of
+from ml_switcheroo.match.assignment.field import weigh
+from ml_switcheroo.match.assignment.pairing import pair
+from ml_switcheroo.match.layouts.layout_evidence import (
+    Witness,
+    agreed,
+    contradicted,
+    conventions,
+    narrowed,
+    shown_before,
+    shown_by,
+    unlike,
+)
+from ml_switcheroo.targets import find_target
 
 rng = np.random.default_rng(0)
 
@@ -77,3 +91,54 @@ def test_a_square_table_in_a_tree_that_turns_its_tables_is_not_copied():
     assert "tok_embeddings/embedding" in found
     for path, value in found.items():
         np.testing.assert_array_equal(value, source[f"{path.split('/')[0]}.weight"].T)
+
+
+def test_the_conventions_are_those_of_the_framework():
+    assert conventions(find_target("linen"))["linear", "kernel"] == "io"
+    assert conventions(find_target("mlx"))["linear", "weight"] == "oi"
+    assert conventions(find_target("linen"))["conv", "kernel"] == "io"
+
+
+def witness(layout, done=None, square=False):
+    return Witness(layout, done or layout, 2, square)
+
+
+def test_witnesses_agree_on_the_layout_or_on_what_is_done():
+    options = {"oi": "oi", "io": "io"}
+    assert agreed([witness("io"), witness("io")], options) == {"io"}
+    assert agreed([witness("io"), witness("oi")], options) == {"io", "oi"}
+    assert agreed([], options) == set()
+    # Sources kept both ways, all of them turned: the one in question is turned as well.
+    assert agreed([witness("io", "io"), witness("oi", "io")], {"oi": "io", "io": "oi"}) == {"oi"}
+
+
+def test_one_witness_narrows_nothing_and_two_do():
+    tensors = {"enc.a.weight": (4, 6), "enc.fc.weight": (5, 5)}
+    leaves = {"enc/a/kernel": (6, 4), "enc/fc/kernel": (5, 5)}
+
+    def left(tensors, leaves):
+        field = field_of(tensors, leaves)
+        narrow = narrowed(field, shown_by(pair(field, weigh(field)).matches, {}))
+        (square,) = [c for (i, _), c in narrow.items() if str(field.sources[i]) == "enc.fc"]
+        return list(square.options["weight"])
+
+    assert left(tensors, leaves) == ["oi", "io"]
+    assert left({**tensors, "enc.b.weight": (7, 6)}, {**leaves, "enc/b/kernel": (6, 7)}) == ["io"]
+
+
+def test_a_bias_shows_how_a_leaf_is_kept_and_a_square_one_shows_nothing():
+    targets = units_of({"a/kernel": (6, 4), "a/bias": (4,), "b/kernel": (5, 5), "b/bias": (5,)})
+    found = shown_before(targets, [], {}, {})
+    assert {key: [one.layout for one in seen.values()] for key, seen in found.items()} == {
+        ("linear", "kernel", False): ["io"]
+    }
+    usual = {("linear", "kernel"): "oi"}
+    assert unlike(found, usual) == {("linear", "kernel")}
+    assert not unlike({key: {(): witness("io", square=True)} for key in found}, usual)
+
+
+def test_a_convention_that_leaves_a_leaf_unfilled_is_contradicted():
+    usual = {("linear", "kernel"): "io"}
+    assert contradicted(field_of({"a.weight": (4, 6)}, {"a/kernel": (4, 6)}), usual) == {("linear", "kernel")}
+    assert not contradicted(field_of({"a.weight": (4, 6)}, {"a/kernel": (6, 4)}), usual)
+    assert not contradicted(field_of({"a.weight": (4, 4)}, {"a/kernel": (4, 4)}), usual)
