@@ -1,13 +1,10 @@
 """Modules that neither spelling nor words have placed: where they fit, and nothing else does."""
 
 import numpy as np
-import pytest
 import torch
 from flax import nnx
 
 import ml_switcheroo as ms
-from ml_switcheroo.options.sites import free_sites
-from ml_switcheroo.targets import TARGETS
 
 
 def like(**modules):
@@ -78,11 +75,3 @@ def test_a_tree_that_keeps_its_kernels_otherwise_gets_no_square_ones_by_place():
     plan, found = places_of(net, like(fc1={"w": (5, 3), "b": (5,)}, gnarl=linear(3, 3)))
     assert "zorp" not in found
     assert "gnarl/w" in plan.missing
-
-
-@pytest.mark.parametrize(("taken", "left"), [((), {"", "a", "b", "b/c"}), (("b/c/w",), {"a"})])
-def test_a_place_is_free_as_long_as_all_its_leaves_are(taken, left):
-    target = TARGETS["haiku"]
-    tree = {"a": {"w": np.zeros(1)}, "b/c": {"w": np.zeros(1)}}
-    found = free_sites(target.live.template(tree), target.naming, taken)
-    assert {site.path for site in found} == left
