@@ -71,7 +71,7 @@ class Found:
     Attributes:
         moves: The moves.
         doubts: What has several answers.
-        odd: The kinds of which this tree keeps matrices otherwise than its framework.
+        odd: The kinds whose matrices this tree keeps otherwise than its framework does.
     """
 
     moves: tuple[Move, ...]
@@ -169,7 +169,8 @@ def _source_kinds(question: Question) -> Callable[[str, str], frozenset[str]]:
         findings = question.findings.get(path, ())
         plain = {plain_kind(finding.kind) for finding in findings} - {None}
         if role in ("weight", "bias") and all(finding.origin == "evidence" for finding in findings):
-            # Shapes that fit no layer of torch: a layer of somebody else's, such as one that keeps in-out.
+            # No layer of torch fits these shapes. The words may know a layer of another library, such as one
+            # that keeps (in, out); "parameter" would allow everything.
             plain -= {"parameter"}
             rank = len(question.specs[path].shape)
             plain = plain & kinds_of_words(path, rank) or plain
@@ -193,7 +194,7 @@ def _target_kinds(question: Question) -> Callable[[str, str], frozenset[str]]:
 def _known_orders(
     question: Question, sources: Sequence[Unit], where: Mapping[str, Position]
 ) -> dict[tuple[Token, ...], str]:
-    """Return how the matrices are kept of which somebody who knows says what they are, or that are placed."""
+    """Return how matrices are kept, where a source or a move that is certain says it."""
     known: dict[tuple[Token, ...], str] = {}
     for move in question.filled:
         square = len(set(move.inputs[0].shape)) < 2

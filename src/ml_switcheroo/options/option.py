@@ -32,7 +32,7 @@ class Option:
         moves: The moves.
         dropped: Tensors that are left behind, with the reason.
         refused: Tensors that cannot be moved, with the reason.
-        final: Whether another place in the target cannot be meant either.
+        final: Whether no other place in the target is possible.
     """
 
     finding: Finding

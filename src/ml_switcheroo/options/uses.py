@@ -24,7 +24,7 @@ class ByUse:
 
     Attributes:
         moves: The moves, with what ``forward`` does where that is exact.
-        asked: The modules of which it is not known what the target's own code does.
+        asked: The modules for which the target's own code is not known.
         notes: What a person should know.
     """
 

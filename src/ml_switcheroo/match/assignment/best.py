@@ -45,7 +45,7 @@ def assign(scores: Mapping[Pair, float]) -> list[Choice]:
     for component in _components(scores):
         if len(component) > 1:
             choices += _solve(component)
-        else:  # names that line up: there is nothing to weigh
+        else:  # a pair without a rival needs no solver
             choices += [Choice(*pair, score, None) for pair, score in component.items() if score > 0]
     return sorted(choices, key=lambda choice: (choice.source, choice.target))
 
@@ -71,7 +71,7 @@ def _solve(scores: Mapping[Pair, float]) -> list[Choice]:
     rows = sorted({source for source, _ in scores})
     columns = sorted({target for _, target in scores})
     place = {source: i for i, source in enumerate(rows)}, {target: i for i, target in enumerate(columns)}
-    # One column more for every row: the source that is assigned to nothing.
+    # One column more for every row stands for no target: a pair with a score below 0 is worse than that.
     table = np.full((len(rows), len(columns) + len(rows)), _NEVER)
     table[np.arange(len(rows)), len(columns) + np.arange(len(rows))] = 0.0
     for (source, target), score in scores.items():

@@ -1,4 +1,4 @@
-"""What has no place in the target may have been folded into something that has one."""
+"""A tensor without a place in the target may have been folded into one that has a place."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def _matrices(matches: Sequence[Match], left: Unit) -> Iterator[int]:
     for number, match in enumerate(matches):
         if match.candidate.kind not in _MATRICES or match.source.containers != left.containers:
             continue
-        # Folded into a matrix, a norm leaves a bias where none was; inside a block it can be any of them.
+        # A norm that was folded into a matrix leaves a bias where none was. Inside a block there may have
+        # been one before, so any matrix there can hold it.
         gained = "bias" in match.target.slots.keys() - match.candidate.slots.keys()
         if gained or left.containers:
             yield number

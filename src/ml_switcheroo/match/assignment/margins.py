@@ -26,7 +26,7 @@ def unlikely(source: Unit, target: Unit, found: Candidate, score: float) -> str:
 
 
 def _vouched(source: Unit, target: Unit, found: Candidate) -> bool:
-    """Tell whether more than the place speaks for a candidate.
+    """Tell whether the name of a candidate speaks for it, and not only the path above it.
 
     A vector, a square matrix, or a tensor of somebody's own class, has no kind and no shape that would rule a
     wrong leaf out: its own name must agree.
@@ -46,10 +46,10 @@ def _is_square(unit: Unit) -> bool:
 
 
 def needed(source: Unit, target: Unit, rival: Unit | None) -> float:
-    """Return the margin that a pair needs; norms of which one says where it stands need more than words.
+    """Return the margin that a pair needs.
 
-    So do norms of blocks that have more or fewer of them, and what is a part of the network that the target
-    seems to have twice in one block.
+    Words are not enough for a norm whose place in the block only one side tells, for norms of blocks that do
+    not have as many, or for a part of the network that the target seems to have twice in one block.
     """
     if rival is not None and source.role == target.role == rival.role != "" and source.role != NORM:
         return WEIGHTS.margin_of_roles if target.containers == rival.containers else WEIGHTS.margin
@@ -69,13 +69,13 @@ def needed(source: Unit, target: Unit, rival: Unit | None) -> float:
 
 
 def _stranger(source: Unit, target: Unit, rival: Unit) -> bool:
-    """Tell whether a target says nothing more of a source than its rival, but a word that nobody knows."""
+    """Tell whether only an unknown word sets a target apart from its rival."""
     strange = target.said - KNOWN - source.said - rival.said
     return bool(strange) and _common(source, target) <= _common(source, rival)
 
 
 def nameless(choice: Choice, field: Field, scores: Mapping[Pair, float], near: Beside) -> bool:
-    """Tell whether nothing but being norms speaks for a pair outside of blocks that has rivals."""
+    """Tell whether nothing speaks for a pair outside of blocks but that both are norms."""
     source, target = field.sources[choice.source], field.targets[choice.target]
     if source.role != NORM or target.role != NORM or choice.source in field.forced:
         return False
@@ -111,7 +111,7 @@ def _common(source: Unit, target: Unit) -> set[str]:
 
 
 def _telling(unit: Unit) -> set[str]:
-    """Return the words in the last two segments of a path that say more than that something is a norm."""
+    """Return the words that say what a norm outside of blocks belongs to."""
     words = {str(word) for word in unit.words if word != HASH} & _PLACED
     return words - FILLERS
 

@@ -38,7 +38,7 @@ class Numbering:
             # The first of two is the first of two, whether it is called 0 or 1.
             return mine.rank == other.rank
         if _written(source, mine) & _written(target, other):
-            return True  # block1 and block_1; conv1 and Conv_1 are a name and a count of calls
+            return True  # block1 and block_1 are one name; conv1 and Conv_1 need not be: Flax counts calls
         shift = self.shifts.get(_key(source, target, mine, other))
         return None if shift is None else mine.value + shift == other.value
 
@@ -46,7 +46,7 @@ class Numbering:
 def numbering(
     sources: Sequence[Unit], targets: Sequence[Unit], candidates: Mapping[tuple[int, int], object]
 ) -> Numbering:
-    """Find how series line up of which one is longer, or counted from another number.
+    """Find how two series line up, where one is longer or counted from another number.
 
     ``conv1, conv2`` beside a shortcut can be the first or the last two of ``Conv_0 .. Conv_2``. Where the
     shapes of all that is counted so, convolutions and norms alike, rule out all ways but one, that one is it.

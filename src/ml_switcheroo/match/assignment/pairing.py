@@ -104,7 +104,7 @@ def pair(field: Field, scores: Mapping[Pair, float]) -> Paired:
             rivals = _rivals(verdict.choice, likely, beside)
             rivalries.append(Rivalry(source, tuple(field.targets[other] for other in rivals)))
             open_targets -= set(rivals)
-            # What competes for the same leaves is as open; nothing is left over by it.
+            # What competes for these leaves is as open: it must not be taken for what is left over.
             near = likely[i, j] - WEIGHTS.rivals_within
             competing = {(other, at) for at in rivals for other in beside.targets.get(at, ())}
             open_sources -= {pair[0] for pair in competing if likely[pair] > near}
@@ -135,9 +135,9 @@ def _remaining(
 ) -> Iterator[Match]:
     """Match what is left over, where nothing else is possible for either of the two.
 
-    That only one thing fits proves little by itself. It counts for a convolution or its norm inside a block
-    of which everything else is linked to one block of the source, and for a kernel or matrix whose shape
-    says something, where the words do not speak against it.
+    That only one thing fits proves little by itself: the head of another task fits, too. It counts for a
+    convolution or its norm inside a block where all else is placed, and for a kernel or a matrix with a shape
+    that says something. Words must not speak against it.
     """
     possible = [pair for pair in scores if pair[0] in open_sources and pair[1] in open_targets]
     once = Counter(i for i, _ in possible), Counter(j for _, j in possible)
@@ -156,7 +156,7 @@ def _remaining(
 
 
 def _shaped(source: Unit, target: Unit, found: Candidate) -> float:
-    """Return the score that a candidate needs whose shape alone speaks for it."""
+    """Return the score that a candidate needs if only its shape speaks for it."""
     weight = source.slots.get("weight")
     if weight is None or found.sizes:
         return math.inf

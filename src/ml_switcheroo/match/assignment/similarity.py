@@ -18,7 +18,7 @@ from ml_switcheroo.match.weights import WEIGHTS
 __all__ = ["TERMS", "Lexicon", "similarity", "terms"]
 
 _BRANCHES = frozenset({"shortcut"})
-"""Where both trees use such a word, what has it is never what has it not."""
+"""Where both trees use such a word, a path with it and one without it never mean the same."""
 
 
 class Lexicon:
@@ -35,7 +35,7 @@ class Lexicon:
     def _weight(word: str, share: float) -> float:
         if word in FILLERS:
             return WEIGHTS.filler
-        # What stands in most paths of a tree distinguishes nothing in it.
+        # A word of most paths tells none of them apart.
         weight = WEIGHTS.quiet_word if word in QUIET else WEIGHTS.telling_word
         return weight * (WEIGHTS.common_word if share > WEIGHTS.common_share else 1.0)
 

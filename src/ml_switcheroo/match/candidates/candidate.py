@@ -1,4 +1,4 @@
-"""What can be linked at all: two units whose kinds, parts, repetitions and shapes agree."""
+"""Which units can belong together: those with kinds, roles, repetitions and shapes that agree."""
 
 from __future__ import annotations
 
@@ -89,14 +89,14 @@ def veto(source: Unit, target: Unit) -> str:
         return "what counts blocks in one is a name in the other"
     if not source.inside and not target.inside and _apart(source, target):
         return "a word of its own name contradicts it"
-    # A name that is another's and a word more, is not that other one: q_proj beside extra_q_proj.
+    # extra_q_proj beside a q_proj is something else than q_proj, whatever the other tree calls that.
     if not (source.more <= target.said and target.more <= source.said):
         return "an unknown word tells it from another module of its tree"
     return ""
 
 
 def misfit(source: Unit, target: Unit) -> str:
-    """Say what in the tensors keeps two units apart that are no candidate though no name forbids it."""
+    """Say what in their tensors keeps two units apart, where their names do not."""
     if _slots(source, target) is None:
         return "one has a weight, the other none"
     if not any(_alignments(source, target, corresponding(source, target))):
@@ -107,7 +107,7 @@ def misfit(source: Unit, target: Unit) -> str:
 
 
 def _apart(source: Unit, target: Unit) -> bool:
-    """Tell whether two modules outside of blocks are called what one is not: a head and an aux_head."""
+    """Tell whether the names of two modules outside of blocks exclude each other: a head and an aux_head."""
     heads = "head" in source.tail & target.tail and source.unknown != target.unknown
     return heads or apart(source.tail, target.tail)
 
@@ -177,7 +177,7 @@ def _alignments(
     if more and (source.piece or target.piece) and (here != source.span or there != target.span):
         return
     if more == 0:
-        # What only some blocks have goes into the same blocks, if both trees have all blocks.
+        # Every third block may have a cross attention: as both trees have all blocks, it is in the same ones.
         alike = source.unknown == target.unknown and not (source.piece or target.piece)
         kept = next(kept_axes(len(source.containers), len(target.containers), axes))
         place = {index: tuple(index[axis] for axis in kept) for index in sorted(here)}
@@ -202,7 +202,7 @@ def _alignments(
 def _groups(
     many: frozenset[Index], few: frozenset[Index], orders: Iterator[tuple[int, ...]]
 ) -> Iterator[tuple[list[tuple[Index, tuple[Index, ...]]], tuple[int, ...]]]:
-    """Group the longer indices by those of their places that the shorter ones have."""
+    """Group the longer indices by the axes that the shorter ones have."""
     longer = len(next(iter(many)))
     for kept in orders:
         groups: dict[Index, list[Index]] = {}
@@ -267,7 +267,7 @@ def _fitting(
 
 
 def _uneven(slot: UnitSlot, joins: Sequence[Join], *, leaves: bool = False) -> bool:
-    """Tell whether tensors that are to be stacked are of different shapes, or not all there."""
+    """Tell whether tensors cannot be stacked: their shapes differ, or some are not there."""
     for join in joins:
         indices = join.leaves if leaves else join.sources
         if any(index not in slot.specs for index in indices):

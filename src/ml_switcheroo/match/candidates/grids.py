@@ -22,7 +22,7 @@ Axis = tuple[int, int]
 
 
 def corresponding(source: Unit, target: Unit) -> tuple[Axis, ...]:
-    """Return the axes of two units that count the same by their words; those that only may are left out."""
+    """Return the axes of two units that count the same by their words, as far as that is certain."""
     if not source.containers or not target.containers:
         return ()
     mine, other = (tuple(map(_counted, unit.containers)) for unit in (source, target))
@@ -48,7 +48,7 @@ def kept_axes(longer: int, shorter: int, known: tuple[Axis, ...]) -> Iterator[tu
 
 
 def crossed(source: Unit, target: Unit) -> bool:
-    """Tell whether one tree counts blocks by a word of which the other has a number that is a name.
+    """Tell whether a word counts blocks in one tree and has a number of its name in the other.
 
     ``heads.0.convs.1`` and ``convs.1.heads.0``, where only the outer number counts blocks, are such two.
     """

@@ -1,4 +1,4 @@
-"""In how many ways the axes of a tensor can become the axes of a leaf."""
+"""The ways in which the axes of a tensor can become the axes of a leaf."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _SPLIT: Mapping[tuple[str, int], tuple[str, tuple[tuple[str, str], ...]]] = {
 _CONV = (("oi", "out in *space"), ("io", "*space in out"), ("osi", "out *space in"))
 # Only a kernel with one input is ever stored as (out, in): a depthwise one.
 _DEPTHWISE = (*_CONV, ("soi", "*space out in"))
-# With as many inputs as outputs, what has the two the wrong way round looks like one of these.
+# With as many inputs as outputs, a kernel with the two the wrong way round has the same shape.
 _SQUARE = (*_DEPTHWISE, ("ios", "in out *space"), ("iso", "in *space out"))
 _PARTS = 3
 
@@ -83,7 +83,7 @@ def ways(kind: str, order: str, shape: Shape, wanted: Shape, heads: str = "") ->
 
 def _linear(order: str, shape: Shape, wanted: Shape, heads: str) -> Iterator[Way]:
     if len(shape) != 2:
-        # A matrix for each expert: which of the last two axes is which, nobody said.
+        # A matrix for each expert: nothing shows which of its last two axes has the outputs.
         yield from _kept("parameter", shape, wanted)
         return
     if len(wanted) == 2:
@@ -212,7 +212,7 @@ def cuts(
         part = shape if whole else _part(shape, axis, wanted)
         if part is not None:
             for way in ways(kind, order, part, wanted, heads):
-                # Along which axis a tensor of unknown make is fused, is part of the layout.
+                # Of a tensor of unknown kind, the axis that it is fused along is part of the layout.
                 layout = way.layout if len(_axes(kind, order, shape)) == 1 else f"{way.layout}, cut on {axis}"
                 yield replace(way, layout=layout, axis=axis, size=part[axis])
 

@@ -76,7 +76,7 @@ def choose(
 
 
 def _silent(field: Field) -> set[tuple[str, str]]:
-    """Return the kinds and names of leaves that would show how they are kept, but that nothing fits."""
+    """Return the kinds and names of leaves that nothing fits, though their shapes would show their layout."""
     fitting = {target for _, target in field.candidates}
     return {
         (kind, leaf_name(unit, "weight"))
@@ -90,7 +90,7 @@ def _silent(field: Field) -> set[tuple[str, str]]:
 
 
 def _unfit(field: Field) -> bool:
-    """Tell whether a kernel of a convolution has the name and the sizes of one that it cannot be made of."""
+    """Tell whether a kernel has a leaf of its name and sizes that no layout gives."""
     fitting = {target for _, target in field.candidates}
     kernels = {(unit.tail, sizes) for unit in field.sources if (sizes := _sizes(unit))}
     return any(
@@ -112,7 +112,7 @@ _KERNEL = 3
 def _confirmed(
     match: Match, role: str, found: LayoutEvidence, usual: Mapping[tuple[str, str], str]
 ) -> Chosen | None:
-    """Doubt heads split out of a square matrix by convention, where no leaf that is not square follows it.
+    """Doubt a convention that no leaf follows which is not square, where it splits heads off a square matrix.
 
     The source may keep all its matrices as in-out; nothing else would show it.
     """

@@ -1,4 +1,4 @@
-"""What leaves show, of which the shape allows one layout only, of how leaves like them are kept."""
+"""How a tree keeps its matrices: leaves with shapes that allow one layout show it for leaves like them."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def conventions(target: Target) -> dict[tuple[str, str], str]:
 
 
 def relative(layout: str, order: str) -> str:
-    """Say what is done for a layout to a tensor: as if torch's Linear kept it.
+    """Say what a layout does to a tensor that is kept as torch's Linear keeps it.
 
     >>> relative("io", "oi"), relative("0:io", "io")
     ('io', '0:oi')
@@ -145,7 +145,7 @@ def shown_before(
 
 
 def shown_by(matches: Sequence[Match], shown: LayoutEvidence) -> dict[Key, dict[tuple[Token, ...], Witness]]:
-    """Return what all leaves show whose shapes allow one layout only.
+    """Return what all leaves show that have shapes with one layout only.
 
     Args:
         matches: The matches.
@@ -162,7 +162,7 @@ def _shows(match: Match) -> Iterator[tuple[Key, Witness]]:
     if not may_be_table(match.source, match.target, match.candidate):
         for role, options in match.candidate.options.items():
             rank = match.source.slots[match.candidate.slots[role]].rank
-            # A part of a fused leaf that has more axes may be no part of it: its parts may not make it up.
+            # A part with more axes than its fused leaf may be no part of it, and then shows nothing.
             part = match.target.piece is None or match.target.slots[role].rank == rank
             if len(options) == 1 and part:
                 (layout,) = options
@@ -178,7 +178,7 @@ def is_square(match: Match, role: str) -> bool:
 
 
 def unlike(found: LayoutEvidence, usual: Mapping[tuple[str, str], str]) -> set[tuple[str, str]]:
-    """Return the conventions that some leaf contradicts which is kept otherwise."""
+    """Return the conventions that some leaf contradicts."""
     return {
         (kind, name)
         for (kind, name, _), witnesses in found.items()
@@ -188,7 +188,7 @@ def unlike(found: LayoutEvidence, usual: Mapping[tuple[str, str], str]) -> set[t
 
 
 def narrowed(field: Field, found: LayoutEvidence) -> dict[tuple[int, int], Candidate]:
-    """Leave out of the candidates what contradicts all the leaves that show their layout."""
+    """Leave out the layouts that contradict all leaves which show theirs, and candidates without any left."""
     seen: dict[tuple[Key, int], list[Witness]] = {}
     for key, witnesses in found.items():
         for witness in witnesses.values():
@@ -231,7 +231,7 @@ def _leaf_names(target: Unit) -> tuple[object, ...]:
 
 
 def contradicted(field: Field, usual: Mapping[tuple[str, str], str]) -> set[tuple[str, str]]:
-    """Return the conventions under which some leaf could be filled by nothing, but otherwise could."""
+    """Return the conventions that leave some leaf unfilled which another layout would fill."""
     fits: dict[tuple[str, str, int], bool] = {}
     seen: set[tuple[int, int]] = set()
     for (i, j), candidate in field.candidates.items():
@@ -258,7 +258,7 @@ def bare(layout: str) -> str:
 
 
 def may_be_table(source: Unit, target: Unit, candidate: Candidate) -> bool:
-    """Tell whether what is read as a linear could be an embedding: then it shows nothing of linears."""
+    """Tell whether a linear could be an embedding: then it shows nothing of how linears are kept."""
     both = source.kinds & target.kinds
     return (
         candidate.kind == "linear" and "embedding" in both and not source.role and "bias" not in source.slots
@@ -266,7 +266,7 @@ def may_be_table(source: Unit, target: Unit, candidate: Candidate) -> bool:
 
 
 def leaf_key(candidate: Candidate, target: Unit, role: str) -> Key:
-    """Return what leaves are compared by; all parameters with names of their own count as one."""
+    """Return what leaves are compared by."""
     return candidate.kind, leaf_name(target, role), bool(candidate.sizes)
 
 

@@ -11,14 +11,14 @@ from ml_switcheroo.sources.findings import Part
 __all__ = ["Arrangement", "arrangements", "head_sizes"]
 
 Arrangement = tuple[str, tuple[Part, ...]]
-"""In words how the parts lie, and the parts in the order of their first rows."""
+"""How the parts lie, in words, and the parts in the order of their first rows."""
 
 _USUAL = (64, 128, 32, 96, 80, 48, 256, 16, 40, 72, 8)
 _MOST = 6
 
 
 def head_sizes(sizes: Sequence[int]) -> list[int]:
-    """Return how many rows a head may have, the usual sizes first; nothing where it can have one only.
+    """Return how many rows a head may have, the usual sizes first; none where the parts have no heads.
 
     >>> head_sizes([12, 6, 6])
     [2, 3, 6]

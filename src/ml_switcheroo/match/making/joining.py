@@ -121,7 +121,7 @@ def possible(
 
 
 def _kept(fused: Fused) -> Iterator[tuple[str, tuple[Part, ...]]]:
-    """Yield the two orders that a leaf without heads can have, where forward reads the dims first."""
+    """Yield the two orders that a leaf without an axis of heads can have, where forward reads dims first."""
     if (parts := fused.read) is None:
         return
     yield f"{fused.why}: head by head", parts
@@ -189,7 +189,7 @@ def _moves(
     known: Findings,
     repetitions: Sequence[_Repetition],
 ) -> Iterator[Move]:
-    """Yield the moves of a slot for parts that lie in one way; none where one repetition does not fit."""
+    """Yield the moves of a slot for one way its parts may lie; none where some repetition does not fit."""
     names = fused.names
     if sorted(names) != sorted(part.role for part in parts):
         return

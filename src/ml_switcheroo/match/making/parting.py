@@ -43,7 +43,7 @@ class Rows:
 
 
 def rows_of(parts: Sequence[Part], heads: Sequence[int]) -> Rows | None:
-    """Return the axes of a fused tensor's rows; None where no axes say where its parts lie.
+    """Return the axes of a fused tensor's rows; None where its parts lie as no axes can say.
 
     Args:
         parts: The parts, in the order of their first rows.
@@ -59,12 +59,13 @@ def rows_of(parts: Sequence[Part], heads: Sequence[int]) -> Rows | None:
         if mine.max() >= size or (labels[mine] != -1).any():
             return None
         labels[mine] = number
+    # Rows of one part that stand together make a run of ``inner`` rows; ``turn`` runs later all is repeated.
     inner = max(n for n in _divisors(size) if (labels.reshape(-1, n) == labels.reshape(-1, n)[:, :1]).all())
     slots = labels.reshape(-1, inner)[:, 0]
     turn = min(n for n in _divisors(len(slots)) if (slots.reshape(-1, n) == slots[:n]).all())
     counts = [int((slots[:turn] == number).sum()) for number in range(len(parts))]
     if slots[:turn].tolist() != sorted(slots[:turn].tolist()):
-        return None
+        return None  # one part comes twice in a turn: no single axis called part has it
     tables = [_table(mine, count) for mine, count in zip(rows, heads, strict=True)]
     if any(table is None for table in tables):
         return None
@@ -114,6 +115,7 @@ def _axes(
     edges |= {
         n * stride for table in tables for factors in table for n, stride in factors if n * stride <= inner
     }
+    # All parts must be cut at the same edges: then they have the same axes, and differ on ``part`` only.
     cuts = sorted(edge for edge in edges if size % edge == 0)
     fine = [tuple(_cut(factors, cuts) for factors in table) for table in tables]
     plain = [

@@ -55,7 +55,7 @@ def spreads(moves: Sequence[Move]) -> Iterator[tuple[str, list[Move]]]:
 
 
 def _begins(rows: Sequence[int], wanted: Sequence[int]) -> bool:
-    """Tell whether axes are those of the rows, the last of which may be one."""
+    """Tell whether axes begin as those of the rows do; the last one may hold all the rest."""
     return tuple(rows[: len(wanted) - 1]) == tuple(wanted[:-1])
 
 

@@ -72,7 +72,7 @@ class _Entry:
 
 
 def positions(paths: Iterable[str]) -> dict[str, Position]:
-    """Find the place of every path of a tree.
+    """Find the position of every path of a tree.
 
     Numbers under one parent count blocks where at least two of them hold alike subtrees of several
     modules. A number without siblings says nothing and is left out.
@@ -107,7 +107,7 @@ class _Branch:
 
 
 def _fold(entries: list[_Entry], found: dict[str, Position]) -> None:
-    """Walk down the tree; alike blocks are walked as one."""
+    """Walk down the tree; blocks that are alike are walked as one."""
     stack = [_Branch(entries)]
     while stack:
         branch = stack.pop()
@@ -138,7 +138,7 @@ def _numbered(
         return [branch.below(counted)]
     siblings = tuple(sorted(numbers))
     ranks = {number: rank for rank, number in enumerate(siblings)}
-    # What counts blocks stands behind a name, or ends one: block0_1_conv is not in block 1 of block 0.
+    # An index stands behind a name or ends one: block0_1_conv is a conv in block 0, not in its block 1.
     nested = branch.prefix[-1:] == (HASH,) and any(entry.rest[1:2] != (SLASH,) for entry in counted)
     if nested or not _repeated(numbers):
         return [
@@ -155,7 +155,7 @@ def _numbered(
 
 
 def _alone(numbers: dict[int, list[_Entry]], words: dict[str, list[_Entry]]) -> bool:
-    """Tell whether no block holds two of the numbers: each is the only one where it stands."""
+    """Tell whether each number is the only one where it stands, so that it tells nothing apart."""
     seen: dict[tuple[int, ...], int] = {}
     for number, below in numbers.items():
         for entry in below:

@@ -45,7 +45,7 @@ def _indexed(part: str) -> tuple[str, ...]:
 
 
 def _root(template: Template, naming: Naming) -> int:
-    """Count the segments of the one module that all lies in: Haiku writes the name of the model's class."""
+    """Count the segments of the module around all others: Haiku writes the name of the model's class."""
     first = next(iter(template.specs), "").split(naming.separator)[0]
     alone = all(path.startswith(first + naming.separator) for path in template.specs)
     return len(segments(first)) if alone and not naming.collections else 0
@@ -65,7 +65,7 @@ class Spelling:
         self._above = {key[:count] for key in self._paths for count in range(len(key) + 1)}
 
     def knows(self, module: str, containers: Mapping[str, str]) -> bool:
-        """Tell whether some leaf is spelled as if it lay in a module, or were it."""
+        """Tell whether some leaf is spelled as if it were a module, or lay in one."""
         written = (self._naming.path(module, "", containers=known) for known in (containers, {}))
         return any(segments(text) in self._above for text in written)
 

@@ -124,10 +124,10 @@ LEAF_ROLES: Mapping[str, tuple[str, frozenset[str]]] = {
     "num_batches_tracked": ("count", frozenset({"norm"})),
 }
 
-# Whoever says one of these words does not mean another one of them.
+# These words exclude one another.
 _EXCLUSIVE = (frozenset({"tok", "pos", "seg"}), frozenset({"encoder", "decoder"}))
 
-# The same for what stands by itself: inside of a block, what is behind the attention is before the MLP.
+# These do so outside of blocks only: inside, what is behind the attention is before the MLP.
 _APART = (
     frozenset({"before", "after"}),
     frozenset({"embed", "final"}),

@@ -24,7 +24,7 @@ def cut(
     others: Sequence[Unit],
     read: Callable[[Unit], tuple[Parts, str] | None] | None = None,
 ) -> list[Unit]:
-    """Take the fused units apart whose parts the other tree has one by one.
+    """Take fused units apart, where the other tree has their parts one by one.
 
     A name says which parts there are, but neither their order nor how their rows lie.
 

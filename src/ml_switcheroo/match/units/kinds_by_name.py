@@ -1,4 +1,4 @@
-"""What the two sides of a match show of themselves: the kind of each unit, and how matrices are kept."""
+"""What the name of a tensor, of its module or of its class says of the kind."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def kinds_of_leaf(path: str, rank: int) -> frozenset[str]:
 
 
 def kinds_of_words(path: str, rank: int) -> frozenset[str]:
-    """Return what words and rank leave possible for a tensor of which nothing else is known."""
+    """Return what words and rank leave possible, where nothing else is known."""
     segments = path.replace("/", ".").split(".")
     owner = meaning(segment_tokens(segments[-2])) if len(segments) > 1 else ()
     leaf = segments[-1]

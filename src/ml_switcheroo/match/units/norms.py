@@ -18,7 +18,7 @@ Standings = frozenset[str]
 _ATTENTION = frozenset({"attn.pre", "attn.post"})
 _MLP = frozenset({"mlp.pre", "mlp.post"})
 _ENDINGS = frozenset({"final", "out", "full"})
-# What follows the attention is before the MLP; in blocks with norms on both sides of both, it is not.
+# A norm behind the attention is the one before the MLP, unless the block has norms on both sides of both.
 _BETWEEN = frozenset({"attn.post", "mlp.pre"})
 
 
@@ -63,7 +63,7 @@ def _confirmed(
     beside: Mapping[tuple[Token, ...], int],
     written: Sequence[tuple[Token, ...]],
 ) -> dict[int, Standings]:
-    """Return where counted norms stand whose block is written down in that order, too.
+    """Return where counted norms stand, if their block is written down in that order, too.
 
     That the first norm is the attention's is a custom. It counts where what each of them stands before, or
     behind, says the same.
@@ -116,7 +116,7 @@ def _standings(unit: Unit) -> Standings:
         return frozenset({"cross"})
     before, after = "before" in words, "after" in words
     if "attn" in words and not (before or after) and not unit.tail <= KNOWN:
-        return _ATTENTION | _BETWEEN  # The word that nobody knows can say that it is behind the attention.
+        return _ATTENTION | _BETWEEN  # its unknown word may say that it stands behind the attention
     if "attn" in words:
         return _BETWEEN if after else frozenset({"attn.pre"}) if before else _ATTENTION
     if words & {"mlp", "up", "down"}:
@@ -127,12 +127,12 @@ def _standings(unit: Unit) -> Standings:
     if not unit.inside and ending & unit.tail:
         ending = set()
     if ending and not words <= KNOWN | _ENDINGS:
-        return _ATTENTION | _MLP  # The word that nobody knows can be the attention.
+        return _ATTENTION | _MLP  # its unknown word may be a name of the attention
     return _MLP if after or ending else frozenset()
 
 
 def _may_be_norm(unit: Unit) -> bool:
-    """Tell whether a unit is a norm, or a vector under a name that nobody knows."""
+    """Tell whether a unit is a norm, or a vector that may be one under an unknown name."""
     weight = unit.slots.get("weight")
     return unit.role == NORM or (weight is not None and weight.rank == 1 and "norm" in unit.kinds)
 
@@ -145,7 +145,7 @@ def _elsewhere(unit: Unit) -> bool:
 def agree(source: Unit, target: Unit) -> bool | None:
     """Tell whether two norms can stand in the same place; None where that is open."""
     if "mean" in source.slots:
-        return None  # A batch norm stands behind a convolution, not beside an attention.
+        return None  # a batch norm stands behind a convolution, not beside an attention
     counted = source.numbers.keys().isdisjoint(target.numbers)
     here = source.standings or (source.turns if counted else frozenset())
     there = target.standings or (target.turns if counted else frozenset())
@@ -153,7 +153,7 @@ def agree(source: Unit, target: Unit) -> bool | None:
 
 
 def elsewhere(source: Unit, target: Unit) -> bool:
-    """Tell whether two norms outside of blocks stand at different ends of a network, or at nobody knows what.
+    """Tell whether two norms outside of blocks stand at different ends of a network, or may do so.
 
     A norm without another word is the last one; behind an embedding, a stem or an input is another one.
     """
@@ -172,7 +172,7 @@ _ORDER = {2: (_ATTENTION, _MLP), 3: (_ATTENTION, frozenset({"cross"}), _MLP)}
 
 
 def _counted(numbers: Mapping[str, Numeral], norms: int) -> Standings:
-    """Return where the first of two norms stands, or of three; also where the others are called otherwise.
+    """Return where a counted norm stands: the first of two is the attention's, the second the MLP's.
 
     Args:
         numbers: The numbers in the path of a norm.

@@ -49,7 +49,7 @@ def order_by_bias(unit: Unit) -> Order | None:
 
 
 def nearest(pattern: tuple[Token, ...], witnesses: Mapping[tuple[Token, ...], str]) -> set[str]:
-    """Return what the witnesses say that share the longest beginning with a pattern."""
+    """Return what the nearest witnesses say: those with the longest common beginning."""
     best, found = -1, set[str]()
     for other, value in witnesses.items():
         shared = 0

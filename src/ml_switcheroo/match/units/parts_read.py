@@ -48,7 +48,7 @@ def _sizes(parts: Parts) -> dict[str, int]:
 
 
 def _documented(unit: Unit, findings: Findings) -> tuple[Parts, str] | None:
-    """Return the parts of ``in_proj_weight``, where somebody says that a module is torch's own attention.
+    """Return the parts of ``in_proj_weight``, where a module is known to be torch's own attention.
 
     Source: https://pytorch.org/docs/stable/generated/torch.nn.MultiheadAttention.html, ``_in_proj`` of
     ``torch.nn.functional``: queries, keys and values one after another.
@@ -66,7 +66,7 @@ def _documented(unit: Unit, findings: Findings) -> tuple[Parts, str] | None:
 
 
 def _published(unit: Unit, findings: Findings) -> tuple[Parts, str] | None:
-    """Return the parts of the layer of transformers that is kept as (in, out): GPT-2's ``c_attn``.
+    """Return the parts of GPT-2's ``c_attn``, a layer of transformers that keeps its matrix as (in, out).
 
     Source: https://github.com/huggingface/transformers, ``models/gpt2/modeling_gpt2.py``:
     ``self.c_attn(hidden_states).split(self.split_size, dim=2)`` gives queries, keys and values.
@@ -87,7 +87,7 @@ def _published(unit: Unit, findings: Findings) -> tuple[Parts, str] | None:
 
 
 def roles_read(units: Sequence[Unit], others: Sequence[Unit], findings: Findings) -> list[Unit]:
-    """Name the part that each unit is as forward says it, where its own name does not.
+    """Give each unit the role that forward says, where its own name says none.
 
     A number says nothing of what a layer is for: where forward says it of one of them, the others are none.
     """
@@ -117,6 +117,6 @@ def roles_read(units: Sequence[Unit], others: Sequence[Unit], findings: Findings
 
 
 def _spelled(unit: Unit) -> bool:
-    """Tell whether a unit's name says what it is for, and not only by a number: ``fc1`` is any of three."""
+    """Tell whether a name says a role by a word of its own: ``fc1`` is only counted."""
     numbered = any(isinstance(token, Numeral) for token in above_and_last(unit.pattern)[1])
     return bool(_SPELLED & unit.said) and not numbered

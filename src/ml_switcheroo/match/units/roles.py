@@ -33,7 +33,7 @@ _PLAIN = frozenset({"out", "dense", "in", "layer", "mlp"})
 
 
 def with_roles(found: Sequence[Unit]) -> list[Unit]:
-    """Name the part that each unit is, where its words and its neighbours tell."""
+    """Give each unit its role, where its words or its neighbours tell it."""
     neighbours: dict[tuple[object, ...], set[str]] = {}
     for unit in found:
         neighbours.setdefault(_parent(unit), set()).update(_spelled(unit.local))
@@ -139,7 +139,7 @@ def ungated(found: Sequence[Unit], others: Sequence[Unit]) -> list[Unit]:
 
 
 def routed(found: Sequence[Unit], others: Sequence[Unit]) -> list[Unit]:
-    """Take the gate beside experts for what chooses among them, where the other tree has a router."""
+    """Take a gate beside experts for their router, where the other tree has a router."""
     roles = [{unit.role for unit in units} for units in (found, others)]
     if "router" in roles[0] or "router" not in roles[1]:
         return list(found)

@@ -90,7 +90,7 @@ class Unit:
         turns: For a norm, where it stands as one of those that its block counts.
         beside: For a norm in a block, how many norms the block has.
         root: How much of the pattern is a root of the whole tree that the other tree does not have.
-        more: Words that nobody knows, without which its name is that of another module of its tree.
+        more: The unknown words of its name, if the name without them is another module's.
     """
 
     pattern: tuple[Token, ...]
@@ -127,12 +127,12 @@ class Unit:
 
     @cached_property
     def unknown(self) -> frozenset[str]:
-        """The words of the last segment that nobody knows."""
+        """The unknown words of the last segment."""
         return self.tail - KNOWN
 
     @cached_property
     def outline(self) -> tuple[object, ...]:
-        """What it can be and the shapes of its tensors: all that a candidate depends on, but words."""
+        """What it can be and the shapes of its tensors: all that a candidate depends on, words aside."""
         shapes = tuple(
             (role, tuple((index, spec.shape) for index, spec in slot.specs.items()))
             for role, slot in self.slots.items()
@@ -141,7 +141,7 @@ class Unit:
 
     @cached_property
     def own(self) -> frozenset[str]:
-        """The words of the last segment that tell something and that no segment above says as well."""
+        """The telling words of the last segment that no segment above repeats."""
         return _own_words(self.pattern)
 
     @cached_property
@@ -209,7 +209,7 @@ def units(
 
 
 def _with_biases(found: Sequence[Unit]) -> list[Unit]:
-    """Give a bias with a name of its own to the module beside it that is called the same.
+    """Give a bias that stands alone to the module beside it with the same name.
 
     ``attn/k_bias`` belongs to ``attn/k_proj/w``.
     """
@@ -233,7 +233,7 @@ def _called(unit: Unit) -> tuple[tuple[Token, ...], frozenset[str]]:
 
 
 def _more(pattern: tuple[Token, ...], modules: Set[tuple[str, ...]]) -> frozenset[str]:
-    """Return the words that nobody knows, if the name without them is that of another module."""
+    """Return the unknown words of a name, if the name without them is another module's."""
     head, last = map(_plain, above_and_last(pattern))
     unknown = {word for word in last if not (word.isdecimal() or KNOWN.issuperset(meaning((word,))))}
     plain = tuple(word for word in last if word not in unknown)
@@ -287,7 +287,7 @@ def below_root(
     if not size or any(position.pattern[:1] == first[:1] for position in others.values()):
         return list(found)
     if any(len(unit.pattern) < size for unit in found):
-        return list(found)  # what all paths begin with is a module itself, not what it stands in
+        return list(found)  # all paths begin with a module itself, not with what it stands in
     return [replace(unit, root=min(size, len(unit.pattern))) for unit in found]
 
 
@@ -296,7 +296,7 @@ def _as_text(pattern: tuple[Token, ...]) -> tuple[str, ...]:
 
 
 def scopes(unit: Unit, word: str) -> Iterator[tuple[Token, ...]]:
-    """Yield what a unit's parts of a name stand in: for ``attn``, the block that has the attention."""
+    """Yield what stands around the segments that say a word: for ``attn``, the block of the attention."""
     above, last = above_and_last(unit.pattern)
     while above:
         if word in meaning(last):
