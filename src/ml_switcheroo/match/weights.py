@@ -30,8 +30,8 @@ class Weights:
         common_word: What is left of such a word, as a factor. No network tried tells 0 from 0.2: it only has
             to be small, so that a word in every path does not lift every score over ``enough``.
         few_units: A tree with fewer units has no common words, as a share of so few says nothing: there the
-            share is taken of that many times the units. 5 and 7 change nothing; with 1, what stands
-            in both of two modules tells nothing, and ties are settled by fillers.
+            share is taken of that many times the units. 5 and 7 change nothing; with 1, what stands in both
+            of two modules tells nothing, and ties are settled by fillers.
         unshared: What a word costs that only one path has, as a factor, where the other tree uses it
             elsewhere. Half a word, since it may just be left out; a whole one loses 42 of the pack.
         unknown_word: The same for a word that the other tree never uses: a port's own names, hardly against
@@ -70,8 +70,8 @@ class Weights:
         enough: What a candidate must score to compete at all: half a word. At 0.25 the attacks fill 18 more,
             at 0 the pack loses 4; at 1.0 they lose 76 and 44.
         margin: What the whole assignment must lose without a pair: else the pair is in doubt. More than a
-            filler or two can make. Doubled it loses 2 of the pack. At 0 the pack gains 30, but ties are then
-            settled by the order of the names.
+            filler or two can make. Doubled it loses 2 of the pack. At 0 the pack gains 30, but ties are
+            filled, and 6 tests of what must be asked fail.
         margin_of_roles: The same where the rival is the same part of the network: the target seems to have it
             twice in one block, and one of them is something else. Doubled it loses 48 of the pack.
         margin_of_norms: The same for norms in blocks, where only one side says where it stands: more than

@@ -1,4 +1,4 @@
-"""Ask the structure of the target where the tensors go that neither kind nor spelling has placed."""
+"""The second stage: the structure of the target says where tensors go that kind and spelling leave open."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def why_open(owner: Owner, options: Sequence[Option], request: Request) -> str:
 
 
 def _spreads(owner: Owner, options: Sequence[Option]) -> bool:
-    """Tell whether the rows of what is called a fused projection are divided into axes of the leaf."""
+    """Tell whether the rows of a module that is called a fused projection become axes of the leaf."""
     words = set(map(str, meaning(segment_tokens(owner.path.rpartition(".")[2]))))
     fused = not words.isdisjoint(FUSED) or {"gate", "up"} <= words
     moves = [move for option in options for move in option.moves]
@@ -58,7 +58,7 @@ def _spreads(owner: Owner, options: Sequence[Option]) -> bool:
 
 
 def _in_turns(owner: Owner) -> bool:
-    """Tell whether forward takes the rows of a module for several parts, or not in their order."""
+    """Tell whether forward takes the rows of a module for several parts, or in another order."""
     for finding in owner.possible:
         parts = finding.parts.parts if finding.parts is not None else ()
         strides = [[stride for _, stride in part.axes] for part in parts]
@@ -106,7 +106,7 @@ def by_structure(
     rivals: Sequence[Owner],
     options_of: Callable[[Owner], list[Option]],
 ) -> ByStructure:
-    """Ask the structure of the target where the tensors go that nothing else has placed.
+    """Ask the structure of the target where the pending tensors go.
 
     What is in doubt already competes for its leaf, so that nothing else gets it.
     """
@@ -118,6 +118,7 @@ def by_structure(
     asked = {name for owner, _ in pending for name in owner.tensors.values()}
     moves = [move for move in found.moves if asked.issuperset(move.sources)]
     doubts = tuple(doubt for doubt in found.doubts if asked.issuperset(doubt.names))
+    # A doubt is an answer, too: the recipe must not fill the leaf that is asked about.
     placed = {name for move in moves for name in move.sources}
     placed |= {name for doubt in doubts for name in doubt.names}
     unexpected: dict[str, Left] = {}
@@ -127,6 +128,8 @@ def by_structure(
             options = options_of(owner)
         only = options[0] if len(options) == 1 else None
         if only is not None:
+            # What the structure leaves open goes where its name says. The recipe lays it out as the framework
+            # does: in a tree that does otherwise, a square one is asked for.
             left = [move for move in only.moves if placed.isdisjoint(move.sources)]
             open_ones = [move for move in left if move.kind in found.odd and _either_way_fits(move)]
             doubts += tuple(map(_either_way, open_ones))
@@ -151,7 +154,7 @@ def _either_way_fits(move: Move) -> bool:
 
 
 def _either_way(move: Move) -> Doubt:
-    """Ask how a square matrix or kernel is kept, in a tree that does not keep all as its framework does."""
+    """Ask how a square matrix or kernel lies, in a tree that keeps others otherwise than its framework."""
     conv = move.kind == "conv"
     other = Axes("out in *space -> *space out in" if conv else "out in -> in out")
     kept, turned = replace(move, ops=move.ops if conv else ()), replace(move, ops=(other,))

@@ -29,11 +29,11 @@ _AXIS: Mapping[str, str] = {
 
 
 def either_layout(owners: Sequence[Owner], why: str) -> tuple[Owner, ...]:
-    """Return modules with both readings of a Flatten, where nobody knows where the port has its channels.
+    """Return modules with both readings of a Flatten, where it is open where the port has its channels.
 
     Args:
         owners: The modules.
-        why: Why nobody knows; empty where that is known.
+        why: Why it is open; empty where it is known.
     """
     if not why:
         return tuple(owners)
@@ -126,7 +126,7 @@ _OWN = ("parameter", "buffer")
 
 
 def _named(shape: tuple[int, ...], flatten: Flatten) -> tuple[str, str]:
-    """Name the axes of a tensor of a class's own, and tell which of them is meant.
+    """Name the axes of a tensor of a class's own, and tell which of them is flattened.
 
     Raises:
         AxesError: None of them is as long, or several are.

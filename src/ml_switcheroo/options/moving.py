@@ -97,7 +97,7 @@ def made(
 
 
 def _leaf(pattern: str, at: At, gathered: Gathered) -> str:
-    """Write a leaf for one layer and way; what there is only one of is not written."""
+    """Write a leaf for one layer and way; a segment for the only layer or way is left out."""
     values = dict(at)
     ways = [dict(other) for other in gathered.ways(())]
 
@@ -196,7 +196,7 @@ def _rearrange(
 
 
 def _spatial(task: Task) -> dict[str, int]:
-    """Count the spatial axes of a module: as many axes of size 1 follow in a bias laid out for them."""
+    """Count the spatial axes of a module: a bias laid out for them has as many axes of size 1."""
     for source in task.gathered.slots.values():
         pattern = parse(source.slot.axes)
         if pattern.loose is not None and pattern.groups[pattern.loose] == ("*space",):

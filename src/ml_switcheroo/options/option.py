@@ -143,7 +143,7 @@ def _option(task: Task, form: Form) -> Option:
 
 
 def _lacks(entry: Unsupported, finding: Finding) -> bool:
-    """Tell whether a layer was not made as the target needs it; what is not stated has PyTorch's default."""
+    """Tell whether a layer was made otherwise than the target needs it; unstated arguments have defaults."""
     usual = LAYERS[finding.kind].defaults
     return any(finding.args.get(arg, usual.get(arg, value)) != value for arg, value in entry.needs.items())
 
@@ -168,7 +168,7 @@ def _add(task: Task, entry: Part, moves: list[Move], refused: dict[str, str]) ->
         except NothingToDo:
             continue
         except UsageError as error:
-            # Where nothing of the layer is there, it is not the layer that lacks the leaf.
+            # A cure for a layer without the leaf helps only where the target has the layer at all.
             cure = f": {entry.prepared}" if entry.prepared and moves else ""
             refused.update(dict.fromkeys(names, f"{error}{cure}"))
 

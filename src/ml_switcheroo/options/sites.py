@@ -30,7 +30,7 @@ class Site:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether it is a leaf by itself: what is a module in PyTorch may be a bare weight in the target."""
+        """Whether it is a leaf by itself: a module of PyTorch may be a bare weight in the target."""
         return () in self.leaves
 
     def locate(self, specs: Mapping[str, TensorSpec]) -> Locate:

@@ -26,7 +26,7 @@ _SEPARATOR = re.compile(r"[./]")
 _LEAF = re.compile(r"[./][^./]*$")
 _KINDS = frozenset({"norm", "conv"})
 _QUIET = frozenset({"head", "out"})
-"""What says little beside another word: ``fc_mean`` is ``mean``."""
+"""Words that say little beside another one: ``fc_mean`` is ``mean``."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Vouching:
         return near or self._same_block(path, moves)
 
     def _same_number(self, path: str, site: str, moves: Sequence[Move]) -> bool:
-        """Tell whether two modules without words of their own are the same one of two series that line up."""
+        """Tell whether two modules without words of their own have the same rank in series that line up."""
         modules = {_LEAF.sub("", leaf) for move in moves for leaf in move.leaves}
         if len(modules) != 1 or path not in self.here or _telling(path) or _telling(site):
             return False
@@ -174,7 +174,7 @@ def _consists_of(own: set[str], moves: Sequence[Move]) -> bool:
 
 
 def _shared(path: str, site: str) -> set[object]:
-    """Return what the paths above have in common: words, or the name of a module with its number."""
+    """Return what stands in both paths above: words, or the name of a module with its number."""
     mine, other = (_SEPARATOR.split(one) for one in (path, site))
     numbered = {
         tokens
