@@ -2,7 +2,7 @@
 
 import pytest
 
-from ml_switcheroo.match.paths.vocabulary import FILLERS, KNOWN, LEAF_ROLES, PHRASES, QUIET, apart, contradict
+from ml_switcheroo.match.paths.vocabulary import FILLERS, KNOWN, LEAF_SLOTS, PHRASES, QUIET, apart, contradict
 from ml_switcheroo.match.paths.words import meaning
 
 
@@ -22,9 +22,9 @@ def test_quiet_words_are_words_that_something_means_or_that_stand_for_themselves
 
 
 def test_the_roles_of_leaves_prove_kinds_that_have_them():
-    assert LEAF_ROLES["kernel"] == ("weight", {"linear", "conv"})
-    assert all(kinds <= {"linear", "conv", "norm", "embedding"} for _, kinds in LEAF_ROLES.values())
-    assert all("norm" in LEAF_ROLES[name][1] for name in ("running_mean", "moving_variance", "gamma"))
+    assert LEAF_SLOTS["kernel"] == ("weight", {"linear", "conv"})
+    assert all(kinds <= {"linear", "conv", "norm", "embedding"} for _, kinds in LEAF_SLOTS.values())
+    assert all("norm" in LEAF_SLOTS[name][1] for name in ("running_mean", "moving_variance", "gamma"))
 
 
 @pytest.mark.parametrize(("mine", "other"), [("encoder", "decoder"), ("tok", "pos"), ("pos", "seg")])

@@ -130,22 +130,22 @@ def _made(
     # By fused unit, by its slot, by its part: the parts of one tensor make one move together.
     fused: dict[tuple[Token, ...], dict[str, dict[Piece, tuple[Match, Chosen]]]] = {}
     for match, layouts in zip(matches, chosen, strict=True):
-        for role, choice in layouts.items():
+        for slot, choice in layouts.items():
             piece = match.source.piece or match.target.piece
             if choice.layout is None:
-                doubts.append(of_layout(match, role, choice, specs, known))
+                doubts.append(of_layout(match, slot, choice, specs, known))
             elif piece is None:
-                made = list(moves_of(match, role, choice, specs, known))
+                made = list(moves_of(match, slot, choice, specs, known))
                 told = _told(question, match, made)
                 moves += told or ()
                 doubts += [of_rows(made)] if told is None else []
             else:
                 whole = match.source if match.source.piece else match.target
-                fused.setdefault(whole.pattern, {}).setdefault(role, {})[piece] = match, choice
-    for by_role in fused.values():
+                fused.setdefault(whole.pattern, {}).setdefault(slot, {})[piece] = match, choice
+    for by_slot in fused.values():
         slots = [
-            Fused(role, [parts[piece] for piece in sorted(parts, key=lambda piece: piece.number)])
-            for role, parts in by_role.items()
+            Fused(slot, [parts[piece] for piece in sorted(parts, key=lambda piece: piece.number)])
+            for slot, parts in by_slot.items()
             if len(parts) == next(iter(parts)).count
         ]
         found = [certain(slot, specs, known) for slot in slots]
@@ -165,10 +165,10 @@ def _told(question: Question, match: Match, made: list[Move]) -> list[Move] | No
 
 
 def _source_kinds(question: Question) -> Callable[[str, str], frozenset[str]]:
-    def kinds(path: str, role: str) -> frozenset[str]:
+    def kinds(path: str, slot: str) -> frozenset[str]:
         findings = question.findings.get(path, ())
         plain = {plain_kind(finding.kind) for finding in findings} - {None}
-        if role in ("weight", "bias") and all(finding.origin == "evidence" for finding in findings):
+        if slot in ("weight", "bias") and all(finding.origin == "evidence" for finding in findings):
             # No layer of torch fits these shapes. The words may know a layer of another library, such as one
             # that keeps (in, out); "parameter" would allow everything.
             plain -= {"parameter"}
@@ -176,7 +176,7 @@ def _source_kinds(question: Question) -> Callable[[str, str], frozenset[str]]:
             plain = plain & kinds_of_words(path, rank) or plain
         if plain:
             return frozenset(str(kind) for kind in plain)
-        said = kind_of_class(question.classes.get(path, "")) if role != "parameter" else None
+        said = kind_of_class(question.classes.get(path, "")) if slot != "parameter" else None
         return frozenset({said}) if said else kinds_of_words(path, len(question.specs[path].shape))
 
     return kinds

@@ -186,11 +186,11 @@ def _layouts(weighing: Weighing, unit: Unit) -> tuple[tuple[str, str | None, str
         before = field.candidates[pair].options
         return tuple(
             (
-                role,
+                slot,
                 choice.layout,
-                choice.why or _narrowed(len(before[role]), len(match.candidate.options[role])),
+                choice.why or _narrowed(len(before[slot]), len(match.candidate.options[slot])),
             )
-            for role, choice in chosen.items()
+            for slot, choice in chosen.items()
         )
     return ()
 

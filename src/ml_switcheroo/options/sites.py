@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.match.paths.spelling import segments
-from ml_switcheroo.match.paths.vocabulary import LEAF_ROLES
+from ml_switcheroo.match.paths.vocabulary import LEAF_SLOTS
 from ml_switcheroo.options.moving import Locate
 from ml_switcheroo.recipes import Naming
 from ml_switcheroo.tensors import TensorSpec
@@ -63,4 +63,4 @@ def free_sites(template: Template, naming: Naming, taken: Collection[str]) -> li
             written.setdefault(key[start:end], naming.separator.join(parts[start:count]))
     modules = [Site(written[key], leaves) for key, leaves in found.items() if key not in full]
     names = {path: path.split(naming.separator)[-1] for path in template.specs if path not in taken}
-    return modules + [Site(path, {(): path}) for path, name in names.items() if name not in LEAF_ROLES]
+    return modules + [Site(path, {(): path}) for path, name in names.items() if name not in LEAF_SLOTS]

@@ -66,6 +66,6 @@ def _margin(account: Account) -> Iterator[str]:
 
 
 def _layouts(account: Account) -> Iterator[str]:
-    for role, layout, why in account.layouts:
+    for slot, layout, why in account.layouts:
         said = f"laid out as {layout}" if layout is not None else "layout in doubt"
-        yield f"    {role}: {said}" + (f": {why}" if why else "")
+        yield f"    {slot}: {said}" + (f": {why}" if why else "")

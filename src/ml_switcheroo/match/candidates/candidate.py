@@ -38,8 +38,8 @@ class Candidate:
         kind: As what the tensors are read.
         joins: Which repetitions go together.
         sizes: Sizes of the axes that are stacked or unstacked; empty for none.
-        slots: Target role -> source role.
-        options: For each target role every layout that fits all repetitions, with the ways by shapes.
+        slots: Slot of the target -> slot of the source.
+        options: For each slot of the target every layout that fits all repetitions, with the ways by shapes.
         order: How the source keeps its matrix: ``oi`` or ``io``.
     """
 
@@ -127,8 +127,8 @@ def _made(source: Unit, target: Unit, order: str, axes: tuple[Axis, ...]) -> Can
     for joins, sizes in _alignments(source, target, axes):
         for kind in _readings(source, target):
             options = {}
-            for role, mine in slots.items():
-                options[role] = _fitting(source, target, role, mine, joins, sizes, kind, order)
+            for slot, mine in slots.items():
+                options[slot] = _fitting(source, target, slot, mine, joins, sizes, kind, order)
             if all(options.values()):
                 return Candidate(kind, joins, sizes, slots, options, order)
     return None
@@ -149,15 +149,15 @@ _TABLE_FIRST = ("norm", "conv", "embedding", "linear", "parameter")
 
 
 def _slots(source: Unit, target: Unit) -> dict[str, str] | None:
-    """Pair the roles; None where the weights have no partner."""
+    """Pair the slots; None where the weights have no partner."""
     found = {}
-    for role in target.slots:
-        if role in source.slots:
-            found[role] = role
-        elif role in ("weight", "parameter"):
-            other = "parameter" if role == "weight" else "weight"
-            if other in source.slots and (role == "parameter" or len(target.slots) == 1):
-                found[role] = other
+    for slot in target.slots:
+        if slot in source.slots:
+            found[slot] = slot
+        elif slot in ("weight", "parameter"):
+            other = "parameter" if slot == "weight" else "weight"
+            if other in source.slots and (slot == "parameter" or len(target.slots) == 1):
+                found[slot] = other
     if not found or not {"weight", "parameter"} & set(target.slots) <= set(found):
         return None
     # A tied head leaves its bias alone: its weight is the embedding's.
@@ -223,7 +223,7 @@ def _groups(
 def _fitting(
     source: Unit,
     target: Unit,
-    role: str,
+    slot: str,
     mine: str,
     joins: Sequence[Join],
     sizes: tuple[int, ...],
@@ -231,7 +231,7 @@ def _fitting(
     order: str,
 ) -> dict[str, dict[tuple[object, object], Way]]:
     """Return every layout that fits all repetitions of one slot."""
-    have, want = source.slots[mine], target.slots[role]
+    have, want = source.slots[mine], target.slots[slot]
     pairs = set()
     for join in joins:
         if join.sources[0] not in have.specs or join.leaves[0] not in want.specs:
@@ -242,10 +242,10 @@ def _fitting(
     if sizes and (source.piece or target.piece):
         return {}
     several = len(joins[0].sources) > 1
-    heads = _heads(source, target, role)
+    heads = _heads(source, target, slot)
     found: dict[str, dict[tuple[object, object], Way]] = {}
     for shape, wanted in pairs:
-        reading = kind if role in ("weight", "parameter", "direction") or kind == "norm" else "vector"
+        reading = kind if slot in ("weight", "parameter", "direction") or kind == "norm" else "vector"
         if source.piece:
             size = source.piece.part.size if source.piece.part is not None else 0
             cut = cuts(reading, order, shape, wanted, heads, whole=source.piece.count == 1)
@@ -266,13 +266,13 @@ def _fitting(
     return found
 
 
-def _uneven(slot: UnitSlot, joins: Sequence[Join], *, leaves: bool = False) -> bool:
+def _uneven(held: UnitSlot, joins: Sequence[Join], *, leaves: bool = False) -> bool:
     """Tell whether tensors cannot be stacked: their shapes differ, or some are not there."""
     for join in joins:
         indices = join.leaves if leaves else join.sources
-        if any(index not in slot.specs for index in indices):
+        if any(index not in held.specs for index in indices):
             return True
-        if len({slot.specs[index].shape for index in indices}) != 1:
+        if len({held.specs[index].shape for index in indices}) != 1:
             return True
     return False
 
@@ -297,7 +297,7 @@ def _between(
             yield f"{axis}:{way.layout}", Way(f"{axis}:{way.layout}", way.ops)
 
 
-def _heads(source: Unit, target: Unit, role: str) -> str:
+def _heads(source: Unit, target: Unit, slot: str) -> str:
     """Tell which axis of a linear has the heads: by the part it is, or by its bias."""
     part = source.role or target.role
     if part in ("q", "k", "v", "kv"):
@@ -306,7 +306,7 @@ def _heads(source: Unit, target: Unit, role: str) -> str:
         return part
     if part == "o":
         return "in"
-    bias, weight = target.slots.get("bias"), target.slots.get(role)
+    bias, weight = target.slots.get("bias"), target.slots.get(slot)
     if bias is not None and weight is not None and weight.rank - bias.rank in (1, 2):
         return "out" if weight.rank - bias.rank == 1 and bias.rank > 1 else "in"
     return ""

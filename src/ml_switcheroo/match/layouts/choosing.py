@@ -56,7 +56,7 @@ def choose(
         field: All units with all candidates: a leaf that nothing fits under a convention speaks against it.
 
     Returns:
-        For each match the layouts by role; and the kinds that are not kept as the framework keeps them.
+        For each match the layouts by slot; and the kinds that are not kept as the framework keeps them.
     """
     against = contradicted(field, usual)
     followed = {key: layout for key, layout in usual.items() if key not in against}
@@ -64,9 +64,9 @@ def choose(
     silent = _silent(field)
     choices = [
         {
-            role: _confirmed(match, role, found, usual)
-            or _choice(match, role, list(options), found, followed, silent)
-            for role, options in match.candidate.options.items()
+            slot: _confirmed(match, slot, found, usual)
+            or _choice(match, slot, list(options), found, followed, silent)
+            for slot, options in match.candidate.options.items()
         }
         for match in matches
     ]
@@ -110,23 +110,23 @@ _KERNEL = 3
 
 
 def _confirmed(
-    match: Match, role: str, found: LayoutEvidence, usual: Mapping[tuple[str, str], str]
+    match: Match, slot: str, found: LayoutEvidence, usual: Mapping[tuple[str, str], str]
 ) -> Chosen | None:
     """Doubt a convention that no leaf follows which is not square, where it splits heads off a square matrix.
 
     The source may keep all its matrices as in-out; nothing else would show it.
     """
-    kind, name, stacked = leaf_key(match.candidate, match.target, role)
-    convention, options = usual.get((kind, name)), {bare(layout) for layout in match.candidate.options[role]}
+    kind, name, stacked = leaf_key(match.candidate, match.target, slot)
+    convention, options = usual.get((kind, name)), {bare(layout) for layout in match.candidate.options[slot]}
     sure = {bare(one.layout) for one in found.get((kind, name, stacked), {}).values() if not one.square}
-    if options == {convention} and is_square(match, role) and sure and convention not in sure:
+    if options == {convention} and is_square(match, slot) and sure and convention not in sure:
         return Chosen(None, f"leaves called {name} are kept otherwise than the framework keeps them")
     return None
 
 
 def _choice(
     match: Match,
-    role: str,
+    slot: str,
     options: list[str],
     found: LayoutEvidence,
     usual: Mapping[tuple[str, str], str],
@@ -135,7 +135,7 @@ def _choice(
     if len(options) == 1:
         return Chosen(options[0])
     candidate = match.candidate
-    kind, name, stacked = key = leaf_key(candidate, match.target, role)
+    kind, name, stacked = key = leaf_key(candidate, match.target, slot)
     fitting = [witness for witness in found.get(key, {}).values() if witness.layout in options]
     shown = agreed(fitting, {layout: relative(layout, candidate.order) for layout in options})
     if len(shown) > 1:
@@ -146,7 +146,7 @@ def _choice(
     fit = next((layout for layout in options if bare(layout) == convention), "")
     if shown:
         chosen = Chosen(shown.pop(), f"like the leaves called {name} that are not square")
-    elif role == candidate.slots[role] == "parameter" and "same" in options:
+    elif slot == candidate.slots[slot] == "parameter" and "same" in options:
         chosen = Chosen("same", "a tensor with a name of its own is kept as it is")
     elif fit and others - {convention}:
         return Chosen(None, f"leaves called {name} are kept otherwise than the framework keeps them")
@@ -156,17 +156,17 @@ def _choice(
         chosen = Chosen(fit, f"as the framework keeps a {name}")
     else:
         return Chosen(None, f"its shape fits several layouts: {', '.join(options)}")
-    turned = any(way.ops for way in candidate.options[role][str(chosen.layout)].values())
+    turned = any(way.ops for way in candidate.options[slot][str(chosen.layout)].values())
     if turned and may_be_table(match.source, match.target, candidate):
         return Chosen(None, "a linear would be turned, an embedding would not")
-    if turned and candidate.kind == "conv" and _may_be_stack(match, role):
+    if turned and candidate.kind == "conv" and _may_be_stack(match, slot):
         return Chosen(None, "a convolution would be turned, a stack of matrices would not")
     return chosen
 
 
-def _may_be_stack(match: Match, role: str) -> bool:
+def _may_be_stack(match: Match, slot: str) -> bool:
     """Tell whether what is read as a convolution may be square matrices, such as those of experts."""
     source = match.source
-    shapes = (spec.shape for spec in source.slots[match.candidate.slots[role]].specs.values())
+    shapes = (spec.shape for spec in source.slots[match.candidate.slots[slot]].specs.values())
     part = bool(source.role) or not source.said.isdisjoint({"moe", "experts"})
     return part and "bias" not in source.slots and any(len(s) == 3 and s[1] == s[2] > 1 for s in shapes)

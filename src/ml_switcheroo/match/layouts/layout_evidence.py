@@ -160,20 +160,20 @@ def shown_by(matches: Sequence[Match], shown: LayoutEvidence) -> dict[Key, dict[
 
 def _shows(match: Match) -> Iterator[tuple[Key, Witness]]:
     if not may_be_table(match.source, match.target, match.candidate):
-        for role, options in match.candidate.options.items():
-            rank = match.source.slots[match.candidate.slots[role]].rank
+        for slot, options in match.candidate.options.items():
+            rank = match.source.slots[match.candidate.slots[slot]].rank
             # A part with more axes than its fused leaf may be no part of it, and then shows nothing.
-            part = match.target.piece is None or match.target.slots[role].rank == rank
+            part = match.target.piece is None or match.target.slots[slot].rank == rank
             if len(options) == 1 and part:
                 (layout,) = options
                 done = relative(layout, match.candidate.order)
-                witness = Witness(layout, done, match.target.slots[role].rank, is_square(match, role))
-                yield leaf_key(match.candidate, match.target, role), witness
+                witness = Witness(layout, done, match.target.slots[slot].rank, is_square(match, slot))
+                yield leaf_key(match.candidate, match.target, slot), witness
 
 
-def is_square(match: Match, role: str) -> bool:
+def is_square(match: Match, slot: str) -> bool:
     """Tell whether a leaf is made of a square matrix."""
-    shapes = (spec.shape for spec in match.source.slots[match.candidate.slots[role]].specs.values())
+    shapes = (spec.shape for spec in match.source.slots[match.candidate.slots[slot]].specs.values())
     return any(len(shape) == 2 and shape[0] == shape[1] for shape in shapes)
 
 
@@ -218,16 +218,16 @@ def _narrowed(
     if may_be_table(source, target, candidate):
         return candidate
     options = {}
-    for role, layouts in candidate.options.items():
-        only = clear.get((leaf_key(candidate, target, role), target.slots[role].rank), set())
-        options[role] = {name: ways for name, ways in layouts.items() if len(only) != 1 or name in only}
+    for slot, layouts in candidate.options.items():
+        only = clear.get((leaf_key(candidate, target, slot), target.slots[slot].rank), set())
+        options[slot] = {name: ways for name, ways in layouts.items() if len(only) != 1 or name in only}
     if options == candidate.options:
         return candidate
     return replace(candidate, options=options) if all(options.values()) else None
 
 
 def _leaf_names(target: Unit) -> tuple[object, ...]:
-    return tuple((role, leaf_name(target, role), slot.rank) for role, slot in target.slots.items())
+    return tuple((name, leaf_name(target, name), one.rank) for name, one in target.slots.items())
 
 
 def contradicted(field: Field, usual: Mapping[tuple[str, str], str]) -> set[tuple[str, str]]:
@@ -239,9 +239,9 @@ def contradicted(field: Field, usual: Mapping[tuple[str, str], str]) -> set[tupl
         if (id(candidate), j) in seen or may_be_table(field.sources[i], field.targets[j], candidate):
             continue
         seen.add((id(candidate), j))
-        for role, options in candidate.options.items():
-            kind, name, _ = leaf_key(candidate, field.targets[j], role)
-            if role == "weight" and (kind, name) in usual:
+        for slot, options in candidate.options.items():
+            kind, name, _ = leaf_key(candidate, field.targets[j], slot)
+            if slot == "weight" and (kind, name) in usual:
                 ends = {bare(layout) for layout in options}
                 key = kind, name, j
                 fits[key] = fits.get(key, False) or usual[kind, name] in ends
@@ -265,14 +265,14 @@ def may_be_table(source: Unit, target: Unit, candidate: Candidate) -> bool:
     )
 
 
-def leaf_key(candidate: Candidate, target: Unit, role: str) -> Key:
+def leaf_key(candidate: Candidate, target: Unit, slot: str) -> Key:
     """Return what leaves are compared by."""
-    return candidate.kind, leaf_name(target, role), bool(candidate.sizes)
+    return candidate.kind, leaf_name(target, slot), bool(candidate.sizes)
 
 
-def leaf_name(target: Unit, role: str) -> str:
+def leaf_name(target: Unit, slot: str) -> str:
     """Return what the leaf of a slot is called; all parameters with names of their own are called alike."""
-    return role if role == "parameter" else _last(next(iter(target.slots[role].paths.values())))
+    return slot if slot == "parameter" else _last(next(iter(target.slots[slot].paths.values())))
 
 
 @cache

@@ -12,7 +12,7 @@ from ml_switcheroo.match.layouts.choosing import Chosen
 from ml_switcheroo.match.making.joining import Fused, possible
 from ml_switcheroo.match.making.moves import moves_of
 from ml_switcheroo.match.making.spread import spreads
-from ml_switcheroo.match.paths.vocabulary import LEAF_ROLES
+from ml_switcheroo.match.paths.vocabulary import LEAF_SLOTS
 from ml_switcheroo.match.units.parts_read import Findings
 from ml_switcheroo.match.units.unit import Index, Unit
 from ml_switcheroo.moves import Move
@@ -81,13 +81,13 @@ def of_place(rivalry: Rivalry) -> Doubt:
 
 
 def of_layout(
-    match: Match, role: str, choice: Chosen, specs: Mapping[str, TensorSpec], known: Findings
+    match: Match, slot: str, choice: Chosen, specs: Mapping[str, TensorSpec], known: Findings
 ) -> Doubt:
     """Ask how a leaf is laid out."""
-    options = match.candidate.options[role]
-    made = [list(moves_of(match, role, Chosen(layout), specs, known)) for layout in options]
+    options = match.candidate.options[slot]
+    made = [list(moves_of(match, slot, Chosen(layout), specs, known)) for layout in options]
     return Doubt(
-        tuple(match.source.slots[match.candidate.slots[role]].paths.values()),
+        tuple(match.source.slots[match.candidate.slots[slot]].paths.values()),
         tuple(f"{layout}: {choice.why}" for layout in options),
         tuple(map(_rules, made)),
     )
@@ -142,7 +142,7 @@ def _rename(source: Unit, target: Unit) -> str:
 def _modules(unit: Unit) -> dict[Index, str]:
     slot = next(iter(unit.slots.values()))
     paths = dict(sorted(slot.paths.items()))
-    named = re.split(r"[./]", next(iter(paths.values())))[-1] in LEAF_ROLES
+    named = re.split(r"[./]", next(iter(paths.values())))[-1] in LEAF_SLOTS
     return {i: re.split(r"[./][^./]*$", p)[0] for i, p in paths.items()} if named else paths
 
 

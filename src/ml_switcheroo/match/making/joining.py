@@ -26,11 +26,11 @@ class Fused:
     """One slot of a fused unit, with the matches of its parts.
 
     Attributes:
-        role: The slot: ``weight``, ``bias``.
+        slot: ``weight`` or ``bias``.
         parts: The match of each part, and the layout that was chosen for it.
     """
 
-    role: str
+    slot: str
     parts: Sequence[tuple[Match, Chosen]]
 
     @property
@@ -83,7 +83,7 @@ def certain(fused: Fused, specs: Mapping[str, TensorSpec], known: Findings) -> l
             finding.parts for finding in known.get(repetition.sources[0], ()) if finding.parts is not None
         ]
         parts = said[0].parts if said else fused.read
-        heads = [len(shape) == _WITH_HEADS[fused.role] for shape in repetition.shapes]
+        heads = [len(shape) == _WITH_HEADS[fused.slot] for shape in repetition.shapes]
         undivided = any(part.heads is None and part.role in "qkv" for part in parts)
         if (not any(heads) and not all(map(_rising, parts))) or (said and undivided):
             return []
@@ -164,9 +164,9 @@ def _repetitions(fused: Fused) -> Iterator[_Repetition]:
         rows: list[tuple[Match, Chosen, Join]] = [
             (match, choice, match.candidate.joins[number]) for match, choice in fused.parts
         ]
-        found = [way_of(match, fused.role, choice, join) for match, choice, join in rows]
-        have = [match.source.slots[match.candidate.slots[fused.role]] for match, _, _ in rows]
-        want = [match.target.slots[fused.role] for match, _, _ in rows]
+        found = [way_of(match, fused.slot, choice, join) for match, choice, join in rows]
+        have = [match.source.slots[match.candidate.slots[fused.slot]] for match, _, _ in rows]
+        want = [match.target.slots[fused.slot] for match, _, _ in rows]
         sources = [slot.paths[join.sources[0]] for slot, (_, _, join) in zip(have, rows, strict=True)]
         leaves = [slot.paths[join.leaves[0]] for slot, (_, _, join) in zip(want, rows, strict=True)]
         own = [slot.specs[join.sources[0]] for slot, (_, _, join) in zip(have, rows, strict=True)]
@@ -214,7 +214,7 @@ def _ops(
     fused: Fused, repetition: _Repetition, parts: Sequence[Part], order: Sequence[int]
 ) -> tuple[Rows | None, tuple[Op, ...]] | None:
     candidate = fused.parts[0][0].candidate
-    kind = candidate.kind if fused.role in ("weight", "parameter") else "vector"
+    kind = candidate.kind if fused.slot in ("weight", "parameter") else "vector"
     sizes = [repetition.ways[number].size for number in order]
     if fused.cut and sizes != [part.size for part in parts]:
         return None

@@ -17,22 +17,22 @@ __all__ = ["made_move", "moves_of", "way_of"]
 
 
 def moves_of(
-    match: Match, role: str, choice: Chosen, specs: Mapping[str, TensorSpec], known: Findings
+    match: Match, slot: str, choice: Chosen, specs: Mapping[str, TensorSpec], known: Findings
 ) -> Iterator[Move]:
     """Yield a move for each repetition of a slot."""
-    have, want = match.source.slots[match.candidate.slots[role]], match.target.slots[role]
+    have, want = match.source.slots[match.candidate.slots[slot]], match.target.slots[slot]
     for join in match.candidate.joins:
-        way = way_of(match, role, choice, join)
+        way = way_of(match, slot, choice, join)
         sources = tuple(have.paths[index] for index in join.sources)
         leaves = tuple(want.paths[index] for index in join.leaves)
         ops = _ops(way, join, match.candidate.sizes)
         yield made_move(sources, leaves, ops, specs, known, match, choice.why)
 
 
-def way_of(match: Match, role: str, choice: Chosen, join: Join) -> Way:
+def way_of(match: Match, slot: str, choice: Chosen, join: Join) -> Way:
     """Return the way of one repetition."""
-    have, want = match.source.slots[match.candidate.slots[role]], match.target.slots[role]
-    options = match.candidate.options[role][str(choice.layout)]
+    have, want = match.source.slots[match.candidate.slots[slot]], match.target.slots[slot]
+    options = match.candidate.options[slot][str(choice.layout)]
     return options[have.specs[join.sources[0]].shape, want.specs[join.leaves[0]].shape]
 
 

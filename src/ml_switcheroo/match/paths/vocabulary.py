@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
 
-__all__ = ["FILLERS", "KNOWN", "LEAF_ROLES", "PHRASES", "QUIET", "apart", "contradict"]
+__all__ = ["FILLERS", "KNOWN", "LEAF_SLOTS", "PHRASES", "QUIET", "apart", "contradict"]
 
 _TABLE = {
     "norm": (
@@ -94,7 +94,7 @@ KNOWN = FILLERS.union(*PHRASES.values())
 QUIET = frozenset("experts moe mlp attn in out final embed sequence".split())
 
 # What the last segment of a path says: (what the tensor is to its module, kinds of module it proves).
-LEAF_ROLES: Mapping[str, tuple[str, frozenset[str]]] = {
+LEAF_SLOTS: Mapping[str, tuple[str, frozenset[str]]] = {
     "kernel": ("weight", frozenset({"linear", "conv"})),
     "scale": ("weight", frozenset({"norm"})),
     "gamma": ("weight", frozenset({"norm"})),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ml_switcheroo.match.paths.vocabulary import LEAF_ROLES
+from ml_switcheroo.match.paths.vocabulary import LEAF_SLOTS
 from ml_switcheroo.match.paths.words import meaning, segment_tokens
 from ml_switcheroo.match.units.unit import ANY
 
@@ -42,8 +42,8 @@ def kind_of_class(name: str) -> str | None:
 def kinds_of_leaf(path: str, rank: int) -> frozenset[str]:
     """Return what a leaf's own name and rank leave possible."""
     leaf = path.replace(".", "/").rpartition("/")[2]
-    role, kinds = LEAF_ROLES.get(leaf, ("", frozenset()))
-    if role == "weight" and kinds:
+    slot, kinds = LEAF_SLOTS.get(leaf, ("", frozenset()))
+    if slot == "weight" and kinds:
         return kinds
     return kinds or kinds_of_words(path, rank)
 
@@ -53,12 +53,12 @@ def kinds_of_words(path: str, rank: int) -> frozenset[str]:
     segments = path.replace("/", ".").split(".")
     owner = meaning(segment_tokens(segments[-2])) if len(segments) > 1 else ()
     leaf = segments[-1]
-    role = LEAF_ROLES.get(leaf, ("parameter", None))[0]
-    if role == "parameter":
+    slot = LEAF_SLOTS.get(leaf, ("parameter", None))[0]
+    if slot == "parameter":
         return ANY
     if "norm" in owner:
         return frozenset({"norm"})
-    if role != "weight":
+    if slot != "weight":
         return ANY
     if rank <= 1:
         return frozenset({"norm", "parameter"})

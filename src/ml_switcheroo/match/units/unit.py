@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
 from ml_switcheroo.match.paths.repeats import SLASH, Numeral, Position, Token
-from ml_switcheroo.match.paths.vocabulary import FILLERS, KNOWN, LEAF_ROLES
+from ml_switcheroo.match.paths.vocabulary import FILLERS, KNOWN, LEAF_SLOTS
 from ml_switcheroo.match.paths.words import HASH, meaning
 from ml_switcheroo.sources.findings import Part
 from ml_switcheroo.tensors import TensorSpec
@@ -35,13 +35,13 @@ class UnitSlot:
     """One tensor of a unit, in every repetition.
 
     Attributes:
-        role: ``weight``, ``bias``, ``mean``, ``variance``, ``count``; ``parameter`` for a tensor with a
+        name: ``weight``, ``bias``, ``mean``, ``variance``, ``count``; ``parameter`` for a tensor with a
             name of its own.
         paths: The path of the tensor, by the indices of the repetition.
         specs: Its spec, likewise.
     """
 
-    role: str
+    name: str
     paths: Mapping[Index, str]
     specs: Mapping[Index, TensorSpec]
 
@@ -77,7 +77,7 @@ class Unit:
     Attributes:
         pattern: Its path, ``#`` for the indices of repeated blocks.
         containers: For each ``#`` the container that is counted.
-        slots: Its tensors by their roles.
+        slots: Its tensors, by slot.
         kinds: What it can be: ``linear``, ``conv``, ``embedding``, ``norm``, ``parameter``.
         words: What its path says, segment by segment.
         local: What its path says inside the innermost block.
@@ -134,8 +134,8 @@ class Unit:
     def outline(self) -> tuple[object, ...]:
         """What it can be and the shapes of its tensors: all that a candidate depends on, words aside."""
         shapes = tuple(
-            (role, tuple((index, spec.shape) for index, spec in slot.specs.items()))
-            for role, slot in self.slots.items()
+            (name, tuple((index, spec.shape) for index, spec in slot.specs.items()))
+            for name, slot in self.slots.items()
         )
         return self.kinds, self.role, self.piece, len(self.containers), self.span, shapes
 
@@ -186,17 +186,17 @@ def units(
 
     Args:
         specs: The tensors to group.
-        kinds_of: Gives what a tensor's module can be, from its path and role.
+        kinds_of: Gives what a tensor's module can be, from its path and slot.
         where: The positions of all paths of the tree, also of those that are not grouped.
     """
     grouped: dict[tuple[Token, ...], dict[str, dict[Index, Position]]] = {}
     for path in specs:
         position = where[path]
-        pattern, role = _split(position.pattern)
+        pattern, slot = _split(position.pattern)
         slots = grouped.setdefault(pattern, {})
-        if position.index in slots.get(role, ()):
+        if position.index in slots.get(slot, ()):
             slots = grouped.setdefault(position.pattern, {})
-        slots.setdefault(role, {})[position.index] = position
+        slots.setdefault(slot, {})[position.index] = position
     spans: dict[tuple[tuple[Token, ...], ...], set[Index]] = {}
     for position in where.values():
         spans.setdefault(position.containers, set()).add(position.index)
@@ -246,17 +246,17 @@ def _plain(pattern: tuple[Token, ...]) -> tuple[str, ...]:
 
 
 def _split(pattern: tuple[Token, ...]) -> tuple[tuple[Token, ...], str]:
-    """Split a pattern into that of the module and the role of the tensor."""
+    """Split a pattern into that of the module and the slot of the tensor."""
     head, last = above_and_last(pattern)
-    text = next((name for name in _names(last) if name in LEAF_ROLES), None)
+    text = next((name for name in _names(last) if name in LEAF_SLOTS), None)
     if text is not None:
-        role, _ = LEAF_ROLES[text]
-        wrappers = _WRAPPERS if role in ("weight", "bias") else _PARAMETRISED
+        slot, _ = LEAF_SLOTS[text]
+        wrappers = _WRAPPERS if slot in ("weight", "bias") else _PARAMETRISED
         above, wrapper = above_and_last(head)
         while tuple(wrapper) in wrappers and above:
             head = above
             above, wrapper = above_and_last(head)
-        return head, role
+        return head, slot
     if len(last) > 1 and last[-1] in _ENDINGS:
         return pattern[:-1], _ENDINGS[str(last[-1])]
     return pattern, "parameter"
@@ -321,11 +321,11 @@ def _unit(
 ) -> Unit:
     slots: dict[str, UnitSlot] = {}
     kinds = ANY
-    for role, found in grouped.items():
+    for slot, found in grouped.items():
         paths = {index: position.path for index, position in found.items()}
-        slots[role] = UnitSlot(role, paths, {index: specs[path] for index, path in paths.items()})
+        slots[slot] = UnitSlot(slot, paths, {index: specs[path] for index, path in paths.items()})
         for path in paths.values():
-            kinds = (kinds & kinds_of(path, role)) or kinds
+            kinds = (kinds & kinds_of(path, slot)) or kinds
     first = next(iter(next(iter(grouped.values())).values()))
     words, numbers = _words(pattern)
     inner = _words(pattern[first.inside :])[0]
