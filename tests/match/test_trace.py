@@ -139,6 +139,15 @@ def test_a_rule_of_the_user_decides_and_rules_out():
     assert [o.why for o in one.considered if o.name == "x"] == ["a rule says otherwise"]
 
 
+def test_a_rule_that_cannot_be_followed_is_told_apart_from_one_that_says_otherwise():
+    tensors = {"a.weight": (4, 6), "b.weight": (4, 6)}
+    leaves = {"x/kernel": (6, 4), "y/kernel": (7, 4)}
+    _, weighing = traced(tensors, leaves, renamed={"a.weight": "y.weight"})
+    why = {one.name: one.why for one in account(weighing, "a.weight").considered}
+    assert why == {"x": "a rule says otherwise", "y": "no layout gives its shape"}
+    assert account(weighing, "b.weight").considered[-1].why == "a rule says otherwise"
+
+
 def test_a_leaf_has_an_account_from_its_side():
     tensors = {"encoder.query.weight": (4, 6), "encoder.key.weight": (4, 6)}
     leaves = {"enc/q_proj/kernel": (6, 4), "enc/k_proj/kernel": (6, 4)}

@@ -44,7 +44,7 @@ def test_margins_and_layouts_are_said():
     assert account_text(account)[1:] == [
         "    margin 0.10, needed 0.25; else y; in doubt: another pair is nearly as good",
         "    weight: laid out as io: as the framework keeps a kernel",
-        "    bias: layout in doubt: its shape fits several",
+        "    bias: in doubt: its shape fits several",
     ]
     open_end = Account("x", "", (), 2.0, math.inf)
     assert account_text(open_end)[1] == "    margin 2.00, needed more than words can give; else nothing"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ml_switcheroo.match.assignment.best import Pair
-from ml_switcheroo.match.assignment.field import Field
+from ml_switcheroo.match.assignment.field import Field, ruled_out
 from ml_switcheroo.match.assignment.margins import unlikely
 from ml_switcheroo.match.assignment.numbering import numbering
 from ml_switcheroo.match.assignment.pairing import Paired, Verdict
@@ -161,7 +161,7 @@ def _fate(weighing: Weighing, pair: Pair) -> tuple[str, bool, str]:
     field, paired = weighing.field, weighing.paired
     source, target = field.sources[pair[0]], field.targets[pair[1]]
     if pair not in field.candidates:
-        if field.forced.get(pair[0], pair[1]) != pair[1] or pair[1] in field.forced.values():
+        if ruled_out(pair, field.forced, set(field.forced.values())):
             return "candidates", False, "a rule says otherwise"
         return "candidates", False, veto(source, target) or misfit(source, target)
     if pair not in weighing.narrow.candidates:
@@ -180,10 +180,13 @@ def _fate(weighing: Weighing, pair: Pair) -> tuple[str, bool, str]:
 def _layouts(weighing: Weighing, unit: Unit) -> tuple[tuple[str, str | None, str], ...]:
     field = weighing.field
     for match, chosen in zip(weighing.paired.matches, weighing.chosen, strict=True):
-        if unit not in (match.source, match.target):
+        if unit is not match.source and unit is not match.target:
             continue
-        pair = field.sources.index(match.source), field.targets.index(match.target)
-        before = field.candidates[pair].options
+        (before,) = (
+            candidate.options
+            for (i, j), candidate in field.candidates.items()
+            if field.sources[i] is match.source and field.targets[j] is match.target
+        )
         return tuple(
             (
                 slot,

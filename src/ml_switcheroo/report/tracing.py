@@ -67,5 +67,5 @@ def _margin(account: Account) -> Iterator[str]:
 
 def _layouts(account: Account) -> Iterator[str]:
     for slot, layout, why in account.layouts:
-        said = f"laid out as {layout}" if layout is not None else "layout in doubt"
+        said = f"laid out as {layout}" if layout is not None else "in doubt"
         yield f"    {slot}: {said}" + (f": {why}" if why else "")

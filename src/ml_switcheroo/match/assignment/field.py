@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from ml_switcheroo.match.assignment.best import Pair
@@ -11,7 +11,7 @@ from ml_switcheroo.match.assignment.similarity import Lexicon, similarity
 from ml_switcheroo.match.candidates.candidate import Candidate, Shared, candidate_of
 from ml_switcheroo.match.units.unit import Unit
 
-__all__ = ["Beside", "Field", "lay_out", "weigh"]
+__all__ = ["Beside", "Field", "lay_out", "ruled_out", "weigh"]
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,21 @@ def lay_out(
     """
     candidates: dict[Pair, Candidate] = {}
     known: Shared = {}
-    taken = set(forced.values())
+    taken = frozenset(forced.values())
     for i, source in enumerate(sources):
         for j, target in enumerate(targets):
-            if forced.get(i, j) != j or (j in taken and i not in forced):
+            if ruled_out((i, j), forced, taken):
                 continue
             found = candidate_of(source, target, orders[i], known)
             if found is not None:
                 candidates[i, j] = found
     return Field(sources, targets, candidates, forced)
+
+
+def ruled_out(pair: Pair, forced: Mapping[int, int], taken: Set[int]) -> bool:
+    """Tell whether the user's rules, which take some targets, give one of the two to something else."""
+    source, target = pair
+    return forced[source] != target if source in forced else target in taken
 
 
 def weigh(field: Field) -> dict[Pair, float]:
