@@ -36,6 +36,7 @@ def _vouched(source: Unit, target: Unit, found: Candidate) -> bool:
         return True
     own = (source.own & target.said) | (target.own & source.said) if square else source.tail & target.tail
     if source.role == NORM == target.role and NORM not in source.said & target.said:
+        # One is a norm by its shape only: that both have that role says nothing, their standings may.
         return bool(own) or agree(source, target) is True
     return bool(own) or (source.role == target.role != "")
 
@@ -52,12 +53,13 @@ def needed(source: Unit, target: Unit, rival: Unit | None) -> float:
     not have as many, or for a part of the network that the target seems to have twice in one block.
     """
     if rival is not None and source.role == target.role == rival.role != "" and source.role != NORM:
+        # Two leaves for the queries in one block: one may belong to another attention than the names say.
         return WEIGHTS.margin_of_roles if target.containers == rival.containers else WEIGHTS.margin
     if source.role == NORM == target.role and "mean" not in source.slots:
         several = max(len(source.standings), len(target.standings)) > WEIGHTS.open_standings
         other_block = source.beside != target.beside and source.below != target.below
         if several and (other_block or source.tail ^ target.tail):
-            return math.inf
+            return math.inf  # its unknown word may tell the place; the words that are known cannot
         if several or other_block:
             return WEIGHTS.margin_of_open_norms
     if rival is not None and _stranger(source, target, rival):

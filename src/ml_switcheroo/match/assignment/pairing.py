@@ -139,6 +139,7 @@ def _remaining(
     convolution or its norm inside a block where all else is placed, and for a kernel or a matrix with a shape
     that says something. Words must not speak against it.
     """
+    # Every candidate counts here, also those that do not compete: one more makes it open which is meant.
     possible = [pair for pair in scores if pair[0] in open_sources and pair[1] in open_targets]
     once = Counter(i for i, _ in possible), Counter(j for _, j in possible)
     alone = [(i, j) for i, j in possible if once[0][i] == once[1][j] == 1]
@@ -147,6 +148,7 @@ def _remaining(
         source, target, found = field.sources[i], field.targets[j], field.candidates[i, j]
         key = (source.containers, target.containers)
         convolves = found.kind == "conv" or "mean" in source.slots
+        # A leaf of this block that still waits may be the one that the tensor belongs to.
         rest = {n for n in open_targets if field.targets[n].containers == target.containers}
         in_block = bool(source.containers) and key in blocks and rest <= {b for _, b in alone} and convolves
         if in_block and source.indices == target.indices and scores[i, j] > WEIGHTS.left_in_block:
