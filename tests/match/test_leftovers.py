@@ -26,6 +26,11 @@ def test_a_table_of_segments_without_a_place_may_be_added_to_that_of_positions()
     assert doubted(tensors, {**leaves, "embed/token_type/embedding": (2, 4)}) == {}
 
 
+def test_another_table_without_a_place_is_not_added_to_that_of_positions():
+    tensors = {"embed.position.weight": (16, 4), "embed.zorp.weight": (5, 4)}
+    assert doubted(tensors, {"embed/position/embedding": (16, 4)}) == {}
+
+
 def test_a_norm_without_a_place_may_be_folded_into_a_matrix_that_gained_a_bias():
     tensors = {"tower.norm.weight": (6,), "tower.fc.weight": (4, 6)}
     assert doubted(tensors, {"tower/fc/kernel": (6, 4)}) == {}

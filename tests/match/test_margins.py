@@ -75,6 +75,29 @@ def test_a_norm_that_could_stand_anywhere_needs_more_than_words():
     assert needed(plain, plain, None) == WEIGHTS.margin
 
 
+def test_a_norm_of_a_block_needs_more_where_only_one_side_tells_its_place():
+    shapes = {
+        f"h.{i}.{name}.weight": (4,) if "norm" in name else (4, 4)
+        for i in range(2)
+        for name in ("input_norm", "norm", "attn.q_proj", "mlp.fc1")
+    }
+    block = units_of(shapes)
+    told, plain = named(block, "h.#.inputnorm"), named(block, "h.#.norm")
+    assert needed(told, plain, None) == needed(plain, told, None) == WEIGHTS.margin_of_norms
+    assert needed(told, told, None) == WEIGHTS.margin
+
+
+def test_a_norm_of_a_block_with_more_norms_needs_more():
+    def norm(*norms, home):
+        names = [*norms, "attn.q_proj", "mlp.fc1"]
+        shapes = {f"{home}.{i}.{n}.weight": (4,) if "norm" in n else (4, 4) for i in range(2) for n in names}
+        return named(units_of(shapes), f"{home}.#.{norms[0].replace(chr(95), '')}")
+
+    two, three = norm("norm_a", "norm_b", home="h"), norm("norm_a", "norm_b", "norm_c", home="x")
+    assert needed(two, three, None) == WEIGHTS.margin_of_open_norms
+    assert needed(two, norm("norm_a", "norm_b", home="x"), None) == WEIGHTS.margin
+
+
 def test_a_norm_outside_of_blocks_is_not_taken_for_being_one():
     def only(name, path):
         field = field_of({name: (4,)}, {path: (4,)})
@@ -83,5 +106,6 @@ def test_a_norm_outside_of_blocks_is_not_taken_for_being_one():
         return nameless(choice, field, scores, Beside.of(scores)) if scores else None
 
     assert only("conv_norm.weight", "conv_bn/scale") is False
+    assert only("encoder.fc.weight", "top/fc/scale") is False, "this is about norms"
     assert only("norm.weight", "norm/scale") is False
     assert only("blocks.0.norm.weight", "top/norm/scale") is True

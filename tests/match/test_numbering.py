@@ -34,6 +34,26 @@ def test_shapes_say_where_a_longer_series_begins():
     fits = {(0, 1): object(), (1, 2): object()}
     found = numbering(mine, other, fits)
     assert list(found.shifts.values()) == [0]
+    first, second, third = (named(other, f"conv{n}") for n in range(3))
+    assert [found.agree(named(mine, "conv1"), one, "conv") for one in (first, second, third)] == [
+        False,
+        True,
+        False,
+    ]
     open_ended = {(i, j): object() for i in range(2) for j in range(3)}
     assert not numbering(mine, other, open_ended).shifts
     assert named(other, "conv1").numbers["conv"].rank == 1
+
+
+def test_one_number_alone_is_compared_by_its_value():
+    alone = units_of({"norm2.weight": (4,), "fc.weight": (4, 4)})
+    other = series("norm_", (0, 1, 2), (4,), sep="/", slot="scale")
+    agree = Numbering().agree
+    found = [agree(named(alone, "norm2"), named(other, f"norm{n}"), "norm") for n in range(3)]
+    assert found == [False, False, True]
+
+
+def test_what_is_of_another_kind_says_nothing_of_a_series():
+    mine = units_of({"x1.weight": (8, 3, 1, 1), "x2.weight": (8, 8, 3, 3)}, {"conv"})
+    other = units_of({f"x_{n}/scale": (8,) for n in range(3)}, {"norm"})
+    assert not numbering(mine, other, {}).shifts

@@ -76,7 +76,7 @@ def _stranger(source: Unit, target: Unit, rival: Unit) -> bool:
     return bool(strange) and _common(source, target) <= _common(source, rival)
 
 
-def nameless(choice: Choice, field: Field, scores: Mapping[Pair, float], near: Beside) -> bool:
+def nameless(choice: Choice, field: Field, scores: Mapping[Pair, float], around: Beside) -> bool:
     """Tell whether nothing speaks for a pair outside of blocks but that both are norms."""
     source, target = field.sources[choice.source], field.targets[choice.target]
     if source.role != NORM or target.role != NORM or choice.source in field.forced:
@@ -85,15 +85,15 @@ def nameless(choice: Choice, field: Field, scores: Mapping[Pair, float], near: B
         return False
     alone = not field.candidates[choice.source, choice.target].sizes
     if alone and _counts(source) != _counts(target):
-        return True
+        return True  # one stands in a block, the other does not
     common = _common(source, target)
     if common - _WHERE:
-        return False
+        return False  # a word says what both belong to, and not only on which side they stand
     if _telling(source) and _telling(target):
-        return True
+        return True  # both say what they belong to, in words that they do not share
     enough = scores[choice.source, choice.target] - WEIGHTS.margin_of_nameless
-    others = [(choice.source, j) for j in near.sources[choice.source] if j != choice.target]
-    others += [(i, choice.target) for i in near.targets[choice.target] if i != choice.source]
+    others = [(choice.source, j) for j in around.sources[choice.source] if j != choice.target]
+    others += [(i, choice.target) for i in around.targets[choice.target] if i != choice.source]
     return any(
         scores[i, j] > enough and common <= _common(field.sources[i], field.targets[j]) for i, j in others
     )
