@@ -9,15 +9,16 @@ from dataclasses import replace
 from ml_switcheroo.differences import by_attributes, by_computing, by_pools, said_of_wrappers
 from ml_switcheroo.errors import RuleError
 from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.match.spelling import segments
+from ml_switcheroo.match.paths.spelling import segments
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Cast
 from ml_switcheroo.ops.casting import refusal, stays
 from ml_switcheroo.options import Option, option_for
-from ml_switcheroo.options.asking import is_open, matched, may_ask, placed_modules
+from ml_switcheroo.options.by_exclusion import by_exclusion
+from ml_switcheroo.options.by_name import ByName
+from ml_switcheroo.options.by_structure import by_structure, may_ask, why_open
 from ml_switcheroo.options.flattened import depends_on_layout, either_layout
 from ml_switcheroo.options.kernels import doubted_kernels
-from ml_switcheroo.options.places import Places
 from ml_switcheroo.options.request import Request
 from ml_switcheroo.options.ties import groups_of, joined, shared
 from ml_switcheroo.options.uses import by_use
@@ -64,18 +65,18 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
     given = {name for move in moves for name in move.sources}
     names = [name for name in request.specs if name not in dropped and name not in given]
     request, owners = _laid_out(request, classify(names, request.knowledge))
-    place = Places(request.target, request.template, request.rules, request.knowledge)
+    by_name = ByName(request.target, request.template, request.rules, request.knowledge)
     unexpected: dict[str, Left] = {}
     ambiguous: list[Ambiguity] = []
     pending: list[tuple[Owner, list[Option]]] = []
     rivals: list[Owner] = []
     final: set[str] = set()
     for owner in owners:
-        if request.template is not None and not place.knows(owner.path) and may_ask(owner, request):
+        if request.template is not None and not by_name.knows(owner.path) and may_ask(owner, request):
             pending.append((owner, []))
             continue
-        options = _options(owner, request, place)
-        if request.template is not None and is_open(owner, options, request):
+        options = _options(owner, request, by_name)
+        if request.template is not None and why_open(owner, options, request):
             pending.append((owner, options))
         elif not options:
             ambiguous.append(_unknown(owner))
@@ -89,13 +90,13 @@ def _drawn(request: Request, tied: Sequence[tuple[str, ...]]) -> Plan:
             unexpected.update({n: Left(request.specs[n], why) for n, why in options[0].refused.items()})
             rivals += [owner] if options[0].refused else []
             final |= {owner.path} if options[0].final else set()
-    found = matched(request, pending, moves, rivals, lambda owner: _options(owner, request, place))
+    found = by_structure(request, pending, moves, rivals, lambda owner: _options(owner, request, by_name))
     moves += found.moves
     doubts = {doubt.names: doubt for doubt in found.doubts}
     refused = {name for owner in owners for name in owner.tensors.values() if name in unexpected}
     again = [*(owner for owner, _ in pending), *(o for o in owners if refused & set(o.tensors.values()))]
     again = [owner for owner in again if owner.path not in final]
-    for option in placed_modules(request, again, moves, found, tied):
+    for option in by_exclusion(request, again, moves, found, tied).placed.values():
         moves += option.moves
         dropped.update({n: Left(request.specs[n], why) for n, why in option.dropped.items()})
         own = {*option.dropped, *(name for move in option.moves for name in move.sources)}
@@ -154,9 +155,9 @@ def _laid_out(request: Request, owners: Sequence[Owner]) -> tuple[Request, Seque
     return request, owners if shown.layout else either_layout(owners, shown.why)
 
 
-def _options(owner: Owner, request: Request, place: Places) -> list[Option]:
+def _options(owner: Owner, request: Request, by_name: ByName) -> list[Option]:
     """Try every finding of a module."""
-    where, shown = place.of(owner.path), place.shown(owner.path)
+    where, shown = by_name.of(owner.path), by_name.shown(owner.path)
     tried = (
         option_for(owner, finding, request.specs, request.target, where, shown) for finding in owner.possible
     )

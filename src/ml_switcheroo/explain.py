@@ -1,49 +1,115 @@
-"""Everything that is known about one tensor: which source said what, which won, what comes of it."""
+"""Everything that is known about one tensor or leaf: who said what, what was weighed, what comes of it."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ml_switcheroo.draw import draw_plan
 from ml_switcheroo.errors import UsageError
+from ml_switcheroo.match.trace import accounts
+from ml_switcheroo.options.by_structure import why_open
+from ml_switcheroo.options.request import Request
+from ml_switcheroo.options.trace import Trace
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planner import Prepared, prepare
-from ml_switcheroo.report import columns
+from ml_switcheroo.report import account_text, columns
 from ml_switcheroo.sources.classify import classify
 from ml_switcheroo.sources.findings import PRIORITY, Finding, Knowledge
 
-__all__ = ["explain_tensor"]
+__all__ = ["explain"]
 
 
-def explain_tensor(name: str, state: Mapping[str, Any], **options: Any) -> str:
-    """Write down what every source says of one tensor, which of them is believed, and the outcome.
+def explain(name: str, state: Mapping[str, Any], **options: Any) -> str:
+    """Write down all that is known of one tensor or leaf, what was weighed for it, and the outcome.
+
+    Of a tensor it says what every source says and which of them is believed. Where the structure of the
+    target was asked, it lists the candidates with their scores, the margin, and what each stage said.
 
     Args:
-        name: The tensor's name in the checkpoint.
+        name: The tensor's name in the checkpoint, or the path of a leaf of the target.
         state: The checkpoint or state dict.
         options: The arguments of :func:`make_plan`.
 
     Raises:
-        UsageError: There is no such tensor; the error names those that are spelled alike.
+        UsageError: There is neither; the error names those that are spelled alike.
     """
     prepared = prepare(state, **options)
-    if name not in prepared.specs:
-        alike = difflib.get_close_matches(name, prepared.specs, n=3)
-        hint = f"; did you mean {', '.join(alike)}?" if alike else ""
-        raise UsageError(f"no tensor is called {name}{hint}")
-    lines = [f"{name} {prepared.specs[name]}"]
+    template = prepared.request.template
+    if name in prepared.specs:
+        return "\n".join([f"{name} {prepared.specs[name]}", *_tensor(name, prepared)])
+    if template is not None and name in template.specs:
+        return "\n".join([f"{name} {template.specs[name]}", *_leaf(name, prepared)])
+    known = [*prepared.specs, *(template.specs if template is not None else ())]
+    alike = difflib.get_close_matches(name, known, n=3)
+    hint = f"; did you mean {', '.join(alike)}?" if alike else ""
+    raise UsageError(f"no tensor{'' if template is None else ' and no leaf'} is called {name}{hint}")
+
+
+def _tensor(name: str, prepared: Prepared) -> list[str]:
     if name in prepared.dropped:
-        return "\n".join([*lines, f"  dropped: {prepared.dropped[name].why}"])
+        return [f"  dropped: {prepared.dropped[name].why}"]
     inner = {outer: inside for inside, outer in prepared.peeled.names.items()}.get(name)
     if inner is None:
-        return "\n".join([*lines, f"  unexpected: outside of {prepared.peeled.prefix!r}"])
-    if inner != name:
-        lines.append(f"  peeled to {inner}")
+        return [f"  unexpected: outside of {prepared.peeled.prefix!r}"]
+    lines = [f"  peeled to {inner}"] if inner != name else []
     lines += columns([row for knowledge in prepared.request.knowledge for row in _said(inner, knowledge)])
     lines += _believed(inner, prepared)
-    return "\n".join([*lines, *_outcome(inner, draw_plan(prepared.request))])
+    trace = Trace()
+    plan = draw_plan(replace(prepared.request, trace=trace))
+    return [*lines, *_stages(inner, trace, plan, prepared.request), *_outcome(inner, plan)]
+
+
+def _leaf(path: str, prepared: Prepared) -> list[str]:
+    trace = Trace()
+    plan = draw_plan(replace(prepared.request, trace=trace))
+    lines = [*_weighed(path, trace), *_left_over(path, trace)]
+    for move in plan.moves:
+        if path in move.leaves:
+            how = f"{', '.join(move.sources)}, {move.what}"
+            return [*lines, f"  filled: {how}", f"  because: {move.reason}"]
+    for word in ("kept", "missing"):
+        left = getattr(plan, word)
+        if path in left:
+            lines.append(f"  {word}: {left[path].why}")
+    return lines
+
+
+def _stages(name: str, trace: Trace, plan: Plan, request: Request) -> Iterator[str]:
+    yield from _asked(name, trace, plan, request)
+    yield from _weighed(name, trace)
+    yield from _left_over(name, trace)
+
+
+def _asked(name: str, trace: Trace, plan: Plan, request: Request) -> Iterator[str]:
+    """Say whether the structure was asked for a tensor, and why; or that its name settled where it goes."""
+    for owner, options in trace.asked.values():
+        if name in owner.tensors.values():
+            yield f"  asked of the structure: {why_open(owner, options, request)}"
+            return
+    moved = next((move for move in plan.moves if name in move.sources), None)
+    if request.template is not None and moved is not None and not any(_left_over(name, trace)):
+        yield "  not asked of the structure: a rule or its name settles where it goes"
+
+
+def _left_over(name: str, trace: Trace) -> Iterator[str]:
+    """Say which places were left for a module, or which modules for a leaf, when all else was placed."""
+    for exclusion in trace.excluded:
+        for path, options in exclusion.fits.items():
+            moves = [move for option in options.values() for move in option.moves]
+            if not any(name in (*move.sources, *move.leaves) for move in moves):
+                continue
+            yield f"  left over: {path} fits {', '.join(options)}"
+            if path in exclusion.unvouched:
+                yield "    nothing else speaks for it, and being left over proves nothing"
+
+
+def _weighed(name: str, trace: Trace) -> Iterator[str]:
+    for weighing in trace.weighed:
+        for account in accounts(weighing, name):
+            yield from account_text(account)
 
 
 def _said(name: str, knowledge: Knowledge) -> Iterator[tuple[str, ...]]:

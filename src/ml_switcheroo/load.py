@@ -12,7 +12,7 @@ import numpy as np
 from ml_switcheroo.errors import CastError, LoadError, UsageError
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.formats.owned import Owned
-from ml_switcheroo.match.spelling import segments
+from ml_switcheroo.match.paths.spelling import segments
 from ml_switcheroo.ops import Array
 from ml_switcheroo.ops.casting import losses, may_lose, refusal
 from ml_switcheroo.plan import Plan

@@ -13,7 +13,7 @@ from typing import Any
 from ml_switcheroo.draw import Request, draw_plan, dropped_by
 from ml_switcheroo.errors import RuleError, SourceError, UsageError
 from ml_switcheroo.formats import open_checkpoint
-from ml_switcheroo.match.kinds import as_shown, from_template
+from ml_switcheroo.match.kinds_by_target import as_shown, from_template
 from ml_switcheroo.moves import Move
 from ml_switcheroo.peel import Peeled, peel, restored
 from ml_switcheroo.plan import Left, Plan

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.match.words import meaning, segment_tokens
+from ml_switcheroo.match.paths.words import meaning, segment_tokens
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Shift
 from ml_switcheroo.tensors import as_numpy

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 import ml_switcheroo as ms
+from match.built import units_of
 from ml_switcheroo.errors import PlanError
+from ml_switcheroo.match.units.fused import cut as taken_apart
 from ml_switcheroo.rule_lines import parse_rules
+from ml_switcheroo.sources.findings import Part, Parts
 
 SOURCE = """
 import torch.nn as nn
@@ -262,3 +265,28 @@ def test_the_attention_of_torch_is_documented():
     )
     plan.check()
     assert np.asarray(plan.apply(held)["attn.key.bias"]).ravel().tolist() == [6, 7, 8, 9, 10, 11]
+
+
+def test_a_fused_unit_is_cut_where_the_other_tree_has_its_parts():
+    shapes = {f"attn.{name}.weight": (4, 4) for name in ("q", "k", "v")}
+    fused, apart = units_of({"attn.qkv.weight": (12, 4)}), units_of(shapes)
+    parts = taken_apart(fused, apart)
+    assert [(part.role, part.piece.number, part.piece.count) for part in parts] == [
+        ("q", 0, 3),
+        ("k", 1, 3),
+        ("v", 2, 3),
+    ]
+    assert all(part.piece.part is None for part in parts), "a name does not say how the rows lie"
+    assert taken_apart(fused, fused) == fused
+    assert taken_apart(fused, apart[:2]) == fused, "one of the parts is not there"
+
+
+def test_what_is_read_of_a_fused_unit_goes_before_its_name():
+    said = Parts((Part("v", 0, ((4, 1),)), Part("q", 4, ((4, 1),))))
+    (fused,) = units_of({"attn.qkv.weight": (8, 4)})
+    apart = units_of({f"attn/{name}/kernel": (4, 4) for name in ("q", "k", "v")})
+    parts = taken_apart([fused], apart, lambda _: (said, "forward says"))
+    assert [(part.role, part.piece.part.start, part.piece.why) for part in parts] == [
+        ("v", 0, "forward says"),
+        ("q", 4, "forward says"),
+    ]

@@ -3,6 +3,9 @@
 import numpy as np
 
 import ml_switcheroo as ms
+from match.built import field_of
+from ml_switcheroo.match.assignment.field import weigh
+from ml_switcheroo.match.assignment.pairing import pair
 
 
 def filled(source, leaves, to="keras"):
@@ -55,3 +58,56 @@ def test_the_input_embedding_is_that_of_the_tokens():
         source[f"model.layers.{i}.input_layernorm.weight"] = np.ones(4)
         leaves[f"layers/{i}/input_layernorm/w"] = (4,)
     assert np.array_equal(filled(source, leaves, to="nnx")["embedder/input_embedding"], table)
+
+
+def paired(tensors, leaves, forced=None):
+    field = field_of(tensors, leaves, forced)
+    return pair(field, weigh(field))
+
+
+def shown(found):
+    return {str(match.source): (str(match.target), match.why) for match in found.matches}
+
+
+def test_what_wins_by_enough_is_matched_with_the_reason():
+    found = paired(
+        {"enc.query.weight": (4, 6), "enc.fc.weight": (8, 6)},
+        {"e/q_proj/kernel": (6, 4), "enc/fc/kernel": (6, 8)},
+    )
+    assert shown(found) == {
+        "enc.query": ("e.qproj", "both are the queries"),
+        "enc.fc": ("enc.fc", "the same path"),
+    }
+    assert not found.rivalries
+    assert all(
+        not verdict.doubt and verdict.choice.margin >= verdict.needed for verdict in found.verdicts.values()
+    )
+
+
+def test_what_wins_by_less_is_a_rivalry_of_all_that_is_near():
+    found = paired(
+        {"t.fc.weight": (4, 6)}, {f"t/{side}/fc/kernel": (6, 4) for side in ("x", "y", "far_off_and")}
+    )
+    (rivalry,) = found.rivalries
+    assert {str(target) for target in rivalry.targets} >= {"t.x.fc", "t.y.fc"}
+    assert not found.matches
+    assert found.verdicts[0].doubt == "another pair is nearly as good"
+
+
+def test_a_rule_goes_before_all_words():
+    found = paired(
+        {"a.fc.weight": (4, 6), "b.fc.weight": (4, 6)}, {"a/fc/kernel": (6, 4), "b/fc/kernel": (6, 4)}, {0: 1}
+    )
+    assert shown(found)["a.fc"] == ("b.fc", "a rule names it")
+
+
+def test_a_kernel_that_alone_is_left_is_matched_by_its_shape_and_a_vector_is_not():
+    kernels = paired({"model.net.zorp.weight": (8, 3, 3, 3)}, {"model/net/gnarl/kernel": (3, 3, 3, 8)})
+    assert shown(kernels) == {"model.net.zorp": ("model.net.gnarl", "nothing else has this shape")}
+    assert not kernels.verdicts
+    assert not paired({"model.net.zorp": (8,)}, {"model/net/gnarl": (8,)}).matches
+
+
+def test_what_competes_with_a_doubt_is_not_left_over():
+    tensors = {"model.net.zorp.weight": (8, 3, 3, 3), "model.net.mink.weight": (8, 3, 3, 3)}
+    assert not paired(tensors, {"model/net/gnarl/kernel": (3, 3, 3, 8)}).matches

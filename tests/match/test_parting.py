@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_switcheroo.match.asked import arrangements, head_sizes
-from ml_switcheroo.match.layouts import ways
-from ml_switcheroo.match.parting import in_blocks, parted, rows_of
+from ml_switcheroo.match.candidates.ways import ways
+from ml_switcheroo.match.making.arrangements import arrangements, head_sizes
+from ml_switcheroo.match.making.parting import in_blocks, parted, rows_of
 from ml_switcheroo.ops import run, trace
 from ml_switcheroo.sources.findings import Part
 from ml_switcheroo.tensors import TensorSpec

@@ -22,7 +22,11 @@ __all__ = ["plan"]
 @click.option(
     "--diff", "old", type=FILE, metavar="PLAN", help="Print only what is not as in a saved plan; exit 1 then."
 )
-@click.option("--explain", metavar="NAME", help="Print everything that is known about one tensor.")
+@click.option(
+    "--explain",
+    metavar="NAME",
+    help="Print all that is known of one tensor or leaf, and what was weighed.",
+)
 @as_json
 def plan(
     checkpoint: Path,
@@ -47,7 +51,7 @@ def plan(
     itself. Exit code 1 if anything is missing or ambiguous; the rule to write is printed.
     """
     from ml_switcheroo.errors import PlanError
-    from ml_switcheroo.explain import explain_tensor
+    from ml_switcheroo.explain import explain as explained
     from ml_switcheroo.formats import open_checkpoint
     from ml_switcheroo.formats.apart import write_text
     from ml_switcheroo.plan import Plan
@@ -65,7 +69,7 @@ def plan(
     _check_outputs([path for path in (output, html) if path is not None], inputs)
     with open_checkpoint(checkpoint, select=select) as opened:
         if explain is not None:
-            click.echo(explain_tensor(explain, opened, **options))
+            click.echo(explained(explain, opened, **options))
             return
         made = make_plan(opened, **options)
     if output is not None:

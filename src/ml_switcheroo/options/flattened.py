@@ -52,11 +52,11 @@ def _depends(owner: Owner, finding: Finding, specs: Mapping[str, TensorSpec]) ->
 
 
 def either_layout(owners: Sequence[Owner], why: str) -> tuple[Owner, ...]:
-    """Return modules with both readings of a Flatten, where nobody knows where the port has its channels.
+    """Return modules with both readings of a Flatten, where it is open where the port has its channels.
 
     Args:
         owners: The modules.
-        why: Why nobody knows.
+        why: Why it is open.
     """
     return tuple(replace(owner, possible=_both(owner.possible, why)) for owner in owners)
 
@@ -147,7 +147,7 @@ _OWN = ("parameter", "buffer")
 
 
 def _named(shape: tuple[int, ...], flatten: Flatten) -> tuple[str, str]:
-    """Name the axes of a tensor of a class's own, and tell which of them is meant.
+    """Name the axes of a tensor of a class's own, and tell which of them is flattened.
 
     Raises:
         AxesError: None of them is as long, or several are.

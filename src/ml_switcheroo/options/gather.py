@@ -12,7 +12,7 @@ from ml_switcheroo.ops import Op, SpectralNorm, WeightNorm
 from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["At", "Gathered", "Source", "gather", "is_length"]
+__all__ = ["At", "Gathered", "SlotTensors", "gather", "is_length"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -21,7 +21,7 @@ At = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SlotTensors:
     """One slot with the tensors it is made of.
 
     Attributes:
@@ -40,16 +40,16 @@ class Gathered:
     """The slots of a module.
 
     Attributes:
-        sources: By pattern and by what its braces stand for.
+        slots: By pattern and by what its braces stand for.
         broken: Tensors that are pieces of a slot whose other pieces are not there, with the reason.
     """
 
-    sources: Mapping[tuple[str, At], Source]
+    slots: Mapping[tuple[str, At], SlotTensors]
     broken: Mapping[str, str]
 
     def ways(self, patterns: tuple[str, ...]) -> list[At]:
         """Return what the braces stand for, each once, in order; of any slot for ``()``."""
-        found = (at for pattern, at in self.sources if not patterns or pattern in patterns)
+        found = (at for pattern, at in self.slots if not patterns or pattern in patterns)
         return list(dict.fromkeys(found))
 
 
@@ -72,20 +72,20 @@ def gather(
         assert slot is not None, f"{owner.path} was taken for a {kind}, which has no {written}"
         slots.setdefault(slot.name, slot)
         pieces.setdefault(slot.name, {})[written] = name
-    sources: dict[tuple[str, At], Source] = {}
+    sources: dict[tuple[str, At], SlotTensors] = {}
     broken: dict[str, str] = {}
     for base, slot in slots.items():
         found = pieces[base]
         source = _whole(slot, found) or _folded(kind, slot, found, specs, made_by.get(base, ()))
-        if isinstance(source, Source):
+        if isinstance(source, SlotTensors):
             sources[slot.pattern, tuple(slot.at.items())] = source
         else:
             broken.update(dict.fromkeys(found.values(), source))
     return Gathered(sources, broken)
 
 
-def _whole(slot: Slot, found: Mapping[str, str]) -> Source | None:
-    return Source(slot, tuple(found.values())) if list(found) == [slot.name] else None
+def _whole(slot: Slot, found: Mapping[str, str]) -> SlotTensors | None:
+    return SlotTensors(slot, tuple(found.values())) if list(found) == [slot.name] else None
 
 
 def _folded(
@@ -94,7 +94,7 @@ def _folded(
     found: Mapping[str, str],
     specs: Mapping[str, TensorSpec],
     made_by: Sequence[str],
-) -> Source | str:
+) -> SlotTensors | str:
     """Fold the pieces of a slot; a text says why that cannot be done."""
     listed = ", ".join(sorted(found))
     head, dot, last = slot.name.rpartition(".")
@@ -112,14 +112,14 @@ def _folded(
                     f"{listed}: {names[0]} {g} is no length of {names[1]} {v}, one for the whole or for each"
                     f" place of one axis, so they are no weight norm; {_CURE}"
                 )
-            return Source(slot, names, (WeightNorm(),))
+            return SlotTensors(slot, names, (WeightNorm(),))
         shape, size = specs[names[0]].shape, specs[names[1]].size
         dims = [dim for dim, axis in enumerate(shape) if axis == size]
         # torch.nn.utils.spectral_norm takes axis 1 for transposed convolutions, else axis 0.
         usual = 1 if kind == "conv_transpose" else 0
         if not dims:
             return f"no axis of {names[0]} {specs[names[0]]} has the size {size} of {names[1]}"
-        return Source(slot, names, (SpectralNorm(usual if usual in dims else dims[0]),))
+        return SlotTensors(slot, names, (SpectralNorm(usual if usual in dims else dims[0]),))
     by = f" (made by {', then '.join(made_by)})" if made_by else ""
     return (
         f"{listed} cannot be put together to {slot.name}{by}: known are weight_norm and"

@@ -22,7 +22,7 @@ _DIGITS = re.compile(r"\d+")
 def doubted_kernels(
     request: Request, owners: Sequence[Owner], moves: Sequence[Move], odd: Set[str]
 ) -> tuple[Ambiguity, ...]:
-    """Return the doubts that a tree does not settle: a square kernel fits it either way.
+    """Return doubts about square kernels, which fit the tree either way.
 
     Args:
         request: The request.
@@ -59,18 +59,18 @@ def _square(move: Move) -> bool:
 
 
 def _told_apart(move: Move) -> bool:
-    """Tell whether it makes a difference: of one channel, only a kernel of several places can be flipped."""
+    """Tell whether both ways differ: with one channel, only a kernel of several places can be flipped."""
     return move.inputs[0].size > 1
 
 
 def _like(path: str) -> str:
-    """Return what modules are called that do the same in other blocks: by their own name, or their list's."""
+    """Return what is common to the names of modules that do the same in other blocks."""
     last = path.rpartition(".")[2]
     return _DIGITS.sub("#", path) if last.isdecimal() else _DIGITS.sub("#", last)
 
 
 def _shown(kernels: Iterable[Move], of: Mapping[str, Owner]) -> dict[str, set[str]]:
-    """Return of what kind the kernels are, by name, that the tree, the bias or a source settles."""
+    """Return the kinds of the kernels that the tree, the bias or a source settles, by name."""
     found: dict[str, set[str]] = {}
     for move in kernels:
         owner = of[move.sources[0]]

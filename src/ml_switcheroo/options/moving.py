@@ -13,22 +13,22 @@ from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes, Copy, Filled, Op, Stack, Unstack, trace
 from ml_switcheroo.options.flattened import before_unflatten, behind_flatten, in_parts, over_several
-from ml_switcheroo.options.gather import At, Gathered, Source
+from ml_switcheroo.options.gather import At, Gathered, SlotTensors
 from ml_switcheroo.recipes import Part, Target
 from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["Absent", "Place", "Task", "made", "move_of"]
+__all__ = ["Locate", "NothingToDo", "Task", "made", "move_of"]
 
-Place = Callable[[str, str], tuple[str, TensorSpec | None]]
+Locate = Callable[[str, str], tuple[str, TensorSpec | None]]
 """Gives, for a leaf's name and collection, its path and (in a template) its spec; raises
 :class:`UsageError` where the template has no such leaf."""
 
 _BRACES = re.compile(r"\{(\w+)(?::([^}]*))?\}")
 
 
-class Absent(UsageError):
+class NothingToDo(UsageError):
     """Nothing is to be done: neither the module has the slot nor the target the leaf."""
 
 
@@ -40,37 +40,37 @@ class Task:
     finding: Finding
     specs: Mapping[str, TensorSpec]
     target: Target
-    place: Place
+    locate: Locate
     gathered: Gathered
 
 
-def move_of(task: Task, entry: Part, at: At, sources: Sequence[Source]) -> Move:
+def move_of(task: Task, entry: Part, at: At, sources: Sequence[SlotTensors]) -> Move:
     """Make the move of a part; without sources its leaf is filled.
 
     Raises:
         UsageError: The template has no such leaf, or one of another shape; or a size is not known.
-        Absent: There are no sources and the template has no such leaf.
+        NothingToDo: There are no sources and the template has no such leaf.
     """
     names = tuple(name for source in sources for name in source.names)
     leaves = [_leaf(leaf, at, task.gathered) for leaf in entry.leaves]
     try:
-        places = [task.place(leaf, entry.collection) for leaf in leaves]
+        ends = [task.locate(leaf, entry.collection) for leaf in leaves]
     except UsageError as error:
-        raise error if sources else Absent(str(error)) from error
+        raise error if sources else NothingToDo(str(error)) from error
     inputs = tuple(task.specs[name] for name in names)
     notes: list[str] = []
     if sources:
-        ops: list[Op] = _ops(task, entry, sources, inputs, places[0][1], notes)
+        ops: list[Op] = _ops(task, entry, sources, inputs, ends[0][1], notes)
     else:
-        ops = [Filled(entry.absent or 0.0, *_absent(task, entry, at, places[0][1]))]
-        ops += [Copy(len(places))] if len(places) > 1 else []
+        ops = [Filled(entry.absent or 0.0, *_absent(task, entry, at, ends[0][1]))]
+        ops += [Copy(len(ends))] if len(ends) > 1 else []
         notes.append(f"PyTorch's layer has none: filled with {entry.absent:g}")
-    move = made(task, names, tuple(path for path, _ in places), tuple(ops), tuple(notes))
-    if len(move.outputs) != len(places):
+    move = made(task, names, tuple(path for path, _ in ends), tuple(ops), tuple(notes))
+    if len(move.outputs) != len(ends):
         raise AxesError(
-            f"{', '.join(leaves)}: {len(places)} leaves in the target, this gives {len(move.outputs)}"
+            f"{', '.join(leaves)}: {len(ends)} leaves in the target, this gives {len(move.outputs)}"
         )
-    for (path, spec), found in zip(places, move.outputs, strict=True):
+    for (path, spec), found in zip(ends, move.outputs, strict=True):
         if spec is not None and spec.shape != found.shape:
             raise AxesError(f"{path} is {spec} in the target, this gives {found}")
     return move
@@ -97,7 +97,7 @@ def made(
 
 
 def _leaf(pattern: str, at: At, gathered: Gathered) -> str:
-    """Write a leaf for one layer and way; what there is only one of is not written."""
+    """Write a leaf for one layer and way; a segment for the only layer or way is left out."""
     values = dict(at)
     ways = [dict(other) for other in gathered.ways(())]
 
@@ -117,7 +117,7 @@ def _word(found: re.Match[str], values: Mapping[str, str]) -> str:
 def _ops(
     task: Task,
     entry: Part,
-    sources: Sequence[Source],
+    sources: Sequence[SlotTensors],
     inputs: tuple[TensorSpec, ...],
     wanted: TensorSpec | None,
     notes: list[str],
@@ -196,8 +196,8 @@ def _rearrange(
 
 
 def _spatial(task: Task) -> dict[str, int]:
-    """Count the spatial axes of a module: as many axes of size 1 follow in a bias laid out for them."""
-    for source in task.gathered.sources.values():
+    """Count the spatial axes of a module: a bias laid out for them has as many axes of size 1."""
+    for source in task.gathered.slots.values():
         pattern = parse(source.slot.axes)
         if pattern.loose is not None and pattern.groups[pattern.loose] == ("*space",):
             spec = trace(source.ops, tuple(task.specs[name] for name in source.names))[-1][0]
@@ -215,7 +215,7 @@ def _absent(task: Task, entry: Part, at: At, wanted: TensorSpec | None) -> tuple
     layer = LAYERS[task.finding.kind]
     sizes: dict[str, int] = {}
     dtype = "float32"
-    for (_, where), source in task.gathered.sources.items():
+    for (_, where), source in task.gathered.slots.items():
         if where == at:
             spec = trace(source.ops, tuple(task.specs[name] for name in source.names))[-1][0]
             dtype = spec.dtype

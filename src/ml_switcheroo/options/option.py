@@ -11,14 +11,14 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.moves import Move
 from ml_switcheroo.options.gather import Gathered, gather
-from ml_switcheroo.options.moving import Absent, Place, Task, move_of
-from ml_switcheroo.options.wrapping import kept_in
+from ml_switcheroo.options.kept_norms import kept_in
+from ml_switcheroo.options.moving import Locate, NothingToDo, Task, move_of
 from ml_switcheroo.recipes import Dropped, Form, Part, Target, Unsupported
 from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["Option", "Place", "option_for"]
+__all__ = ["Locate", "Option", "option_for"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -32,7 +32,7 @@ class Option:
         moves: The moves.
         dropped: Tensors that are left behind, with the reason.
         refused: Tensors that cannot be moved, with the reason.
-        final: Whether another place in the target cannot be meant either.
+        final: Whether no other place in the target is possible.
     """
 
     finding: Finding
@@ -56,7 +56,7 @@ def option_for(
     finding: Finding,
     specs: Mapping[str, TensorSpec],
     target: Target,
-    place: Place,
+    locate: Locate,
     shown: Mapping[str, Any] = NOTHING,
 ) -> Option:
     """Make the moves of a module under a finding.
@@ -66,7 +66,7 @@ def option_for(
         finding: What it is taken for.
         specs: Specs of all source tensors.
         target: The target.
-        place: Where leaves go.
+        locate: Where leaves go.
         shown: Attributes of the live module in the target, by the target's names.
     """
     recipe = target.kinds.get(finding.kind, Unsupported(f"target {target.name} has no recipe for it"))
@@ -78,7 +78,7 @@ def option_for(
     possible = [form for form in forms if form is not None and _agrees(form, shown)]
     if None in forms:
         possible = [Form(tuple(entry for entry in recipe if not isinstance(entry, Form)))]
-    task = Task(owner, finding, specs, target, place, gathered)
+    task = Task(owner, finding, specs, target, locate, gathered)
     first: Option | None = None
     for form in possible:
         option = _with_words(_inside(task, form, shown) or _option(task, form), form)
@@ -124,7 +124,7 @@ def _inside(task: Task, form: Form, shown: Mapping[str, Any]) -> Option | None:
 def _option(task: Task, form: Form) -> Option:
     """Make the moves of one form."""
     gathered = task.gathered
-    patterns = {pattern for pattern, _ in gathered.sources if pattern}
+    patterns = {pattern for pattern, _ in gathered.slots if pattern}
     for entry in form.entries:
         if isinstance(entry, Unsupported) and (entry.slot in patterns or _lacks(entry, task.finding)):
             return _refusal(task.owner, task.finding, entry.why)
@@ -143,7 +143,7 @@ def _option(task: Task, form: Form) -> Option:
 
 
 def _lacks(entry: Unsupported, finding: Finding) -> bool:
-    """Tell whether a layer was not made as the target needs it; what is not stated has PyTorch's default."""
+    """Tell whether a layer was made otherwise than the target needs it; unstated arguments have defaults."""
     usual = LAYERS[finding.kind].defaults
     return any(finding.args.get(arg, usual.get(arg, value)) != value for arg, value in entry.needs.items())
 
@@ -155,7 +155,7 @@ def _add(task: Task, entry: Part, moves: list[Move], refused: dict[str, str]) ->
     if not ways and entry.absent is not None:
         ways = gathered.ways(())
     for at in ways:
-        sources = [gathered.sources.get((slot, at)) for slot in entry.slots]
+        sources = [gathered.slots.get((slot, at)) for slot in entry.slots]
         present = [source for source in sources if source is not None]
         names = [name for source in present for name in source.names]
         lacking = [slot for slot, source in zip(entry.slots, sources, strict=True) if source is None]
@@ -165,14 +165,14 @@ def _add(task: Task, entry: Part, moves: list[Move], refused: dict[str, str]) ->
             continue
         try:
             moves.append(move_of(task, entry, at, present))
-        except Absent:
+        except NothingToDo:
             continue
         except UsageError as error:
-            # Where nothing of the layer is there, it is not the layer that lacks the leaf.
+            # A cure for a layer without the leaf helps only where the target has the layer at all.
             cure = f": {entry.prepared}" if entry.prepared and moves else ""
             refused.update(dict.fromkeys(names, f"{error}{cure}"))
 
 
 def _names(gathered: Gathered, patterns: Sequence[str]) -> list[str]:
-    found = (source for (pattern, _), source in gathered.sources.items() if pattern in patterns)
+    found = (source for (pattern, _), source in gathered.slots.items() if pattern in patterns)
     return [name for source in found for name in source.names]

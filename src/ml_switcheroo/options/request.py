@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ml_switcheroo.options.trace import Trace
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.sources.findings import Knowledge
@@ -29,6 +30,7 @@ class Request:
         source: Where the tensors come from.
         layout_shown: Reads where the live target has the channels of its images; None where that is known. It
             takes a while: it is asked only where something depends on it.
+        trace: Where to keep what was weighed; None for nowhere.
     """
 
     specs: Mapping[str, TensorSpec]
@@ -39,3 +41,4 @@ class Request:
     dtype: str | None = None
     source: str = ""
     layout_shown: Callable[[], Shown] | None = None
+    trace: Trace | None = None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ml_switcheroo.match.words import meaning, segment_tokens
+from ml_switcheroo.match.paths.words import meaning, segment_tokens
 
 __all__ = ["Series", "Stem", "ranked", "series_of", "stem_of"]
 
@@ -54,7 +54,7 @@ def series_of(paths: Iterable[str]) -> dict[str, Series]:
 
 
 def ranked(paths: Sequence[str]) -> Series | None:
-    """Return the series that paths are which are alike but for numbers; None where they are not.
+    """Return the series of paths that are alike but for their numbers; None where they are not.
 
     The first of ``conv2d, conv2d_1`` has no number: it is counted as the one before them. A number that is
     part of a name must follow the one before it: ``d1, d2, d4`` are not counted, they say something else. The
@@ -95,7 +95,7 @@ _FIRST = -1
 
 
 def stem_of(path: str) -> Stem:
-    """Return what paths have in common that are alike but for their numbers: the words of each segment.
+    """Return the words of each segment: paths that are alike but for their numbers have them in common.
 
     >>> stem_of("layers.3.conv2d_1") == stem_of("layers.0.conv2d")
     True

@@ -32,7 +32,7 @@ def groups_of(said: Iterable[Groups]) -> list[tuple[str, ...]]:
 def joined(
     moves: Sequence[Move], left: Iterable[str], groups: Groups, specs: Mapping[str, TensorSpec]
 ) -> list[Move]:
-    """Let the names that have no leaf of their own go with the one that has: the move takes all of them.
+    """Let the names without a leaf of their own go with the one that has it: its move takes all of them.
 
     The move compares their bits when it is carried out, and gives each of them back on the way back.
 

@@ -24,7 +24,7 @@ class ByUse:
 
     Attributes:
         moves: The moves, with what ``forward`` does where that is exact.
-        asked: The modules of which it is not known what the target's own code does.
+        asked: The modules for which the target's own code is not known.
         notes: What a person should know.
     """
 
@@ -35,7 +35,7 @@ class ByUse:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A move whose tensors are used in a way of their own, with the module they are of."""
+    """A move of tensors that are used in a way of their own, with their module."""
 
     move: Move
     usage: Usage
@@ -84,7 +84,7 @@ def by_use(request: Request, moves: Sequence[Move], owners: Sequence[Owner]) -> 
 
 
 def _said_of_more(request: Request, moves: Sequence[Move], of: Mapping[str, Owner]) -> list[str]:
-    """Say where a layer of the framework itself takes the weights of a class that does more; once a class."""
+    """Say, once a class, where a layer of the framework takes the weights of a class that does more."""
     more = {path: text for known in request.knowledge[::-1] for path, text in known.more.items()}
     said: dict[str, list[str]] = {}
     for move in moves if more else ():

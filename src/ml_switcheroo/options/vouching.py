@@ -1,7 +1,7 @@
-"""What speaks for a place, besides that a module fits it and nothing else does.
+"""What speaks for a site, besides that a module fits it and nothing else does.
 
 That something is left over proves nothing: the head of another task has the same shape as often as not. The
-names must say the same, or say nothing where the place is known by what stands around it.
+names must say the same, or say nothing where the site is known by what stands around it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ml_switcheroo.match.vocabulary import FILLERS
-from ml_switcheroo.match.words import meaning, segment_tokens
+from ml_switcheroo.match.paths.vocabulary import FILLERS
+from ml_switcheroo.match.paths.words import meaning, segment_tokens
+from ml_switcheroo.match.weights import WEIGHTS
 from ml_switcheroo.moves import Move
 from ml_switcheroo.options.series import Series, series_of, stem_of
 
@@ -25,15 +26,12 @@ _SEPARATOR = re.compile(r"[./]")
 _LEAF = re.compile(r"[./][^./]*$")
 _KINDS = frozenset({"norm", "conv"})
 _QUIET = frozenset({"head", "out"})
-"""What says little beside another word: ``fc_mean`` is ``mean``."""
-
-_FEW = 4
-"""More leaves than that are a layer with layers of its own, such as an LSTM both ways."""
+"""Words that say little beside another one: ``fc_mean`` is ``mean``."""
 
 
 @dataclass(frozen=True)
 class Vouching:
-    """What two trees say of a module and a place.
+    """What two trees say of a module and a site.
 
     Attributes:
         here: The series of the source's modules.
@@ -57,49 +55,49 @@ class Vouching:
             sources: The names of the checkpoint.
             leaves: The paths of the template.
             moves: What is placed already.
-            modules: The paths of the modules that have no place yet.
+            modules: The paths of the modules that have no site yet.
         """
         mine = [*modules, *(name.rpartition(".")[0] for name in sources)]
         other = [_LEAF.sub("", path) for path in leaves]
         return cls(series_of(mine), series_of(other), (_first(mine), _first(other)), _blocks(moves))
 
-    def same_name(self, path: str, place: str) -> bool:
+    def same_name(self, path: str, site: str) -> bool:
         """Tell whether two paths differ in their separators only: ``layer1.0.bn1`` and ``layer1_0_bn1``.
 
         What one tree counts from 1 and the other from 0 has other names.
         """
         tokens = _tokens(path)
         first = [there.get(_words(path)) for there in self.first]
-        return tokens == _tokens(place) and first[0] == first[1]
+        return tokens == _tokens(site) and first[0] == first[1]
 
-    def speaks_for(self, path: str, place: str, moves: Sequence[Move]) -> bool:
-        """Tell whether a module can be taken for a place that nothing else fits.
+    def speaks_for(self, path: str, site: str, moves: Sequence[Move]) -> bool:
+        """Tell whether a module can be taken for a site that nothing else fits.
 
         Args:
             path: The module's path.
-            place: The place's, as the target writes it.
+            site: The site's, as the target writes it.
             moves: The moves that would fill it.
         """
-        if self.same_name(path, place):
+        if self.same_name(path, site):
             return True
-        mine, other = _telling(path), _telling(place)
+        mine, other = _telling(path), _telling(site)
         alike = mine == other or (mine - _QUIET == other - _QUIET != set())
-        alike = alike or words_of(path) - _KINDS == words_of(place) - _KINDS  # fc_dec and dec.fc
+        alike = alike or words_of(path) - _KINDS == words_of(site) - _KINDS  # fc_dec and dec.fc
         if mine and (alike or _consists_of(mine, moves)):
             return True
-        if self._same_number(path, place, moves):
+        if self._same_number(path, site, moves):
             return True
-        names = _last(path), _last(place)
+        names = _last(path), _last(site)
         if all(names):
             return False
         # Beside a name of its own, a shared word above says little of a square matrix.
-        near = bool(_shared(path, place)) and (not any(names) or _is_shaped(moves))
+        near = bool(_shared(path, site)) and (not any(names) or _is_shaped(moves))
         return near or self._same_block(path, moves)
 
-    def _same_number(self, path: str, place: str, moves: Sequence[Move]) -> bool:
-        """Tell whether two modules without words of their own are the same one of two series that line up."""
+    def _same_number(self, path: str, site: str, moves: Sequence[Move]) -> bool:
+        """Tell whether two modules without words of their own have the same rank in series that line up."""
         modules = {_LEAF.sub("", leaf) for move in moves for leaf in move.leaves}
-        if len(modules) != 1 or path not in self.here or _telling(path) or _telling(place):
+        if len(modules) != 1 or path not in self.here or _telling(path) or _telling(site):
             return False
         (module,) = modules
         mine, other = self.here[path], self.there.get(module)
@@ -111,13 +109,13 @@ class Vouching:
 
 
 def nameless(path: str, moves: Sequence[Move]) -> bool:
-    """Tell whether a module or its place has no name of its own, and a shape that says more than a norm's.
+    """Tell whether a module or its site has no name of its own, and a shape that says more than a norm's.
 
-    Frameworks call layers by what they are (``Dense_1``): where all else has its place, nothing contradicts.
+    Frameworks call layers by what they are (``Dense_1``): where all else has its site, nothing contradicts.
     """
-    places = (_LEAF.sub("", leaf) for move in moves for leaf in move.leaves)
+    sites = (_LEAF.sub("", leaf) for move in moves for leaf in move.leaves)
     return _is_shaped(moves) and (
-        not words_of(path) - _KINDS or any(not words_of(place) - _KINDS for place in places)
+        not words_of(path) - _KINDS or any(not words_of(site) - _KINDS for site in sites)
     )
 
 
@@ -172,18 +170,18 @@ def _consists_of(own: set[str], moves: Sequence[Move]) -> bool:
     """Tell whether a layer of layers has the words inside of itself: ``forward_rnn`` of an ``rnn``."""
     leaves = [leaf for move in moves for leaf in move.leaves]
     inside = {word for leaf in leaves for part in _SEPARATOR.split(leaf)[1:-1] for word in words_of(part)}
-    return len(leaves) > _FEW and own <= inside
+    return len(leaves) > WEIGHTS.leaves_of_a_layer and own <= inside
 
 
-def _shared(path: str, place: str) -> set[object]:
-    """Return what the paths above have in common: words, or the name of a module with its number."""
-    mine, other = (_SEPARATOR.split(one) for one in (path, place))
+def _shared(path: str, site: str) -> set[object]:
+    """Return what stands in both paths above: words, or the name of a module with its number."""
+    mine, other = (_SEPARATOR.split(one) for one in (path, site))
     numbered = {
         tokens
         for tokens in map(segment_tokens, mine[:-1])
         if len(tokens) > 1 and tokens in map(segment_tokens, other[:-1])
     }
-    return numbered | ((words_of(path) & words_of(place)) - _KINDS)
+    return numbered | ((words_of(path) & words_of(site)) - _KINDS)
 
 
 def _block(path: str) -> str:
@@ -205,12 +203,12 @@ def _blocks(moves: Sequence[Move]) -> dict[str, frozenset[str]]:
         for name in move.sources:
             block = _block(name.rpartition(".")[0])
             for leaf in move.leaves:
-                places = frozenset(_blocks_of(_LEAF.sub("", leaf)))
-                there[block] = there.get(block, places) & places
-                for place in places:
-                    back.setdefault(place, set()).add(block)
+                sites = frozenset(_blocks_of(_LEAF.sub("", leaf)))
+                there[block] = there.get(block, sites) & sites
+                for site in sites:
+                    back.setdefault(site, set()).add(block)
     return {
-        block: frozenset(place for place in places if back[place] == {block})
-        for block, places in there.items()
+        block: frozenset(site for site in sites if back[site] == {block})
+        for block, sites in there.items()
         if block
     }

@@ -1,0 +1,1 @@
+"""The fifth stage: the layout of each leaf, where its shape fits several."""

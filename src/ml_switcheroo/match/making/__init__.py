@@ -1,0 +1,1 @@
+"""The last stage: the moves of what was matched."""
