@@ -243,10 +243,10 @@ ALL = (
     ),
     Row(
         *("SW303", "copy-two", "a copy in memory between models that need not be of one class"),
-        "{receiver} and {source} need not be of one class: names and shapes are checked when this runs, but"
-        " not what a class does to its state dict, nor whether layers of one name are of one kind and have a"
-        " Flatten before them",
-        "nothing, unless layers of one name differ, or a class has hooks",
+        "{receiver} and {source} need not be of one class: names, shapes and the kinds that layers of the"
+        " framework show are checked when this runs, but not how layers of one's own keep their tensors, what"
+        " a class does to its state dict, nor whether a Flatten stands before a layer in one of them alone",
+        "nothing, unless a class has layers of its own, or hooks",
         *("may differ", False),
     ),
     Row(
