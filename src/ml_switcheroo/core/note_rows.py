@@ -134,7 +134,7 @@ ALL = (
     ),
     Row(
         *("SW127", "held", "a model that something else has too"),
-        "line {line} keeps the old model, or gives it another name",
+        "line {line} gives the old model another name, or puts it somewhere",
         _BIND,
     ),
     Row(
@@ -191,6 +191,16 @@ ALL = (
         *("SW138", "flat-unnamed", "a load, for a target of dictionaries, that has no name to go to"),
         "{target} gets a dictionary of arrays, which {name} cannot be the name of here: {why}",
         "write params = KeyMapper.from_torch(state) under a name of your own",
+    ),
+    Row(
+        *("SW139", "had", "a model that comes from where it may stay"),
+        "line {line} gets {receiver}, or what it is made of, from something that may have it, too",
+        _BIND,
+    ),
+    Row(
+        *("SW140", "handed", "a model that something else may have too"),
+        "line {line} hands {receiver} to something that may keep it",
+        _BIND,
     ),
     # ---- saves that are left -------------------------------------------------------------------
     Row(

@@ -43,9 +43,9 @@ def why_no_part(site: Site, place: Place, receivers: Receivers) -> Said | None:
         return said("part")
     if not is_module(last_set(root, site), place, receivers):
         return said("part")
-    line = _taken_before(site)
-    if line:
-        return said("held", line=line)
+    taken = _taken_before(site)
+    if taken:
+        return taken
     return why_no_rebind(replace(site, receiver=root), place.file, receivers.index)
 
 
@@ -137,8 +137,8 @@ def _is_called_model(part: ast.expr) -> bool:
     return is_model(ast.Name(part.attr) if isinstance(part, ast.Attribute) else part)
 
 
-def _taken_before(site: Site) -> int:
-    """Return the line before a call that gives a part, or what is in it, to another name or object."""
+def _taken_before(site: Site) -> Said | None:
+    """Say which line before a call gives a part, or what is in it, to another name or object, if one does."""
     written = ast.unparse(site.receiver)
     for node in walk_scope(scope_of(site)):
         if not isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr) or node.value is None:
@@ -146,13 +146,14 @@ def _taken_before(site: Site) -> int:
         if node.lineno >= site.call.lineno or isinstance(node.value, ast.Constant):
             continue
         if any(_is_within(one, written) for one in _kept(node.value)):
-            return node.lineno
+            called = isinstance(node.value, ast.Call)
+            return said("handed" if called else "held", line=node.lineno, receiver=written)
         # ``net.head = other.head``: what is put there may be another's.
         targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
         puts = any(_is_within(one, written) or _is_way_to(one, written) for one in targets)
         if puts and not (isinstance(node, ast.Assign) and _is_made_anew(node)):
-            return node.lineno
-    return 0
+            return said("had", line=node.lineno, receiver=written)
+    return None
 
 
 def _is_way_to(target: ast.expr, written: str) -> bool:
