@@ -144,16 +144,7 @@ def test_a_tied_tensor_under_a_second_name_is_not_unexpected(state):
     state["head.weight"] = state["tok.weight"]
     assert tuple(KeyMapper.load_into(Port(), state)) == ([], [])
     state["head.weight"] = state["tok.weight"].clone()
-    assert tuple(KeyMapper.load_into(Port(), state)) == ([], [])
-    state["head.weight"] = state["tok.weight"] + 1
     with pytest.raises(RuntimeError, match=r"unexpected: head\.weight"):
-        KeyMapper.load_into(Port(), state)
-
-
-def test_a_constant_of_the_same_values_proves_no_tie(state):
-    state["old.bias"] = state["norm.bias"].clone()
-    assert not state["old.bias"].any()
-    with pytest.raises(RuntimeError, match=r"unexpected: old\.bias"):
         KeyMapper.load_into(Port(), state)
 
 

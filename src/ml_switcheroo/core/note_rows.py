@@ -110,7 +110,7 @@ ALL = (
     Row(
         *("SW122", "part", "a part of a model, for a target whose models never change"),
         "the models of this target never change, and this is a part of one",
-        "make the whole model anew with the loaded part",
+        "write net = KeyMapper.load_part(net, path, state), and make sure that all use the new net",
     ),
     Row(
         *("SW123", "held-by-object", "a model that another object of the class has too"),

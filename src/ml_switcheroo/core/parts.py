@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import replace
+from typing import NamedTuple
 
 from ml_switcheroo.core.holding import is_alias, is_model
 from ml_switcheroo.core.index import File
@@ -15,10 +16,48 @@ from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.running import last_set
 from ml_switcheroo.core.sites import Site, scope_of, walk_scope
 
-__all__ = ["is_built_here", "is_just_made", "root_of", "why_no_part"]
+__all__ = ["Part", "is_built_here", "is_just_made", "part_of", "root_of", "source_part", "why_no_part"]
 
 _NAMES = (ast.Name, ast.Attribute, ast.Subscript)
 _BLOCKS = ("body", "orelse", "finalbody")
+
+
+class Part(NamedTuple):
+    """A part of a model.
+
+    Attributes:
+        whole: The text of the model.
+        path: A literal of PyTorch's path of the part, ``"head"`` or ``f"blocks.{i}.head"``.
+    """
+
+    whole: str
+    path: str = '""'
+
+
+def part_of(node: ast.expr, whole: ast.expr) -> Part | None:
+    """Return which part of a model an expression is; None where its path has no words.
+
+    >>> node = ast.parse("net.blocks[i].head", mode="eval").body
+    >>> part_of(node, root_of(node))
+    Part(whole='net', path='f"blocks.{i}.head"')
+    """
+    words, written = list[str](), ast.unparse(whole)
+    while ast.unparse(node) != written:
+        match node:
+            case ast.Attribute(value=value, attr=word):
+                pass
+            case ast.Subscript(value=value, slice=ast.Name(id=name)):
+                word = f"{{{name}}}"
+            case ast.Subscript(value=value, slice=ast.Constant(value=int() | str() as item)):
+                word = str(item)
+            case _:
+                return None
+        if not re.fullmatch(r"\w+|\{\w+\}", word):
+            return None
+        words.insert(0, word)
+        node = value
+    path = ".".join(words)
+    return Part(written, f'{"f" if "{" in path else ""}"{path}"')
 
 
 def root_of(part: ast.expr) -> ast.expr | None:
@@ -37,7 +76,7 @@ def root_of(part: ast.expr) -> ast.expr | None:
 def why_no_part(site: Site, place: Place, receivers: Receivers) -> Said | None:
     """Return why a model cannot be bound anew with the part that a call loads, if it cannot."""
     root = root_of(site.receiver)
-    if root is None or not site.is_statement or isinstance(site.receiver, ast.Name):
+    if root is None or isinstance(site.receiver, ast.Name) or part_of(site.receiver, root) is None:
         return said("part")
     if isinstance(site.receiver, ast.Attribute) and site.receiver.attr == "module":
         return said("part")
@@ -47,6 +86,21 @@ def why_no_part(site: Site, place: Place, receivers: Receivers) -> Said | None:
     if taken:
         return taken
     return why_no_rebind(replace(site, receiver=root), place.file, receivers.index)
+
+
+def source_part(node: ast.expr, site: Site, place: Place, receivers: Receivers) -> Part | None:
+    """Return the model that a copy reads, and which part of it; None where that is one of ``self``."""
+    whole, found = node, node
+    while isinstance(whole, ast.Attribute | ast.Subscript):
+        whole = whole.value
+        if is_module(last_set(whole, site), place, receivers):
+            found = whole
+    part = part_of(node, found)
+    if part is None or ast.unparse(found) in ("self", "cls"):
+        return None
+    # What is in a wrapper is the whole, and no part.
+    words = re.findall(r"\w+", part.path)
+    return Part(ast.unparse(node)) if words == ["module"] else None if "module" in words else part
 
 
 def is_built_here(site: Site) -> bool:

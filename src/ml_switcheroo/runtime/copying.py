@@ -29,6 +29,80 @@ class Copying(Loading):
         raise NotImplementedError
 
     @classmethod
+    def load_into(
+        cls,
+        model: object,
+        *given: object,
+        kinds: dict | None = None,
+        with_report: bool = False,
+        **words: object,
+    ) -> tuple:
+        """Write a PyTorch state dict into a live model."""
+        raise NotImplementedError
+
+    @classmethod
+    def load_part(
+        cls, model: object, part: str, *given: object, with_report: bool = False, **words: object
+    ) -> tuple:
+        """Write a PyTorch state dict into a part of a model, ``blocks.0.head``, as ``load_into`` does.
+
+        Args:
+            model: The model.
+            part: PyTorch's path of the part.
+            given: What ``load_into`` takes behind the model.
+            with_report: Whether to return ``(model, report)``.
+            words: The rest of ``given``, by name.
+
+        Raises:
+            RuntimeError: The model has no such part; or what ``load_into`` says.
+        """
+        whole: list = [cls.load_into]  # ``words`` may have its ``kinds``
+        new, report = whole[0](cls._part(model, part), *given, with_report=True, **words)
+        return cls._answer(model, cls._with_part(model, part, new), report, with_report)
+
+    @classmethod
+    def copy_part(
+        cls,
+        target: object,
+        part: str,
+        online: object,
+        source: str,
+        *given: object,
+        with_report: bool = False,
+        **words: object,
+    ) -> tuple:
+        """Write the values of a part of ``online`` into a part of ``target``, as ``copy_into`` does.
+
+        Args:
+            target: The model that is written.
+            part: PyTorch's path of its part; empty for the whole.
+            online: The model that is read.
+            source: The path of its part; empty for the whole.
+            given: ``strict=True, assign=False``.
+            with_report: Whether to return ``(target, report)``.
+            words: The rest of ``given``, by name.
+        """
+        pair = cls._part(target, part), cls._part(online, source)
+        new, report = cls.copy_into(*pair, *given, with_report=True, **words)
+        return cls._answer(target, cls._with_part(target, part, new), report, with_report)
+
+    @classmethod
+    def _part(cls, model: object, part: str) -> object:
+        """Return a part of an object, by attributes and items."""
+        for word in filter(None, part.split(".")):
+            whole: list = [model]
+            if hasattr(model, word) and not isinstance(model, dict):
+                model = getattr(model, word)
+            else:
+                model = whole[0][int(word) if word.lstrip("-").isdecimal() else word]
+        return model
+
+    @classmethod
+    def _with_part(cls, model: object, part: str, new: object) -> object:
+        """Return a model with a new part; one whose part has changed in place as it is."""
+        return model if part else new
+
+    @classmethod
     def copy_into(
         cls, target: object, online: object, *given: object, with_report: bool = False, **words: object
     ) -> tuple:

@@ -359,7 +359,6 @@ class KeyMapper(LiveNnx, KeyKinds, Copying):
                     f"size mismatch for {name}: {shape} after the move, {live_shape} in the model"
                 )
         absent = cls._empty(leaves, moves, strict)
-        # A tied weight has been taken when any of its names was.
         taken = [name for key, (name, _) in moves.items() if key in leaves]
         surplus = [name for key, (name, _) in moves.items() if key not in leaves]
         surplus = cls._untied(surplus, state_dict, taken)

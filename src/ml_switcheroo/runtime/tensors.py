@@ -104,13 +104,9 @@ class KeyTensors:
 
     @classmethod
     def _untied(cls, names: list, state_dict: dict, taken: list) -> list:
-        """Leave out the names of what others have brought along: one tensor, or the same values of a copy."""
-        shapes = {tuple(state_dict[name].shape) for name in names}
-        taken = [name for name in taken if tuple(state_dict[name].shape) in shapes]
-        for mark in (cls._place, cls._content):
-            known = {mark(state_dict[name]) for name in taken} if names else set()
-            names = [name for name in names if mark(state_dict[name]) not in known]
-        return names
+        """Leave out the names of tensors that have been taken under another name: tied weights."""
+        places = {cls._place(state_dict[name]) for name in taken}
+        return [name for name in names if cls._place(state_dict[name]) not in places]
 
     @staticmethod
     def _place(value: object) -> tuple:
@@ -119,13 +115,6 @@ class KeyTensors:
         interface = getattr(value, "__array_interface__", None)
         address = pointer() if pointer else interface["data"][0] if interface else id(value)
         return address, tuple(getattr(value, "shape")), stride() if stride else getattr(value, "strides", ())  # noqa: B009
-
-    @classmethod
-    def _content(cls, value: object) -> object:
-        """Return what two copies of a tensor have in common; a constant, which proves nothing, has none."""
-        array = cls._to_numpy(value)
-        constant = array.size < 2 or bool((array == array.reshape(-1)[0]).all())
-        return id(value) if constant else (array.shape, array.dtype.name, hash(array.tobytes()))
 
     @staticmethod
     def _to_numpy(value: object) -> np.ndarray:
