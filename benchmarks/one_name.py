@@ -1,7 +1,8 @@
 """Whether a model that a call loads into has one visible name, which can be bound anew where the call stands.
 
-This is counted with ``ast`` alone, apart from what the rewriter knows. Where models never change, loading makes a
-new one: a model that a caller, a container or another object has as well cannot get it, whatever a tool does.
+This is counted with ``ast`` alone, apart from what the rewriter knows. Where models never change, loading
+makes a new one: where a caller, a container or another object has the old one as well, no edit of
+the call helps.
 """
 
 from __future__ import annotations
@@ -36,9 +37,7 @@ def has_one_name(call: ast.Call, parents: Mapping[ast.AST, ast.AST]) -> bool:
     scope = _above(call, parents, FUNCTIONS) or _above(call, parents, (ast.Module,))
     if isinstance(root, ast.Attribute):
         return isinstance(owner, ast.ClassDef) and not _is_module(owner) and _is_made(root, owner, None)
-    return (
-        isinstance(root, ast.Name) and root.id != "self" and scope is not None and _is_made(root, scope, call)
-    )
+    return isinstance(root, ast.Name) and scope is not None and _is_made(root, scope, call)
 
 
 def _is_own(node: ast.expr) -> bool:
@@ -61,16 +60,13 @@ def _is_made(root: ast.expr, scope: ast.AST, call: ast.Call | None) -> bool:
     """Tell whether calls make what has a name, and nothing else gets it (before ``call``)."""
     written, values = ast.unparse(root), list[ast.expr]()
     arguments = getattr(scope, "args", None)
-    if arguments is not None and written in {
-        one.arg for one in ast.walk(arguments) if isinstance(one, ast.arg)
-    }:
+    if arguments is not None and any(getattr(one, "arg", "") == written for one in ast.walk(arguments)):
         return False
     for node in ast.walk(scope) if call is None else _own_nodes(scope):
         if call is not None and getattr(node, "lineno", 0) >= call.lineno:
             continue
-        if isinstance(node, ast.For | ast.comprehension) and written in map(
-            ast.unparse, ast.walk(node.target)
-        ):
+        loops = isinstance(node, ast.For | ast.comprehension)
+        if loops and written in map(ast.unparse, ast.walk(node.target)):
             return False
         if isinstance(node, ast.Expr) and _keeps(node.value, written):
             return False

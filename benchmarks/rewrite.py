@@ -6,7 +6,8 @@
 
 The calls are counted here, with ``ast`` alone: each one must be inside an edit or have a note on its line, or
 it is silent. Then: whether every result parses, is the same when rewritten again, and has no other byte
-changed; the time against parsing with libcst. Nothing is written.
+changed; the time against parsing with libcst. For each target also how many of the models have one visible
+name that can be bound anew (``one_name``), and how many of these calls are rewritten. Nothing is written.
 """
 
 from __future__ import annotations
