@@ -143,6 +143,11 @@ COPIES = {
     "both": ("net.a", "o.a", 'net = KeyMapper.copy_part(net, "a", o, "a")'),
     "of the whole": ("net.a", "o", 'net = KeyMapper.copy_part(net, "a", o, "")'),
     "items": ("net.a[i]", "o.b[0].c", 'net = KeyMapper.copy_part(net, f"a.{i}", o, "b.0.c")'),
+    "of what is called a model": (
+        "net.embed",
+        "transformer.embed",
+        'net = KeyMapper.copy_part(net, "embed", transformer, "embed")',
+    ),
     "out of a wrapper": ("net.a", "w.module", 'net = KeyMapper.copy_part(net, "a", w.module, "")'),
 }
 
@@ -169,7 +174,22 @@ def test_a_part_of_a_model_that_another_object_has(to):
     check_rewritten(before, after, to, notes=["9: need not be of one class"])
 
 
-@pytest.mark.parametrize("online", ["self.a", "w.module.a", "o.a[i + 1]"])
+@pytest.mark.parametrize("to", ["equinox", "linen", "haiku"])
+@pytest.mark.parametrize(
+    ("online", "after"),
+    [("self", 'self, ""'), ("self.a", 'self.a, ""'), ("self.net.b", 'self.net, "b"')],
+)
+def test_what_self_has_is_a_model_of_its_own(online, after, to):
+    before = (
+        f"{HEAD}class A(nn.Module):\n    def f(self):\n        n = Net()\n"
+        f"        n.a.load_state_dict({online}.state_dict())\n"
+    )
+    old = f"n.a.load_state_dict({online}.state_dict())"
+    after = before.replace(old, f'n = KeyMapper.copy_part(n, "a", {after})')
+    check_rewritten(before, after, to, notes=["7: need not be of one class"])
+
+
+@pytest.mark.parametrize("online", ["w.module.a", "o.a[i + 1]"])
 def test_a_copy_of_a_part_that_a_tree_has_under_no_path_is_left(online):
     code = (
         f"{HEAD}class A(Net):\n    def f(self, o: Net):\n        net, w = Net(), nn.DataParallel(Net())\n"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ml_switcheroo.core.holding import is_alias, is_model
 from ml_switcheroo.core.index import File
 from ml_switcheroo.core.modules import is_module
+from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.rebind import why_no_rebind
 from ml_switcheroo.core.receivers import Place, Receivers
@@ -89,18 +90,23 @@ def why_no_part(site: Site, place: Place, receivers: Receivers) -> Said | None:
 
 
 def source_part(node: ast.expr, site: Site, place: Place, receivers: Receivers) -> Part | None:
-    """Return the model that a copy reads, and which part of it; None where that is one of ``self``."""
+    """Return the model that a copy reads, and which part of it; None where the path has no words.
+
+    What ``self`` has is taken for a model of its own.
+    """
     whole, found = node, node
-    while isinstance(whole, ast.Attribute | ast.Subscript):
+    while isinstance(whole, ast.Attribute | ast.Subscript) and ast.unparse(whole.value) not in (
+        "self",
+        "cls",
+    ):
         whole = whole.value
-        if is_module(last_set(whole, site), place, receivers):
+        if is_module(last_set(whole, site), place, receivers) or named_kind(whole) == "module":
             found = whole
     part = part_of(node, found)
-    if part is None or ast.unparse(found) in ("self", "cls"):
-        return None
-    # What is in a wrapper is the whole, and no part.
-    words = re.findall(r"\w+", part.path)
-    return Part(ast.unparse(node)) if words == ["module"] else None if "module" in words else part
+    words = re.findall(r"\w+", part.path) if part else []
+    if words == ["module"]:  # what is in a wrapper is the whole, and no part
+        return Part(ast.unparse(node))
+    return None if "module" in words else part
 
 
 def is_built_here(site: Site) -> bool:

@@ -61,6 +61,11 @@ class KeyMapper(LiveLinen, BaseMapper):
         return leaves, {}
 
     @classmethod
+    def _named(cls, model: object) -> dict:
+        leaves: dict = cls._leaves(model)[0]
+        return {key: (name, shape, (), leaf) for key, (name, shape, leaf) in leaves.items()}
+
+    @classmethod
     def _as_torch(cls, parts: list) -> str:
         back = {leaf: slot for slot, leaf in cls.SLOTS.items()}
         slot = back.get(parts[-1], "weight" if parts[-1] in ("kernel", "scale", "embedding") else parts[-1])
