@@ -95,11 +95,10 @@ def source_part(node: ast.expr, site: Site, place: Place, receivers: Receivers) 
     What ``self`` has is taken for a model of its own.
     """
     whole, found = node, node
-    while isinstance(whole, ast.Attribute | ast.Subscript) and ast.unparse(whole.value) not in (
-        "self",
-        "cls",
-    ):
+    while isinstance(whole, ast.Attribute | ast.Subscript):
         whole = whole.value
+        if ast.unparse(whole) in ("self", "cls"):
+            break
         if is_module(last_set(whole, site), place, receivers) or named_kind(whole) == "module":
             found = whole
     part = part_of(node, found)
