@@ -6,7 +6,8 @@
 
 The calls are counted here, with ``ast`` alone: each one must be inside an edit or have a note on its line, or
 it is silent. Then: whether every result parses, is the same when rewritten again, and has no other byte
-changed; the time against parsing with libcst. Nothing is written.
+changed; the time against parsing with libcst. For each target also how many of the models have one visible
+name that can be bound anew (``one_name``), and how many of these calls are rewritten. Nothing is written.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import libcst as cst
+from one_name import around, has_one_name
 
 from ml_switcheroo.core.index import Index
 from ml_switcheroo.core.repository import Rewritten, find_files, rewrite_paths
@@ -52,6 +54,7 @@ class Call:
         fate: ``rewritten``, the code of the note on its line, or ``silent``.
         after: What became of the text, where it was rewritten.
         kind: ``model``, ``own`` (a method of its class's own), ``sharded`` or ``no model``.
+        alone: Whether what it is called on has one visible name, which can be bound anew there.
     """
 
     file: Path
@@ -60,6 +63,7 @@ class Call:
     fate: str
     after: str
     kind: str
+    alone: bool = False
 
 
 def calls(result: Rewritten) -> Iterator[Call]:
@@ -71,6 +75,7 @@ def calls(result: Rewritten) -> Iterator[Call]:
         if isinstance(function, ast.FunctionDef) and function.name in OVERRIDES
         for node in ast.walk(function)
     }
+    parents = around(text.tree)
     for node in ast.walk(text.tree):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
@@ -89,7 +94,8 @@ def calls(result: Rewritten) -> Iterator[Call]:
         elif fate in SHARDED:
             kind = "sharded"
         after = edits[0].after if edits else ""
-        yield Call(result.path, node.lineno, text.code[start:end], fate, after, kind)
+        alone = kind == "model" and has_one_name(node, parents)
+        yield Call(result.path, node.lineno, text.code[start:end], fate, after, kind, alone)
 
 
 def measure(path: Path, to: str, sites: list[Call], *, timing: bool) -> Counter[str]:
@@ -112,6 +118,8 @@ def measure(path: Path, to: str, sites: list[Call], *, timing: bool) -> Counter[
             counts["silent"] += call.fate == "silent"
             if call.kind == "model":
                 counts["rewritten" if call.fate == "rewritten" else "left"] += 1
+                counts["alone"] += call.alone
+                counts["alone and rewritten"] += call.alone and call.fate == "rewritten"
     if timing:
         counts["libcst ms"] = round(1000 * sum(map(parse_time, files)))
     return counts
@@ -198,13 +206,14 @@ def print_repositories(paths: list[Path], to: str) -> None:
 def print_targets(paths: list[Path]) -> None:
     """Print one line for each target: the sums over all repositories."""
     columns = ("changed", *CALLS, *CHECKS)
-    print("| target | " + " | ".join(columns) + " | rewritten, % of models |")
-    print("|---" * (len(columns) + 2) + "|")
+    print("| target | " + " | ".join(columns) + " | rewritten, % of models | of one name | % of these |")
+    print("|---" * (len(columns) + 4) + "|")
     for to in TARGETS:
         total: Counter[str] = Counter()
         for path in paths:
             total += measure(path, to, [], timing=False)
-        print(f"{row(to, total, columns)} {share(total):.1f} |", flush=True)
+        alone, taken = total["alone"], total["alone and rewritten"]
+        print(f"{row(to, total, columns)} {share(total):.1f} | {alone} | {100 * taken / max(alone, 1):.1f} |")
 
 
 def main() -> None:

@@ -181,6 +181,54 @@ def test_what_is_not_as_the_plan_has_it_is_refused_and_nothing_is_written(net):
         names["KeyMapper"].load_into(port, {"a": torch.ones(2)}, strict=False)
 
 
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tok, self.head = nn.Embedding(5, 3), nn.Linear(3, 5, bias=False)
+        self.head.weight = self.tok.weight
+        self.a = nn.Linear(3, 3)
+        self.b = self.a
+
+
+class TiedPort(nnx.Module):
+    """``attend`` needs no head, and ``b`` is another name of ``a``."""
+
+    def __init__(self):
+        rngs = nnx.Rngs(0)
+        self.tok = nnx.Embed(5, 3, rngs=rngs)
+        self.a = nnx.Linear(3, 3, rngs=rngs)
+        self.b = self.a
+
+
+@pytest.mark.parametrize("lacking", ["", "a.", "b.", "head."])
+def test_one_name_of_a_tied_tensor_is_enough(lacking):
+    net = Tied()
+    table = plan_of(net.state_dict(), net, "nnx")
+    names = {}
+    exec(code_of(Carried("nnx", ("load_into",), table=table)), names)
+    state = {
+        name: value for name, value in net.state_dict().items() if not lacking or not name.startswith(lacking)
+    }
+    port = TiedPort()
+    assert names["KeyMapper"].load_into(port, state) == ([], [])
+    assert np.array_equal(np.array(port.b.kernel.get_value()), net.b.weight.detach().numpy().T)
+    missing = net.load_state_dict(state, strict=False).missing_keys
+    report = names["KeyMapper"].load_into(port, state, strict=False)
+    assert report == ([name for name in missing if name != "head.weight"], [])
+
+
+def test_a_plan_takes_one_name_of_a_tensor_that_it_stores_once():
+    rows = (("tok.weight, head.weight", "tok.embedding", "tied"),)
+    names = {}
+    exec(code_of(Carried("jax", ("from_torch",), table=Table("Net", rows))), names)
+    mapper = names["KeyMapper"]
+    assert list(mapper.from_torch({"head.weight": np.ones(3)})) == ["tok.embedding"]
+    with pytest.raises(ValueError, match=r"missing: tok\.weight"):
+        mapper.from_torch({"head.weight": np.ones(3)}, strict=True)
+    with pytest.raises(ValueError, match="as one tensor, and they differ"):
+        mapper.from_torch({"head.weight": np.ones(3), "tok.weight": np.zeros(3)})
+
+
 def test_a_torch_module_still_loads_itself(net):
     code = code_of(Carried("mlx", ("load_into",), table=plan_of(net.state_dict(), net, "mlx")))
     names = {}

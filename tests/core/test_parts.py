@@ -43,17 +43,22 @@ NOT_AGAIN = {
 }
 
 PARTS = {
-    "attribute": ("net = Net()\n@", "net.head"),
-    "item": ("net = Net()\n@", "net.blocks[0]"),
-    "deep": ("net = Net()\nfor i in x:\n    @", "net.blocks[i].attn.q"),
+    "attribute": ("net = Net()\n@", "net.head", '"head"'),
+    "item": ("net = Net()\n@", "net.blocks[0]", '"blocks.0"'),
+    "deep": ("net = Net()\nfor i in x:\n    @", "net.blocks[i].attn.q", 'f"blocks.{i}.attn.q"'),
     "made by the class": (
         "class A(nn.Module):\n    @classmethod\n    def f(cls):\n        net = cls()\n        @",
         "net.a",
+        '"a"',
     ),
-    "handed back": ("def f(net: Net):\n    @\n    return net\nnet = f(Net())", "net.head"),
-    "made and put there": ("net = Net()\nnet.head = nn.Linear(2, 3)\nprint(net.f())\n@", "net.head"),
-    "another part is another's": ("net = Net()\nnet.tail = other.tail\n@", "net.head"),
-    "name taken": ("m = 3\nnet = Net()\n@", "net.head"),
+    "handed back": ("def f(net: Net):\n    @\n    return net\nnet = f(Net())", "net.head", '"head"'),
+    "made and put there": (
+        "net = Net()\nnet.head = nn.Linear(2, 3)\nprint(net.f())\n@",
+        "net.head",
+        '"head"',
+    ),
+    "another part is another's": ("net = Net()\nnet.tail = other.tail\n@", "net.head", '"head"'),
+    "item by name": ("net = Net()\n@", "net.blocks['a_1'].q", '"blocks.a_1.q"'),
 }
 NO_PARTS = {
     "no module": ("from lib import pipeline\npipe = pipeline(p)\n@", "pipe.unet"),
@@ -68,6 +73,8 @@ NO_PARTS = {
     "a way that computes": ("net = Net()\n@", "net.blocks[i + 1]"),
     "a wrapper": ("net = nn.DataParallel(Net())\n@", "net.module"),
     "of a method": ("net = Net()\n@", "net.part(3)"),
+    "an item whose name has dots": ("net = Net()\n@", "net.blocks['a.b']"),
+    "an item by two": ("net = Net()\n@", "net.blocks[1, 2]"),
 }
 
 BUILT = {
@@ -113,19 +120,17 @@ def test_the_report_of_what_was_just_put_there():
     check_rewritten(before, after, "haiku")
 
 
+@pytest.mark.parametrize("to", ["equinox", "linen", "haiku"])
 @pytest.mark.parametrize("name", PARTS)
-def test_equinox_takes_a_new_part(name):
-    code, receiver = PARTS[name]
+def test_the_model_is_bound_anew_with_a_new_part(name, to):
+    code, receiver, path = PARTS[name]
     before = (
         f"{HEAD}{code}\n".replace("@c", "%c")
         .replace("@", f"{receiver}.load_state_dict(sd)")
         .replace("%c", "@c")
     )
-    m = "m_2" if name == "name taken" else "m"
-    where = f"lambda {m}: {m}{receiver.removeprefix('net')}"
-    call = f"net = KeyMapper.with_part(net, {where}, KeyMapper.load_into({receiver}, sd))"
-    check_rewritten(before, before.replace(f"{receiver}.load_state_dict(sd)", call), "equinox")
-    assert rewrite(before, "linen").edits == ()
+    call = f"net = KeyMapper.load_part(net, {path}, sd)"
+    check_rewritten(before, before.replace(f"{receiver}.load_state_dict(sd)", call), to)
 
 
 @pytest.mark.parametrize("name", NO_PARTS)
@@ -134,18 +139,89 @@ def test_a_part_that_others_have_is_left(name):
     assert (result.edits, [note.row.left for note in result.notes]) == ((), [True])
 
 
-def test_a_part_is_copied_like_a_model():
+COPIES = {
+    "both": ("net.a", "o.a", 'net = KeyMapper.copy_part(net, "a", o, "a")'),
+    "of the whole": ("net.a", "o", 'net = KeyMapper.copy_part(net, "a", o, "")'),
+    "items": ("net.a[i]", "o.b[0].c", 'net = KeyMapper.copy_part(net, f"a.{i}", o, "b.0.c")'),
+    "of what is called a model": (
+        "net.embed",
+        "transformer.embed",
+        'net = KeyMapper.copy_part(net, "embed", transformer, "embed")',
+    ),
+    "out of a wrapper": ("net.a", "w.module", 'net = KeyMapper.copy_part(net, "a", w.module, "")'),
+}
+
+
+@pytest.mark.parametrize("to", ["equinox", "linen", "haiku"])
+@pytest.mark.parametrize("name", COPIES)
+def test_a_part_is_copied_like_a_model(name, to):
+    target, online, after = COPIES[name]
+    head = f"{HEAD}def f(o: Net):\n    net, w = Net(), nn.DataParallel(Net())\n    "
+    before = f"{head}{target}.load_state_dict({online}.state_dict())\n"
+    check_rewritten(before, f"{head}{after}\n", to, notes=["6: need not be of one class"])
+
+
+@pytest.mark.parametrize("to", ["equinox", "linen", "haiku"])
+def test_a_part_of_a_model_that_another_object_has(to):
     before = (
-        f"{HEAD}def f(o: Net):\n    net = Net()\n    net.a.load_state_dict(o.a.state_dict(), strict=True)\n"
+        f"{HEAD}class T:\n    def __init__(self):\n        self.net = Net()\n"
+        "    def f(self):\n        n = Net()\n"
+        "        n.a.load_state_dict(self.net.c.state_dict())\n"
     )
-    call = "net = KeyMapper.with_part(net, lambda m: m.a, KeyMapper.copy_into(net.a, o.a, strict=True))"
-    after = before.replace("net.a.load_state_dict(o.a.state_dict(), strict=True)", call)
-    check_rewritten(before, after, "equinox", notes=["6: need not be of one class"])
+    after = before.replace(
+        "n.a.load_state_dict(self.net.c.state_dict())", 'n = KeyMapper.copy_part(n, "a", self.net, "c")'
+    )
+    check_rewritten(before, after, to, notes=["9: need not be of one class"])
 
 
-def test_the_report_of_a_part_has_no_place():
-    code = f"{HEAD}net = Net()\nprint(net.head.load_state_dict(sd))\n"
-    check_unchanged(code, "equinox", notes=["5: a part of one"])
+@pytest.mark.parametrize("to", ["equinox", "linen", "haiku"])
+@pytest.mark.parametrize(
+    ("online", "after"),
+    [("self", 'self, ""'), ("self.a", 'self.a, ""'), ("self.net.b", 'self.net, "b"')],
+)
+def test_what_self_has_is_a_model_of_its_own(online, after, to):
+    before = (
+        f"{HEAD}class A(nn.Module):\n    def f(self):\n        n = Net()\n"
+        f"        n.a.load_state_dict({online}.state_dict())\n"
+    )
+    old = f"n.a.load_state_dict({online}.state_dict())"
+    after = before.replace(old, f'n = KeyMapper.copy_part(n, "a", {after})')
+    check_rewritten(before, after, to, notes=["7: need not be of one class"])
+
+
+@pytest.mark.parametrize("online", ["w.module.a", "o.a[i + 1]"])
+def test_a_copy_of_a_part_that_a_tree_has_under_no_path_is_left(online):
+    code = (
+        f"{HEAD}class A(Net):\n    def f(self, o: Net):\n        net, w = Net(), nn.DataParallel(Net())\n"
+        f"        net.a.load_state_dict({online}.state_dict())\n"
+    )
+    check_unchanged(code, "linen", notes=["7: a part of one"])
+    assert "net = KeyMapper.copy_part(net, " in rewrite(code, "equinox").code
+
+
+@pytest.mark.parametrize(
+    ("to", "after"), [("linen", 'copy_part(net, "", o, "a")'), ("equinox", "copy_into(net, o.a)")]
+)
+def test_a_model_that_is_copied_from_a_part(to, after):
+    before = f"{HEAD}def f(o: Net):\n    net = Net()\n    net.load_state_dict(o.a.state_dict())\n"
+    after = before.replace("net.load_state_dict(o.a.state_dict())", f"net = KeyMapper.{after}")
+    check_rewritten(before, after, to, notes=["6: need not be of one class"])
+
+
+@pytest.mark.parametrize("to", ["equinox", "linen", "haiku"])
+def test_the_report_of_a_part(to):
+    before = f"{HEAD}net = Net()\nprint(net.head.load_state_dict(sd, False))\n"
+    after = f"""{HEAD}net = Net()
+net, report = KeyMapper.load_part(net, "head", sd, False, with_report=True)
+print(report)
+"""
+    check_rewritten(before, after, to)
+
+
+def test_the_result_of_a_part_is_not_the_part():
+    check_unchanged(
+        f"{HEAD}net = Net()\nnet.head = net.head.load_state_dict(sd)\n", "linen", notes=["5: a part of"]
+    )
 
 
 @pytest.mark.parametrize("name", BUILT)

@@ -45,66 +45,104 @@ BOUND = {
 
 LEFT = {
     "parameter": ("def f(net):\n    @", "net", "the caller's"),
-    "made of another's parts": ("net = nn.ModuleList(unet.blocks.values())\n@", "net", "keeps the old model"),
-    "made of another": ("net = Classifier(backbone)\n@", "net", "keeps the old model"),
-    "made of several": ("net = nn.Sequential(body, nn.Linear(2, 3))\n@", "net", "keeps the old model"),
+    "made of another's parts": (
+        "net = nn.ModuleList(unet.blocks.values())\n@",
+        "net",
+        "from something that may have it",
+    ),
+    "made of another": ("net = Classifier(backbone)\n@", "net", "from something that may have it"),
+    "made of several": (
+        "net = nn.Sequential(body, nn.Linear(2, 3))\n@",
+        "net",
+        "from something that may have it",
+    ),
     "attribute of a variable": (
         "class T:\n    def f(self):\n        net = Net()\n        self.model = net.to(d)\n        use(net)\n"
         "    def g(self):\n        @",
         "self.model",
-        "keeps the old model",
+        "another name, or puts it",
     ),
     "closure": ("def g():\n    net = Net()\n    def f():\n        @\n    return f", "net", "the code around"),
-    "another name": ("def f(self):\n    net = self.model\n    @", "net", "keeps the old model"),
-    "unwrapped": ("net = wrapped.to(d)\n@", "net", "keeps the old model"),
-    "held": ("net = Net()\nrunner = Runner(net)\n@", "net", "line 3 keeps the old model"),
-    "two names": ("net = model = Net()\n@", "net", "keeps the old model"),
-    "taken from a list": ("def f(models):\n    net = models.pop()\n    @", "net", "keeps the old model"),
+    "another name": ("def f(self):\n    net = self.model\n    @", "net", "from something that may have it"),
+    "unwrapped": ("net = wrapped.to(d)\n@", "net", "from something that may have it"),
+    "held": ("net = Net()\nrunner = Runner(net)\n@", "net", "line 3 hands net to something that may keep it"),
+    "two names": ("net = model = Net()\n@", "net", "another name, or puts it"),
+    "taken from a list": (
+        "def f(models):\n    net = models.pop()\n    @",
+        "net",
+        "from something that may have it",
+    ),
     "parameter, moved": ("def f(net):\n    net = net.to(d)\n    @", "net", "the caller's"),
     "parameter of what is returned": ("def f(net):\n    @\n    return score(net)", "net", "the caller's"),
-    "appended": ("net = Net()\nnets.append(net)\n@", "net", "line 3 keeps the old model"),
-    "set": ("net = Net()\nsetattr(trainer, 'net', net)\n@", "net", "line 3 keeps the old model"),
+    "appended": (
+        "net = Net()\nnets.append(net)\n@",
+        "net",
+        "line 3 gives the old model another name, or puts it",
+    ),
+    "set": (
+        "net = Net()\nsetattr(trainer, 'net', net)\n@",
+        "net",
+        "line 3 gives the old model another name, or puts it",
+    ),
     "attribute given away": (
         "class T:\n    def __init__(self):\n        self.runner = Runner(self.model)\n"
         "    def f(self):\n        @",
         "self.model",
         "line 4 gives self.model to another object",
     ),
-    "looked up": ("net = getattr(trainer, 'net')\n@", "net", "keeps the old model"),
-    "one of two": ("net, n = self.net, 3\n@", "net", "keeps the old model"),
-    "unpacked": ("net, ema = trainer.nets\n@", "net", "keeps the old model"),
-    "loop": ("for net in nets:\n    @", "net", "keeps the old model"),
+    "looked up": ("net = getattr(trainer, 'net')\n@", "net", "from something that may have it"),
+    "one of two": ("net, n = self.net, 3\n@", "net", "from something that may have it"),
+    "unpacked": ("net, ema = trainer.nets\n@", "net", "from something that may have it"),
+    "loop": ("for net in nets:\n    @", "net", "from something that may have it"),
     "handed to a function that keeps": (
         "def wrap(net):\n    w = W(net)\n    return w\nnet = Net()\nw = wrap(net)\n@",
         "net",
-        "line 6 keeps the old model",
+        "line 6 hands net to something that may keep it",
     ),
     "handed to a function that keeps it by another name": (
         "def cut(sd, net):\n    n = net\n    return sd\nnet = Net()\nsd = cut(sd, net)\n@",
         "net",
-        "line 6 keeps the old model",
+        "line 6 hands net to something that may keep it",
     ),
     "handed by name to a function that returns it": (
         "def cut(sd, net=None):\n    return net\nnet = Net()\nsd = cut(sd, net=net)\n@",
         "net",
-        "line 5 keeps the old model",
+        "line 5 hands net to something that may keep it",
     ),
     "starred into a function": (
         "def cut(sd, *more):\n    return more\nnet = Net()\nsd = cut(sd, net)\n@",
         "net",
-        "line 5 keeps the old model",
+        "line 5 hands net to something that may keep it",
     ),
-    "looked up and kept": ("net = Net()\nx = str(wrap(net))\n@", "net", "line 3 keeps the old model"),
+    "looked up and kept": (
+        "net = Net()\nx = str(wrap(net))\n@",
+        "net",
+        "line 3 hands net to something that may keep it",
+    ),
     "made anew on one way": (
         "def f(net=None):\n    if net is None:\n        net = Net()\n    @",
         "net",
         "the caller's",
     ),
-    "held again": ("net = Net()\nif ok:\n    net = Net()\nrunner = Runner(net)\n@", "net", "line 5 keeps"),
+    "held again": (
+        "net = Net()\nif ok:\n    net = Net()\nrunner = Runner(net)\n@",
+        "net",
+        "line 5 hands net to something that may keep it",
+    ),
     "returned on one way": (
         "def f(net):\n    @\n    if ok:\n        return net\n    return 3\nnet = f(Net())",
         "net",
         "the caller's",
+    ),
+    "handed out, and never returned": (
+        "def f(net, fix):\n    sd = fix(net)\n    @\n    return sd",
+        "net",
+        "the caller's",
+    ),
+    "handed out, and returned": (
+        "def f(net, fix):\n    sd = fix(net)\n    @\n    return net\nnet = f(Net())",
+        "net",
+        "line 3 hands net to something that may keep it",
     ),
     "yielded": ("def f(net):\n    @\n    yield net", "net", "the caller's"),
     "part": ("@", "net.encoder", "a part of one"),
@@ -288,7 +326,7 @@ def test_what_is_wrapped_was_given_all_the_same(wrapped):
 
 def test_who_took_the_model_out_of_the_object_keeps_the_old_one():
     code = f"{TRAINER}t = T(Net())\nnet = t.model\nt.load(sd)\ny = net(x)\n"
-    check_unchanged(code, "linen", notes=["5: line 7 of <source> keeps the old model"])
+    check_unchanged(code, "linen", notes=["5: line 7 of <source> gives the old model another name"])
 
 
 # ---- the report ------------------------------------------------------------------------------------

@@ -265,19 +265,3 @@ def test_the_text_that_is_injected_copies_too(name):
     target, online = make(0), make(1)
     target, _ = names["KeyMapper"].copy_into(target, online, with_report=True)
     assert same(frozen(target), frozen(online))
-
-
-@pytest.mark.parametrize("where", [lambda m: m.layers[0], lambda m: m])
-def test_a_part_of_an_equinox_module_is_replaced(where):
-    mapper = into_equinox.KeyMapper
-    one, other = (eqx.nn.MLP(2, 3, 4, 1, key=jax.random.key(seed)) for seed in (0, 1))
-    made = mapper.with_part(one, where, mapper.copy_into(where(one), where(other)))
-    assert np.array_equal(made.layers[0].weight, other.layers[0].weight)
-    assert not np.array_equal(one.layers[0].weight, other.layers[0].weight)
-
-
-def test_a_part_of_a_torch_module_has_changed_in_place():
-    mapper = into_equinox.KeyMapper
-    one, other = torch.nn.Sequential(torch.nn.Linear(2, 3)), torch.nn.Linear(2, 3)
-    assert mapper.with_part(one, lambda m: m[0], mapper.copy_into(one[0], other)) is one
-    assert torch.equal(one[0].weight, other.weight)

@@ -12,9 +12,8 @@ from ml_switcheroo.core.text import Edit, Text
 
 __all__ = ["Binding", "bind", "flat_name", "free_name", "is_bindable"]
 
-Binding = Literal["", "mend", "model", "part", "report", "flat"]
-"""``""``: as it is. ``mend``: the statement becomes the call. ``model``: ``net = call``. ``part``: ``net =
-KeyMapper.with_part(net, lambda m: m.head, call)``. ``report``: ``net,
+Binding = Literal["", "mend", "model", "report", "flat"]
+"""``""``: as it is. ``mend``: the statement becomes the call. ``model``: ``net = call``. ``report``: ``net,
 report = call``. ``flat``: ``net_params = call``."""
 
 _PLAIN = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Assert)
@@ -31,7 +30,7 @@ def bind(text: Text, site: Site, binding: Binding, after: str, *, receiver: str,
         site: The old call.
         binding: Where the result goes.
         after: The new call.
-        receiver: The text of what the old one is called on.
+        receiver: The text of what is bound anew.
         free: A name that the file does not have.
     """
     start, end = text.span(site.call)
@@ -40,10 +39,6 @@ def bind(text: Text, site: Site, binding: Binding, after: str, *, receiver: str,
         return [text.edit(*whole, after)]
     if binding == "model":
         return [text.edit(*whole, f"{receiver} = {after}")]
-    if binding == "part":
-        root = ast.unparse(_root(site.receiver))
-        where = f"lambda {free}: {free}{receiver.removeprefix(root)}"
-        return [text.edit(*whole, f"{root} = KeyMapper.with_part({root}, {where}, {after})")]
     if binding == "flat":
         return [text.edit(*whole, f"{flat_name(site.receiver)} = {after}")]
     if binding != "report":
@@ -97,12 +92,6 @@ def free_name(file: File, wanted: str) -> str:
 
 def _names(file: File) -> set[str | None]:
     return {getattr(node, name, None) for node in file.nodes for name in ("id", "arg", "name", "asname")}
-
-
-def _root(part: ast.expr) -> ast.expr:
-    while isinstance(part, ast.Attribute | ast.Subscript):
-        part = part.value
-    return part
 
 
 def _assigned(site: Site) -> ast.expr | None:

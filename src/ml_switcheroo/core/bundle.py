@@ -12,10 +12,10 @@ from importlib.resources import files
 __all__ = ["PUBLIC", "Table", "bundle", "module_of", "planned_of", "source_of"]
 
 PUBLIC = (
-    *("map_name", "map_value", "from_torch", "load_into", "copy_into", "with_part", "to_torch", "read"),
+    *("map_name", "map_value", "from_torch", "load_into", "copy_into", "to_torch", "read"),
     *("KINDS", "possible_kinds", "is_open", "parse_kind", "folded"),
 )
-"""What ``KeyMapper`` offers from outside."""
+"""What ``KeyMapper`` offers from outside, for every target."""
 
 _PLANNED = ("loading", "copying", "tensors", "planned")
 _BASE = ("loading", "copying", "tensors", "kinds", "live_nnx", "key_mapper")

@@ -6,8 +6,9 @@ class: a tensor that is not there, or has another shape, is an error. What the c
 modules, and that nothing it shows makes their state dicts other than their tensors by name: a hook, an
 override, quantisation. Without ``strict`` names may be missing, so both classes must be known, too.
 
-What no check sees between two classes, a note says: layers of other kinds, or a Linear that stands behind a
-Flatten in one of them alone, may have tensors of one shape in two layouts.
+A layer of another kind that keeps its tensors otherwise is an error, too, where the framework has both. What
+no check sees between two classes, a note says: layers of a class's own, or a Linear behind a Flatten in
+one of them alone, may have tensors of one shape in two layouts.
 """
 
 from __future__ import annotations

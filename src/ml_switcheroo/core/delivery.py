@@ -40,7 +40,7 @@ class Delivery:
     noted: Said | None = None
 
 
-_PLANNED = frozenset({"from_torch", "load_into", "copy_into", "with_part", "read", "map_name", "map_value"})
+_PLANNED = frozenset({"from_torch", "load_into", "copy_into", "read", "map_name", "map_value"})
 """The methods that a ``KeyMapper`` has that carries a plan."""
 
 

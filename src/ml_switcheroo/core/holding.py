@@ -6,6 +6,7 @@ import ast
 
 from ml_switcheroo.core.index import File, Index
 from ml_switcheroo.core.known import MODULE_ENDINGS, PASSING_CALLS, PASSING_METHODS
+from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.running import ran_before
 from ml_switcheroo.core.sites import Site, parameters, scope_of, walk_scope
 from ml_switcheroo.core.trees import spelled
@@ -26,8 +27,8 @@ _ASKING = frozenset("hasattr isinstance type len id sum print any all repr str s
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def held(name: str, site: Site, file: File, index: Index) -> int:
-    """Return the line before a call where something else takes hold of the object; 0 where none does."""
+def held(name: str, site: Site, file: File, index: Index) -> Said | None:
+    """Say which line before a call lets something else take hold of the object, if one does."""
     before = site.call.lineno
     since = made_anew(name, site)
     for node in walk_scope(scope_of(site)):
@@ -35,21 +36,25 @@ def held(name: str, site: Site, file: File, index: Index) -> int:
         around = any(node is parent for parent in site.parents)
         loops = isinstance(node, ast.For | ast.AsyncFor) and mentions(node.target, name)
         if loops and (around or since < line < before):
-            return int(line)
+            return said("had", line=line, receiver=name)
         if not since <= line < before:
             continue
         if isinstance(node, ast.Expr) and _stores(node.value, name):
-            return int(line)
+            return said("held", line=line)
         value = getattr(node, "value", None)
         if not isinstance(node, ast.Assign | ast.AnnAssign) or value is None:
             continue
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         given = [one for target in targets for one in values_given(target, value, name)]
-        if given and (len(targets) > 1 or any(is_alias(one, name) for one in given)):
-            return int(line)
+        if given and any(is_alias(one, name) for one in given):
+            second = any(isinstance(one, ast.Name) for one in given)
+            return said("held", line=line) if second else said("had", line=line, receiver=name)
+        if given and len(targets) > 1:
+            return said("held", line=line)
         if not given and _escapes(value, name) and _keeps(value, name, file, index):
-            return int(line)
-    return 0
+            called = isinstance(value, ast.Call) and not _is_moved(value)
+            return said("handed", line=line, receiver=name) if called else said("held", line=line)
+    return None
 
 
 def made_anew(name: str, site: Site) -> int:
@@ -65,6 +70,11 @@ def made_anew(name: str, site: Site) -> int:
         if isinstance(node, _FUNCTIONS):
             break
     return found
+
+
+def _is_moved(call: ast.Call) -> bool:
+    """Tell ``net.to(device)``, which is the model itself."""
+    return getattr(call.func, "attr", "") in PASSING_METHODS
 
 
 def _keeps(value: ast.expr, name: str, file: File, index: Index) -> bool:

@@ -110,7 +110,7 @@ ALL = (
     Row(
         *("SW122", "part", "a part of a model, for a target whose models never change"),
         "the models of this target never change, and this is a part of one",
-        "make the whole model anew with the loaded part",
+        "write net = KeyMapper.load_part(net, path, state), and make sure that all use the new net",
     ),
     Row(
         *("SW123", "held-by-object", "a model that another object of the class has too"),
@@ -134,7 +134,7 @@ ALL = (
     ),
     Row(
         *("SW127", "held", "a model that something else has too"),
-        "line {line} keeps the old model, or gives it another name",
+        "line {line} gives the old model another name, or puts it somewhere",
         _BIND,
     ),
     Row(
@@ -192,6 +192,16 @@ ALL = (
         "{target} gets a dictionary of arrays, which {name} cannot be the name of here: {why}",
         "write params = KeyMapper.from_torch(state) under a name of your own",
     ),
+    Row(
+        *("SW139", "had", "a model that comes from where it may stay"),
+        "line {line} gets {receiver}, or what it is made of, from something that may have it, too",
+        _BIND,
+    ),
+    Row(
+        *("SW140", "handed", "a model that something else may have too"),
+        "line {line} hands {receiver} to something that may keep it",
+        _BIND,
+    ),
     # ---- saves that are left -------------------------------------------------------------------
     Row(
         *("SW201", "saved", "a state dict that is saved"),
@@ -243,10 +253,10 @@ ALL = (
     ),
     Row(
         *("SW303", "copy-two", "a copy in memory between models that need not be of one class"),
-        "{receiver} and {source} need not be of one class: names and shapes are checked when this runs, but"
-        " not what a class does to its state dict, nor whether layers of one name are of one kind and have a"
-        " Flatten before them",
-        "nothing, unless layers of one name differ, or a class has hooks",
+        "{receiver} and {source} need not be of one class: names, shapes and the kinds that layers of the"
+        " framework show are checked when this runs, but not how layers of one's own keep their tensors, what"
+        " a class does to its state dict, nor whether a Flatten stands before a layer in one of them alone",
+        "nothing, unless a class has layers of its own, or hooks",
         *("may differ", False),
     ),
     Row(

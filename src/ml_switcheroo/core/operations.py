@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FLAT_TARGETS", "IMMUTABLE_TARGETS", "OPERATIONS", "Operation", "find_operation"]
+__all__ = ["FLAT_TARGETS", "IMMUTABLE_TARGETS", "OPERATIONS", "TREE_TARGETS", "Operation", "find_operation"]
 
 FLAT_TARGETS = frozenset({"jax", "numpy"})
 """Targets without live models: a state dict becomes a dictionary of arrays."""
 
-IMMUTABLE_TARGETS = frozenset({"equinox", "linen", "haiku"})
+TREE_TARGETS = frozenset({"linen", "haiku"})
+"""Targets whose models are trees of dictionaries: a part has a path, and no attribute."""
+
+IMMUTABLE_TARGETS = frozenset({"equinox"}) | TREE_TARGETS
 """Targets whose models never change: loading makes a new one."""
 
 

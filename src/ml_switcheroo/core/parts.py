@@ -5,20 +5,60 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import replace
+from typing import NamedTuple
 
 from ml_switcheroo.core.holding import is_alias, is_model
 from ml_switcheroo.core.index import File
 from ml_switcheroo.core.modules import is_module
+from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.notes import Said, said
 from ml_switcheroo.core.rebind import why_no_rebind
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.running import last_set
 from ml_switcheroo.core.sites import Site, scope_of, walk_scope
 
-__all__ = ["is_built_here", "is_just_made", "root_of", "why_no_part"]
+__all__ = ["Part", "is_built_here", "is_just_made", "part_of", "root_of", "source_part", "why_no_part"]
 
 _NAMES = (ast.Name, ast.Attribute, ast.Subscript)
 _BLOCKS = ("body", "orelse", "finalbody")
+
+
+class Part(NamedTuple):
+    """A part of a model.
+
+    Attributes:
+        whole: The text of the model.
+        path: A literal of PyTorch's path of the part, ``"head"`` or ``f"blocks.{i}.head"``.
+    """
+
+    whole: str
+    path: str = '""'
+
+
+def part_of(node: ast.expr, whole: ast.expr) -> Part | None:
+    """Return which part of a model an expression is; None where its path has no words.
+
+    >>> node = ast.parse("net.blocks[i].head", mode="eval").body
+    >>> part_of(node, root_of(node))
+    Part(whole='net', path='f"blocks.{i}.head"')
+    """
+    words, written = list[str](), ast.unparse(whole)
+    while ast.unparse(node) != written:
+        match node:
+            case ast.Attribute(value=value, attr=word):
+                pass
+            case ast.Subscript(value=value, slice=ast.Name(id=name)):
+                word = f"{{{name}}}"
+            case ast.Subscript(value=value, slice=ast.Constant(value=int() | str() as item)):
+                word = str(item)
+            case _:
+                return None
+        if not re.fullmatch(r"\w+|\{\w+\}", word):
+            return None
+        words.insert(0, word)
+        node = value
+    path = ".".join(words)
+    return Part(written, f'{"f" if "{" in path else ""}"{path}"')
 
 
 def root_of(part: ast.expr) -> ast.expr | None:
@@ -37,16 +77,35 @@ def root_of(part: ast.expr) -> ast.expr | None:
 def why_no_part(site: Site, place: Place, receivers: Receivers) -> Said | None:
     """Return why a model cannot be bound anew with the part that a call loads, if it cannot."""
     root = root_of(site.receiver)
-    if root is None or not site.is_statement or isinstance(site.receiver, ast.Name):
+    if root is None or isinstance(site.receiver, ast.Name) or part_of(site.receiver, root) is None:
         return said("part")
     if isinstance(site.receiver, ast.Attribute) and site.receiver.attr == "module":
         return said("part")
     if not is_module(last_set(root, site), place, receivers):
         return said("part")
-    line = _taken_before(site)
-    if line:
-        return said("held", line=line)
+    taken = _taken_before(site)
+    if taken:
+        return taken
     return why_no_rebind(replace(site, receiver=root), place.file, receivers.index)
+
+
+def source_part(node: ast.expr, site: Site, place: Place, receivers: Receivers) -> Part | None:
+    """Return the model that a copy reads, and which part of it; None where the path has no words.
+
+    What ``self`` has is taken for a model of its own.
+    """
+    whole, found = node, node
+    while isinstance(whole, ast.Attribute | ast.Subscript):
+        whole = whole.value
+        if ast.unparse(whole) in ("self", "cls"):
+            break
+        if is_module(last_set(whole, site), place, receivers) or named_kind(whole) == "module":
+            found = whole
+    part = part_of(node, found)
+    words = re.findall(r"\w+", part.path) if part else []
+    if words == ["module"]:  # what is in a wrapper is the whole, and no part
+        return Part(ast.unparse(node))
+    return None if "module" in words else part
 
 
 def is_built_here(site: Site) -> bool:
@@ -137,8 +196,8 @@ def _is_called_model(part: ast.expr) -> bool:
     return is_model(ast.Name(part.attr) if isinstance(part, ast.Attribute) else part)
 
 
-def _taken_before(site: Site) -> int:
-    """Return the line before a call that gives a part, or what is in it, to another name or object."""
+def _taken_before(site: Site) -> Said | None:
+    """Say which line before a call gives a part, or what is in it, to another name or object, if one does."""
     written = ast.unparse(site.receiver)
     for node in walk_scope(scope_of(site)):
         if not isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr) or node.value is None:
@@ -146,13 +205,14 @@ def _taken_before(site: Site) -> int:
         if node.lineno >= site.call.lineno or isinstance(node.value, ast.Constant):
             continue
         if any(_is_within(one, written) for one in _kept(node.value)):
-            return node.lineno
+            called = isinstance(node.value, ast.Call)
+            return said("handed" if called else "held", line=node.lineno, receiver=written)
         # ``net.head = other.head``: what is put there may be another's.
         targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
         puts = any(_is_within(one, written) or _is_way_to(one, written) for one in targets)
         if puts and not (isinstance(node, ast.Assign) and _is_made_anew(node)):
-            return node.lineno
-    return 0
+            return said("had", line=node.lineno, receiver=written)
+    return None
 
 
 def _is_way_to(target: ast.expr, written: str) -> bool:

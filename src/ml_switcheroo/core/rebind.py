@@ -57,12 +57,13 @@ def _why_not_local(name: str, site: Site, file: File, index: Index, depth: int) 
         first = [node for node in scope.body if node.lineno < site.call.lineno]
         made = [one for one in _values(name, first, site.call.lineno) if not mentions(one, name)]
         handed = name in parameters(scope) and not made
+    owner = scope if handed and isinstance(scope, _FUNCTIONS) else None
+    if owner and _places_returned(name, owner, site.call.lineno) is None:
+        return said("callers", receiver=name)
     holder = held(name, site, file, index)
-    if holder:
-        return said("held", line=holder)
-    if handed and isinstance(scope, _FUNCTIONS):
-        return _why_not_handed_back(name, scope, site, file, index, depth)
-    return None
+    if holder or owner is None:
+        return holder
+    return _why_not_handed_back(name, owner, site, file, index, depth)
 
 
 # ---- who handed it in --------------------------------------------------------------------------

@@ -235,11 +235,8 @@ def _edits(
     after = _call_hook(apply_edits(before, inner), site, verdict, ctx)
     if after is None:
         return _left(_HIDDEN[site.method], ctx)
-    if verdict.binding == "part":
-        ctx.need("with_part")
-    receiver = _segment(text, site.receiver)
-    names = {"report": "report", "part": "m"}
-    free = free_name(file, names[verdict.binding]) if verdict.binding in names else ""
+    receiver = verdict.part.whole if verdict.part else _segment(text, site.receiver)
+    free = free_name(file, "report") if verdict.binding == "report" else ""
     return bind(text, site, verdict.binding, after, receiver=receiver, free=free)
 
 
@@ -277,7 +274,12 @@ def _call_hook(code: str, site: Site, verdict: Verdict, ctx: HookContext) -> str
     call = cst.parse_expression("(" + code.replace("\r\n", "\n") + ")")
     assert isinstance(call, cst.Call)
     call = call.with_changes(lpar=[], rpar=[])
-    settings = {**ctx.settings, "with_report": verdict.binding == "report"}
+    settings = {
+        **ctx.settings,
+        "with_report": verdict.binding == "report",
+        "part": verdict.part,
+        "source": verdict.source,
+    }
     after = find_hook(operation.requires_plugin)(
         call, replace(ctx, receiver=verdict.receiver, settings=settings)
     )

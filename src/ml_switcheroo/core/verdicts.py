@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ml_switcheroo.core.arguments import is_copy, is_strict, why_foreign
+from ml_switcheroo.core.arguments import copied_from, is_copy, is_strict, why_foreign
 from ml_switcheroo.core.binding import Binding, flat_name, free_name
 from ml_switcheroo.core.clashes import find_shadow
 from ml_switcheroo.core.copies import weigh_copy
@@ -15,8 +15,16 @@ from ml_switcheroo.core.index import File
 from ml_switcheroo.core.known import OTHER_WORDS, kind_of_name
 from ml_switcheroo.core.naming import named_kind
 from ml_switcheroo.core.notes import Said, said
-from ml_switcheroo.core.operations import FLAT_TARGETS, IMMUTABLE_TARGETS
-from ml_switcheroo.core.parts import is_built_here, is_just_made, why_no_part
+from ml_switcheroo.core.operations import FLAT_TARGETS, IMMUTABLE_TARGETS, TREE_TARGETS
+from ml_switcheroo.core.parts import (
+    Part,
+    is_built_here,
+    is_just_made,
+    part_of,
+    root_of,
+    source_part,
+    why_no_part,
+)
 from ml_switcheroo.core.rebind import why_no_rebind
 from ml_switcheroo.core.receivers import Place, Receivers
 from ml_switcheroo.core.sites import Site, find_sites, has_plain_bases, scope_of
@@ -38,7 +46,7 @@ _OWN = {
 """What a receiver with a method of its own is, and the note on it."""
 _NEW = FLAT_TARGETS | IMMUTABLE_TARGETS
 """Targets of which a call gives something new, instead of changing the model."""
-_NO_NAMES = FLAT_TARGETS | {"linen", "haiku"}
+_NO_NAMES = FLAT_TARGETS | TREE_TARGETS
 _METHOD_NAMES = ("load_state_dict", "_load_from_state_dict")
 
 
@@ -52,12 +60,16 @@ class Verdict:
         why: For ``leave`` the reason, with its code; for the others what a person should know, or nothing.
         receiver: What the receiver is, as far as the code shows it.
         binding: Where the result goes.
+        part: Which part of what is bound anew is loaded; None for all of it.
+        source: Which part of what a copy reads is read; None for what is written there.
     """
 
     action: Action
     why: Said | None = None
     receiver: str = ""
     binding: Binding = ""
+    part: Part | None = None
+    source: Part | None = None
 
 
 def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdict:
@@ -173,10 +185,25 @@ def _judge_copy(site: Site, place: Place, receivers: Receivers, target: str, kin
         return Verdict("leave", copy.left, kind)
     if target in IMMUTABLE_TARGETS:
         verdict = _judge_anew("copy", site, place, receivers, target, kind)
-        return replace(verdict, why=verdict.why or copy.catch)
+        verdict = replace(verdict, why=verdict.why or copy.catch)
+        return verdict if verdict.action == "leave" else _with_source(verdict, site, place, receivers, target)
     if _is_reassigned(site):
         return Verdict("copy", said("mended"), kind, "mend")
     return Verdict("copy", copy.catch, kind)
+
+
+def _with_source(verdict: Verdict, site: Site, place: Place, receivers: Receivers, target: str) -> Verdict:
+    """Add where a copy reads: a part of a tree is no attribute of it."""
+    online = copied_from(site.call)
+    plain = Part(ast.unparse(online))
+    source = source_part(online, site, place, receivers)
+    if verdict.part:
+        source = source or (plain if target not in TREE_TARGETS else None)
+    elif target not in TREE_TARGETS or source == plain:
+        return verdict
+    if source is None:
+        return Verdict("leave", said("part"), verdict.receiver)
+    return replace(verdict, part=verdict.part or Part(ast.unparse(site.receiver)), source=source)
 
 
 def _judge_flat(site: Site, place: Place, target: str, kind: str) -> Verdict:
@@ -207,16 +234,17 @@ def _judge_anew(
 ) -> Verdict:
     """Judge a call for a target whose models never change: the new one must reach all who use it."""
     reason = None if is_just_made(site, place.file) else _why_not_anew(site, place, receivers, target)
-    if reason in (said("part"), said("unassignable")) and target == "equinox":
+    part = None
+    if reason in (said("part"), said("unassignable")):
         other = why_no_part(site, place, receivers)
-        if not other:
-            return Verdict(action, None, kind, "part")
-        reason = reason if other == said("part") else other
+        root = root_of(site.receiver)
+        part = part_of(site.receiver, root) if root and not other else None
+        reason = None if part else reason if other == said("part") else other
     if reason:
         return Verdict("leave", reason, kind)
     if _is_reassigned(site):
-        return Verdict(action, said("mended"), kind)
-    return Verdict(action, None, kind, "model" if site.is_statement else "report")
+        return Verdict("leave", said("part"), kind) if part else Verdict(action, said("mended"), kind)
+    return Verdict(action, None, kind, "model" if site.is_statement else "report", part)
 
 
 def _why_not_anew(site: Site, place: Place, receivers: Receivers, target: str) -> Said | None:

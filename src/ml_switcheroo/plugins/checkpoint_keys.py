@@ -8,6 +8,7 @@ import libcst as cst
 
 from ml_switcheroo.core.bundle import PUBLIC, source_of
 from ml_switcheroo.core.hooks import HookContext, register_hook
+from ml_switcheroo.core.parts import Part
 
 __all__ = [
     "KEY_MAPPER_SOURCE",
@@ -46,9 +47,11 @@ def transform_checkpoint_load(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
     """
     if not isinstance(node.func, cst.Attribute) or not (_state(node.args) or _is_starred(node.args)):
         return node
-    _bring_along(ctx, "load_into")
-    args = [_first(node.func.value), *node.args]
-    return node.with_changes(func=_member("load_into"), args=_reporting(args, ctx))
+    part = ctx.settings.get("part")
+    method = "load_part" if part else "load_into"
+    _bring_along(ctx, method)
+    args = [*(_parts(part) if part else [_first(node.func.value)]), *node.args]
+    return node.with_changes(func=_member(method), args=_reporting(args, ctx))
 
 
 @register_hook("checkpoint_copier")
@@ -62,15 +65,21 @@ def transform_checkpoint_copy(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
         return node
     match state.value:
         case cst.Call(func=cst.Attribute(value=online, attr=cst.Name(value="state_dict")), args=[]):
-            _bring_along(ctx, "copy_into")
+            pass
         case _:
             return node
     source = state.with_changes(value=online, keyword=None, equal=cst.MaybeSentinel.DEFAULT)
     rest = [arg for arg in node.args if arg is not state]
     if rest and state is node.args[-1]:
         source, rest[-1] = source.with_changes(comma=rest[-1].comma), rest[-1].with_changes(comma=state.comma)
-    args = [_first(node.func.value), source, *rest]
-    return node.with_changes(func=_member("copy_into"), args=_reporting(args, ctx))
+    part, method = ctx.settings.get("part"), "copy_into"
+    first = [_first(node.func.value)]
+    if part:
+        method, first = "copy_part", _parts(part)
+        model, path = _parts(ctx.settings["source"])
+        first, source = [*first, model], source.with_changes(value=path.value)
+    _bring_along(ctx, method)
+    return node.with_changes(func=_member(method), args=_reporting([*first, source, *rest], ctx))
 
 
 @register_hook("checkpoint_saver")
@@ -80,6 +89,11 @@ def transform_checkpoint_save(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
         return node
     _bring_along(ctx, "to_torch")
     return node.with_changes(func=_member("to_torch"), args=[cst.Arg(node.func.value)])
+
+
+def _parts(part: Part) -> list[cst.Arg]:
+    """Return the arguments that say which part of which model is meant."""
+    return [_first(cst.parse_expression(text)) for text in part]
 
 
 def _first(model: cst.BaseExpression) -> cst.Arg:

@@ -38,6 +38,14 @@ class KeyMapper(LiveEquinox, BaseMapper):
             leaves[cls._join(parts)] = (".".join(parts), shape, leaf)
         return leaves, layers
 
+    @classmethod
+    def _with_part(cls, model: object, part: str, new: object) -> object:
+        import equinox as eqx
+
+        if not part or cls._part(model, part) is new:
+            return super()._with_part(model, part, new)
+        return eqx.tree_at(lambda m: cls._part(m, part), model, new)
+
     @staticmethod
     def _owners(model: object, path: tuple) -> list:
         """Return the object before each step of a path."""

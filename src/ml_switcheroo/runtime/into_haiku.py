@@ -17,6 +17,14 @@ class KeyMapper(LiveHaiku, TreeMapper):
         named = {"bias": "offset" if word in cls.NORMS else "b"}
         return named.get(slot) or super()._leaf(word, slot)
 
+    @staticmethod
+    def _tree(leaves: dict) -> dict:
+        tree: dict = {}
+        for key, value in leaves.items():
+            owner, _, leaf = f"part.{key}".rpartition(".")
+            tree.setdefault(owner.replace(".", "/"), {})[leaf] = value
+        return tree
+
     @classmethod
     def _as_torch(cls, parts: list) -> str:
         back = {"w": "weight", "b": "bias", "scale": "weight", "offset": "bias", "embeddings": "weight"}

@@ -113,7 +113,9 @@ class KeyMapper(LiveNnx, KeyKinds, Copying):
             words: The rest of ``given``, by name.
 
         Returns:
-            ``(missing_keys, unexpected_keys)`` in PyTorch's names, as a named tuple.
+            ``(missing_keys, unexpected_keys)`` in PyTorch's names, as a named tuple. Of two names of one leaf
+            the one that lacks is missing unless ``strict``, for which the other will do; a second name of a
+            tensor that was taken is not unexpected.
 
         Raises:
             RuntimeError: A shape differs, the kind of a layer is open, the dtype of a leaf would swallow
@@ -263,7 +265,7 @@ class KeyMapper(LiveNnx, KeyKinds, Copying):
         kinds = {nnx.Linear: "linear", nnx.Conv: "conv", nnx.ConvTranspose: "conv_transpose"}
         kinds |= {nnx.Embed: "embedding", nnx.BatchNorm: "batch_norm", nnx.LayerNorm: "layer_norm"}
         kinds |= {nnx.GroupNorm: "group_norm", nnx.RMSNorm: "rms_norm"}
-        nodes = {tuple(map(str, path)): node for path, node in nnx.iter_graph(model)}
+        nodes = cls._nodes(model)
         # PyTorch names a Sequential's children after it; Flax puts ``layers`` between.
         bare = {(*path, "layers") for path, node in nodes.items() if isinstance(node, nnx.Sequential)}
         layers = {
@@ -280,8 +282,23 @@ class KeyMapper(LiveNnx, KeyKinds, Copying):
 
     @classmethod
     def _named(cls, model: object) -> dict:
-        leaves: dict = cls._leaves(model)[0]
-        return leaves
+        leaves, layers = cls._leaves(model)
+        return {
+            key: (name, shape, cls._layout(key, len(shape), layers), leaf)
+            for key, (name, shape, leaf) in leaves.items()
+        }
+
+    @classmethod
+    def _layout(cls, key: str, rank: int, layers: dict) -> tuple:
+        """Return how a leaf lies, against PyTorch's; nothing where its layer does not show it."""
+        path, _, last = key.rpartition(".")
+        if rank < 2 or path not in layers:
+            return ()
+        word = cls.parse_kind(layers[path][0][0])[0]
+        if last != cls._leaf(word, "weight"):
+            return ()
+        last_channels = cls.CHANNELS_LAST and word in cls.NORMS
+        return cls._axes(word, rank), "mirrored" in cls.TABLE[word][2], last_channels
 
     @staticmethod
     def _without(bare: set, path: tuple) -> list:
@@ -292,6 +309,7 @@ class KeyMapper(LiveNnx, KeyKinds, Copying):
     def _fill(cls, model: object, leaves: dict, moves: dict, state_dict: dict) -> tuple | None:
         """Put every value into its leaf; return the new model where the old one cannot change."""
         new = {key: cls.map_value(name, state_dict[name], kind) for key, (name, kind) in moves.items()}
+        cls._say_untied(leaves, new)
         lost = [
             text for key in new for text in cls._lost(moves[key][0], new[key], cls._dtype(leaves[key][-1]))
         ]
@@ -340,14 +358,10 @@ class KeyMapper(LiveNnx, KeyKinds, Copying):
                 problems.append(
                     f"size mismatch for {name}: {shape} after the move, {live_shape} in the model"
                 )
-        absent = [leaf[0] for key, leaf in leaves.items() if key not in moves]
-        filled = {cls._place(state_dict[name]) for key, (name, _) in moves.items() if key in leaves}
-        # A tied weight has been taken when any of its names was.
-        surplus = [
-            name
-            for key, (name, _) in moves.items()
-            if key not in leaves and cls._place(state_dict[name]) not in filled
-        ]
+        absent = cls._empty(leaves, moves, strict)
+        taken = [name for key, (name, _) in moves.items() if key in leaves]
+        surplus = [name for key, (name, _) in moves.items() if key not in leaves]
+        surplus = cls._untied(surplus, state_dict, taken)
         if strict and absent:
             problems.append(f"missing: {', '.join(sorted(absent))}")
         if strict and surplus:
@@ -356,11 +370,3 @@ class KeyMapper(LiveNnx, KeyKinds, Copying):
             lines = "\n\t".join(problems)
             raise RuntimeError(f"cannot load the state dict into {title}, nothing was written:\n\t{lines}")
         return {key: move for key, move in moves.items() if key in leaves}, absent, surplus
-
-    @staticmethod
-    def _place(value: object) -> tuple:
-        """Return what two names of one tensor have in common: where it lies, and its shape."""
-        pointer = getattr(value, "data_ptr", None)
-        interface = getattr(value, "__array_interface__", None)
-        address = pointer() if pointer else interface["data"][0] if interface else id(value)
-        return address, tuple(getattr(value, "shape", ()))

@@ -12,20 +12,6 @@ class LiveEquinox:
     def _owns(model: object) -> bool:
         return any(base.__module__.startswith("equinox") for base in type(model).__mro__)
 
-    @staticmethod
-    def with_part(model: object, where: object, part: object) -> object:
-        """Return a new model with another part in the place of one; a model that has it already as it is.
-
-        Args:
-            model: The model.
-            where: What finds the part in it, such as ``lambda m: m.head``.
-            part: The part, loaded.
-        """
-        import equinox as eqx
-
-        found: list = [where]
-        return model if found[0](model) is part else eqx.tree_at(found[0], model, part)
-
     @classmethod
     def _live(cls, model: object) -> dict:
         """Return ``{path: (shape, (place, array))}``; a path is a tuple of words."""

@@ -27,17 +27,17 @@ class LiveKeras:
 
     @classmethod
     def _layers(cls, model: object) -> list:
-        """Return every layer once, each with its path."""
+        """Return every layer with its path; what two names have, as PyTorch does, under both."""
         if not getattr(model, "built", True):
             raise TypeError("the Keras model has no variables yet: build it, or call it once, before loading")
-        found, seen = [], set()
-        todo: list[tuple] = [((), model)]
+        found = []
+        todo: list[tuple] = [((), model, ())]
         while todo:
-            parts, layer = todo.pop()
-            if id(layer) not in seen:
-                seen.add(id(layer))
+            parts, layer, above = todo.pop()
+            if id(layer) not in above:
                 found.append((parts, layer))
-                todo += [((*parts, *names), child) for names, child in cls._children(layer)]
+                inside = (*above, id(layer))
+                todo += [((*parts, *names), child, inside) for names, child in cls._children(layer)]
         return found
 
     @classmethod

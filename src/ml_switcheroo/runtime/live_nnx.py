@@ -18,10 +18,25 @@ class LiveNnx:
         # State of these kinds is none that PyTorch has a tensor for.
         other = (nnx.RngState, nnx.Cache, nnx.Intermediate)
         return {
-            tuple(map(str, path)): (tuple(node.get_value().shape), node)
-            for path, node in nnx.iter_graph(model)
+            path: (tuple(node.get_value().shape), node)
+            for path, node in cls._nodes(model).items()
             if isinstance(node, nnx.Variable) and not isinstance(node, other)
         }
+
+    @classmethod
+    def _nodes(cls, model: object) -> dict:
+        """Return what is in a model by path; what two names have, as PyTorch does, under both."""
+        from flax import nnx
+
+        nodes = {tuple(map(str, path)): node for path, node in nnx.iter_graph(model)}
+        todo: list[tuple] = [((), model, ())]
+        while todo:
+            path, node, above = todo.pop()
+            nodes[path] = node
+            below = () if isinstance(node, nnx.Variable) else nnx.iter_children(node)
+            inside = (*above, id(node))
+            todo += [((*path, str(key)), child, inside) for key, child in below if id(child) not in inside]
+        return nodes
 
     @staticmethod
     def _value(leaf: object) -> np.ndarray:
@@ -40,5 +55,5 @@ class LiveNnx:
 
         for variable, array in values:
             old = variable.get_value()
-            variable.set_value(jax.device_put(array.astype(old.dtype), old.sharding))
+            variable.set_value(jax.device_put(array.astype(old.dtype), getattr(old, "sharding", None)))
         return None

@@ -44,6 +44,26 @@ class Loading:
         return tuple(answers) if with_report else answers[cls.CHANGES]
 
     @staticmethod
+    def _empty(leaves: dict, keys: dict | set, tied: bool = True) -> list:
+        """Name the leaves that no key fills; where they are ``tied``, one of the keys of a leaf fills it."""
+        filled = {id(leaves[key][-1]) for key in keys if key in leaves} if tied else ()
+        return [row[0] for key, row in leaves.items() if key not in keys and id(row[-1]) not in filled]
+
+    @staticmethod
+    def _say_untied(leaves: dict, new: dict) -> None:
+        """Warn where two names of one leaf come with two values; the last is taken, as PyTorch does."""
+        import warnings
+
+        first: dict[int, str] = {}
+        for key, array in new.items():
+            other = first.setdefault(id(leaves[key][-1]), key)
+            if other != key and new[other].tobytes() != array.tobytes():
+                warnings.warn(
+                    f"{other} and {key} are one leaf, and their values differ: that of {key} is taken",
+                    stacklevel=4,
+                )
+
+    @staticmethod
     def read(path: str, part: str | None = None) -> dict:
         """Return the state dict in a checkpoint file as arrays; no torch is needed, and no code of it runs.
 
@@ -53,4 +73,5 @@ class Loading:
 
         file = getattr(path, "name", path) if hasattr(path, "read") else path  # an open file
         with open_checkpoint(file, select=part) as checkpoint:
-            return {name: np.array(tensor.read()) for name, tensor in checkpoint.items()}
+            arrays = {name: np.array(tensor.read()) for name, tensor in checkpoint.items()}
+            return arrays | {name: arrays[tied[0]] for tied in checkpoint.tied for name in tied}

@@ -83,15 +83,19 @@ class PlannedMapper(KeyTensors, Copying):
         made: dict[str, np.ndarray] = {}
         taken: set[str] = set()
         named: set[str] = set()
-        absent, surplus, problems = [], [], []
+        lacked: dict[str, list] = {}
+        filled, surplus, problems = [], [], []
         for tensors, leaves, steps in cls._rows(state_dict, live or ()):
             keys = leaves if live is None else [cls._key(leaf) for leaf in leaves]
-            lacking = [name for name in tensors if name not in state_dict]
             here = [key for key in keys if live is None or key in live]
+            lacking = [name for name in tensors if name not in state_dict]
+            if steps[:1] == ["tied"] and len(lacking) < len(tensors):  # one of the names will do
+                lacked.update(dict.fromkeys(lacking, here))
+                tensors, lacking = [name for name in tensors if name in state_dict], []
             taken.update(tensors)
             named.update(here)
             if lacking or len(here) < len(keys):
-                absent += lacking if here or len(lacking) < len(tensors) else []
+                lacked.update(dict.fromkeys(lacking if here or len(lacking) < len(tensors) else [], here))
                 surplus += [name for name in tensors if name in state_dict]
                 continue
             try:
@@ -99,23 +103,31 @@ class PlannedMapper(KeyTensors, Copying):
             except ValueError as error:
                 problems.append(f"{', '.join(tensors)}: {error}")
                 continue
+            filled += tensors
             for key, array in zip(keys, arrays, strict=False):
                 made[key] = array
-                if live is None:
-                    continue
-                title, shape = ", ".join(tensors), tuple(live[key][1])
-                if shape != array.shape:
-                    problems.append(
-                        f"size mismatch for {title}: {array.shape} after the move, {shape} in the model"
-                    )
-                problems += cls._lost(title, array, cls._dtype(live[key][-1]))
-        absent += [key for key in live or () if key not in named]
+                problems += cls._misfits(", ".join(tensors), array, live[key]) if live is not None else []
+        # Of a leaf, or a tensor, under two names one will do.
+        empty = set(cls._empty(live or {}, made))
+        absent = [
+            name for name, keys in lacked.items() if not (live and strict and keys) or empty & set(keys)
+        ]
+        absent += cls._empty(live or {}, named)
         surplus += [name for name in state_dict if name not in taken]
+        surplus = cls._untied(surplus, state_dict, filled)
         if strict and absent:
             problems.append(f"missing: {', '.join(sorted(absent))}")
         if strict and surplus:
             problems.append(f"unexpected: {', '.join(sorted(surplus))}")
         return made, absent, surplus, problems
+
+    @classmethod
+    def _misfits(cls, title: str, array: np.ndarray, row: tuple) -> list:
+        """Say why an array does not fit a live leaf."""
+        lost: list = cls._lost(title, array, cls._dtype(row[-1]))
+        same = tuple(row[1]) == array.shape
+        size = f"size mismatch for {title}: {array.shape} after the move, {tuple(row[1])} in the model"
+        return lost if same else [size, *lost]
 
     @classmethod
     def _named(cls, model: object) -> dict:
@@ -124,7 +136,7 @@ class PlannedMapper(KeyTensors, Copying):
             key = cls._key(".".join(path))
             if key in named:
                 raise RuntimeError(f"two leaves of {type(model).__name__} are called {key}")
-            named[key] = (key, shape, leaf)
+            named[key] = (key, shape, (), leaf)
         return named
 
     @classmethod

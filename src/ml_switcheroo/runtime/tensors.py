@@ -102,6 +102,20 @@ class KeyTensors:
             count = int((np.isfinite(old) & (~np.isfinite(now) | ((now == 0) & (old != 0)))).sum())
         return [f"{names}: {count} of {array.size} values do not survive as {wanted}"] if count else []
 
+    @classmethod
+    def _untied(cls, names: list, state_dict: dict, taken: list) -> list:
+        """Leave out the names of tensors that have been taken under another name: tied weights."""
+        places = {cls._place(state_dict[name]) for name in taken}
+        return [name for name in names if cls._place(state_dict[name]) not in places]
+
+    @staticmethod
+    def _place(value: object) -> tuple:
+        """Return what two names of one tensor have in common: where it lies, and how."""
+        pointer, stride = (getattr(value, name, None) for name in ("data_ptr", "stride"))
+        interface = getattr(value, "__array_interface__", None)
+        address = pointer() if pointer else interface["data"][0] if interface else id(value)
+        return address, tuple(getattr(value, "shape")), stride() if stride else getattr(value, "strides", ())  # noqa: B009
+
     @staticmethod
     def _to_numpy(value: object) -> np.ndarray:
         """Return a torch tensor or an array as NumPy, bit for bit; torch is not imported."""
