@@ -101,6 +101,5 @@ def test_where_nobody_knows_the_layout_both_readings_are_offered():
     (both,) = either_layout([owner], "the port does not say")
     assert [one.flatten for one in both.possible] == [Flatten(3), NO_FLATTEN]
     assert "the port does not say" in both.possible[1].reason
-    assert either_layout([owner], "") == (owner,)
     ruled = Owner("fc", (Finding("linear", "rules", "said", flatten=Flatten(3)),), {"weight": "fc.weight"})
     assert either_layout([ruled], "the port does not say") == (ruled,)

@@ -72,8 +72,10 @@ def by_exclusion(
     if template is None:
         return Exclusion()
     left = _left(request, owners, moves, found, tied)
+    if not left:
+        return Exclusion()
     free = free_sites(template, request.target.naming, {path for move in moves for path in move.leaves})
-    if not left or not free:
+    if not free:
         return Exclusion()
 
     def option_at(owner: Owner, site: Site | None) -> Option:

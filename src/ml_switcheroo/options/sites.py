@@ -52,9 +52,9 @@ def free_sites(template: Template, naming: Naming, taken: Collection[str]) -> li
     full: set[tuple[str, ...]] = set()
     for path in template.specs:
         parts = path.split(naming.separator)
+        key = segments(path, naming.sequential, template.containers)
         for count in range(1 if naming.collections else 0, len(parts)):
             module = naming.separator.join(parts[:count])
-            key = segments(path, naming.sequential, template.containers)
             end = len(segments(module, naming.sequential, template.containers)) if module else 0
             start = 1 if naming.collections else 0
             if path in taken:

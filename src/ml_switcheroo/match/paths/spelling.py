@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 from ml_switcheroo.recipes import Naming
 from ml_switcheroo.tree import Template
@@ -28,13 +28,22 @@ def segments(path: str, attribute: str = "", containers: Mapping[str, str] | Non
     >>> segments("net/~/linear/w")
     ('net', 'linear', 'w')
     """
+    if not containers:
+        return _split(path)
     result: list[str] = []
     parts = [part for part in _SEPARATORS.split(path) if not part.startswith("~")]
     for count, part in enumerate(parts):
-        if containers and part == attribute and containers.get(".".join(parts[:count])) == "sequential":
+        if part == attribute and containers.get(".".join(parts[:count])) == "sequential":
             continue
         result += _indexed(part)
     return tuple(result)
+
+
+@lru_cache(maxsize=2**16)
+def _split(path: str) -> tuple[str, ...]:
+    """Split a path without containers: every stage of a plan asks for the same ones."""
+    parts = (part for part in _SEPARATORS.split(path) if not part.startswith("~"))
+    return tuple(segment for part in parts for segment in _indexed(part))
 
 
 @cache
