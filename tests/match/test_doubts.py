@@ -49,3 +49,13 @@ def test_the_rules_of_many_blocks_are_one_line():
     assert len(doubt.names) == 4
     assert all(len(parse_rules(rule)) == 1 for rule in doubt.rules)
     assert "h.{i}.fc.weight" in doubt.rules[0]
+
+
+def test_a_number_that_does_not_run_with_the_blocks_is_written_out():
+    counted = units_of({f"h.{i}.{n}.weight": (4, 6) for i in range(4) for n in ("fc7", "gate")})
+    odd = units_of({f"x_{2 * i}/{n}/kernel": (6, 4) for i in range(4) for n in ("up", "gate")})
+    doubt = of_place(Rivalry(named(counted, "h.#.fc7"), (named(odd, "x#.up"),)))
+    (rule,) = doubt.rules
+    applied = parse_rules(rule)[0]
+    assert applied.apply("h.0.fc7") == "x_0/up"
+    assert applied.apply("h.3.fc7") != "x_3/up", "the fourth block is x_6"
