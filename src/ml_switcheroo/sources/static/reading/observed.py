@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.classes import lineage
 from ml_switcheroo.sources.static.python.counted import is_number
-from ml_switcheroo.sources.static.python.files import Source
 from ml_switcheroo.sources.static.python.frames import Frame
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
