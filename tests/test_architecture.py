@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The lowest first. What stands in one line may not import each other.
 LAYERS = [
     ["errors", "runtime", "computed"],
-    ["axes", "tensors"],
+    ["axes", "tensors", "code"],
     ["ops"],
     ["layers", "moves"],
     ["operations"],

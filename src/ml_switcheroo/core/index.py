@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import tokenize
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,8 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ml_switcheroo.code.finding import folder_of, module_file
+from ml_switcheroo.code.outline import imported_names, top_level
+from ml_switcheroo.code.parsing import read
 from ml_switcheroo.core.layouts import source_folders
 from ml_switcheroo.core.trees import FIELDS, called
+from ml_switcheroo.errors import SourceError
 
 __all__ = ["File", "Index"]
 
@@ -88,17 +91,7 @@ class File:
     @cached_property
     def imports(self) -> dict[str, tuple[int, str]]:
         """What each imported name stands for: how many dots came first, and the dotted name."""
-        found: dict[str, tuple[int, str]] = {}
-        for node in self.of(ast.Import, ast.ImportFrom) if self.deep else _top(self.tree.body):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    name = alias.asname or alias.name.partition(".")[0]
-                    found[name] = (0, alias.name if alias.asname else name)
-            elif isinstance(node, ast.ImportFrom):
-                for alias in node.names:
-                    dotted = ".".join(part for part in (node.module, alias.name) if part)
-                    found[alias.asname or alias.name] = (node.level, dotted)
-        return found
+        return imported_names(self.of(ast.Import, ast.ImportFrom) if self.deep else top_level(self.tree.body))
 
     @cached_property
     def definitions(self) -> dict[str, ast.stmt]:
@@ -134,14 +127,6 @@ def _places_called(file: File) -> dict[str, list[int]]:
     return found
 
 
-def _top(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Yield the statements of the top level, those in ``if`` and ``try`` too."""
-    for node in body:
-        yield node
-        if isinstance(node, ast.If | ast.Try | ast.With | ast.ExceptHandler):
-            yield from _top(ast.iter_child_nodes(node))
-
-
 class Index:
     """The files below some folders (and beside the file that is asked about).
 
@@ -154,17 +139,16 @@ class Index:
         self._raw: dict[Path, bytes] = {}
         self._files: dict[Path, File | None] = {}
         self._sources: dict[Path, list[Path]] = {}
-        self._modules: dict[Path, File | None] = {}
+        self._modules: dict[tuple[Path, tuple[str, ...]], File | None] = {}
         self._found: dict[tuple[Path, int, str], tuple[File | None, str]] = {}
 
     def read(self, path: Path) -> File | None:
         """Return the parsed file; None where it is not there or no Python."""
         if path not in self._files:
             try:
-                with tokenize.open(path) as stream:
-                    code = stream.read()
-                    self._files[path] = File(path, ast.parse(code), code)
-            except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+                code, tree = read(path)
+                self._files[path] = File(path, tree, code)
+            except SourceError:
                 self._files[path] = None
         return self._files[path]
 
@@ -215,15 +199,10 @@ class Index:
     def _find(self, file: File, level: int, dotted: str) -> tuple[File | None, str]:
         parts = dotted.split(".") if dotted else []
         folder = file.path.parent
-        if level:
-            for _ in range(level - 1):
-                folder = folder.parent
-            folders = [folder]
-        else:
-            folders = [folder, *folder.parents][:8]
+        folders = [folder_of(file.path, level)] if level else [folder, *folder.parents][:8]
         for base in folders if level else [root for folder in folders for root in self._roots(folder)]:
             for count in (len(parts), len(parts) - 1):
-                found = self._module(base.joinpath(*parts[:count])) if count >= 0 else None
+                found = self._module(base, tuple(parts[:count])) if count >= 0 else None
                 if found is not None and (count or level) and found is not file:
                     return found, ".".join(parts[count:])
         return None, ""
@@ -235,13 +214,9 @@ class Index:
             self._sources[folder] = [root for root in dict.fromkeys(found) if root.is_dir()]
         return self._sources[folder]
 
-    def _module(self, path: Path) -> File | None:
-        if path not in self._modules:
-            self._modules[path] = self._look(path)
-        return self._modules[path]
-
-    def _look(self, path: Path) -> File | None:
-        for candidate in (path.with_suffix(".py") if path.name else path, path / "__init__.py"):
-            if candidate.is_file():
-                return self.read(candidate)
-        return None
+    def _module(self, folder: Path, parts: tuple[str, ...]) -> File | None:
+        asked = (folder, parts)
+        if asked not in self._modules:
+            path = module_file(folder, parts)
+            self._modules[asked] = self.read(path) if path is not None else None
+        return self._modules[asked]

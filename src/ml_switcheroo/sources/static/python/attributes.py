@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.classes import construct, find, new_instance
 from ml_switcheroo.sources.static.python.containers import expand, find_key, store_item, subscript
-from ml_switcheroo.sources.static.python.files import Source
 from ml_switcheroo.sources.static.python.frames import present
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.imports import external, member_of

@@ -10,7 +10,7 @@ from ml_switcheroo.sources.static.python.modules import starred
 from ml_switcheroo.sources.static.python.values import ABSENT, External, Raised, Value
 
 if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.python.files import Source
+    from ml_switcheroo.code.library import Source
     from ml_switcheroo.sources.static.python.frames import Frame
     from ml_switcheroo.sources.static.python.machine import Machine
 

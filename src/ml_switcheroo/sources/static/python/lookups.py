@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.python.files import Source
+from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.imports import import_module
 from ml_switcheroo.sources.static.python.introspection import is_class
 from ml_switcheroo.sources.static.python.mappings import OpenDict

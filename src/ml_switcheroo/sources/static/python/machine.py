@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from ml_switcheroo.code.library import Library, Source
+from ml_switcheroo.code.outline import bound_names
 from ml_switcheroo.sources.static.python import own_code
 from ml_switcheroo.sources.static.python.counted import is_number, number
-from ml_switcheroo.sources.static.python.files import Library, Source, bound_names
 from ml_switcheroo.sources.static.python.frames import Frame, assigned, module_frame
 from ml_switcheroo.sources.static.python.heap import Heap
 from ml_switcheroo.sources.static.python.memory import Memory

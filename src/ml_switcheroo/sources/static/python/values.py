@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ml_switcheroo.sources.static.python.mappings import OpenDict
 
 if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.python.files import Source
+    from ml_switcheroo.code.library import Source
     from ml_switcheroo.sources.static.python.frames import Frame
 
 __all__ = [

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from ml_switcheroo.code.library import Library, Source
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.containing import contained
-from ml_switcheroo.sources.static.python.files import Library, Source
 from ml_switcheroo.sources.static.python.frames import Frame
 from ml_switcheroo.sources.static.python.heap import Changed
 from ml_switcheroo.sources.static.python.limits import deep_recursion, little_garbage

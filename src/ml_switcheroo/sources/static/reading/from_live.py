@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ml_switcheroo.code.library import Library, Source
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.findings import Usage
 from ml_switcheroo.sources.static.python.classes import make_class
 from ml_switcheroo.sources.static.python.containing import contained
-from ml_switcheroo.sources.static.python.files import Library, Source
 from ml_switcheroo.sources.static.python.frames import module_frame
 from ml_switcheroo.sources.static.python.limits import deep_recursion
 from ml_switcheroo.sources.static.python.machine import Machine

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
-import functools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from ml_switcheroo.errors import SourceError
-from ml_switcheroo.sources.static.python.values import Value
+from ml_switcheroo.code.finding import folder_of, module_file
+from ml_switcheroo.code.outline import outline
+from ml_switcheroo.code.parsing import parse
 
-__all__ = ["Library", "Source", "bound_names"]
+__all__ = ["OPAQUE", "Library", "Source"]
 
 _PARSERS = frozenset("yaml ruamel toml tomli omegaconf hydra antlr4 pyparsing lark regex".split())
 """What reads text: to follow it takes minutes, and shows nothing of a model."""
@@ -25,8 +26,6 @@ OPAQUE = frozenset(sys.stdlib_module_names) | {"torch", "numpy", "einops"} | _PA
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
-_LARGEST = 8 << 20  # bytes of a source file
-
 
 @dataclass(slots=True, eq=False, repr=False)
 class Source:
@@ -38,7 +37,7 @@ class Source:
         tree: The parsed module.
         bindings: For each name the module-level statements that bind or change it, in order.
         stars: The modules of ``from x import *``, as ``(level, name)``.
-        values: The names that have been worked out.
+        values: The names that whoever reads the file has worked out.
         ran: The module-level statements that have been read, by index.
         calls: Those that call a function, and its name: ``register("conv", Conv)``, ``@register class Conv``.
     """
@@ -48,12 +47,12 @@ class Source:
     tree: ast.Module
     bindings: Mapping[str, Sequence[int]] = field(init=False)
     stars: Sequence[ast.ImportFrom] = field(init=False)
-    values: dict[str, Value] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
     ran: set[int] = field(default_factory=set)
     calls: Sequence[tuple[int, str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.bindings, self.stars, self.calls = _outline(self.tree)
+        self.bindings, self.stars, self.calls = outline(self.tree)
 
     @property
     def name(self) -> str:
@@ -118,8 +117,8 @@ class Library:
         """Return the path a relative import leads to, seen from ``source``."""
         key = (source.path, level, dotted)
         if key not in self._led:
-            folder = source.path.parents[min(level, len(source.path.parents)) - 1]
-            self._led[key] = self._below(folder, dotted.split(".") if dotted else [])
+            folder = folder_of(source.path, level)
+            self._led[key] = module_file(folder, dotted.split(".") if dotted else [])
         return self._led[key]
 
     def imported(self, source: Source, node: ast.ImportFrom) -> Source | None:
@@ -157,7 +156,7 @@ class Library:
             real = self._real[path] = path.resolve()
         if real not in self._sources:
             if real not in self._parsed:
-                self._parsed[real] = _parse(real)
+                self._parsed[real] = parse(real)
             self._sources[real] = Source(real, self._label(real), self._parsed[real])
         return self._sources[real]
 
@@ -179,15 +178,8 @@ class Library:
         for number, root in enumerate(self._roots):
             if parts[0] in OPAQUE and (number >= self._near or _is_copy(root, parts[0])):
                 return None
-            if (path := self._below(root, parts)) is not None:
+            if (path := module_file(root, parts)) is not None:
                 return path
-        return None
-
-    @staticmethod
-    def _below(folder: Path, parts: Sequence[str]) -> Path | None:
-        for candidate in (folder.joinpath(*parts, "__init__.py"), folder.joinpath(*parts).with_suffix(".py")):
-            if (parts or candidate.name == "__init__.py") and candidate.is_file():
-                return candidate
         return None
 
     def _label(self, path: Path) -> str:
@@ -206,122 +198,3 @@ def _is_copy(root: Path, top: str) -> bool:
 
 _INSIDE = {"einops": "_backends.py"}
 """Packages that people keep a copy of beside a model, with a file that only the original has."""
-
-
-def _parse(path: Path) -> ast.Module:
-    try:
-        status = path.stat()
-        if status.st_size > _LARGEST:
-            raise SourceError(str(path), f"larger than {_LARGEST >> 20} MB; this is no model source")
-        return _parsed(path, status.st_mtime_ns, status.st_size)
-    except OSError as error:
-        raise SourceError(str(path), error.strerror or "cannot be read", cure="Check the path.") from error
-    except SyntaxError as error:
-        raise SourceError(f"{path}:{error.lineno or 1}", f"not Python: {error.msg}") from error
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise SourceError(str(path), f"not Python: {error}") from error
-
-
-@functools.lru_cache(maxsize=512)
-def _parsed(path: Path, changed: int, size: int) -> ast.Module:
-    """Parse a file; one that has not changed is parsed once."""
-    return ast.parse(path.read_bytes(), filename=str(path))
-
-
-@functools.lru_cache(maxsize=512)
-def _outline(
-    tree: ast.Module,
-) -> tuple[Mapping[str, Sequence[int]], Sequence[ast.ImportFrom], Sequence[tuple[int, str]]]:
-    """Return what a module's statements bind, its star imports, and what it calls for an effect."""
-    bindings: dict[str, list[int]] = {}
-    imported = {
-        name for one in tree.body if isinstance(one, ast.Import | ast.ImportFrom) for name in bound_names(one)
-    }
-    stars: list[ast.ImportFrom] = []
-    for index, statement in enumerate(tree.body):
-        for name in (*bound_names(statement), *(_registries(statement) - imported)):
-            places = bindings.setdefault(name, [])
-            if not places or places[-1] != index:
-                places.append(index)
-        if isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*":
-            stars.append(statement)
-    called = ((index, _called(one)) for index, one in enumerate(tree.body))
-    return bindings, stars, tuple((index, name) for index, name in called if name)
-
-
-def _called(statement: ast.stmt) -> str:
-    """Return the name of the function that a statement calls for its effect; empty for any other."""
-    match statement:
-        case ast.Expr(value=ast.Call(func=ast.Name(id=name))):
-            return name
-        case ast.ClassDef(decorator_list=[first, *_]) | ast.FunctionDef(decorator_list=[first, *_]):
-            named = first.func if isinstance(first, ast.Call) else first
-            return named.id if isinstance(named, ast.Name) else ""
-        case ast.Assign() | ast.Expr() | ast.For() | ast.If() | ast.With() | ast.Try():
-            return "globals" if any(map(_puts_a_name, ast.walk(statement))) else ""
-    return ""
-
-
-def _puts_a_name(node: ast.AST) -> bool:
-    """Tell whether a module's names are changed by their text: ``globals()[name] = layer``."""
-    match node:
-        case (
-            ast.Subscript(value=ast.Call(func=ast.Name(id="globals" | "vars")), ctx=ast.Store())
-            | ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="globals")), attr="update"))
-            | ast.Call(func=ast.Name(id="setattr"))
-        ):
-            return True
-    return False
-
-
-def _registries(statement: ast.stmt) -> set[str]:
-    """Return the objects whose methods decorate a class or a function: they may keep it."""
-    decorators = statement.decorator_list if isinstance(statement, ast.ClassDef | ast.FunctionDef) else []
-    named = [one.func if isinstance(one, ast.Call) else one for one in decorators]
-    return {root for one in named if isinstance(one, ast.Attribute) for root in _roots(one.value)}
-
-
-def bound_names(statement: ast.stmt) -> Iterator[str]:
-    """Yield the names a module-level statement binds or changes."""
-    match statement:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            yield name
-        case ast.Import(names=names) | ast.ImportFrom(names=names):
-            for alias in names:
-                yield alias.asname or alias.name.partition(".")[0]
-        case ast.Assign(targets=targets) | ast.Delete(targets=targets):
-            for target in targets:
-                yield from _roots(target)
-        case ast.AugAssign(target=target) | ast.AnnAssign(target=target):
-            yield from _roots(target)
-        case ast.Expr(value=ast.Call(func=ast.Attribute(value=owner))):
-            yield from _roots(owner)
-        case _:
-            yield from _bound_inside(statement)
-
-
-def _bound_inside(statement: ast.stmt) -> Iterator[str]:
-    if isinstance(statement, ast.For):
-        yield from _roots(statement.target)
-    if isinstance(statement, ast.With):
-        for item in statement.items:
-            if item.optional_vars is not None:
-                yield from _roots(item.optional_vars)
-    for block in ("body", "orelse", "finalbody"):
-        for inner in getattr(statement, block, ()):
-            yield from bound_names(inner)
-    for guard in getattr(statement, "handlers", ()):
-        for inner in guard.body:
-            yield from bound_names(inner)
-
-
-def _roots(target: ast.expr) -> Iterator[str]:
-    """Yield the names at the roots of an assignment's target: ``a.b[0], c`` has a and c."""
-    match target:
-        case ast.Name(id=name):
-            yield name
-        case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Starred(value=inner):
-            yield from _roots(inner)
-        case ast.Tuple(elts=elements) | ast.List(elts=elements):
-            for element in elements:
-                yield from _roots(element)
