@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ml_switcheroo.load import load_into as load_into
     from ml_switcheroo.moves import Move as Move
     from ml_switcheroo.plan import Plan as Plan
-    from ml_switcheroo.planner import make_plan as make_plan
+    from ml_switcheroo.planning.planner import make_plan as make_plan
     from ml_switcheroo.rule_lines import load_rules as load_rules
     from ml_switcheroo.rules import Drop as Drop
     from ml_switcheroo.rules import Keep as Keep
@@ -38,7 +38,7 @@ _HOME = {
     "convert": "conversion",
     "load_into": "load",
     "load_rules": "rule_lines",
-    "make_plan": "planner",
+    "make_plan": "planning.planner",
     "load_sharded": "sharded",
     "open_checkpoint": "formats",
     "to_torch": "export",

@@ -16,10 +16,10 @@ from ml_switcheroo.formats.apart import keep_apart
 from ml_switcheroo.ops import Array
 from ml_switcheroo.outputs import choose_output
 from ml_switcheroo.plan import Plan
-from ml_switcheroo.planner import make_plan
+from ml_switcheroo.planning.planner import make_plan
+from ml_switcheroo.provenance import exported, stamp, stamped_target
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.scales import said_of_values
-from ml_switcheroo.stamp import exported, stamp, stamped_target
 from ml_switcheroo.tensors import TensorSpec, as_numpy, spec_of
 
 __all__ = ["convert", "export", "is_up_to_date"]

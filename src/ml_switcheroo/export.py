@@ -9,7 +9,7 @@ from typing import Any
 from ml_switcheroo.errors import LoadError, UsageError
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.ops import Array
-from ml_switcheroo.planner import make_plan
+from ml_switcheroo.planning.planner import make_plan
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.sources.evidence import tied_in

@@ -16,14 +16,14 @@ from ml_switcheroo.match.paths.spelling import segments
 from ml_switcheroo.ops import Array
 from ml_switcheroo.ops.casting import losses, may_lose, refusal
 from ml_switcheroo.plan import Plan
-from ml_switcheroo.planner import plan_into, specs_of
+from ml_switcheroo.planning.planner import plan_into, specs_of
 from ml_switcheroo.progress import Progress
+from ml_switcheroo.provenance import stamped_target
 from ml_switcheroo.recipes import Live, Target, parts_of
 from ml_switcheroo.report.suggesting import suggested
 from ml_switcheroo.report.text import bounded
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.scales import said_of_values
-from ml_switcheroo.stamp import stamped_target
 from ml_switcheroo.targets import TARGETS, find_target, owner_of
 from ml_switcheroo.tensors import DTYPES, TensorSpec, as_numpy
 from ml_switcheroo.tree import Template

@@ -3,7 +3,7 @@ import torch
 
 from ml_switcheroo.core.known_kinds import kinds_of
 from ml_switcheroo.core.rewriter import rewrite
-from ml_switcheroo.planner import make_plan
+from ml_switcheroo.planning.planner import make_plan
 from ml_switcheroo.runtime import KeyMapper
 
 nn = torch.nn

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats import open_checkpoint
-from ml_switcheroo.planner import Prepared, prepare
+from ml_switcheroo.planning.planner import Prepared, prepare
 from ml_switcheroo.runtime.kinds import KeyKinds
 from ml_switcheroo.sources.classify import classify
 from ml_switcheroo.sources.findings import Finding

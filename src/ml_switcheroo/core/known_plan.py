@@ -10,12 +10,12 @@ from typing import Any
 from ml_switcheroo.axes import equation
 from ml_switcheroo.core.bundle import Table
 from ml_switcheroo.core.known_kinds import known_of
-from ml_switcheroo.draw import draw_plan
 from ml_switcheroo.errors import PlanError
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import OPS, Op, Specs, trace
 from ml_switcheroo.plan import Plan
+from ml_switcheroo.planning.drawing import draw_plan
 
 __all__ = ["plan_of", "table_of"]
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from ml_switcheroo.errors import SwitcherooError
 from ml_switcheroo.moves import Move
-from ml_switcheroo.plan import Ambiguity, Plan
-from ml_switcheroo.planner import make_plan
+from ml_switcheroo.plan import Plan
+from ml_switcheroo.planning.planner import make_plan
 from ml_switcheroo.rule_lines import load_rules, parse_rules
 from ml_switcheroo.rules import Rule
+from ml_switcheroo.unmoved import Ambiguity
 from ml_switcheroo.verification.judging import Trials
 from ml_switcheroo.verification.sides import Inputs, Sides
 
