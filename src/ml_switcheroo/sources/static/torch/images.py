@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.sources.static.python.counted import whole_numbers
 from ml_switcheroo.sources.static.python.values import UNKNOWN, Instance, Tensor, Value, options
 from ml_switcheroo.sources.static.torch.alike import INPUT, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
@@ -93,8 +94,10 @@ def slid(
     if padding == "same" and stride == 1:
         return axis
     whole = (kernel, stride, padding, dilation, more)
-    if not all(isinstance(one, int) for one in whole) or not stride:
+    told = whole_numbers(whole)
+    if told is None or not stride:
         return (Atom("space"),)
+    kernel, stride, padding, dilation, more = told
     reach = dilation * (kernel - 1)
     if stride == 1 and 2 * padding == reach and not more:
         return axis
