@@ -254,6 +254,8 @@ class _Copy:
         return made
 
     def slots(self, value: dict[str, Tensor]) -> dict[str, Tensor]:
+        if not value:
+            return {}
         found = {name: self.of(one) for name, one in value.items()}
         return {name: one for name, one in found.items() if isinstance(one, Tensor)}
 
