@@ -72,6 +72,7 @@ def _collection(make: Callable[[list[Value]], Value]) -> Callable[[Machine, Argu
         items = expand(machine, args.positional[0])
         if items is None:
             items = [Repeat(UNKNOWN)]
+        # Nobody knows which of several unknown items are the same one.
         if make is set and not known(items):
             return UNKNOWN
         return machine.heap.new(make(items))

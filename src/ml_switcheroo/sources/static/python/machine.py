@@ -126,6 +126,7 @@ class Machine:
                 else:
                     outcome = tables.unread(self, statement, frame)
             except Raised as error:
+                # In forward, what goes wrong may be this reader's own fault: the rest is still worth reading.
                 if not self.following or self.trying or error.meant:
                     raise
                 self.lose(statement, frame)

@@ -227,6 +227,7 @@ def operate(machine: Machine, op: type, left: Value, right: Value) -> Value:
         return tensor if plain else _met(left, right)
     mine, other = left.axes, right.axes
     if mine is None or other is None:
+        # One side was not followed. A tensor of the model itself lies as what it meets does.
         weight = left if left.axes is None else right if right.axes is None else left
         rest = right if weight is left else left
         if weight.role or (_small(weight, rest)):

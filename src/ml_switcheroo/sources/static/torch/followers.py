@@ -201,6 +201,7 @@ def cut(tensor: Tensor, given: Value, word: str, dim: Value) -> list[Tensor] | N
     axis = axes[dim % len(axes)]
     if len(axis) != 1 or axis[0].role not in ("channel", "space", "any", "step"):
         return None
+    # By edges, there is one part more than there are edges, and no size is said.
     if word == "tensor_split" and isinstance(given, list | tuple):
         word, given = "split", [None] * (len(given) + 1)
     if word != "split" and isinstance(given, int) and 0 < given <= 64:

@@ -60,6 +60,7 @@ def feature_map(
 def windowed(layer: Instance, tensor: Tensor | None, rank: int) -> tuple[Axis, ...]:
     """Return the spatial axes behind a convolution or a pool."""
     given = {name: layer.args.get(name, usual) for name, usual in _WINDOW.items()}
+    # A pool takes steps as long as its window where nothing else is said.
     if "Pool" in layer.torch and given["stride"] in (1, None) and "stride" not in layer.args:
         given["stride"] = given["kernel_size"]
     if given["stride"] is None:
@@ -99,6 +100,7 @@ def slid(
         return (Atom("space"),)
     kernel, stride, padding, dilation, more = told
     reach = dilation * (kernel - 1)
+    # As many places as before, each where it was: the axis is the same one, whatever its size.
     if stride == 1 and 2 * padding == reach and not more:
         return axis
     size = long(axis)

@@ -116,6 +116,7 @@ def construct(machine: Machine, made: Instance, external: str, args: Arguments) 
     """Run the constructor of a class that is not read."""
     name = name_of(external)
     if not name:
+        # What Python itself has for bases brings no children along.
         made.open = made.open or not external.startswith(
             ("builtins.", "abc.", "typing.", "enum.", "collections.")
         )
