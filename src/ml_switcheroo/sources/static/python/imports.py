@@ -25,7 +25,7 @@ def external(machine: Machine, name: str) -> Value:
     return External(name) if found is ABSENT else found
 
 
-def import_module(machine: Machine, dotted: str) -> Value:
+def import_module(machine: Machine, dotted: str) -> Source | External:
     """Return a module: its source, or its name where it is not read.
 
     Raises:

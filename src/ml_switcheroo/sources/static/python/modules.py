@@ -80,5 +80,6 @@ def dictionary_of(machine: Machine, owner: Value) -> Value:
     """Return the dictionary that something is looked up in; anything else as it is."""
     if isinstance(owner, Names):
         return names_of(machine, owner.source)
-    keyed = isinstance(owner, Instance) and owner.torch in ("ModuleDict", "ParameterDict")
-    return owner.attrs if keyed else contents(owner)
+    if isinstance(owner, Instance) and owner.torch in ("ModuleDict", "ParameterDict"):
+        return owner.attrs
+    return contents(owner)

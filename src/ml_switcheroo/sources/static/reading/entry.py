@@ -290,7 +290,8 @@ def _reading(entry: _Entry, machine: Machine, opening: Opening, solved: Mapping[
             failures.append("the code is too long to follow")
         return Unknown()
 
-    value = contained("", make, Unknown(), failures)
+    otherwise: Value = Unknown()
+    value = contained("", make, otherwise, failures)
     failure = failures[0].removeprefix(" could not be followed: ") if failures else ""
     modules = [one for one in options(value) if isinstance(one, Instance)]
     names = Names.of(entry.specs)

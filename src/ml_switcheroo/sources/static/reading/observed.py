@@ -161,7 +161,7 @@ def expression_of(values: Iterable[Value]) -> Expression:
         tuple(one or "" for one in axes),
         shape,
         constants[0] if single else NO_CONSTANT,
-        frozenset(_class_of(one) for one in each if kind_of(one) == "module"),
+        frozenset(_class_of(one) for one in each if isinstance(one, Instance) and kind_of(one) == "module"),
         values=each,
     )
 

@@ -130,8 +130,9 @@ def _counted(size: Value) -> bool:
 def _size(made: Instance, kind: str, axis: str) -> Value:
     if kind == "conv" and axis == "in":
         channels, groups = made.args.get("in_channels"), made.args.get("groups", 1)
-        plain = isinstance(channels, int) and isinstance(groups, int) and groups and not made.args_open
-        return channels // groups if plain else None
+        if not isinstance(channels, int) or not isinstance(groups, int) or not groups or made.args_open:
+            return None
+        return channels // groups
     return made.args.get(_SIZES.get((kind, axis), ""))
 
 
