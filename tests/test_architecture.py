@@ -32,8 +32,8 @@ LAYERS = [
     ["planning"],
     ["explain", "load", "export", "sharded", "outputs"],
     ["conversion", "verification"],
-    ["core"],
-    ["plugins"],
+    ["codemod"],
+    ["plugins", "core"],
     ["cli"],
     ["__main__"],
 ]
