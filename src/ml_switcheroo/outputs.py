@@ -13,6 +13,7 @@ from ml_switcheroo.formats import write_npz, write_safetensors, write_shards
 from ml_switcheroo.formats.hdf5_writer import Hdf5Layout, write_hdf5
 from ml_switcheroo.formats.orbax_writer import write_orbax
 from ml_switcheroo.plan import Plan
+from ml_switcheroo.recipes import Target
 from ml_switcheroo.targets import TARGETS, find_target
 
 __all__ = ["FORMATS", "Output", "choose_output"]
@@ -21,22 +22,6 @@ Writer = Callable[..., object]
 
 FORMATS = {"safetensors": ".safetensors", "npz": ".npz", "keras": ".weights.h5", "orbax": ""}
 """The formats that are written, each with the end of its names; a name without one is a folder."""
-
-_TREES = ("nnx", "linen", "jax")
-"""Targets whose leaves are a tree of dictionaries, which Orbax restores as it is."""
-
-# mlx/io/safetensors.cpp, mlx/io/load.cpp
-_MLX_CANNOT_LOAD = {
-    "safetensors": ("float64", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"),
-    "npz": (
-        "complex128",
-        "float8_e4m3fn",
-        "float8_e5m2",
-        "float8_e4m3fnuz",
-        "float8_e5m2fnuz",
-        "float8_e8m0fnu",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +88,11 @@ def choose_output(
     >>> choose_output(Path("weights.npz"), None, "jax").format
     'npz'
     """
-    target = find_target(target).name
+    row = find_target(target)
     by_name = next((form for form, suffix in FORMATS.items() if suffix and out.name.endswith(suffix)), None)
     if name is None and by_name is None and max_shard_bytes is not None:
         by_name = "safetensors"
-    if name is None and by_name is None and not out.suffix and target in _TREES:
+    if name is None and by_name is None and not out.suffix and "orbax" in row.files.formats:
         by_name = "orbax"
     found = name or by_name
     if found not in FORMATS:
@@ -115,19 +100,19 @@ def choose_output(
         raise UsageError(
             f"{out}: the suffix is none of {known}; say which format ({', '.join(FORMATS)}) is meant"
         )
-    problems = list(_problems(out, found, target, resume=resume, sharded=max_shard_bytes is not None))
+    problems = list(_problems(out, found, row, resume=resume, sharded=max_shard_bytes is not None))
     if problems:
         raise UsageError(f"{out}: {'; '.join(problems)}")
-    return Output(found, target, max_shard_bytes, resume)
+    return Output(found, row.name, max_shard_bytes, resume)
 
 
-def _problems(out: Path, form: str, target: str, *, resume: bool, sharded: bool) -> Iterator[str]:
-    if form == "keras" and target != "keras":
-        yield f"Keras's weights are those of the target keras, not of {target}"
+def _problems(out: Path, form: str, target: Target, *, resume: bool, sharded: bool) -> Iterator[str]:
+    if form == "keras" and form not in target.files.formats:
+        yield f"Keras's weights are those of the target {_written_to(form)}, not of {target.name}"
     if form == "keras" and not out.name.endswith(".weights.h5"):
         yield "Keras reads only names that end in .weights.h5"
-    if form == "orbax" and target not in _TREES:
-        yield f"only trees of {', '.join(_TREES)} are written as an Orbax folder, not those of {target}"
+    if form == "orbax" and form not in target.files.formats:
+        yield f"only trees of {_written_to(form)} are written as an Orbax folder, not those of {target.name}"
     if form == "orbax" and out.is_file():
         yield "an Orbax checkpoint is a folder; this is a file"
     if resume and form != "safetensors":
@@ -141,20 +126,26 @@ def _problems(out: Path, form: str, target: str, *, resume: bool, sharded: bool)
             yield "a run into several files cannot be resumed: leave out resume or the largest size"
 
 
+def _written_to(form: str) -> str:
+    """Name the targets that a format is for."""
+    return ", ".join(target.name for target in TARGETS.values() if form in target.files.formats)
+
+
 def _notes(form: str, plan: Plan) -> Iterator[str]:
     """Say what the target's own library will not read."""
-    if plan.target == "mlx":
-        wrong = [path for path, spec in plan.outputs.items() if spec.dtype in _MLX_CANNOT_LOAD.get(form, ())]
-        if wrong:
-            few = ", ".join(wrong[:3]) + (" ..." if len(wrong) > 3 else "")
-            yield (
-                f"mlx.core.load reads no {plan.outputs[wrong[0]].dtype} from {form} ({len(wrong)} leaves:"
-                f" {few}); floating-point leaves can be cast with a dtype such as float32"
-            )
+    files = find_target(plan.target).files
+    unreadable = files.unreadable.get(form, ())
+    wrong = [path for path, spec in plan.outputs.items() if spec.dtype in unreadable]
+    if wrong:
+        few = ", ".join(wrong[:3]) + (" ..." if len(wrong) > 3 else "")
+        yield (
+            f"{files.loader} reads no {plan.outputs[wrong[0]].dtype} from {form} ({len(wrong)} leaves:"
+            f" {few}); floating-point leaves can be cast with a dtype such as float32"
+        )
 
 
 def _keras_layout(plan: Plan, like: Any, say: Callable[[str], object]) -> Hdf5Layout:
-    live = TARGETS["keras"].live
+    live = find_target(plan.target).live
     if live is None or not live.owns(like):
         raise UsageError(
             "a .weights.h5 file is laid out by the attributes and classes of the live Keras model:"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-__all__ = ["PUBLIC", "Table", "bundle", "module_of", "planned_of", "source_of"]
+from ml_switcheroo.errors import UsageError
+from ml_switcheroo.recipes import Mapper, Target
+from ml_switcheroo.targets import find_target
+
+__all__ = ["PUBLIC", "Table", "bundle", "mapper_of", "module_of", "planned_of", "source_of"]
 
 PUBLIC = (
     *("map_name", "map_value", "from_torch", "load_into", "copy_into", "to_torch", "read"),
@@ -17,13 +21,7 @@ PUBLIC = (
 )
 """What ``KeyMapper`` offers from outside, for every target."""
 
-_PLANNED = ("loading", "copying", "tensors", "planned")
-_BASE = ("loading", "copying", "tensors", "kinds", "live_nnx", "key_mapper")
-_INTO: Mapping[str, tuple[str, ...]] = {
-    **{target: (f"live_{target}", f"into_{target}") for target in ("equinox", "keras", "linen", "mlx")},
-    "haiku": ("live_linen", "into_linen", "live_haiku", "into_haiku"),
-}
-"""What the live models of a target need beside ``KeyMapper`` itself."""
+_PLANNED = "ml_switcheroo.runtime.planned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,7 @@ class _Part:
         said: The lines of its docstring.
         members: Its members, by name.
         imports: The import statements.
+        needs: The modules that it imports its bases from.
         aliases: What the module calls an earlier ``KeyMapper``.
     """
 
@@ -52,6 +51,7 @@ class _Part:
     said: tuple[str, ...]
     members: dict[str, _Member]
     imports: tuple[str, ...]
+    needs: tuple[str, ...]
     aliases: tuple[str, ...]
 
 
@@ -75,18 +75,27 @@ class Table:
 
 
 def source_of(target: str, entries: Iterable[str]) -> str:
-    """Return the text of a target's ``KeyMapper`` with what some of its methods need."""
-    return bundle((*_BASE, *_INTO.get(target, ())), entries)
+    """Return the text of a target's ``KeyMapper`` with what some of its methods need.
+
+    Raises:
+        UsageError: The row of the target has no mapper.
+    """
+    return bundle([mapper_of(find_target(target)).module], entries)
 
 
 def planned_of(target: str, entries: Iterable[str], table: Table) -> str:
-    """Return the text of a ``KeyMapper`` that carries out the plan of one model."""
-    live = [name for name in (*_BASE, *_INTO.get(target, ())) if name.startswith("live_")]
-    if target in _INTO:
-        live.remove("live_nnx")
-    text = bundle((*_PLANNED, *live), (*entries, *table.entries))
+    """Return the text of a ``KeyMapper`` that carries out the plan of one model.
+
+    Raises:
+        UsageError: The row of the target has no mapper, or none for live models.
+    """
+    row = find_target(target)
+    live = mapper_of(row).live
     is_live = not {"load_into", "copy_into"}.isdisjoint(entries)
-    bases = f"{_part(live[-1]).name}, PlannedMapper" if is_live else "PlannedMapper"
+    if is_live and not live:
+        raise row.lacking("mapper.live", "a rewritten call cannot load into its models")
+    text = bundle([_PLANNED, *([live] if live else [])], (*entries, *table.entries))
+    bases = f"{_part(live).name}, PlannedMapper" if is_live else "PlannedMapper"
     said = f'"""Carry the tensors of {table.model} over to {target}: its plan, and what carries it out."""'
     rows = "".join(f"        {_literal(row)},\n" for row in table.rows)
     constants = f"    MODEL = {_quoted(table.model)}\n    MOVES = (\n{rows}    )\n"
@@ -102,21 +111,49 @@ def _quoted(text: str) -> str:
 
 
 def module_of(target: str) -> str:
-    """Return the module to import a target's ``KeyMapper`` from."""
-    return ".".join(["ml_switcheroo.runtime", *_INTO.get(target, ())[-1:]])
+    """Return the module to import a target's ``KeyMapper`` from.
+
+    Raises:
+        UsageError: The row of the target has no mapper.
+    """
+    return mapper_of(find_target(target)).module.removesuffix(".key_mapper")
 
 
-def bundle(modules: Sequence[str], entries: Iterable[str]) -> str:
-    """Join modules of ``ml_switcheroo.runtime`` into one text that needs only NumPy.
+def mapper_of(target: Target) -> Mapper:
+    """Return the mapper of a target.
 
-    Each module has one class, which extends that of the module before. A member to which no entry leads is
-    left out, and so is of a docstring all but its first paragraph: the package has the rest.
+    Raises:
+        UsageError: The row of the target has none.
+    """
+    if target.mapper is None:
+        raise target.lacking("mapper", "no code is rewritten for it")
+    return target.mapper
+
+
+def bundle(modules: Iterable[str], entries: Iterable[str]) -> str:
+    """Join modules, and those they build on, into one text that needs only NumPy.
+
+    Each module has one class. A member to which no entry leads is left out, and so is of a docstring all but
+    its first paragraph: the package has the rest.
 
     Args:
-        modules: Names of the modules, base first.
+        modules: Dotted names of the modules, such as ``ml_switcheroo.runtime.key_mapper``.
         entries: Members that are used from outside.
+
+    Raises:
+        UsageError: There is no such module.
     """
-    return _bundled(tuple(modules), tuple(sorted(set(entries))))
+    chain: dict[str, None] = {}
+    for module in modules:
+        _add_with_bases(module, chain)
+    return _bundled(tuple(chain), tuple(sorted(set(entries))))
+
+
+def _add_with_bases(module: str, chain: dict[str, None]) -> None:
+    """Add a module behind those that its class extends."""
+    for base in _part(module).needs:
+        _add_with_bases(base, chain)
+    chain.setdefault(module)
 
 
 @cache
@@ -159,20 +196,30 @@ def _is_used(statement: str, bodies: Iterable[str]) -> bool:
 
 @cache
 def _part(name: str) -> _Part:
-    text = files("ml_switcheroo.runtime").joinpath(f"{name}.py").read_text("utf-8")
+    package, _, stem = name.rpartition(".")
+    try:
+        text = files(package).joinpath(f"{stem}.py").read_text("utf-8")
+    except (ImportError, OSError) as error:
+        raise UsageError(f"the module {name} of a KeyMapper cannot be read: {error}") from error
     lines, tree = text.splitlines(), ast.parse(text)
     (owner,) = (node for node in tree.body if isinstance(node, ast.ClassDef))
     imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    ours = [node for node in imports if ast.unparse(node).startswith("from ml_switcheroo")]
+    bases = tuple(map(ast.unparse, owner.bases))
+    ours = [node for node in imports if isinstance(node, ast.ImportFrom) and _brings(node) & {*bases}]
     outside = tuple(ast.unparse(node) for node in imports if node not in ours)
     aliases = tuple(alias.asname for node in ours for alias in node.names if alias.asname)
+    needs = tuple(str(node.module) for node in ours)
     first, *body = owner.body
     members, last = {}, first.end_lineno or 0
     for node in body:
         members[_name(node)] = _Member(node, tuple(_text(node, lines, last)))
         last = node.end_lineno or 0
-    bases = tuple(map(ast.unparse, owner.bases))
-    return _Part(owner.name, bases, tuple(_brief(first, lines)), members, outside, aliases)
+    return _Part(owner.name, bases, tuple(_brief(first, lines)), members, outside, needs, aliases)
+
+
+def _brings(node: ast.ImportFrom) -> set[str]:
+    """Return the names that an import gives to what it imports."""
+    return {alias.asname or alias.name for alias in node.names}
 
 
 def _name(node: ast.stmt) -> str:

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FLAT_TARGETS", "IMMUTABLE_TARGETS", "OPERATIONS", "TREE_TARGETS", "Operation", "find_operation"]
+from ml_switcheroo.targets import find_target
 
-FLAT_TARGETS = frozenset({"jax", "numpy"})
-"""Targets without live models: a state dict becomes a dictionary of arrays."""
-
-TREE_TARGETS = frozenset({"linen", "haiku"})
-"""Targets whose models are trees of dictionaries: a part has a path, and no attribute."""
-
-IMMUTABLE_TARGETS = frozenset({"equinox"}) | TREE_TARGETS
-"""Targets whose models never change: loading makes a new one."""
+__all__ = ["OPERATIONS", "Operation", "find_operation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,5 +43,5 @@ def find_operation(method: str, target: str, *, copies: bool = False) -> Operati
     >>> find_operation("load_state_dict", "jax").requires_plugin
     'checkpoint_mapper'
     """
-    targets = "flat" if target in FLAT_TARGETS else "copy" if copies else "live"
+    targets = "flat" if find_target(target).live is None else "copy" if copies else "live"
     return next((row for row in OPERATIONS if (row.method, row.targets) == (method, targets)), None)

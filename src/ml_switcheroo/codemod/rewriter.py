@@ -14,7 +14,7 @@ import libcst as cst
 
 from ml_switcheroo.codemod.binding import bind, free_name, is_bindable
 from ml_switcheroo.codemod.block import ours
-from ml_switcheroo.codemod.bundle import Table
+from ml_switcheroo.codemod.bundle import Table, mapper_of
 from ml_switcheroo.codemod.clashes import find_clash
 from ml_switcheroo.codemod.delivery import deliver
 from ml_switcheroo.codemod.hooks import HookContext, Note, find_hook
@@ -33,6 +33,7 @@ from ml_switcheroo.codemod.text import Edit, Text, apply_edits, changes_only
 from ml_switcheroo.codemod.trees import uncollected
 from ml_switcheroo.codemod.verdicts import Verdict, judge, judge_save
 from ml_switcheroo.errors import RewriteError
+from ml_switcheroo.recipes import Target
 from ml_switcheroo.targets import find_target
 
 __all__ = ["MENTIONS", "Rewrite", "rewrite"]
@@ -103,9 +104,10 @@ def rewrite(
 
     Raises:
         RewriteError: The source is no Python.
-        UsageError: The target is unknown, or a hook cannot be loaded.
+        UsageError: The target is unknown or has no mapper, or a hook cannot be loaded.
     """
-    target = find_target(to).name
+    target = find_target(to)
+    mapper_of(target)  # wrong usage is said before anything is read
     if not any(word in source for word in MENTIONS):
         return Rewrite(source)
     try:
@@ -115,7 +117,7 @@ def rewrite(
         reason = getattr(error, "msg", None) or str(error) or type(error).__name__
         raise RewriteError(f"{file}:{line}", f"this is no Python that can be parsed: {reason}") from error
     settings = {"runtime": runtime, "kinds": kinds, "table": table, "no_torch": no_torch, "save": save}
-    shared = HookContext(target=target, file=str(file), settings=settings)
+    shared = HookContext(target=target.name, file=str(file), settings=settings)
     parsed = File(Path(file), text.tree, source, deep=True)
     if is_skipped(source, text.tree):
         return Rewrite(source)
@@ -149,7 +151,7 @@ def rewrite(
     return _finish(text, parsed, edits, shared, index)
 
 
-def _judge_save(one: Saved, file: File, receivers: Receivers, target: str) -> Verdict | None:
+def _judge_save(one: Saved, file: File, receivers: Receivers, target: Target) -> Verdict | None:
     """Return the verdict on a save; None where the function that does it has a note of its own."""
     verdict = judge_save(one.site, Place(file, one.site.definitions), receivers, target)
     return None if one.in_shards and verdict.receiver not in OTHER_WORDS else verdict

@@ -15,7 +15,6 @@ from ml_switcheroo.codemod.index import File
 from ml_switcheroo.codemod.known import OTHER_WORDS, kind_of_name
 from ml_switcheroo.codemod.naming import named_kind
 from ml_switcheroo.codemod.notes import Said, said
-from ml_switcheroo.codemod.operations import FLAT_TARGETS, IMMUTABLE_TARGETS, TREE_TARGETS
 from ml_switcheroo.codemod.parts import (
     Part,
     is_built_here,
@@ -30,6 +29,7 @@ from ml_switcheroo.codemod.receivers import Place, Receivers
 from ml_switcheroo.codemod.sites import Site, find_sites, has_plain_bases, scope_of
 from ml_switcheroo.codemod.surroundings import is_sharded, tested_classes
 from ml_switcheroo.codemod.trees import spelled
+from ml_switcheroo.recipes import Target
 
 __all__ = ["Verdict", "judge", "judge_save"]
 
@@ -44,9 +44,6 @@ _OWN = {
     "object": "own-object",
 }
 """What a receiver with a method of its own is, and the note on it."""
-_NEW = FLAT_TARGETS | IMMUTABLE_TARGETS
-"""Targets of which a call gives something new, instead of changing the model."""
-_NO_NAMES = FLAT_TARGETS | TREE_TARGETS
 _METHOD_NAMES = ("load_state_dict", "_load_from_state_dict")
 
 
@@ -72,14 +69,14 @@ class Verdict:
     source: Part | None = None
 
 
-def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdict:
+def judge(site: Site, place: Place, receivers: Receivers, target: Target) -> Verdict:
     """Return the verdict on a call.
 
     Args:
         site: The call.
         place: Where it stands.
         receivers: What expressions are.
-        target: The target's name.
+        target: The target.
     """
     tested = [receivers.instances(classes, place) for classes in tested_classes(site)]
     kinds = set().union(*tested) or receivers.kinds(site.receiver, place)
@@ -93,11 +90,11 @@ def judge(site: Site, place: Place, receivers: Receivers, target: str) -> Verdic
         return Verdict("leave", said("shadowed", line=line), kind)
     if is_copy(site.call):
         return _judge_copy(site, place, receivers, target, kind)
-    if target in FLAT_TARGETS:
+    if target.live is None:
         return _judge_flat(site, place, target, kind)
-    if target in IMMUTABLE_TARGETS:
+    if target.immutable:
         if kind != "module":
-            return Verdict("leave", said("no-model-shown", target=target), kind)
+            return Verdict("leave", said("no-model-shown", target=target.name), kind)
         return _judge_anew("call", site, place, receivers, target, kind)
     if _is_reassigned(site):
         return Verdict("call", said("mended"), kind, "mend")
@@ -111,7 +108,7 @@ def _inherited(place: Place, receivers: Receivers) -> set[str]:
     return kinds if kinds <= OTHER_WORDS.keys() else set()
 
 
-def judge_save(site: Site, place: Place, receivers: Receivers, target: str) -> Verdict:
+def judge_save(site: Site, place: Place, receivers: Receivers, target: Target) -> Verdict:
     """Return the verdict on a ``state_dict()`` that is saved."""
     kinds = receivers.kinds(site.receiver, place)
     kind = _one(kinds) or ("" if kinds else named_kind(site.receiver) or _looped_kind(site))
@@ -121,23 +118,23 @@ def judge_save(site: Site, place: Place, receivers: Receivers, target: str) -> V
     for word in ("super", "file", "class", "sharded", "object"):
         if word in kinds:
             return Verdict("leave", said("saved-own", receiver=receiver, kind=word), kind)
-    if target in _NO_NAMES:
-        return Verdict("leave", said("saved-unnamed", target=target), kind)
+    if target.live is None or target.tree:
+        return Verdict("leave", said("saved-unnamed", target=target.name), kind)
     return Verdict("call", receiver=kind)
 
 
-def _why_left(site: Site, file: File, kinds: set[str], kind: str, target: str) -> Said | None:
+def _why_left(site: Site, file: File, kinds: set[str], kind: str, target: Target) -> Said | None:
     receiver = spelled(site.receiver)
     return _why_no_model(receiver, kinds, kind, target) or _why_not_here(receiver, site, file, kind)
 
 
-def _why_no_model(receiver: str, kinds: set[str], kind: str, target: str) -> Said | None:
+def _why_no_model(receiver: str, kinds: set[str], kind: str, target: Target) -> Said | None:
     """Return why what the receiver is forbids a rewrite."""
     for word, name in _OWN.items():
         if word in kinds:
             named = kind_of_name(receiver) if word == "object" else ""
             return _no_weights(receiver, named) if named in OTHER_WORDS else said(name, receiver=receiver)
-    if "overriding" in kinds and (receiver == "self" or target in _NEW):
+    if "overriding" in kinds and (receiver == "self" or target.live is None or target.immutable):
         return said("own-load", receiver=receiver)
     others = kinds & OTHER_WORDS.keys()
     if others and "module" in kinds:
@@ -176,14 +173,14 @@ def _why_not_here(receiver: str, site: Site, file: File, kind: str) -> Said | No
     return why_foreign(site.call)
 
 
-def _judge_copy(site: Site, place: Place, receivers: Receivers, target: str, kind: str) -> Verdict:
+def _judge_copy(site: Site, place: Place, receivers: Receivers, target: Target, kind: str) -> Verdict:
     """Judge ``target.load_state_dict(online.state_dict())``."""
-    if target in FLAT_TARGETS:
-        return Verdict("leave", said("copy-unneeded", target=target), kind)
+    if target.live is None:
+        return Verdict("leave", said("copy-unneeded", target=target.name), kind)
     copy = weigh_copy(site, place, receivers)
     if copy.left:
         return Verdict("leave", copy.left, kind)
-    if target in IMMUTABLE_TARGETS:
+    if target.immutable:
         verdict = _judge_anew("copy", site, place, receivers, target, kind)
         verdict = replace(verdict, why=verdict.why or copy.catch)
         return verdict if verdict.action == "leave" else _with_source(verdict, site, place, receivers, target)
@@ -192,26 +189,26 @@ def _judge_copy(site: Site, place: Place, receivers: Receivers, target: str, kin
     return Verdict("copy", copy.catch, kind)
 
 
-def _with_source(verdict: Verdict, site: Site, place: Place, receivers: Receivers, target: str) -> Verdict:
+def _with_source(verdict: Verdict, site: Site, place: Place, receivers: Receivers, target: Target) -> Verdict:
     """Add where a copy reads: a part of a tree is no attribute of it."""
     online = copied_from(site.call)
     plain = Part(ast.unparse(online))
     source = source_part(online, site, place, receivers)
     if verdict.part:
-        source = source or (plain if target not in TREE_TARGETS else None)
-    elif target not in TREE_TARGETS or source == plain:
+        source = source or (plain if not target.tree else None)
+    elif not target.tree or source == plain:
         return verdict
     if source is None:
         return Verdict("leave", said("part"), verdict.receiver)
     return replace(verdict, part=verdict.part or Part(ast.unparse(site.receiver)), source=source)
 
 
-def _judge_flat(site: Site, place: Place, target: str, kind: str) -> Verdict:
+def _judge_flat(site: Site, place: Place, target: Target, kind: str) -> Verdict:
     """Judge a load for a target of dictionaries: the arrays get a name, or nobody would keep them."""
     if kind != "module":
-        return Verdict("leave", said("no-model-shown", target=target), kind)
+        return Verdict("leave", said("no-model-shown", target=target.name), kind)
     if not (site.is_statement or _is_reassigned(site)):
-        return Verdict("leave", said("flat-used", target=target), kind)
+        return Verdict("leave", said("flat-used", target=target.name), kind)
     name = flat_name(site.receiver)
     why = ""
     if not name:
@@ -225,12 +222,12 @@ def _judge_flat(site: Site, place: Place, target: str, kind: str) -> Verdict:
     elif free_name(place.file, name.rpartition(".")[2]) != name.rpartition(".")[2]:
         why = f"{name} is another thing in this file"
     if why:
-        return Verdict("leave", said("flat-unnamed", target=target, name=name or "this", why=why), kind)
+        return Verdict("leave", said("flat-unnamed", target=target.name, name=name or "this", why=why), kind)
     return Verdict("call", said("flat", name=name), kind, "flat")
 
 
 def _judge_anew(
-    action: Action, site: Site, place: Place, receivers: Receivers, target: str, kind: str
+    action: Action, site: Site, place: Place, receivers: Receivers, target: Target, kind: str
 ) -> Verdict:
     """Judge a call for a target whose models never change: the new one must reach all who use it."""
     reason = None if is_just_made(site, place.file) else _why_not_anew(site, place, receivers, target)
@@ -247,12 +244,12 @@ def _judge_anew(
     return Verdict(action, None, kind, "model" if site.is_statement else "report", part)
 
 
-def _why_not_anew(site: Site, place: Place, receivers: Receivers, target: str) -> Said | None:
+def _why_not_anew(site: Site, place: Place, receivers: Receivers, target: Target) -> Said | None:
     """Return why what a call is made on cannot be bound anew where it stands."""
     self_kinds = receivers.kinds(ast.Name("self", ast.Load()), place) if place.owner else set()
     own = isinstance(site.receiver, ast.Attribute) and _begins(site.receiver) == "self"
     if own and self_kinds & {"module", "overriding"}:
-        return None if target == "equinox" and is_built_here(site) else said("self-fixed")
+        return None if not target.tree and is_built_here(site) else said("self-fixed")
     return why_no_rebind(site, place.file, receivers.index)
 
 

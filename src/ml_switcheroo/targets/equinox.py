@@ -21,6 +21,7 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Flip, GateSum, Sum
 from ml_switcheroo.recipes import (
+    REFUSED,
     Compared,
     Difference,
     Dropped,
@@ -28,6 +29,7 @@ from ml_switcheroo.recipes import (
     Form,
     Lack,
     Live,
+    Mapper,
     Naming,
     Padding,
     Recipe,
@@ -94,6 +96,7 @@ _SLOPES = (
 )
 
 KINDS: Mapping[str, Recipe] = {
+    **REFUSED,
     "linear": (part("weight", "weight"), part("bias", "bias")),
     "linear_in_out": (part("weight", "weight", "out in"), part("bias", "bias")),
     "bilinear": Unsupported(
@@ -339,4 +342,6 @@ TARGET = Target(
         "spectral_norm": Wrapper("layer", {"u": "uv_index.init.0", "v": "uv_index.init.1"}, default=0),
     },
     live=Live(_owns, _template, _write, _read, immutable=True),
+    mapper=Mapper("ml_switcheroo.runtime.into_equinox", "ml_switcheroo.runtime.live_equinox"),
+    observer="ml_switcheroo.verification.observers.equinox",
 )

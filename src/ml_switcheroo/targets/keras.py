@@ -20,13 +20,16 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Gates, Sum
 from ml_switcheroo.recipes import (
+    REFUSED,
     Compared,
     Difference,
     Dropped,
     Entry,
+    Files,
     Form,
     Lack,
     Live,
+    Mapper,
     Naming,
     Padding,
     Recipe,
@@ -92,6 +95,7 @@ _SLOPES = (
 )
 
 KINDS: Mapping[str, Recipe] = {
+    **REFUSED,
     # A projection to or from heads is an EinsumDense, with the heads as an axis.
     "linear": (
         Form((part("weight", "kernel", "in out"), _BIAS)),
@@ -384,4 +388,7 @@ TARGET = Target(
         ),
     },
     live=Live(_owns, _template, _write, _read),
+    mapper=Mapper("ml_switcheroo.runtime.into_keras", "ml_switcheroo.runtime.live_keras"),
+    observer="ml_switcheroo.verification.observers.keras",
+    files=Files(("keras",), words=("tf",)),
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Concat, GateSum, Sum
-from ml_switcheroo.recipes import Live, Naming, Recipe, Target, Wrapper, part
+from ml_switcheroo.recipes import Files, Live, Mapper, Naming, Recipe, Target, Wrapper, part
 from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION, ONCE_MORE, POOLS
 from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.tree import Template, flatten, template_of_tree
@@ -130,5 +130,8 @@ TARGET = Target(
             note=ONCE_MORE,
         ),
     },
-    live=Live(_owns, _template, _write, _read, immutable=True),
+    live=Live(_owns, _template, _write, _read, immutable=True, tree=True),
+    mapper=Mapper("ml_switcheroo.runtime.into_linen", "ml_switcheroo.runtime.live_linen"),
+    observer="ml_switcheroo.verification.observers.linen",
+    files=Files(("orbax",), words=("flax",)),
 )

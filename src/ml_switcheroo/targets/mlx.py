@@ -14,13 +14,16 @@ from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, GateSum, Sum
 from ml_switcheroo.recipes import (
+    REFUSED,
     Compared,
     Difference,
     Dropped,
     Entry,
+    Files,
     Form,
     Lack,
     Live,
+    Mapper,
     Naming,
     Padding,
     Recipe,
@@ -86,6 +89,7 @@ _MHA: tuple[Entry, ...] = (
 )
 
 KINDS: Mapping[str, Recipe] = {
+    **REFUSED,
     "linear": (part("weight", "weight"), part("bias", "bias")),
     "linear_in_out": (part("weight", "weight", "out in"), part("bias", "bias")),
     "bilinear": (part("weight", "weight", "out in2 in1"), part("bias", "bias")),
@@ -219,6 +223,19 @@ _POOLS: tuple[Compared, ...] = (
     Lack("divisor_override", None),
 )
 
+# mlx/io/safetensors.cpp, mlx/io/load.cpp
+_UNREADABLE: Mapping[str, tuple[str, ...]] = {
+    "safetensors": ("float64", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"),
+    "npz": (
+        "complex128",
+        "float8_e4m3fn",
+        "float8_e5m2",
+        "float8_e4m3fnuz",
+        "float8_e5m2fnuz",
+        "float8_e8m0fnu",
+    ),
+}
+
 TARGET = Target(
     name="mlx",
     summary="MLX modules",
@@ -240,4 +257,7 @@ TARGET = Target(
         "rnn": (Difference("nonlinearity", "nonlinearity"),),
     },
     live=Live(_owns, _template, _write, _read),
+    mapper=Mapper("ml_switcheroo.runtime.into_mlx", "ml_switcheroo.runtime.live_mlx"),
+    observer="ml_switcheroo.verification.observers.mlx",
+    files=Files(loader="mlx.core.load", unreadable=_UNREADABLE, words=("mlx",)),
 )

@@ -21,8 +21,10 @@ from ml_switcheroo.recipes import (
     Compared,
     Difference,
     Entry,
+    Files,
     Form,
     Live,
+    Mapper,
     Naming,
     Padding,
     Part,
@@ -280,4 +282,7 @@ TARGET = Target(
         ),
     },
     live=Live(_owns, _template, _write, _read),
+    mapper=Mapper("ml_switcheroo.runtime.key_mapper", "ml_switcheroo.runtime.live_nnx"),
+    observer="ml_switcheroo.verification.observers.nnx",
+    files=Files(("orbax",)),
 )
