@@ -6,7 +6,7 @@ Nothing heavy is imported before it is needed: neither a framework nor NumPy.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ml_switcheroo._version import __version__
 
 if TYPE_CHECKING:
     from ml_switcheroo.conversion import convert as convert
