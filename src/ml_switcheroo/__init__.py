@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from ml_switcheroo.rules import Rename as Rename
     from ml_switcheroo.sharded import load_sharded as load_sharded
     from ml_switcheroo.tensors import TensorSpec as TensorSpec
+    from ml_switcheroo.verification import Experiment as Experiment
     from ml_switcheroo.verification import settle as settle
     from ml_switcheroo.verification import verify as verify
 
 _HOME = {
     "Drop": "rules",
+    "Experiment": "verification",
     "Keep": "rules",
     "Kind": "rules",
     "Move": "moves",
