@@ -6,7 +6,7 @@ Nothing heavy is imported before it is needed: neither a framework nor NumPy.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ml_switcheroo._version import __version__
 
 if TYPE_CHECKING:
     from ml_switcheroo.codemod.rewriter import rewrite as rewrite
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from ml_switcheroo.rules import Rename as Rename
     from ml_switcheroo.sharded import load_sharded as load_sharded
     from ml_switcheroo.tensors import TensorSpec as TensorSpec
+    from ml_switcheroo.verification import Experiment as Experiment
     from ml_switcheroo.verification import settle as settle
     from ml_switcheroo.verification import verify as verify
 
 _HOME = {
     "Drop": "rules",
+    "Experiment": "verification",
     "Keep": "rules",
     "Kind": "rules",
     "Move": "moves",

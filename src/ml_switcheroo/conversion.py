@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo import __version__
+from ml_switcheroo._version import __version__
 from ml_switcheroo.errors import CastError, UsageError
 from ml_switcheroo.export import to_torch
 from ml_switcheroo.formats import open_checkpoint, write_npz, write_safetensors

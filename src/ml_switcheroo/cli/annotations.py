@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ml_switcheroo import __version__
+from ml_switcheroo._version import __version__
 from ml_switcheroo.codemod.notes import CONSEQUENCES, ROWS, Consequence
 
 if TYPE_CHECKING:

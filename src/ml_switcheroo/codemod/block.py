@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ml_switcheroo import __version__
+from ml_switcheroo._version import __version__
 from ml_switcheroo.codemod.bundle import Table, planned_of, source_of
 
 __all__ = ["Block", "Carried", "code_of", "compose", "find_block", "folded", "kinds_of", "ours"]
