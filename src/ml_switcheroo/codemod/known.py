@@ -81,7 +81,7 @@ ANY_MODULES: frozenset[str] = frozenset(
     Module LightningModule PreTrainedModel ModelMixin Model Sequential ModuleList ModuleDict
     """.split()
 )
-"""Classes of which two need not be alike."""
+"""Classes whose objects need not be alike."""
 
 CHILDREN_METHODS = frozenset({"children", "modules", "named_children", "named_modules"})
 """Methods of a module that yield modules."""
