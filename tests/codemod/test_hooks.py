@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -13,6 +18,8 @@ from ml_switcheroo.errors import UsageError
 def own_registry(monkeypatch):
     find_hook("checkpoint_loader")  # the hooks that come along are imported once
     monkeypatch.setattr(hooks, "_HOOKS", dict(hooks._HOOKS))
+    monkeypatch.setattr(operations, "_REGISTERED", {})
+    monkeypatch.setattr(operations, "_load_offered", cache(operations._load_offered.__wrapped__))
 
 
 def keep(node, ctx):
@@ -60,21 +67,29 @@ def test_a_hook_that_cannot_be_imported_is_an_error_that_names_it(monkeypatch, v
 PACKAGE = """
 import libcst as cst
 from ml_switcheroo.codemod.hooks import HookContext
+from ml_switcheroo.codemod.operations import Operation
 
 def tell(node, ctx):
     ctx.inject_import("from other_port import load")
     ctx.note(f"{ctx.target}, {ctx.receiver}, {ctx.scope}, {ctx.settings['runtime']}")
     return node.with_changes(func=cst.Name("load"))
+
+ROWS = [
+    Operation("restore_weights", "other.Model", "live", requires_plugin="other"),
+    Operation("load_state_dict", "torch.nn.Module", "keras", requires_plugin="other"),
+]
+NOT_A_ROW = ["restore_weights"]
 """
 
 
-def install(folder, value):
+def install(folder, value, operations=""):
     """Install a package in a folder, as pip does: the code, and what it offers."""
     (folder / "other_hooks.py").write_text(PACKAGE)
     info = folder / "other_hooks-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-hooks\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[ml_switcheroo.hooks]\nother = {value}\n")
+    rows = operations and f"[ml_switcheroo.operations]\nrows = {operations}\n"
+    (info / "entry_points.txt").write_text(f"[ml_switcheroo.hooks]\nother = {value}\n{rows}")
 
 
 def test_an_installed_package_rewrites_calls(monkeypatch, tmp_path):
@@ -91,6 +106,61 @@ def test_an_installed_package_rewrites_calls(monkeypatch, tmp_path):
         "<source>:3: nnx, module, f, inject",
         "<source>:4: nnx, module, f, inject",
     ]
+
+
+def test_an_installed_package_brings_calls_of_its_own(monkeypatch, tmp_path):
+    install(tmp_path, "other_hooks:tell", "other_hooks:ROWS")
+    monkeypatch.syspath_prepend(tmp_path)
+    code = "def f(path):\n    port = make()\n    port.restore_weights(path, device=0)\n    return port\n"
+    result = rewrite(code)
+    assert "    load(path, device=0)\n" in result.code
+    assert result.code.startswith("from other_port import load\n")
+    assert [str(note) for note in result.notes] == ["<source>:3: nnx, , f, inject"]
+    assert rewrite(code, "jax").code == code, "the row is for live targets"
+
+
+def test_a_row_for_one_target_goes_before_those_for_all(monkeypatch, tmp_path):
+    install(tmp_path, "other_hooks:tell", "other_hooks:ROWS")
+    monkeypatch.syspath_prepend(tmp_path)
+    code = "import torch\ndef f(net: torch.nn.Module):\n    net.load_state_dict(a)\n"
+    assert "    load(a)\n" in rewrite(code, "keras").code
+    assert "KeyMapper.load_into(net, a)" in rewrite(code, "nnx").code
+
+
+def test_files_with_such_calls_alone_are_found_by_the_command(tmp_path):
+    install(tmp_path, "other_hooks:tell", "other_hooks:ROWS")
+    (tmp_path / "run.py").write_text("port.restore_weights(path)\n")
+    command = [sys.executable, "-m", "ml_switcheroo", "rewrite", "run.py", "--to", "nnx", "--write"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run.py").read_text() == "from other_port import load\nload(path)\n"
+
+
+def test_a_row_is_registered_once_and_never_in_place_of_another():
+    row = operations.Operation("restore", "other.Model", "live", requires_plugin="other")
+    assert operations.register_operation(row) is row
+    operations.register_operation(row)
+    assert operations.methods_of_others() == ("restore",)
+    for taken in (row, operations.OPERATIONS[0]):
+        with pytest.raises(UsageError, match=r"goes to the hook '\w+' already, not to 'more'"):
+            operations.register_operation(replace(taken, requires_plugin="more"))
+    with pytest.raises(UsageError, match="nothing"):
+        operations.register_operation(replace(row, targets="nothing"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("other_hooks:ABSENT", "cannot be loaded from other_hooks:ABSENT"),
+        ("other_hooks:NOT_A_ROW", "a str is no Operation"),
+    ],
+)
+def test_rows_that_are_none_are_an_error_that_names_the_package(monkeypatch, tmp_path, value, text):
+    install(tmp_path, "other_hooks:tell", value)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=f"operations 'rows'.*{text}"):
+        rewrite("net.load_state_dict(state)\n")
 
 
 @pytest.mark.parametrize("value", ["other_hooks:absent", "absent_hooks:tell"])

@@ -24,7 +24,7 @@ from ml_switcheroo.codemod.hooks import Note
 from ml_switcheroo.codemod.index import Index
 from ml_switcheroo.codemod.notebook import rewrite_notebook
 from ml_switcheroo.codemod.notes import said
-from ml_switcheroo.codemod.rewriter import MENTIONS, Rewrite, rewrite
+from ml_switcheroo.codemod.rewriter import Rewrite, mentions, rewrite
 from ml_switcheroo.codemod.text import Text, apply_edits
 from ml_switcheroo.codemod.unified import unified_diff
 from ml_switcheroo.errors import RewriteError
@@ -34,7 +34,6 @@ from ml_switcheroo.targets import find_target
 __all__ = ["Rewritten", "find_files", "rewrite_paths", "rewrite_stream", "update_paths"]
 
 _LINTERS = "# ruff: noqa\n"  # other people's rules do not hold for what is generated
-_MENTIONS = tuple(word.encode() for word in MENTIONS)
 _CHUNK = 16  # files that a process takes at once
 _PROCESS: dict[str, Any] = {}  # what one of several processes works with
 
@@ -204,7 +203,7 @@ def _rewrite_file(path: Path, to: str, settings: dict[str, Any]) -> Rewritten | 
         raw = path.read_bytes()
     except OSError as error:
         return _unreadable(path, 1, f"cannot be read: {error}")
-    if not any(word in raw for word in _MENTIONS):
+    if not any(word.encode() in raw for word in mentions()):
         return None
     return _rewrite_bytes(raw, path, to, settings)
 

@@ -22,7 +22,7 @@ from ml_switcheroo.codemod.index import File, Index
 from ml_switcheroo.codemod.known import OTHER_WORDS
 from ml_switcheroo.codemod.leftovers import find_leftovers
 from ml_switcheroo.codemod.notes import Said, said
-from ml_switcheroo.codemod.operations import find_operation
+from ml_switcheroo.codemod.operations import find_operation, methods_of_others
 from ml_switcheroo.codemod.preamble import find_place, place_preamble, without_repeated
 from ml_switcheroo.codemod.reading import Read, find_reads, is_load
 from ml_switcheroo.codemod.receivers import Place, Receivers
@@ -36,12 +36,12 @@ from ml_switcheroo.errors import RewriteError
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.targets import find_target
 
-__all__ = ["MENTIONS", "Rewrite", "rewrite"]
+__all__ = ["Rewrite", "mentions", "rewrite"]
 
 _CLOSED = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.Constant, ast.JoinedStr)
 _HIDDEN = {"load_state_dict": "state-unseen", "state_dict": "saved-with-arguments"}
 """What is said of a call that its hook leaves."""
-MENTIONS = (
+_MENTIONS = (
     *("load_state_dict", ".state_dict()", "_state_dict(", "torch.save", "torch.load", "th.save(", "th.load("),
     *(
         "state_dict_",
@@ -53,7 +53,11 @@ MENTIONS = (
     ),
     *(".copy_(", ".data = ", "accelerator.load_s", "accelerator.save_", ".save_model", "pickle.dump"),
 )
-"""A file without any of these has nothing to rewrite and nothing to note."""
+
+
+def mentions() -> tuple[str, ...]:
+    """Return words: a file without any of them has nothing to rewrite and nothing to note."""
+    return (*_MENTIONS, *methods_of_others())
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def rewrite(
     """
     target = find_target(to)
     mapper_of(target)  # wrong usage is said before anything is read
-    if not any(word in source for word in MENTIONS):
+    if not any(word in source for word in mentions()):
         return Rewrite(source)
     try:
         text = Text(source)
@@ -138,7 +142,7 @@ def rewrite(
         judged += dict.fromkeys((one.site, verdict) for one, verdict in saves if verdict)
     else:
         shared.notes.extend(_unsaved(saves, shared))
-    taken = [site for site, verdict in judged if verdict.action not in ("leave", "copy")]
+    taken = [site for site, verdict in judged if verdict.action == "call"]
     edits = _reads(text, parsed, taken, shared) if no_torch else []
     edits = [edit for edit in edits if edit.line not in skipped]
     for site, verdict in judged:
@@ -235,6 +239,8 @@ def _edits(
     if verdict.action == "copy" and _has_comment(text.code[start:end]):
         return _left("copy-comment", ctx)
     after = _call_hook(apply_edits(before, inner), site, verdict, ctx)
+    if after is None and verdict.action == "hook":
+        return []  # what it leaves, and why, is the other package's to say
     if after is None:
         return _left(_HIDDEN[site.method], ctx)
     receiver = verdict.part.whole if verdict.part else _segment(text, site.receiver)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ml_switcheroo.codemod.index import File
-from ml_switcheroo.codemod.operations import OPERATIONS
+from ml_switcheroo.codemod.operations import methods as rewritten_methods
 from ml_switcheroo.codemod.trees import FIELDS, spelled
 
 __all__ = [
@@ -31,7 +31,6 @@ _DEFINITIONS = (*_NAMED, ast.Lambda)
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _PLAIN = frozenset({"object", "ABC", "Generic", "Protocol", "Stateful"})
-_METHODS = tuple(dict.fromkeys(row.method for row in OPERATIONS if not row.on_request))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def find_sites(file: File, *methods: str) -> list[Site]:
 
     Without a name they are those of the API table that are rewritten unasked.
     """
-    return sorted(_found(file, methods or _METHODS), key=lambda site: -len(site.parents))
+    return sorted(_found(file, methods or rewritten_methods()), key=lambda site: -len(site.parents))
 
 
 def definitions_of(node: ast.AST, file: File) -> tuple[ast.AST, ...]:

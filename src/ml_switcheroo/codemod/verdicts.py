@@ -15,6 +15,7 @@ from ml_switcheroo.codemod.index import File
 from ml_switcheroo.codemod.known import OTHER_WORDS, kind_of_name
 from ml_switcheroo.codemod.naming import named_kind
 from ml_switcheroo.codemod.notes import Said, said
+from ml_switcheroo.codemod.operations import methods_of_others
 from ml_switcheroo.codemod.parts import (
     Part,
     is_built_here,
@@ -33,7 +34,7 @@ from ml_switcheroo.recipes import Target
 
 __all__ = ["Verdict", "judge", "judge_save"]
 
-Action = Literal["call", "copy", "leave"]
+Action = Literal["call", "copy", "hook", "leave"]
 
 _OWN = {
     "super": "super",
@@ -52,8 +53,8 @@ class Verdict:
     """What becomes of a call.
 
     Attributes:
-        action: ``call`` for the hook of the API table, ``copy`` for its hook between two live models, or
-            ``leave``.
+        action: ``call`` for the hook of the API table, ``copy`` for its hook between two live models,
+            ``hook`` for that of another package, which decides by itself, or ``leave``.
         why: For ``leave`` the reason, with its code; for the others what a person should know, or nothing.
         receiver: What the receiver is, as far as the code shows it.
         binding: Where the result goes.
@@ -82,6 +83,8 @@ def judge(site: Site, place: Place, receivers: Receivers, target: Target) -> Ver
     kinds = set().union(*tested) or receivers.kinds(site.receiver, place)
     kinds = _inherited(place, receivers) or kinds if kinds == {"super"} else kinds
     kind = _one(kinds) or ("" if kinds else named_kind(site.receiver))
+    if site.method in methods_of_others():
+        return Verdict("hook", None, kind)
     reason = _why_left(site, place.file, kinds, kind, target)
     if reason:
         return Verdict("leave", reason, kind)
