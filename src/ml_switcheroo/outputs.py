@@ -9,34 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.formats import write_npz, write_safetensors, write_shards
-from ml_switcheroo.formats.hdf5_writer import Hdf5Layout, write_hdf5
-from ml_switcheroo.formats.orbax_writer import write_orbax
+from ml_switcheroo.formats.hdf5_writer import Hdf5Layout
+from ml_switcheroo.formats.writing import SUFFIXES, WRITERS, Writer
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.targets import TARGETS, find_target
 
-__all__ = ["FORMATS", "Output", "choose_output"]
-
-Writer = Callable[..., object]
-
-FORMATS = {"safetensors": ".safetensors", "npz": ".npz", "keras": ".weights.h5", "orbax": ""}
-"""The formats that are written, each with the end of its names; a name without one is a folder."""
-
-_TREES = ("nnx", "linen", "jax")
-"""Targets whose leaves are a tree of dictionaries, which Orbax restores as it is."""
-
-# mlx/io/safetensors.cpp, mlx/io/load.cpp
-_MLX_CANNOT_LOAD = {
-    "safetensors": ("float64", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"),
-    "npz": (
-        "complex128",
-        "float8_e4m3fn",
-        "float8_e5m2",
-        "float8_e4m3fnuz",
-        "float8_e5m2fnuz",
-        "float8_e8m0fnu",
-    ),
-}
+__all__ = ["Output", "choose_output", "writer_of_state_dicts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +22,7 @@ class Output:
     """How a conversion writes.
 
     Attributes:
-        format: A name from :data:`FORMATS`.
+        format: A name from :data:`~ml_switcheroo.formats.writing.WRITERS`.
         target: Name of the target.
         max_shard_bytes: Largest size of a file, where there are to be several.
         resume: Whether the run can be interrupted.
@@ -67,17 +45,18 @@ class Output:
         Raises:
             UsageError: The format needs a live model.
         """
+        row = WRITERS[self.format]
         for note in _notes(self.format, plan):
             say(note)
-        if self.format == "keras":
-            return partial(write_hdf5, layout=_keras_layout(plan, like, say))
-        if self.format == "orbax":
-            return partial(write_orbax, separator=find_target(self.target).naming.separator)
-        if self.format == "npz":
-            return write_npz
-        if self.max_shard_bytes is not None:
-            return partial(write_shards, max_bytes=self.max_shard_bytes)
-        return partial(write_safetensors, resume=key if self.resume else None, say=say)
+        if self.max_shard_bytes is not None and row.write_shards is not None:
+            return partial(row.write_shards, max_bytes=self.max_shard_bytes)
+        made: dict[str, Callable[[], Any]] = {
+            "layout": lambda: _keras_layout(plan, like, say),
+            "separator": lambda: find_target(self.target).naming.separator,
+            "resume": lambda: key if self.resume else None,
+            "say": lambda: say,
+        }
+        return partial(row.write, **{option: made[option]() for option in row.options})
 
 
 def choose_output(
@@ -88,11 +67,11 @@ def choose_output(
     resume: bool = False,
     max_shard_bytes: int | None = None,
 ) -> Output:
-    """Decide the format by what was asked for, else by the end of the file's name.
+    """Decide the format: the one that was asked for, else by how the name ends.
 
     Args:
         out: The file or folder.
-        name: A name from :data:`FORMATS`; None leaves it to ``out``.
+        name: A name from :data:`~ml_switcheroo.formats.writing.WRITERS`; None leaves it to ``out``.
         target: Name of the target.
         resume: Whether the run can be interrupted.
         max_shard_bytes: Largest size of a file, where there are to be several.
@@ -104,38 +83,49 @@ def choose_output(
     'npz'
     """
     target = find_target(target).name
-    by_name = next((form for form, suffix in FORMATS.items() if suffix and out.name.endswith(suffix)), None)
-    if name is None and by_name is None and max_shard_bytes is not None:
-        by_name = "safetensors"
-    if name is None and by_name is None and not out.suffix and target in _TREES:
-        by_name = "orbax"
-    found = name or by_name
-    if found not in FORMATS:
-        known = ", ".join(suffix for suffix in FORMATS.values() if suffix)
-        raise UsageError(
-            f"{out}: the suffix is none of {known}; say which format ({', '.join(FORMATS)}) is meant"
+    by_name = next((form for suffix, form in SUFFIXES.items() if out.name.endswith(suffix)), None)
+    if by_name is None and max_shard_bytes is not None:
+        by_name = next(form for form, row in WRITERS.items() if row.write_shards)
+    if by_name is None and not out.suffix:
+        by_name = next(
+            (form for form, row in WRITERS.items() if not row.suffix and target in row.targets), None
         )
+    found = name or by_name
+    if found is None or found not in WRITERS:
+        known = ", ".join(SUFFIXES)
+        raise UsageError(f"{out}: the suffix is none of {known}; say which format: {', '.join(WRITERS)}")
     problems = list(_problems(out, found, target, resume=resume, sharded=max_shard_bytes is not None))
     if problems:
         raise UsageError(f"{out}: {'; '.join(problems)}")
     return Output(found, target, max_shard_bytes, resume)
 
 
+def writer_of_state_dicts(out: Path) -> Writer:
+    """Return the function that writes a PyTorch state dict to a file.
+
+    Raises:
+        UsageError: The suffix is that of no format that holds one.
+    """
+    holding = {row.suffix: row.write for row in WRITERS.values() if row.suffix and not row.targets}
+    if out.suffix not in holding:
+        raise UsageError(f"{out}: a PyTorch state dict is written as {' or '.join(holding)}")
+    return holding[out.suffix]
+
+
 def _problems(out: Path, form: str, target: str, *, resume: bool, sharded: bool) -> Iterator[str]:
-    if form == "keras" and target != "keras":
-        yield f"Keras's weights are those of the target keras, not of {target}"
-    if form == "keras" and not out.name.endswith(".weights.h5"):
-        yield "Keras reads only names that end in .weights.h5"
-    if form == "orbax" and target not in _TREES:
-        yield f"only trees of {', '.join(_TREES)} are written as an Orbax folder, not those of {target}"
-    if form == "orbax" and out.is_file():
+    row = WRITERS[form]
+    if row.targets and target not in row.targets:
+        yield row.why_only.format(targets=", ".join(row.targets), target=target)
+    if "layout" in row.options and not out.name.endswith(row.suffix):
+        yield f"Keras reads only names that end in {row.suffix}"
+    if not row.suffix and out.is_file():
         yield "an Orbax checkpoint is a folder; this is a file"
-    if resume and form != "safetensors":
+    if resume and not row.resumable:
         yield "only a run into a .safetensors file can be resumed"
     if sharded:
-        if form != "safetensors":
+        if row.write_shards is None:
             yield "only safetensors are written in several files"
-        elif out.name.endswith(tuple(suffix for suffix in FORMATS.values() if suffix)) or out.is_file():
+        elif out.name.endswith(tuple(SUFFIXES)) or out.is_file():
             yield "several files go into a folder; give its name"
         if resume:
             yield "a run into several files cannot be resumed: leave out resume or the largest size"
@@ -143,14 +133,16 @@ def _problems(out: Path, form: str, target: str, *, resume: bool, sharded: bool)
 
 def _notes(form: str, plan: Plan) -> Iterator[str]:
     """Say what the target's own library will not read."""
-    if plan.target == "mlx":
-        wrong = [path for path, spec in plan.outputs.items() if spec.dtype in _MLX_CANNOT_LOAD.get(form, ())]
-        if wrong:
-            few = ", ".join(wrong[:3]) + (" ..." if len(wrong) > 3 else "")
-            yield (
-                f"mlx.core.load reads no {plan.outputs[wrong[0]].dtype} from {form} ({len(wrong)} leaves:"
-                f" {few}); floating-point leaves can be cast with a dtype such as float32"
-            )
+    unread = WRITERS[form].unread.get(plan.target)
+    if unread is None:
+        return
+    wrong = [path for path, spec in plan.outputs.items() if spec.dtype in unread.dtypes]
+    if wrong:
+        few = ", ".join(wrong[:3]) + (" ..." if len(wrong) > 3 else "")
+        yield (
+            f"{unread.by} reads no {plan.outputs[wrong[0]].dtype} from {form} ({len(wrong)} leaves: {few});"
+            " floating-point leaves can be cast with a dtype such as float32"
+        )
 
 
 def _keras_layout(plan: Plan, like: Any, say: Callable[[str], object]) -> Hdf5Layout:
