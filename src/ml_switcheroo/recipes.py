@@ -309,6 +309,8 @@ class Live:
         immutable: Whether ``write`` leaves the model as it is and returns a new one.
         accepts: Tells whether a plain tree can be a model of this target, once the target is named; None
             where models are no plain trees.
+        fill: Puts arrays into what a template holds (:attr:`Template.held`), as ``write`` does, without
+            walking the model again; None where templates hold nothing.
     """
 
     owns: Callable[[Any], bool]
@@ -317,6 +319,7 @@ class Live:
     read: Callable[[Any], Mapping[str, Array]]
     immutable: bool = False
     accepts: Callable[[Any], bool] | None = None
+    fill: Callable[[Mapping[str, Any], Mapping[str, Array]], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
