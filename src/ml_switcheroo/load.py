@@ -128,8 +128,16 @@ def load_into(
     if target.live.immutable:
         _warn(model, _problems(plan, names), loaded.notes)
     leaves.check_sources()
-    new = target.live.write(model, _shown(leaves, plan.outputs, progress))
+    new = _written(model, target.live, template, _shown(leaves, plan.outputs, progress))
     return new if target.live.immutable else loaded
+
+
+def _written(model: Any, live: Live, template: Template, leaves: Mapping[str, Any]) -> Any:
+    """Write into what the template holds, where it holds the leaves; else into the model, which is walked."""
+    if live.fill is None:
+        return live.write(model, leaves)
+    live.fill(template.held, leaves)
+    return model
 
 
 def _shown(
@@ -207,7 +215,8 @@ def _load_converted(
     allow_overflow: bool,
     progress: bool | Callable[[int, int], object],
 ) -> Loaded | Any:
-    expected, found = live.template(model).specs, specs_of(state)
+    template, found = live.template(model), specs_of(state)
+    expected = template.specs
     problems = [
         f"  {path}: {expected[path]} in the model, {spec} in the checkpoint"
         for path, spec in found.items()
@@ -223,7 +232,7 @@ def _load_converted(
     if live.immutable:
         _warn(model, left)
     leaves = _Read(state, expected, allow_overflow=allow_overflow)
-    new = live.write(model, _shown(leaves, expected, progress))
+    new = _written(model, live, template, _shown(leaves, expected, progress))
     return new if live.immutable else Loaded(missing, unexpected)
 
 
