@@ -12,38 +12,33 @@ import ml_switcheroo
 PACKAGE = Path(ml_switcheroo.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# The lowest first. What stands in one line may not import each other.
-LAYERS = [
-    ["errors", "runtime", "computed"],
-    ["axes", "tensors"],
-    ["ops"],
-    ["layers", "moves"],
-    ["operations"],
-    ["tree"],
-    ["recipes", "rules"],
-    ["rule_lines", "renaming"],
-    ["formats", "progress"],
-    ["targets"],
-    ["sources"],
-    ["match"],
-    ["apply", "report", "scales", "stamp"],
-    ["plan"],
-    ["options", "differences"],
-    ["draw"],
-    ["peel"],
-    ["planner"],
-    ["explain", "load", "export", "sharded", "outputs"],
-    ["conversion", "verification"],
-    ["core"],
-    ["plugins"],
-    ["cli"],
-    ["__main__"],
-]
+HOUSE = Path(__file__).parents[1] / "CONTRIBUTING.md"
+
+
+def order_of(text):
+    """Return the names in each line of the house's order: the words before two spaces, the lowest first."""
+    block = text.partition("## The house")[2].partition("```\n")[2].partition("```")[0]
+    lines = [line for line in block.splitlines() if not line.startswith(" ")]
+    return [[name.rstrip("/") for name in line.partition("  ")[0].split()] for line in lines]
+
+
+LAYERS = order_of(HOUSE.read_text(encoding="utf-8"))
 # The shelves of the reader, the lowest first: Python alone, what torch means, what that says of a model.
 SHELVES = ["python", "torch", "reading"]
 READER = PACKAGE / "sources" / "static"
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FRAMEWORKS = {"torch", "jax", "flax", "keras", "tensorflow", "mlx", "haiku", "equinox"}
+
+
+def test_the_order_has_a_place_for_every_module_and_names_no_other():
+    there = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES} - {"__init__"}
+    named = [name for line in LAYERS for name in line]
+    assert sorted(named) == sorted(there)
+
+
+def test_the_order_is_read_line_by_line():
+    text = "## The house\n\n```\nlow/ lower  what it is\n            more of it\nhigh  what that is\n```\n"
+    assert order_of(text) == [["low", "lower"], ["high"]]
 
 
 def part_of(module):
@@ -85,7 +80,7 @@ def test_imports_point_downwards(path):
     for name in imports(path, nested=True):
         if name.startswith("ml_switcheroo."):
             other = part_of(name)
-            if other == "__version__" or other == own:
+            if other == own:
                 continue
             assert RANK[other] < RANK[own], f"{own} imports {name}, which stands above it"
 

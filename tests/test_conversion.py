@@ -1,3 +1,5 @@
+import inspect
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +8,10 @@ import torch
 from click.testing import CliRunner
 
 import ml_switcheroo as ms
-from ml_switcheroo import outputs
 from ml_switcheroo.cli.convert import convert
+from ml_switcheroo.conversion import Conversion
+from ml_switcheroo.errors import UsageError
+from ml_switcheroo.formats import writing
 from ml_switcheroo.formats.leaves import LeafCheck
 from ml_switcheroo.formats.safetensors_writer import write_safetensors
 
@@ -36,7 +40,8 @@ def test_an_interrupted_run_is_resumed(source: Path, monkeypatch: pytest.MonkeyP
         write_safetensors(path, specs, some(), *rest, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(outputs, "write_safetensors", cut_off)
+        row = replace(writing.WRITERS["safetensors"], write=cut_off)
+        patched.setitem(writing.WRITERS, "safetensors", row)
         with pytest.raises(KeyboardInterrupt):
             ms.convert(source, out, to="jax", layers=LAYERS, resume=True)
     assert not out.exists()
@@ -118,3 +123,33 @@ def test_the_source_is_not_overwritten(source: Path) -> None:
         with pytest.raises(ms.errors.UsageError, match="is where the input"):
             ms.convert(source, out, to="jax", layers=LAYERS, **options)
     assert source.read_bytes() == before
+
+
+def parameters(function):
+    """Return the parameters of a function with their defaults, without self."""
+    found = inspect.signature(function).parameters.values()
+    return {each.name: each.default for each in found if each.name != "self"}
+
+
+def test_convert_has_the_fields_of_a_conversion_and_the_parameters_of_its_method():
+    assert parameters(ms.convert) == {**parameters(Conversion), **parameters(Conversion.write)}
+    assert all(f"\n        {name}: " in Conversion.__doc__ for name in parameters(Conversion))
+
+
+def test_one_conversion_writes_and_tells_what_is_up_to_date(source: Path) -> None:
+    conversion = Conversion(source, to="jax", layers=LAYERS)
+    one, other = source.with_name("out.safetensors"), source.with_name("out.npz")
+    assert not conversion.is_up_to_date(one)
+    assert conversion.write(one).digest == conversion.write(other).digest
+    assert conversion.is_up_to_date(one)
+    assert conversion.is_up_to_date(other)
+    assert not Conversion(source, to="numpy").is_up_to_date(one)
+
+
+def test_a_plan_to_another_target_is_not_up_to_date_but_refused(source: Path) -> None:
+    conversion = Conversion(source, to="jax", plan=ms.make_plan(source, to="numpy"))
+    out = source.with_name("out.npz")
+    Conversion(source, to="numpy").write(out)
+    for ask in (conversion.write, conversion.is_up_to_date):
+        with pytest.raises(UsageError, match="one to numpy, not to jax"):
+            ask(out)

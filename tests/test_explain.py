@@ -2,6 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from flax import nnx
 
 import ml_switcheroo as ms
 from ml_switcheroo.errors import UsageError
@@ -113,3 +115,31 @@ def test_neither_a_tensor_nor_a_leaf_is_an_error():
         UsageError, match=r"no tensor and no leaf is called x/kernle; did you mean x/kernel\?"
     ):
         explain("x/kernle", {"x.weight": np.zeros((2, 3))}, to="linen", like={"x/kernel": (3, 2)})
+
+
+def test_each_stage_says_what_it_has_made_of_a_tensor():
+    class Tied(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tok = torch.nn.Embedding(5, 3)
+            self.head = torch.nn.Linear(3, 5, bias=False)
+            self.head.weight = self.tok.weight
+
+    class Port(nnx.Module):
+        def __init__(self):
+            self.tok = nnx.Embed(5, 3, param_dtype=np.float16, rngs=nnx.Rngs(0))
+
+    net = Tied()
+    lines = explain("head.weight", net.state_dict(), to="nnx", layers=net, like=Port()).splitlines()
+    start = lines.index("  by structure: refused, the target has no leaf head.kernel")
+    assert lines[start + 1 : start + 4] == [
+        "  ties: changed, tied",
+        "  ties: admitted, it is the same tensor as one that has a leaf",
+        "  dtypes: changed, tied, cast to float16",
+    ]
+    lines = explain("tok.embedding", net.state_dict(), to="nnx", layers=net, like=Port()).splitlines()
+    assert [line.split(",")[0].strip() for line in lines[-5:-2]] == [
+        "by name: moved",
+        "ties: changed",
+        "dtypes: changed",
+    ]

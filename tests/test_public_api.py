@@ -6,7 +6,7 @@ import pytest
 import ml_switcheroo as ms
 
 PUBLIC = {
-    *("__version__", "Drop", "Keep", "Kind", "Move", "Plan", "Rename", "TensorSpec"),
+    *("__version__", "Drop", "Experiment", "Keep", "Kind", "Move", "Plan", "Rename", "TensorSpec"),
     *(
         "convert",
         "load_into",

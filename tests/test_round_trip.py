@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.planner import make_plan
+from ml_switcheroo.planning.planner import make_plan
 from ml_switcheroo.rules import Kind
 from ml_switcheroo.targets import TARGETS
 from ml_switcheroo.tensors import DTYPES

@@ -3,7 +3,7 @@ import pytest
 
 from ml_switcheroo.errors import RuleError, UsageError
 from ml_switcheroo.moves import Move
-from ml_switcheroo.planner import make_plan
+from ml_switcheroo.planning.planner import make_plan
 from ml_switcheroo.rule_lines import load_rules
 from ml_switcheroo.rules import Drop, Keep, Kind, Rename, match, renamed
 

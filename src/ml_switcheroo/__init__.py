@@ -6,17 +6,17 @@ Nothing heavy is imported before it is needed: neither a framework nor NumPy.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ml_switcheroo._version import __version__
 
 if TYPE_CHECKING:
+    from ml_switcheroo.codemod.rewriter import rewrite as rewrite
     from ml_switcheroo.conversion import convert as convert
-    from ml_switcheroo.core.rewriter import rewrite as rewrite
     from ml_switcheroo.export import to_torch as to_torch
     from ml_switcheroo.formats import open_checkpoint as open_checkpoint
     from ml_switcheroo.load import load_into as load_into
     from ml_switcheroo.moves import Move as Move
     from ml_switcheroo.plan import Plan as Plan
-    from ml_switcheroo.planner import make_plan as make_plan
+    from ml_switcheroo.planning.planner import make_plan as make_plan
     from ml_switcheroo.rule_lines import load_rules as load_rules
     from ml_switcheroo.rules import Drop as Drop
     from ml_switcheroo.rules import Keep as Keep
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from ml_switcheroo.rules import Rename as Rename
     from ml_switcheroo.sharded import load_sharded as load_sharded
     from ml_switcheroo.tensors import TensorSpec as TensorSpec
+    from ml_switcheroo.verification import Experiment as Experiment
     from ml_switcheroo.verification import settle as settle
     from ml_switcheroo.verification import verify as verify
 
 _HOME = {
     "Drop": "rules",
+    "Experiment": "verification",
     "Keep": "rules",
     "Kind": "rules",
     "Move": "moves",
@@ -38,11 +40,11 @@ _HOME = {
     "convert": "conversion",
     "load_into": "load",
     "load_rules": "rule_lines",
-    "make_plan": "planner",
+    "make_plan": "planning.planner",
     "load_sharded": "sharded",
     "open_checkpoint": "formats",
     "to_torch": "export",
-    "rewrite": "core.rewriter",
+    "rewrite": "codemod.rewriter",
     "settle": "verification",
     "verify": "verification",
 }

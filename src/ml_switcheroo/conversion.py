@@ -3,26 +3,142 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ml_switcheroo import __version__
+from ml_switcheroo._version import __version__
 from ml_switcheroo.errors import CastError, UsageError
 from ml_switcheroo.export import to_torch
-from ml_switcheroo.formats import open_checkpoint, write_npz, write_safetensors
+from ml_switcheroo.formats import Checkpoint, open_checkpoint
 from ml_switcheroo.formats.apart import keep_apart
 from ml_switcheroo.ops import Array
-from ml_switcheroo.outputs import choose_output
+from ml_switcheroo.outputs import choose_output, writer_of_state_dicts
 from ml_switcheroo.plan import Plan
-from ml_switcheroo.planner import make_plan
+from ml_switcheroo.planning.planner import make_plan
+from ml_switcheroo.provenance import exported, stamp, stamped_target
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.scales import said_of_values
-from ml_switcheroo.stamp import exported, stamp, stamped_target
+from ml_switcheroo.targets import find_target
 from ml_switcheroo.tensors import TensorSpec, as_numpy, spec_of
 
-__all__ = ["convert", "export", "is_up_to_date"]
+__all__ = ["Conversion", "convert", "export"]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What is made of a checkpoint file, whatever file it is written to.
+
+    Attributes:
+        checkpoint: The PyTorch checkpoint.
+        to: Name of the target.
+        layers: What the PyTorch side is, as in :func:`~ml_switcheroo.planning.planner.make_plan`.
+        like: What the target side is, likewise.
+        rules: The user's rules.
+        dtype: The dtype that floating-point leaves get.
+        layout: Where the target model has the channels of its images, likewise.
+        select: Which state dict, if the file holds several.
+        plan: A plan made before; then the six above are not asked.
+        allow_missing: Write although leaves of ``like`` are not filled.
+        allow_unexpected: Write although tensors are left over.
+        allow_overflow: Write although finite values become infinite, NaN, 0 or other integers.
+    """
+
+    checkpoint: str | Path
+    _: KW_ONLY
+    to: str
+    layers: Any = None
+    like: Any = None
+    rules: Iterable[Rule] | str | Path = ()
+    dtype: str | None = None
+    layout: str | None = None
+    select: str | None = None
+    plan: Plan | None = None
+    allow_missing: bool = False
+    allow_unexpected: bool = False
+    allow_overflow: bool = False
+
+    def write(
+        self,
+        out: str | Path,
+        *,
+        format: str | None = None,  # noqa: A002 (the word users know)
+        max_shard_bytes: int | None = None,
+        resume: bool = False,
+        say: Callable[[str], object] = str,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> Plan:
+        """Write the leaves; the output appears whole or not at all.
+
+        Args:
+            out: The file to write; its suffix decides the format (``.safetensors``, ``.npz``,
+                ``.weights.h5``). A name without a suffix is a folder: of safetensors with
+                ``max_shard_bytes``, else of Orbax.
+            format: ``safetensors``, ``npz``, ``keras`` or ``orbax``, if the suffix does not decide.
+            max_shard_bytes: Write safetensors files of at most that many bytes, and their index.
+            resume: Keep what is done if the run is interrupted. Go on with what an interrupted run of the
+                same plan, source and version left.
+            say: Called with a sentence when a run goes on or starts anew, or a person should know something.
+            progress: Called with the bytes of leaves that are written and those of all leaves.
+
+        Returns:
+            The plan that was carried out.
+
+        Raises:
+            CastError: A dtype cannot hold what it gets; nothing was written.
+            PlanError: Something is missing, unexpected or ambiguous; nothing was written.
+            CheckpointError: The source cannot be read, or changed; or ``out`` cannot be written.
+            UsageError: Nothing decides the format, the options do not go together, or the checkpoint was
+                converted already.
+        """
+        out = Path(out)
+        keep_apart(out, self.checkpoint, self.layers, self.like, self.rules)
+        output = choose_output(out, format, self.to, resume=resume, max_shard_bytes=max_shard_bytes)
+        with open_checkpoint(self.checkpoint, select=self.select) as opened:
+            plan = self._plan(opened, output.target)
+            leaves = plan.apply(opened, partial=True, allow_overflow=self.allow_overflow)
+            for note in said_of_values(plan.moves, opened):
+                say(note)
+            key = f"{__version__} {plan.digest} {opened.fingerprint}"
+            write = output.writer(plan, self.like, key, say)
+            stream = _counted(leaves.stream(), sum(spec.nbytes for spec in plan.outputs.values()), progress)
+            try:
+                write(out, plan.outputs, stream, stamp(plan, opened.digest))
+            except CastError:
+                leaves.check_values()  # the first leaf was enough to stop; this names all
+                raise
+        return plan
+
+    def is_up_to_date(self, out: str | Path) -> bool:
+        """Tell whether a file is, leaf for leaf and bit for bit, what :meth:`write` would write."""
+        if not Path(out).exists():
+            return False
+        with open_checkpoint(self.checkpoint, select=self.select) as opened, open_checkpoint(out) as there:
+            plan = self._plan(opened, find_target(self.to).name)
+            if dict(there.specs) != dict(plan.outputs):
+                return False
+            leaves = plan.apply(opened, partial=True, allow_overflow=self.allow_overflow).stream()
+            return all(np.array_equal(_bytes(leaf), _bytes(there[path].read())) for path, leaf in leaves)
+
+    def _plan(self, opened: Checkpoint, target: str) -> Plan:
+        """Return the plan that is carried out, checked."""
+        plan = self.plan or make_plan(
+            opened,
+            to=self.to,
+            layers=self.layers,
+            like=self.like,
+            rules=self.rules,
+            dtype=self.dtype,
+            layout=self.layout,
+        )
+        if plan.target != target:
+            raise UsageError(f"the plan is one to {plan.target}, not to {target}")
+        if not self.allow_unexpected:
+            plan.check_names(opened)
+        plan.check(allow_missing=self.allow_missing, allow_unexpected=self.allow_unexpected)
+        return plan
 
 
 def convert(
@@ -40,70 +156,35 @@ def convert(
     allow_missing: bool = False,
     allow_unexpected: bool = False,
     allow_overflow: bool = False,
-    resume: bool = False,
-    max_shard_bytes: int | None = None,
     format: str | None = None,  # noqa: A002 (the word users know)
+    max_shard_bytes: int | None = None,
+    resume: bool = False,
     say: Callable[[str], object] = str,
     progress: Callable[[int, int], object] | None = None,
 ) -> Plan:
     """Convert a checkpoint file; the output appears whole or not at all.
 
-    Args:
-        checkpoint: The PyTorch checkpoint.
-        out: The file to write; its suffix decides the format (``.safetensors``, ``.npz``, ``.weights.h5``). A
-            name without a suffix is a folder: of safetensors with ``max_shard_bytes``, else of Orbax.
-        to: Name of the target.
-        layers: What the PyTorch side is, as in :func:`make_plan`.
-        like: What the target side is, as in :func:`make_plan`.
-        rules: The user's rules.
-        dtype: The dtype that floating-point leaves get.
-        layout: Where the target model has the channels of its images, as in :func:`make_plan`.
-        select: Which state dict, where the file holds several.
-        plan: A plan made before; then nothing is asked again.
-        allow_missing: Write although leaves of ``like`` are not filled.
-        allow_unexpected: Write although tensors are left over.
-        allow_overflow: Write although finite values become infinite, NaN, 0 or other integers.
-        resume: Keep what is done if the run is interrupted, and go on with what an interrupted run of the
-            same plan, source and version left.
-        max_shard_bytes: Write safetensors files of at most that many bytes, and their index.
-        format: ``safetensors``, ``npz``, ``keras`` or ``orbax``, where the suffix does not decide.
-        say: Called with a sentence when a run goes on or starts anew, or a person should know something.
-        progress: Called with the bytes of leaves that are written and those of all leaves.
-
-    Returns:
-        The plan that was carried out.
-
-    Raises:
-        CastError: A dtype cannot hold what it gets; nothing was written.
-        PlanError: Something is missing, unexpected or ambiguous; nothing was written.
-        CheckpointError: The source cannot be read, or changed; or ``out`` cannot be written.
-        UsageError: Nothing decides the format, the options do not go together, or ``checkpoint`` was
-            converted already.
+    A shortcut for :meth:`Conversion.write`, which documents ``out``, ``format``, ``max_shard_bytes``,
+    ``resume``, ``say``, ``progress``, the result and the errors. The other arguments are the attributes of
+    :class:`Conversion`.
     """
-    out = Path(out)
-    keep_apart(out, checkpoint, layers, like, rules)
-    output = choose_output(out, format, to, resume=resume, max_shard_bytes=max_shard_bytes)
-    with open_checkpoint(checkpoint, select=select) as opened:
-        plan = plan or make_plan(
-            opened, to=to, layers=layers, like=like, rules=rules, dtype=dtype, layout=layout
-        )
-        if plan.target != output.target:
-            raise UsageError(f"the plan is one to {plan.target}, not to {output.target}")
-        if not allow_unexpected:
-            plan.check_names(opened)
-        plan.check(allow_missing=allow_missing, allow_unexpected=allow_unexpected)
-        leaves = plan.apply(opened, partial=True, allow_overflow=allow_overflow)
-        for note in said_of_values(plan.moves, opened):
-            say(note)
-        key = f"{__version__} {plan.digest} {opened.fingerprint}"
-        write = output.writer(plan, like, key, say)
-        stream = _counted(leaves.stream(), sum(spec.nbytes for spec in plan.outputs.values()), progress)
-        try:
-            write(out, plan.outputs, stream, stamp(plan, opened.digest))
-        except CastError:
-            leaves.check_values()  # the first leaf was enough to stop; this names all
-            raise
-    return plan
+    conversion = Conversion(
+        checkpoint,
+        to=to,
+        layers=layers,
+        like=like,
+        rules=rules,
+        dtype=dtype,
+        layout=layout,
+        select=select,
+        plan=plan,
+        allow_missing=allow_missing,
+        allow_unexpected=allow_unexpected,
+        allow_overflow=allow_overflow,
+    )
+    return conversion.write(
+        out, format=format, max_shard_bytes=max_shard_bytes, resume=resume, say=say, progress=progress
+    )
 
 
 def _counted(
@@ -147,8 +228,7 @@ def export(
         UsageError: Nothing says what it was converted to, or it was turned back already.
     """
     out = Path(out)
-    if out.suffix not in (".safetensors", ".npz"):
-        raise UsageError(f"{out}: a PyTorch state dict is written as .safetensors or .npz")
+    writer = writer_of_state_dicts(out)
     keep_apart(out, converted, like, layers, rules)
     with open_checkpoint(converted) as leaves, open_checkpoint(like) as state:
         stamped = stamped_target(leaves)
@@ -161,34 +241,8 @@ def export(
         back = to_torch(arrays, like=state, to=target, layers=layers, rules=rules, layout=layout)
         made = {name: as_numpy(value) for name, value in back.items()}
         specs = {name: spec_of(array) for name, array in made.items()}
-        writer = write_npz if out.suffix == ".npz" else write_safetensors
         writer(out, specs, iter(made.items()), exported(converted))
     return specs
-
-
-def is_up_to_date(
-    checkpoint: str | Path, out: str | Path, *, select: str | None = None, **options: Any
-) -> bool:
-    """Tell whether a file is, leaf for leaf and bit for bit, what :func:`convert` would write.
-
-    Args:
-        checkpoint: The PyTorch checkpoint.
-        out: The file that may be there already.
-        select: Which state dict, where the file holds several.
-        options: The other arguments of :func:`convert`.
-    """
-    if not Path(out).exists():
-        return False
-    allowed = {key: options.pop(key) for key in ("allow_missing", "allow_unexpected") if key in options}
-    overflow = options.pop("allow_overflow", False)
-    given = options.pop("plan", None)
-    with open_checkpoint(checkpoint, select=select) as opened, open_checkpoint(out) as there:
-        plan = given or make_plan(opened, **options)
-        plan.check(**allowed)
-        if dict(there.specs) != dict(plan.outputs):
-            return False
-        leaves = plan.apply(opened, partial=True, allow_overflow=overflow).stream()
-        return all(np.array_equal(_bytes(leaf), _bytes(there[path].read())) for path, leaf in leaves)
 
 
 def _bytes(array: Any) -> Array:

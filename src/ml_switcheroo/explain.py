@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ml_switcheroo.draw import draw_plan
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.match.trace import accounts
-from ml_switcheroo.options.by_structure import why_open
-from ml_switcheroo.options.request import Request
-from ml_switcheroo.options.trace import Trace
 from ml_switcheroo.plan import Plan
-from ml_switcheroo.planner import Prepared, prepare
+from ml_switcheroo.planning.drawing import draw
+from ml_switcheroo.planning.ledger import Ledger
+from ml_switcheroo.planning.planner import Prepared, prepare
+from ml_switcheroo.planning.request import Request
+from ml_switcheroo.planning.stages.by_structure import why_open
+from ml_switcheroo.planning.trace import Trace
 from ml_switcheroo.report import account_text, columns
 from ml_switcheroo.sources.classify import classify
 from ml_switcheroo.sources.findings import PRIORITY, Finding, Knowledge
@@ -58,14 +59,15 @@ def _tensor(name: str, prepared: Prepared) -> list[str]:
     lines += columns([row for knowledge in prepared.request.knowledge for row in _said(inner, knowledge)])
     lines += _believed(inner, prepared)
     trace = Trace()
-    plan = draw_plan(replace(prepared.request, trace=trace))
-    return [*lines, *_stages(inner, trace, plan, prepared.request), *_outcome(inner, plan)]
+    plan, ledger = draw(replace(prepared.request, trace=trace))
+    stages = _stages(inner, trace, plan, prepared.request)
+    return [*lines, *stages, *_said_by_stages(inner, ledger), *_outcome(inner, plan)]
 
 
 def _leaf(path: str, prepared: Prepared) -> list[str]:
     trace = Trace()
-    plan = draw_plan(replace(prepared.request, trace=trace))
-    lines = [*_weighed(path, trace), *_left_over(path, trace)]
+    plan, ledger = draw(replace(prepared.request, trace=trace))
+    lines = [*_weighed(path, trace), *_left_over(path, trace), *_said_by_stages(path, ledger)]
     for move in plan.moves:
         if path in move.leaves:
             how = f"{', '.join(move.sources)}, {move.what}"
@@ -75,6 +77,12 @@ def _leaf(path: str, prepared: Prepared) -> list[str]:
         if path in left:
             lines.append(f"  {word}: {left[path].why}")
     return lines
+
+
+def _said_by_stages(name: str, ledger: Ledger) -> Iterator[str]:
+    """Say what each stage has made of a tensor or a leaf, from the first to the last."""
+    for entry in ledger.history(name):
+        yield f"  {entry.stage}: {entry.what}{entry.why and f', {entry.why}'}"
 
 
 def _stages(name: str, trace: Trace, plan: Plan, request: Request) -> Iterator[str]:

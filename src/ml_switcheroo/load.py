@@ -16,14 +16,14 @@ from ml_switcheroo.match.paths.spelling import segments
 from ml_switcheroo.ops import Array
 from ml_switcheroo.ops.casting import losses, may_lose, refusal
 from ml_switcheroo.plan import Plan
-from ml_switcheroo.planner import plan_into, specs_of
+from ml_switcheroo.planning.planner import plan_into, specs_of
 from ml_switcheroo.progress import Progress
+from ml_switcheroo.provenance import stamped_target
 from ml_switcheroo.recipes import Live, Target, parts_of
 from ml_switcheroo.report.suggesting import suggested
 from ml_switcheroo.report.text import bounded
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.scales import said_of_values
-from ml_switcheroo.stamp import stamped_target
 from ml_switcheroo.targets import TARGETS, find_target, owner_of
 from ml_switcheroo.tensors import DTYPES, TensorSpec, as_numpy
 from ml_switcheroo.tree import Template
@@ -128,8 +128,16 @@ def load_into(
     if target.live.immutable:
         _warn(model, _problems(plan, names), loaded.notes)
     leaves.check_sources()
-    new = target.live.write(model, _shown(leaves, plan.outputs, progress))
+    new = _written(model, target.live, template, _shown(leaves, plan.outputs, progress))
     return new if target.live.immutable else loaded
+
+
+def _written(model: Any, live: Live, template: Template, leaves: Mapping[str, Any]) -> Any:
+    """Write into what the template holds, where it holds the leaves; else into the model, which is walked."""
+    if live.fill is None:
+        return live.write(model, leaves)
+    live.fill(template.held, leaves)
+    return model
 
 
 def _shown(
@@ -207,7 +215,8 @@ def _load_converted(
     allow_overflow: bool,
     progress: bool | Callable[[int, int], object],
 ) -> Loaded | Any:
-    expected, found = live.template(model).specs, specs_of(state)
+    template, found = live.template(model), specs_of(state)
+    expected = template.specs
     problems = [
         f"  {path}: {expected[path]} in the model, {spec} in the checkpoint"
         for path, spec in found.items()
@@ -223,7 +232,7 @@ def _load_converted(
     if live.immutable:
         _warn(model, left)
     leaves = _Read(state, expected, allow_overflow=allow_overflow)
-    new = live.write(model, _shown(leaves, expected, progress))
+    new = _written(model, live, template, _shown(leaves, expected, progress))
     return new if live.immutable else Loaded(missing, unexpected)
 
 

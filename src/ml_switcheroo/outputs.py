@@ -9,19 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.formats import write_npz, write_safetensors, write_shards
-from ml_switcheroo.formats.hdf5_writer import Hdf5Layout, write_hdf5
-from ml_switcheroo.formats.orbax_writer import write_orbax
+from ml_switcheroo.formats.hdf5_writer import Hdf5Layout
+from ml_switcheroo.formats.writing import SUFFIXES, WRITERS, Writer
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.targets import TARGETS, find_target
 
-__all__ = ["FORMATS", "Output", "choose_output"]
-
-Writer = Callable[..., object]
-
-FORMATS = {"safetensors": ".safetensors", "npz": ".npz", "keras": ".weights.h5", "orbax": ""}
-"""The formats that are written, each with the end of its names; a name without one is a folder."""
+__all__ = ["Output", "choose_output", "writer_of_state_dicts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +23,7 @@ class Output:
     """How a conversion writes.
 
     Attributes:
-        format: A name from :data:`FORMATS`.
+        format: A name from :data:`~ml_switcheroo.formats.writing.WRITERS`.
         target: Name of the target.
         max_shard_bytes: Largest size of a file, where there are to be several.
         resume: Whether the run can be interrupted.
@@ -52,17 +46,18 @@ class Output:
         Raises:
             UsageError: The format needs a live model.
         """
+        row = WRITERS[self.format]
         for note in _notes(self.format, plan):
             say(note)
-        if self.format == "keras":
-            return partial(write_hdf5, layout=_keras_layout(plan, like, say))
-        if self.format == "orbax":
-            return partial(write_orbax, separator=find_target(self.target).naming.separator)
-        if self.format == "npz":
-            return write_npz
-        if self.max_shard_bytes is not None:
-            return partial(write_shards, max_bytes=self.max_shard_bytes)
-        return partial(write_safetensors, resume=key if self.resume else None, say=say)
+        if self.max_shard_bytes is not None and row.write_shards is not None:
+            return partial(row.write_shards, max_bytes=self.max_shard_bytes)
+        made: dict[str, Callable[[], Any]] = {
+            "layout": lambda: _keras_layout(plan, like, say),
+            "separator": lambda: find_target(self.target).naming.separator,
+            "resume": lambda: key if self.resume else None,
+            "say": lambda: say,
+        }
+        return partial(row.write, **{option: made[option]() for option in row.options})
 
 
 def choose_output(
@@ -73,11 +68,11 @@ def choose_output(
     resume: bool = False,
     max_shard_bytes: int | None = None,
 ) -> Output:
-    """Decide the format by what was asked for, else by the end of the file's name.
+    """Decide the format: the one that was asked for, else by how the name ends.
 
     Args:
         out: The file or folder.
-        name: A name from :data:`FORMATS`; None leaves it to ``out``.
+        name: A name from :data:`~ml_switcheroo.formats.writing.WRITERS`; None leaves it to ``out``.
         target: Name of the target.
         resume: Whether the run can be interrupted.
         max_shard_bytes: Largest size of a file, where there are to be several.
@@ -89,38 +84,47 @@ def choose_output(
     'npz'
     """
     row = find_target(target)
-    by_name = next((form for form, suffix in FORMATS.items() if suffix and out.name.endswith(suffix)), None)
-    if name is None and by_name is None and max_shard_bytes is not None:
-        by_name = "safetensors"
-    if name is None and by_name is None and not out.suffix and "orbax" in row.files.formats:
-        by_name = "orbax"
+    by_name = next((form for suffix, form in SUFFIXES.items() if out.name.endswith(suffix)), None)
+    if by_name is None and max_shard_bytes is not None:
+        by_name = next(form for form, one in WRITERS.items() if one.write_shards)
+    if by_name is None and not out.suffix:
+        by_name = next((form for form in row.files.formats if not WRITERS[form].suffix), None)
     found = name or by_name
-    if found not in FORMATS:
-        known = ", ".join(suffix for suffix in FORMATS.values() if suffix)
-        raise UsageError(
-            f"{out}: the suffix is none of {known}; say which format ({', '.join(FORMATS)}) is meant"
-        )
+    if found is None or found not in WRITERS:
+        known = ", ".join(SUFFIXES)
+        raise UsageError(f"{out}: the suffix is none of {known}; say which format: {', '.join(WRITERS)}")
     problems = list(_problems(out, found, row, resume=resume, sharded=max_shard_bytes is not None))
     if problems:
         raise UsageError(f"{out}: {'; '.join(problems)}")
     return Output(found, row.name, max_shard_bytes, resume)
 
 
+def writer_of_state_dicts(out: Path) -> Writer:
+    """Return the function that writes a PyTorch state dict to a file.
+
+    Raises:
+        UsageError: The suffix is that of no format that holds one.
+    """
+    holding = {row.suffix: row.write for row in WRITERS.values() if row.suffix and not row.why_only}
+    if out.suffix not in holding:
+        raise UsageError(f"{out}: a PyTorch state dict is written as {' or '.join(holding)}")
+    return holding[out.suffix]
+
+
 def _problems(out: Path, form: str, target: Target, *, resume: bool, sharded: bool) -> Iterator[str]:
-    if form == "keras" and form not in target.files.formats:
-        yield f"Keras's weights are those of the target {_written_to(form)}, not of {target.name}"
-    if form == "keras" and not out.name.endswith(".weights.h5"):
-        yield "Keras reads only names that end in .weights.h5"
-    if form == "orbax" and form not in target.files.formats:
-        yield f"only trees of {_written_to(form)} are written as an Orbax folder, not those of {target.name}"
-    if form == "orbax" and out.is_file():
+    row = WRITERS[form]
+    if row.why_only and form not in target.files.formats:
+        yield row.why_only.format(targets=_written_to(form), target=target.name)
+    if "layout" in row.options and not out.name.endswith(row.suffix):
+        yield f"Keras reads only names that end in {row.suffix}"
+    if not row.suffix and out.is_file():
         yield "an Orbax checkpoint is a folder; this is a file"
-    if resume and form != "safetensors":
+    if resume and not row.resumable:
         yield "only a run into a .safetensors file can be resumed"
     if sharded:
-        if form != "safetensors":
+        if row.write_shards is None:
             yield "only safetensors are written in several files"
-        elif out.name.endswith(tuple(suffix for suffix in FORMATS.values() if suffix)) or out.is_file():
+        elif out.name.endswith(tuple(SUFFIXES)) or out.is_file():
             yield "several files go into a folder; give its name"
         if resume:
             yield "a run into several files cannot be resumed: leave out resume or the largest size"

@@ -14,41 +14,14 @@ from ml_switcheroo.apply import Leaves
 from ml_switcheroo.errors import PlanError, UsageError
 from ml_switcheroo.formats.apart import write_text
 from ml_switcheroo.moves import Move, spec_from_json, spec_to_json
+from ml_switcheroo.provenance import refuse_converted
 from ml_switcheroo.report import changes_text, plan_text, problems_text
-from ml_switcheroo.stamp import refuse_converted
 from ml_switcheroo.tensors import TensorSpec
+from ml_switcheroo.unmoved import Ambiguity, Unmoved
 
-__all__ = ["Ambiguity", "Left", "Plan"]
+__all__ = ["Plan"]
 
 FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """A tensor or leaf that no move touches, and why.
-
-    Attributes:
-        spec: Its shape and dtype.
-        why: The reason, as the report prints it.
-    """
-
-    spec: TensorSpec
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ambiguity:
-    """Tensors for which several answers fit equally.
-
-    Attributes:
-        names: The source tensors.
-        candidates: Each answer, with what speaks for it.
-        rules: For each answer the rule to write.
-    """
-
-    names: tuple[str, ...]
-    candidates: tuple[str, ...]
-    rules: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -69,10 +42,10 @@ class Plan:
 
     target: str
     moves: tuple[Move, ...]
-    dropped: Mapping[str, Left] = field(default_factory=dict)
-    kept: Mapping[str, Left] = field(default_factory=dict)
-    unexpected: Mapping[str, Left] = field(default_factory=dict)
-    missing: Mapping[str, Left] = field(default_factory=dict)
+    dropped: Mapping[str, Unmoved] = field(default_factory=dict)
+    kept: Mapping[str, Unmoved] = field(default_factory=dict)
+    unexpected: Mapping[str, Unmoved] = field(default_factory=dict)
+    missing: Mapping[str, Unmoved] = field(default_factory=dict)
     ambiguous: tuple[Ambiguity, ...] = ()
     notes: tuple[str, ...] = ()
     source: str = ""
@@ -271,12 +244,12 @@ class Plan:
 _LEFT = ("dropped", "kept", "unexpected", "missing")
 
 
-def _left_to_json(left: Mapping[str, Left]) -> dict[str, Any]:
+def _left_to_json(left: Mapping[str, Unmoved]) -> dict[str, Any]:
     return {name: {"spec": spec_to_json(entry.spec), "why": entry.why} for name, entry in left.items()}
 
 
-def _left_from_json(record: Mapping[str, Any]) -> Mapping[str, Left]:
-    return {name: Left(spec_from_json(entry["spec"]), entry["why"]) for name, entry in record.items()}
+def _left_from_json(record: Mapping[str, Any]) -> Mapping[str, Unmoved]:
+    return {name: Unmoved(spec_from_json(entry["spec"]), entry["why"]) for name, entry in record.items()}
 
 
 def _moves_from_json(records: list[Mapping[str, Any]]) -> tuple[list[Move], list[str]]:

@@ -42,6 +42,7 @@ class Template:
         computed: What the modules of the live model compute without weights, by path.
         pools: The pools of the live model, by path and in order.
         own: The class of modules that are none of the framework's own layers, by path.
+        held: The objects of the live model that hold the leaves, by path, where its target can fill them.
     """
 
     specs: Mapping[str, TensorSpec]
@@ -54,6 +55,7 @@ class Template:
     computed: Mapping[str, tuple[Computed, ...]] = field(default_factory=lambda: MappingProxyType({}))
     pools: Mapping[str, Pool] = field(default_factory=lambda: MappingProxyType({}))
     own: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    held: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), compare=False, repr=False)
 
 
 def own_class(module: Any, is_layer: Callable[[type], bool]) -> str:

@@ -14,7 +14,7 @@ from mlx import nn
 
 from ml_switcheroo.errors import LoadError
 from ml_switcheroo.load import load_into
-from ml_switcheroo.planner import make_plan
+from ml_switcheroo.planning.planner import make_plan
 
 
 def notes(torch_layer, live, to="nnx", known=True):

@@ -12,7 +12,7 @@ from mlx import nn
 from ml_switcheroo import recipes
 from ml_switcheroo.differences import is_difference
 from ml_switcheroo.differences.padding import said_of_padding
-from ml_switcheroo.planner import make_plan
+from ml_switcheroo.planning.planner import make_plan
 from ml_switcheroo.sources.findings import Finding
 
 

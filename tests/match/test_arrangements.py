@@ -55,3 +55,12 @@ def test_usual_sizes_of_heads_are_asked_alone_where_there_are_any():
     assert head_sizes([10, 10]) == [2, 5]
     assert head_sizes([7, 5]) == []
     assert all(math.gcd(96, 48) % size == 0 for size in head_sizes([96, 48]))
+
+
+def test_blocks_say_how_many_heads_each_part_has():
+    (_, blocks), *_ = arrangements("qk", [8, 4], [2], heads=True)
+    assert [part.heads for part in blocks] == [4, 2]
+    (_, blocks), *_ = arrangements("qk", [8, 4], [3], heads=True)
+    assert [part.heads for part in blocks] == [None, None]
+    (_, blocks), *_ = arrangements("qk", [8, 4], [2], heads=False)
+    assert [part.heads for part in blocks] == [None, None]

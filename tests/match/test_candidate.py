@@ -97,3 +97,36 @@ def test_units_of_the_same_shapes_are_weighed_once():
     second = candidate_of(unit_of({"b.weight": (4, 6)}), unit_of({"b/kernel": (6, 4)}), "oi", known)
     assert first is second
     assert len(known) == 1
+
+
+def test_norms_of_two_places_of_a_block_are_no_candidate():
+    def norm(name):
+        names = {name: (4,), "attn.q_proj": (4, 4), "mlp.fc1": (4, 4)}
+        shapes = {f"h.{i}.{n}.weight": shape for i in range(2) for n, shape in names.items()}
+        return next(unit for unit in units_of(shapes) if "norm" in unit.said)
+
+    before, behind = norm("input_layernorm"), norm("post_attention_layernorm")
+    assert veto(before, behind) == "a norm of another place in the block"
+    assert veto(before, before) == ""
+
+
+def test_a_weight_can_be_a_bare_tensor_and_the_other_way_round():
+    bare = linked(unit_of({"top.table.weight": (9, 4)}), unit_of({"top/table": (9, 4)}))
+    assert bare.slots == {"parameter": "weight"}
+    module = linked(unit_of({"top.table": (9, 4)}), unit_of({"top/table/embedding": (9, 4)}))
+    assert module.slots == {"weight": "parameter"}
+    assert (
+        linked(unit_of({"top.table": (9, 4)}), unit_of({"top/table/kernel": (9, 4), "top/table/bias": (4,)}))
+        is None
+    )
+
+
+def test_what_only_some_blocks_have_goes_into_the_same_blocks():
+    shapes = {f"h.{i}.{n}.weight": (4, 6) for i in range(3) for n in ("fc", "fd")} | {
+        "h.1.zorp.weight": (4, 6)
+    }
+    leaves = {f"h_{i}/{n}/kernel": (6, 4) for i in range(3) for n in ("fc", "fd")}
+    source = named(units_of(shapes), "h.#.zorp")
+    same = linked(source, named(units_of({**leaves, "h_1/zorp/kernel": (6, 4)}), "h#.zorp"))
+    assert [(join.sources, join.leaves) for join in same.joins] == [(((1,),), ((1,),))]
+    assert linked(source, named(units_of({**leaves, "h_2/zorp/kernel": (6, 4)}), "h#.zorp")) is None

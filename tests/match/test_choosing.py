@@ -67,3 +67,18 @@ def test_a_tensor_with_a_name_of_its_own_is_kept_as_it_is():
 def test_what_may_be_a_table_is_not_turned():
     found, _ = chosen({"enc.fc.weight": (4, 4)}, {"enc/fc/weight": (4, 4)}, {("linear", "weight"): "io"})
     assert found["enc.fc"] == (None, "a linear would be turned, an embedding would not")
+
+
+def test_the_matrices_of_experts_may_look_like_a_convolution_and_are_not_turned():
+    usual, cube = {("conv", "kernel"): "io"}, (5, 5, 5)
+    found, _ = chosen({"moe.experts.zorp.weight": cube}, {"moe/experts/zorp/kernel": cube}, usual)
+    assert found == {
+        "moe.experts.zorp": (None, "a convolution would be turned, a stack of matrices would not")
+    }
+    plain, _ = chosen({"net.stem.weight": cube}, {"net/stem/kernel": cube}, usual)
+    assert plain["net.stem"] == ("io", "as the framework keeps a kernel")
+
+
+def test_a_table_is_kept_as_it_is_where_no_convention_says_otherwise():
+    found, _ = chosen({"tok.table.weight": (4, 4)}, {"tok/table/embedding": (4, 4)}, {})
+    assert found["tok.table"] == ("same", "as the framework keeps a embedding")

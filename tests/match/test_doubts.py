@@ -4,8 +4,10 @@ from match.built import field_of, named, specs_of, unit_of, units_of
 from ml_switcheroo.match.assignment.field import weigh
 from ml_switcheroo.match.assignment.pairing import Rivalry, pair
 from ml_switcheroo.match.layouts.choosing import Chosen
-from ml_switcheroo.match.making.doubts import name_of, of_layout, of_place
+from ml_switcheroo.match.making.doubts import arranged, name_of, of_layout, of_place
+from ml_switcheroo.match.structure import Question, solve
 from ml_switcheroo.rule_lines import parse_rules
+from ml_switcheroo.targets import find_target
 
 
 def repeated(pattern, names, shape, sep=range(4)):
@@ -49,3 +51,23 @@ def test_the_rules_of_many_blocks_are_one_line():
     assert len(doubt.names) == 4
     assert all(len(parse_rules(rule)) == 1 for rule in doubt.rules)
     assert "h.{i}.fc.weight" in doubt.rules[0]
+
+
+def test_a_number_that_does_not_run_with_the_blocks_is_written_out():
+    counted = units_of({f"h.{i}.{n}.weight": (4, 6) for i in range(4) for n in ("fc7", "gate")})
+    odd = units_of({f"x_{2 * i}/{n}/kernel": (6, 4) for i in range(4) for n in ("up", "gate")})
+    doubt = of_place(Rivalry(named(counted, "h.#.fc7"), (named(odd, "x#.up"),)))
+    (rule,) = doubt.rules
+    applied = parse_rules(rule)[0]
+    assert applied.apply("h.0.fc7") == "x_0/up"
+    assert applied.apply("h.3.fc7") != "x_3/up", "the fourth block is x_6"
+
+
+def test_parts_are_asked_once_for_a_weight_and_its_bias():
+    tensors = {"attn.qkv.weight": (12, 5), "attn.qkv.bias": (12,)}
+    leaves = {f"attn/{n}/{slot}": s for n in "qkv" for slot, s in (("kernel", (5, 4)), ("bias", (4,)))}
+    (doubt,) = solve(Question(specs_of(tensors), specs_of(leaves), find_target("linen"))).doubts
+    assert set(doubt.names) == set(tensors)
+    assert doubt.candidates[0] == "q, k, v one after another"
+    assert {name for move in parse_rules(doubt.rules[0]) for name in move.sources} == set(tensors)
+    assert not list(arranged([], specs_of(tensors), {}))

@@ -44,3 +44,11 @@ def test_a_word_that_counts_blocks_in_one_tree_and_is_a_name_in_the_other_keeps_
     )
     assert crossed(mine, other)
     assert not crossed(mine, mine)
+
+
+def test_what_is_counted_is_the_same_in_the_plural():
+    mine = named(units_of({f"experts.{i}.{n}.weight": (4,) for i in range(2) for n in "ab"}), "experts.#.a")
+    other = named(units_of({f"expert_{i}/{n}/scale": (4,) for i in range(2) for n in "ab"}), "expert#.a")
+    unlike = named(units_of({f"heads_{i}/{n}/scale": (4,) for i in range(2) for n in "ab"}), "heads#.a")
+    assert corresponding(mine, other) == ((0, 0),)
+    assert corresponding(mine, unlike) == ()

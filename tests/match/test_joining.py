@@ -83,3 +83,14 @@ def test_tensors_are_joined_to_a_fused_leaf_in_the_order_that_is_chosen():
     assert leaf[0].tolist() == [0.0] * 4 + [1.0] * 4 + [2.0] * 4
     turned = leaves_of(found["v, k, q one after another"], arrays)["attn/qkv/kernel"]
     assert turned[0].tolist() == [2.0] * 4 + [1.0] * 4 + [0.0] * 4
+
+
+def test_a_reason_says_how_the_rows_lie_and_says_it_once():
+    slot = fused(FUSED, APART, ROW_BY_ROW)
+    (move,) = certain(slot, specs_of(FUSED), {})
+    assert move.reason.endswith("forward says: its rows are (head part)") or "its rows are" in move.reason
+    (blocks,) = certain(fused(FUSED, APART, BLOCKS), specs_of(FUSED), {})
+    assert blocks.reason.endswith("forward says: its parts one after another")
+    words, _, (asked,) = possible(fused(FUSED, APART), specs_of(FUSED), {})[0]
+    assert asked.reason.endswith(words)
+    assert asked.reason.count("after another") == 1

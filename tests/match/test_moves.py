@@ -49,3 +49,21 @@ def test_a_move_says_who_decided_and_why():
     (move,) = made(tensors, leaves, "io", known, "as the framework keeps a kernel")
     assert (move.kind, move.origin, move.where) == ("linear", "target", "model.py:3")
     assert move.reason == "a Linear; the same path; as the framework keeps a kernel"
+
+
+def test_blocks_of_blocks_are_stacked_on_an_axis_each():
+    tensors = {f"h.{i}.expert.{j}.fc.weight": (4, 6) for i in range(2) for j in range(4)}
+    tensors |= {f"h.{i}.expert.{j}.fd.weight": (5, 7) for i in range(2) for j in range(4)}
+    leaves = {"h/expert/fc/kernel": (2, 4, 6, 4), "h/expert/fd/kernel": (2, 4, 7, 5)}
+    field = field_of(tensors, leaves)
+    matches = [one for one in pair(field, weigh(field)).matches if "fc" in str(one.source)]
+    (move,) = moves_of(matches[0], "weight", Chosen("0:io"), specs_of(tensors), {})
+    arrays = {name: np.full(shape, float(n)) for n, (name, shape) in enumerate(tensors.items())}
+    (leaf,) = run(move.ops, [arrays[name] for name in move.sources])
+    assert leaf.shape == (2, 4, 6, 4)
+    assert leaf[:, :, 0, 0].tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_a_norm_of_unknown_kind_is_moved_as_a_parameter():
+    (move,) = made({"enc.norm.weight": (4,)}, {"enc/norm/scale": (4,)}, "same")
+    assert (move.kind, move.ops) == ("parameter", ())

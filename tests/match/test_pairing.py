@@ -111,3 +111,36 @@ def test_a_kernel_that_alone_is_left_is_matched_by_its_shape_and_a_vector_is_not
 def test_what_competes_with_a_doubt_is_not_left_over():
     tensors = {"model.net.zorp.weight": (8, 3, 3, 3), "model.net.mink.weight": (8, 3, 3, 3)}
     assert not paired(tensors, {"model/net/gnarl/kernel": (3, 3, 3, 8)}).matches
+
+
+def block(sep, *names, slot="weight", shape=(8, 8, 3, 3)):
+    return {
+        f"h{sep}{i}{'.' if sep == '.' else '/'}{name}{'.' if sep == '.' else '/'}{slot}": shape
+        for i in range(2)
+        for name in names
+    }
+
+
+def test_the_last_convolution_of_a_block_takes_the_last_leaf_of_it():
+    tensors, leaves = (
+        block(".", "reduce", "zorp"),
+        block("_", "reduce", "gnarl", slot="kernel", shape=(3, 3, 8, 8)),
+    )
+    assert shown(paired(tensors, leaves))["h.#.zorp"] == (
+        "h#.gnarl",
+        "everything else in this block has its place",
+    )
+
+
+def test_it_does_not_where_another_leaf_of_the_block_waits_or_for_a_matrix():
+    tensors, leaves = (
+        block(".", "reduce", "zorp"),
+        block("_", "reduce", "gnarl", slot="kernel", shape=(3, 3, 8, 8)),
+    )
+    waiting = {f"h_{i}/blick/kernel": (5, 7) for i in range(2)}
+    assert "h.#.zorp" not in shown(paired(tensors, {**leaves, **waiting}))
+    matrices = (
+        block(".", "reduce", "zorp", shape=(8, 6)),
+        block("_", "reduce", "gnarl", slot="kernel", shape=(6, 8)),
+    )
+    assert "h.#.zorp" not in shown(paired(*matrices))

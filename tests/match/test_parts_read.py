@@ -53,3 +53,13 @@ def test_a_role_that_forward_says_is_taken_where_two_prove_each_other():
     assert (found["mlp.fc1"], found["mlp.fc2"]) == ("gate", "up")
     lone = {str(unit): unit.role for unit in roles_read(mine, other, read("mlp.fc1.weight", parts("gate")))}
     assert lone["mlp.fc1"] == "up", "one alone proves nothing against its name"
+
+
+def test_what_several_findings_say_of_one_tensor_must_be_the_same():
+    (unit,) = units_of({"attn.fused.weight": (12, 4)})
+    one, other = (
+        Finding("linear", "static", "said", parts=parts(*roles))
+        for roles in (("q", "k", "v"), ("k", "q", "v"))
+    )
+    assert reader_of({"attn.fused.weight": (one, one)})(unit) is not None
+    assert reader_of({"attn.fused.weight": (one, other)})(unit) is None

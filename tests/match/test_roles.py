@@ -59,3 +59,21 @@ def test_a_gate_beside_experts_routes_where_the_other_tree_has_a_router():
     other = units_of({"moe/router/kernel": (4, 2), "moe/experts/up/kernel": (4, 4)})
     assert named(routed(mine, other), "moe.gate").role == "router"
     assert named(routed(mine, mine), "moe.gate").role == "gate"
+
+
+def test_a_plain_ffn_is_the_way_up_beside_its_output_only():
+    assert roles("h.ffn.weight", "h.ffn_output.weight") == {"h.ffn": "up", "h.ffnoutput": "down"}
+    assert roles("h.ffn.weight") == {"h.ffn": ""}
+
+
+def test_the_second_of_two_gates_is_the_way_up():
+    found = roles("mlp.gating.weight", "mlp.gating_2.weight")
+    assert sorted(found.values()) == ["gate", "up"]
+    assert found["mlp.gating"] == "gate"
+
+
+def test_a_fused_cross_attention_beside_queries_holds_keys_and_values():
+    beside = roles("cross_attn.qkv.weight", "cross_attn.query.weight")
+    assert beside["cross_attn.qkv".replace("_", "")] == "kv"
+    assert list(roles("cross_attn.qkv.weight").values()) == ["qkv"]
+    assert roles("attn.qkv.weight", "attn.query.weight")["attn.qkv"] == "qkv"

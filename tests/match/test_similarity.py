@@ -106,3 +106,25 @@ def test_the_score_is_the_sum_of_the_terms():
     for (i, j), one in field.candidates.items():
         whole = field.sources[i], field.targets[j], one, *lexicons, numbers
         assert similarity(*whole) == pytest.approx(sum(terms(*whole)))
+
+
+def test_what_is_repeated_in_other_blocks_counts_against():
+    def repeated(blocks):
+        names = {f"h.{i}.{n}.weight": (4, 6) for i in range(3) for n in ("user", "item")}
+        return {**names, **{f"h.{i}.zorp.weight": (5, 7) for i in blocks}}
+
+    leaves = {f"h_{i}/{n}/kernel": (6, 4) for i in range(3) for n in ("user", "item")}
+    leaves |= {f"h_{i}/zorp/kernel": (7, 5) for i in range(3)}
+
+    def term(blocks):
+        field = field_of(repeated(blocks), leaves)
+        numbers = numbering(field.sources, field.targets, field.candidates)
+        for (i, j), one in field.candidates.items():
+            if {str(field.sources[i]), str(field.targets[j])} == {"h.#.zorp", "h#.zorp"}:
+                lexicons = Lexicon(field.sources), Lexicon(field.targets)
+                found = terms(field.sources[i], field.targets[j], one, *lexicons, numbers)
+                return dict(zip(TERMS, found, strict=True))["other blocks"]
+        return None
+
+    assert term(range(3)) == 0
+    assert term((0, 2)) == WEIGHTS.other_blocks

@@ -61,3 +61,22 @@ def test_rows_with_other_axes_than_the_leaf_are_refused():
     assert spread_as([move()], four, "forward says") is None
     other_heads = [Part(role, 4 * n, ((4, 1),), 4) for n, role in enumerate("qkv")]
     assert spread_as([move()], other_heads, "forward says") is None
+
+
+def test_a_leaf_with_an_axis_of_parts_and_none_of_heads_takes_parts_without_heads():
+    flat = move(Axes("(part dim) in -> in part dim", (("dim", 4),)))
+    table = np.arange(60.0).reshape(12, 5)
+    whole = [Part(role, 4 * n, ((4, 1),)) for n, role in enumerate("qkv")]
+    (blocks,) = spread_as([flat], whole, "forward says")
+    assert np.array_equal(run(blocks.ops, [table])[0], table.T.reshape(5, 3, 4))
+    assert spread_as([flat], parts(head_first=False), "forward says") is None, "its heads have no axis there"
+
+
+def test_a_leaf_without_an_axis_of_parts_must_begin_as_the_rows_do():
+    def split(count):
+        return move(Axes("(heads dim) in -> in heads dim", (("dim", 12 // count),)))
+
+    (kept,) = spread_as([split(3)], parts(head_first=False), "forward says")
+    assert kept.ops == split(3).ops
+    assert spread_as([split(6)], parts(head_first=False), "forward says") is None
+    assert spread_as([split(2)], parts(head_first=True), "forward says") is None

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ml_switcheroo.draw import Request, draw_plan
+from ml_switcheroo.planning.drawing import draw_plan
+from ml_switcheroo.planning.request import Request
 from ml_switcheroo.sources.stated import from_table
 from ml_switcheroo.targets import find_target
 from ml_switcheroo.tensors import spec_of

@@ -11,7 +11,7 @@ import ml_switcheroo
 from ml_switcheroo.match.weights import WEIGHTS, Weights
 
 PACKAGE = Path(ml_switcheroo.__file__).parent
-READERS = [*(PACKAGE / "match").rglob("*.py"), *(PACKAGE / "options").rglob("*.py")]
+READERS = [*(PACKAGE / "match").rglob("*.py"), *(PACKAGE / "planning").rglob("*.py")]
 FIELDS = [field.name for field in dataclasses.fields(Weights)]
 
 

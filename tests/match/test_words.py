@@ -26,6 +26,7 @@ def test_both_separators_split_a_path_alike():
 
 def test_a_name_that_a_child_repeats_is_said_once():
     assert tokens("block/block_conv/kernel") == (("block",), ("conv",), ("kernel",))
+    assert tokens("block/block/kernel") == (("block",), ("kernel",))
     assert tokens("block/blocked/kernel") == (("block",), ("blocked",), ("kernel",))
 
 
@@ -46,4 +47,6 @@ def test_the_longest_phrase_decides_what_a_segment_means(segment, found):
 
 def test_endings_make_no_difference_to_long_words_only():
     assert meaning(("adapters",)) == meaning(("adapter",)) == meaning(("adapted",))
+    assert meaning(("adapters",)) == ("adapt",)
     assert meaning(("users",)) != meaning(("user",))
+    assert meaning(("things",)) == ("thing",), "four letters must be left"

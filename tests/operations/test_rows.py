@@ -252,6 +252,75 @@ def test_a_call_by_position_gives_the_same_as_one_by_the_names_of_the_row(name, 
         assert all(set(one.flatten().tolist()) <= values for one in parts)
 
 
+def z(*shape):
+    return torch.zeros(shape)
+
+
+# Calls of the others, with all their arguments.
+WHOLE_CALLS = [
+    ("where", (z(2, 1) > 0, z(2, 3), z(3)), (2, 3)),
+    ("addcmul", (z(2, 3), z(2, 3), z(3)), (2, 3)),
+    ("addmm", (z(2, 3), z(2, 4), z(4, 3)), (2, 3)),
+    ("baddbmm", (z(2, 3, 5), z(2, 3, 4), z(2, 4, 5)), (2, 3, 5)),
+    ("atleast_1d", (z(),), (1,)),
+    ("atleast_2d", (z(3),), (1, 3)),
+    ("bilinear", (z(2, 3), z(2, 4), z(5, 3, 4), z(5)), (2, 5)),
+    ("cat", ([z(2, 3), z(4, 3)],), (6, 3)),
+    ("hstack", ([z(2, 3), z(2, 4)],), (2, 7)),
+    ("column_stack", ([z(2, 3), z(2, 4)],), (2, 7)),
+    ("stack", ([z(2, 3), z(2, 3)], 1), (2, 2, 3)),
+    ("vstack", ([z(2, 3), z(4, 3)],), (6, 3)),
+    ("dstack", ([z(2, 3), z(2, 3)],), (2, 3, 2)),
+    ("block_diag", (z(2, 3), z(4, 5)), (6, 8)),
+    ("mm", (z(2, 3), z(3, 4)), (2, 4)),
+    ("mv", (z(2, 3), z(3)), (2,)),
+    ("dot", (z(3), z(3)), ()),
+    ("t", (z(2, 3),), (3, 2)),
+    ("einsum", ("ab,bc->ac", z(2, 3), z(3, 4)), (2, 4)),
+    ("embedding", (torch.tensor([[0, 1, 1]]), z(5, 4)), (1, 3, 4)),
+    ("embedding_bag", (torch.tensor([[0, 1, 1]]), z(5, 4)), (1, 4)),
+    ("view_as_complex", (z(3, 2),), (3,)),
+    ("view_as_real", (z(3).to(torch.complex64),), (3, 2)),
+    ("conv2d", (z(2, 4, 8, 6), z(6, 2, 3, 3), z(6), 2, 1, 1, 2), (2, 6, 4, 3)),
+    ("conv3d", (z(2, 3, 8, 6, 4), z(5, 3, 3, 3, 3), None, (2, 1, 1)), (2, 5, 3, 4, 2)),
+    ("conv_transpose2d", (z(2, 4, 8, 6), z(4, 5, 3, 3), z(5), 2, 1, 1, 1, 2), (2, 5, 18, 14)),
+    ("conv_transpose3d", (z(2, 3, 4, 4, 4), z(3, 5, 2, 2, 2), None, 2), (2, 5, 8, 8, 8)),
+    ("max_pool2d", (z(2, 3, 8, 6), 3, 2, 1), (2, 3, 4, 3)),
+    ("max_pool3d", (z(2, 3, 8, 6, 4), 2), (2, 3, 4, 3, 2)),
+    ("avg_pool2d", (z(2, 3, 8, 6), 3, 2, 1), (2, 3, 4, 3)),
+    ("avg_pool3d", (z(2, 3, 8, 6, 4), 2), (2, 3, 4, 3, 2)),
+    ("lp_pool2d", (z(2, 3, 8, 6), 2, 2), (2, 3, 4, 3)),
+    ("lp_pool3d", (z(2, 3, 8, 6, 4), 2, 2), (2, 3, 4, 3, 2)),
+    ("adaptive_avg_pool2d", (z(2, 3, 8, 6), 1), (2, 3, 1, 1)),
+    ("adaptive_avg_pool3d", (z(2, 3, 8, 6, 4), (1, 2, 3)), (2, 3, 1, 2, 3)),
+    ("adaptive_max_pool2d", (z(2, 3, 8, 6), 1), (2, 3, 1, 1)),
+    ("adaptive_max_pool3d", (z(2, 3, 8, 6, 4), 1), (2, 3, 1, 1, 1)),
+    ("pixel_shuffle", (z(2, 8, 3, 5), 2), (2, 2, 6, 10)),
+    ("pixel_unshuffle", (z(2, 2, 6, 10), 2), (2, 8, 3, 5)),
+    ("unfold", (z(2, 3, 4, 5), 2), (2, 12, 12)),
+    ("fold", (z(2, 12, 12), (4, 5), 2), (2, 3, 4, 5)),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "shape"), WHOLE_CALLS)
+def test_a_call_with_all_its_arguments_gives_a_tensor_of_this_shape(name, args, shape):
+    row = operation(name)
+    many = [parameter.many for parameter in row.parameters]
+    assert len(args) <= len(many) or any(many)
+    found = getattr(HOMES[row.homes[0]], name)(*args)
+    assert tuple(found.shape) == shape
+    storages = {one.untyped_storage().data_ptr() for one in args if isinstance(one, Tensor) and one.numel()}
+    if row.storage is not Storage.MAYBE:
+        assert (found.untyped_storage().data_ptr() in storages) == (row.storage is Storage.VIEW)
+
+
+def test_every_operation_of_torch_that_has_a_row_is_run_here():
+    called = {name for name, _, _ in (*CALLS, *WHOLE_CALLS)} | {row.name for row in SAME}
+    nothing = (Axes.NONE, Axes.MADE)  # they have no tensor that could be looked at
+    missing = {row.name for row in ROWS if (row.homes or row.method) and row.axes not in nothing} - called
+    assert not missing
+
+
 def test_the_one_that_changes_its_tensor_is_the_same_row():
     assert operation("add_").storage is Storage.IN_PLACE
     assert operation("add_").operator == "+"

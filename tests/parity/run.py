@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ml_switcheroo.planner import make_plan
+from ml_switcheroo.planning.planner import make_plan
 from ml_switcheroo.recipes import parts_of
 from ml_switcheroo.targets import TARGETS
 from parity import by_rank_of, ports

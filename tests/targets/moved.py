@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ml_switcheroo.draw import Request, draw_plan
 from ml_switcheroo.layers import KIND_OF_CLASS
+from ml_switcheroo.planning.drawing import draw_plan
+from ml_switcheroo.planning.request import Request
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.targets import TARGETS, template_of
 from ml_switcheroo.tensors import spec_of

@@ -6,8 +6,11 @@ import pytest
 import torch
 from keras import layers
 
+import ml_switcheroo as ms
 from ml_switcheroo.errors import PlanError, UsageError
-from ml_switcheroo.targets import TARGETS, owner_of, template_of
+from ml_switcheroo.targets import TARGETS, keras_nodes, owner_of, template_of
+from ml_switcheroo.targets import keras as keras_target
+from ml_switcheroo.targets.keras_nodes import variables_of
 from targets.moved import (
     Net,
     assert_close,
@@ -152,3 +155,44 @@ def test_it_owns_keras_layers_and_models_only():
     assert owner_of(Port()) is TARGETS["keras"]
     assert owner_of(torch.nn.Linear(2, 2)) is None
     assert owner_of(jax.numpy.ones(2)) is None
+
+
+def chain(count):
+    """Make a model of many layers, of which one has a state that is no weight."""
+    model = keras.Sequential([layers.Dense(2) for _ in range(count)] + [layers.Dropout(0.5, seed=1)])
+    model.build((None, 2))
+    return model
+
+
+@pytest.mark.parametrize("make", [built, lambda: chain(3)])
+def test_a_template_holds_the_variables_that_writing_would_look_for(make):
+    model = make()
+    held, found = LIVE.template(model).held, variables_of(model)
+    assert list(held) == list(found)
+    assert all(held[path] is variable for path, variable in found.items())
+
+
+def test_a_load_walks_the_model_once(monkeypatch):
+    model, walks = chain(3), []
+    state = {f"{i}.{name}": np.full(shape, i, "f4") for i in range(3) for name, shape in SHAPES.items()}
+    walk = keras_nodes.nodes
+    monkeypatch.setattr(keras_nodes, "nodes", lambda layer: walks.append(layer) or walk(layer))
+    monkeypatch.setattr(keras_target, "nodes", keras_nodes.nodes)
+    assert ms.load_into(model, state, layers={str(i): "linear" for i in range(3)}) == ([], [])
+    assert walks == [model]
+    assert [float(layer.bias[0]) for layer in model.layers[:3]] == [0.0, 1.0, 2.0]
+
+
+SHAPES = {"weight": (2, 2), "bias": (2,)}
+
+
+def test_what_cannot_be_filled_whole_is_left_as_it_was():
+    model = chain(2)
+    held = LIVE.template(model).held
+    before = {path: np.array(variable.value) for path, variable in held.items()}
+    leaves = {path: np.full(array.shape, 7, "f4") for path, array in before.items()}
+    leaves[list(leaves)[-1]] = np.zeros((3, 3, 3), "f4")
+    with pytest.raises(ValueError, match="shape"):
+        LIVE.fill(held, leaves)
+    for path, variable in held.items():
+        np.testing.assert_array_equal(np.array(variable.value), before[path])

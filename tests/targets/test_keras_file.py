@@ -9,8 +9,8 @@ import pytest
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats.hdf5_writer import Hdf5Layout, write_hdf5
-from ml_switcheroo.targets.keras import variables_of
 from ml_switcheroo.targets.keras_file import layout_of
+from ml_switcheroo.targets.keras_nodes import variables_of
 from ml_switcheroo.tensors import spec_of
 
 keras = pytest.importorskip("keras")

@@ -6,6 +6,7 @@ import torch
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
+import ml_switcheroo as ms
 from ml_switcheroo.targets import owner_of
 from ml_switcheroo.targets.nnx import TARGET
 from ml_switcheroo.tensors import TensorSpec
@@ -72,3 +73,27 @@ def test_only_nnx_models_are_owned(net):
     assert owner_of(net) is TARGET
     assert owner_of(torch.nn.Linear(1, 1)) is None
     assert owner_of({"kernel": np.zeros(1)}) is None
+
+
+def test_a_load_walks_the_graph_once(monkeypatch):
+    class Net(nnx.Module):
+        def __init__(self):
+            self.fc = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+
+    model, walks = Net(), []
+    walk = nnx.iter_graph
+    monkeypatch.setattr(nnx, "iter_graph", lambda node: walks.append(node) or walk(node))
+    state = {"fc.weight": np.ones((3, 2), "f4"), "fc.bias": np.arange(3, dtype="f4")}
+    assert ms.load_into(model, state) == ([], [])
+    assert walks == [model]
+    np.testing.assert_array_equal(model.fc.bias[...], state["fc.bias"])
+
+
+def test_a_template_holds_the_variables_and_what_stands_for_bare_arrays(net):
+    held = TARGET.live.template(net).held
+    assert set(held) == set(TARGET.live.template(net).specs)
+    normalised = nnx.WeightNorm(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(0))
+    template = TARGET.live.template(normalised)
+    path = next(path for path in template.held if "scales" in path)
+    TARGET.live.fill(template.held, {path: np.full(template.specs[path].shape, 2.0, "f4")})
+    assert set(np.unique(TARGET.live.read(normalised)[path])) == {2.0}

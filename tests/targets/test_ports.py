@@ -12,8 +12,8 @@ import torch
 from flax import nnx
 
 import ml_switcheroo as ms
-from ml_switcheroo import planner
 from ml_switcheroo.errors import PlanError, UsageError
+from ml_switcheroo.planning import planner
 from ml_switcheroo.targets.ports import Shown, layout_shown
 
 

@@ -11,9 +11,9 @@ import torch
 
 import ml_switcheroo as ms
 from ml_switcheroo import targets
-from ml_switcheroo.core.bundle import planned_of, source_of
-from ml_switcheroo.core.known_plan import plan_of
-from ml_switcheroo.core.operations import find_operation
+from ml_switcheroo.codemod.bundle import planned_of, source_of
+from ml_switcheroo.codemod.known_plan import plan_of
+from ml_switcheroo.codemod.operations import find_operation
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.outputs import choose_output
@@ -115,7 +115,7 @@ def test_a_target_says_all_that_is_asked_of_it(target):
 
 
 def test_what_a_mapper_is_made_of_is_read_and_not_imported():
-    code = "from ml_switcheroo.core.bundle import source_of; import sys; source_of('mlx', ['load_into'])"
+    code = "from ml_switcheroo.codemod.bundle import source_of; import sys; source_of('mlx', ['load_into'])"
     code += "; print('ml_switcheroo.runtime.into_mlx' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out == "False\n"

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from ml_switcheroo import __version__
+from ml_switcheroo._version import __version__
 from ml_switcheroo.cli.convert import convert
 from ml_switcheroo.cli.export import export
 from ml_switcheroo.cli.inspect import inspect

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -69,39 +68,38 @@ def convert(
     OUT is a .safetensors or .npz file, a .weights.h5 file of Keras (needs --like), or a folder: of
     safetensors with --max-shard-size, else of Orbax.
     """
-    from ml_switcheroo import conversion
+    from ml_switcheroo.conversion import Conversion
     from ml_switcheroo.formats.apart import keep_apart
     from ml_switcheroo.plan import Plan
     from ml_switcheroo.progress import Progress
     from ml_switcheroo.report import summary
 
-    arguments: dict[str, Any] = {
-        "to": to,
-        "layers": layers,
-        "like": read_like(like),
-        "rules": rules or (),
-        "dtype": dtype,
-        "layout": layout,
-        "select": select,
-        "plan": Plan.load(plan_file) if plan_file else None,
-        "allow_missing": allow_missing,
-        "allow_unexpected": allow_unexpected,
-        "allow_overflow": allow_overflow,
-    }
+    conversion = Conversion(
+        checkpoint,
+        to=to,
+        layers=layers,
+        like=read_like(like),
+        rules=rules or (),
+        dtype=dtype,
+        layout=layout,
+        select=select,
+        plan=Plan.load(plan_file) if plan_file else None,
+        allow_missing=allow_missing,
+        allow_unexpected=allow_unexpected,
+        allow_overflow=allow_overflow,
+    )
     if check:
-        same = conversion.is_up_to_date(checkpoint, out, **arguments)
+        same = conversion.is_up_to_date(out)
         click.echo(f"{out}: {'is' if same else 'is not'} what would be written", err=True)
         raise click.exceptions.Exit(0 if same else 1)
     keep_apart(out, checkpoint, layers, like, rules, plan_file)
-    made = conversion.convert(
-        checkpoint,
+    made = conversion.write(
         out,
-        **arguments,
-        resume=resume,
-        max_shard_bytes=_bytes(max_shard_size) if max_shard_size else None,
         format=form,
-        progress=Progress(False if as_json and progress is None else progress),
+        max_shard_bytes=_bytes(max_shard_size) if max_shard_size else None,
+        resume=resume,
         say=lambda sentence: click.echo(sentence, err=True),
+        progress=Progress(False if as_json and progress is None else progress),
     )
     nbytes = sum(spec.nbytes for spec in made.outputs.values())
     if as_json:

@@ -55,7 +55,7 @@ def plan(
     from ml_switcheroo.formats import open_checkpoint
     from ml_switcheroo.formats.apart import write_text
     from ml_switcheroo.plan import Plan
-    from ml_switcheroo.planner import make_plan
+    from ml_switcheroo.planning.planner import make_plan
 
     options: dict[str, Any] = {
         "to": to,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -91,38 +91,36 @@ def verify(
     from ml_switcheroo.errors import UsageError
     from ml_switcheroo.formats.apart import keep_apart
     from ml_switcheroo.plan import Plan
-    from ml_switcheroo.verification import filled
-    from ml_switcheroo.verification import settle as settled
-    from ml_switcheroo.verification import verify as run
+    from ml_switcheroo.verification import Experiment, filled
 
     given = [source, target_model, inputs, target_inputs, source_call, target_call, checkpoint, plan_file]
     given += [layers, rules]
     if output is not None:
         keep_apart(output, *given)
     model = made_by(source, "--source")
-    options: dict[str, Any] = {
-        "source_model": model if checkpoint is None else filled(model, checkpoint),
-        "target_model": made_by(target_model, "--target-model"),
-        "inputs": made_by(inputs, "--inputs"),
-        "target_inputs": made_by(target_inputs, "--target-inputs") if target_inputs else None,
-        "source_call": function_of(source_call, "--source-call") if source_call else None,
-        "target_call": function_of(target_call, "--target-call") if target_call else None,
-        "input_axes": input_axes,
-        "to": to,
-        "rules": rules or (),
-        "layout": layout,
-        "output_axes": output_axes,
-        "tolerance": tolerance,
-    }
+    experiment = Experiment(
+        model if checkpoint is None else filled(model, checkpoint),
+        made_by(target_model, "--target-model"),
+        made_by(inputs, "--inputs"),
+        to=to,
+        target_inputs=made_by(target_inputs, "--target-inputs") if target_inputs else None,
+        source_call=function_of(source_call, "--source-call") if source_call else None,
+        target_call=function_of(target_call, "--target-call") if target_call else None,
+        input_axes=input_axes,
+        output_axes=output_axes,
+        rules=rules or (),
+        layout=layout,
+        tolerance=tolerance,
+    )
     plan = Plan.load(plan_file) if plan_file else None
     if (output or layers) and not settle:
         raise UsageError("--output and --layers go with --settle")
     if settle:
-        plan = settled(plan, **options, layers=layers)
+        plan = experiment.settle(plan, layers=layers)
         if output is not None:
             plan.save(output, *given)
         _show_settled(plan)
-    report = run(plan, **options, load=load or settle)
+    report = experiment.verify(plan, load=load or settle)
     if as_json:
         show_json(report.to_json())
     else:

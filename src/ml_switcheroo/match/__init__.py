@@ -30,5 +30,5 @@ hand; ``trace``, which tells ``plan --explain`` what was weighed and which stage
 ``kinds_by_target``, which says before all this what the types of a live target prove.
 
 Two rules hold for all. A stage that cannot tell says so: it never takes the first of several. And being left
-over proves nothing: :mod:`ml_switcheroo.options.by_exclusion`, which comes after, asks for more.
+over proves nothing: :mod:`ml_switcheroo.planning.stages.by_exclusion`, which comes after, asks for more.
 """

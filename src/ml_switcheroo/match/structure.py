@@ -11,7 +11,7 @@ from ml_switcheroo.match.assignment.leftovers import folded
 from ml_switcheroo.match.assignment.pairing import Match, pair
 from ml_switcheroo.match.layouts.choosing import Chosen, choose
 from ml_switcheroo.match.layouts.layout_evidence import conventions, narrowed, shown_before, shown_by
-from ml_switcheroo.match.making.doubts import Doubt, arranged, of_layout, of_place, of_rows
+from ml_switcheroo.match.making.doubts import arranged, of_layout, of_place, of_rows
 from ml_switcheroo.match.making.joining import Fused, certain
 from ml_switcheroo.match.making.moves import moves_of
 from ml_switcheroo.match.making.spread import is_spread, spread_as
@@ -29,8 +29,9 @@ from ml_switcheroo.moves import Move
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tensors import TensorSpec
+from ml_switcheroo.unmoved import Ambiguity
 
-__all__ = ["Doubt", "Found", "Question", "solve"]
+__all__ = ["Found", "Question", "solve"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Found:
     """
 
     moves: tuple[Move, ...]
-    doubts: tuple[Doubt, ...]
+    doubts: tuple[Ambiguity, ...]
     odd: frozenset[str] = frozenset()
 
 
@@ -122,11 +123,11 @@ def _units(
 
 def _made(
     question: Question, matches: Sequence[Match], chosen: Sequence[Mapping[str, Chosen]]
-) -> tuple[list[Move], list[Doubt]]:
+) -> tuple[list[Move], list[Ambiguity]]:
     """Make the moves of the matches, and the doubts of those whose layouts are open."""
     specs, known = question.specs, question.findings
     moves: list[Move] = []
-    doubts: list[Doubt] = []
+    doubts: list[Ambiguity] = []
     # By fused unit, by its slot, by its part: the parts of one tensor make one move together.
     fused: dict[tuple[Token, ...], dict[str, dict[Piece, tuple[Match, Chosen]]]] = {}
     for match, layouts in zip(matches, chosen, strict=True):

@@ -48,6 +48,7 @@ _DIM = f"dim|axis=None, {_KEEP}"
 _CONV = "stride=1, padding=0, dilation=1, groups=1"
 _TURNED = "stride=1, padding=0, output_padding=0, groups=1, dilation=1"
 _SLEEPS = "p=0.5, training=False"
+_BETWEEN = "lower=0.125, upper=0.3333333333333333, training=False"
 _QKV = "query, key, value"
 _AFFINE = "weight:scale=None, bias:bias=None"
 _RUNNING = f"running_mean:mean=None, running_var:var=None, {_AFFINE}"
@@ -97,7 +98,7 @@ _ALL: tuple[Operation, ...] = (
     # Activations.
     *_rows("exp square", "tm", "input", A.SAME, E.ACTIVATED),
     *_rows("sigmoid tanh", "tmf", "input", A.SAME, E.ACTIVATED),
-    *_rows("relu", "tmf", "input", A.SAME, E.ACTIVATED),
+    *_rows("relu", "tmf", "input, inplace=False", A.SAME, E.ACTIVATED),
     *_rows("relu6 silu|swish mish hardswish hardsigmoid", "f", "input, inplace=False", A.SAME, E.ACTIVATED),
     *_rows("selu", "tf", "input, inplace=False", A.SAME, E.ACTIVATED),
     *_rows("softsign logsigmoid tanhshrink", "f", "input", A.SAME, E.ACTIVATED),
@@ -112,7 +113,7 @@ _ALL: tuple[Operation, ...] = (
     *_rows("threshold", "tf", "input, threshold, value, inplace=False", A.SAME, E.ACTIVATED),
     *_rows("hardshrink", "tfm", "input, lambd=0.5", A.SAME, E.ACTIVATED),
     *_rows("softshrink", "f", "input, lambd=0.5", A.SAME, E.ACTIVATED),
-    *_rows("rrelu", "tf", "input, lower=0.125, upper=0.3333333333333333", A.SAME, E.ACTIVATED),
+    *_rows("rrelu", "tf", f"input, {_BETWEEN}, inplace=False", A.SAME, E.ACTIVATED),
     # Each depends on others, and stays where it was.
     *_rows("softmax log_softmax", "tfm", "input, dim=None", A.SAME, E.ALONG),
     *_rows("softmin", "f", "input, dim=None", A.SAME, E.ALONG),

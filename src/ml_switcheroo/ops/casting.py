@@ -53,6 +53,7 @@ class Losses:
         return ", ".join(f"{count:,} {word}" for word, count in words.items() if count)
 
 
+@cache
 def refusal(before: np.dtype[Any], after: np.dtype[Any]) -> str:
     """Say why no value of one dtype can be trusted to survive as another; empty where most do.
 

@@ -77,6 +77,8 @@ class Live:
             path, and is no attribute.
         accepts: Tells whether a plain tree can be a model of this target, once the target is named; None
             where models are no plain trees.
+        fill: Puts arrays into what a template holds (:attr:`Template.held`), as ``write`` does, without
+            walking the model again; None where templates hold nothing.
     """
 
     owns: Callable[[Any], bool]
@@ -86,6 +88,7 @@ class Live:
     immutable: bool = False
     tree: bool = False
     accepts: Callable[[Any], bool] | None = None
+    fill: Callable[[Mapping[str, Any], Mapping[str, Array]], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

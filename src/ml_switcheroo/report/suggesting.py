@@ -13,7 +13,8 @@ from ml_switcheroo.targets import find_target
 from ml_switcheroo.tensors import TensorSpec
 
 if TYPE_CHECKING:
-    from ml_switcheroo.plan import Left, Plan
+    from ml_switcheroo.plan import Plan
+    from ml_switcheroo.unmoved import Unmoved
 
 __all__ = ["suggested"]
 
@@ -61,7 +62,7 @@ def _folded(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
             yield line, "the only one of its sizes" if len(group) == 1 else "in the order of their numbers"
 
 
-def _modules(left: Mapping[str, Left], separator: str, skipped: int) -> dict[str, Shapes]:
+def _modules(left: Mapping[str, Unmoved], separator: str, skipped: int) -> dict[str, Shapes]:
     """Return the modules of what is left over, with the sorted sizes of all that is left of each."""
     found: dict[str, list[TensorSpec]] = {}
     for path, entry in left.items():
@@ -77,7 +78,7 @@ def _modules(left: Mapping[str, Left], separator: str, skipped: int) -> dict[str
 _LAYER = re.compile(r"(.*\.)?((?:weight|bias)_(?:ih|hh))_l(\d+)")
 
 
-def _by_layer(left: Mapping[str, Left]) -> dict[str, Left]:
+def _by_layer(left: Mapping[str, Unmoved]) -> dict[str, Unmoved]:
     """Name the tensors of recurrent modules layer by layer, and the two biases of a layer once.
 
     >>> list(_by_layer({"rnn.weight_hh_l1": None, "rnn.bias_ih_l1": None, "rnn.bias_hh_l1": None}))

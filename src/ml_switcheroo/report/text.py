@@ -12,7 +12,8 @@ from ml_switcheroo.report.suggesting import suggested
 
 if TYPE_CHECKING:
     from ml_switcheroo.moves import Move
-    from ml_switcheroo.plan import Left, Plan
+    from ml_switcheroo.plan import Plan
+    from ml_switcheroo.unmoved import Unmoved
 
 __all__ = ["bounded", "by_pattern", "move_texts", "plan_text", "problems_text", "summary"]
 
@@ -135,7 +136,7 @@ def _rules(plan: Plan) -> list[str]:
     )
 
 
-def _section(title: str, left: Mapping[str, Left]) -> list[str]:
+def _section(title: str, left: Mapping[str, Unmoved]) -> list[str]:
     if not left:
         return []
     rows = fold((name, str(entry.spec), entry.why) for name, entry in sorted(left.items()))

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ml_switcheroo.code.library import Library
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.sources import static
 from ml_switcheroo.sources.findings import Knowledge, Usage
-from ml_switcheroo.sources.static.python.files import Library
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["is_found", "with_uses"]

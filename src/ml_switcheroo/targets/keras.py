@@ -8,15 +8,13 @@ has the name that it was given, else its place. Source: https://keras.io/api/lay
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
 from ml_switcheroo.computed import pools_in
 from ml_switcheroo.computed.live import computed_in
-from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Gates, Sum
 from ml_switcheroo.recipes import (
@@ -40,10 +38,11 @@ from ml_switcheroo.recipes import (
 )
 from ml_switcheroo.targets.constructors.keras import CONSTRUCTORS
 from ml_switcheroo.targets.jax_arrays import placed
+from ml_switcheroo.targets.keras_nodes import check_built, computing, nodes, variables_of
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
 
-__all__ = ["CLASSES", "TARGET", "check_built", "nodes", "variables_of"]
+__all__ = ["CLASSES", "TARGET"]
 
 _AFFINE = (part("weight", "gamma"), part("bias", "beta"))
 _BATCH_NORM = (
@@ -179,92 +178,13 @@ def _owns(model: Any) -> bool:
     return keras is not None and isinstance(model, keras.Layer)
 
 
-def nodes(layer: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the path and object of each layer, and then of each variable, every one once."""
-    import keras
-
-    seen: set[int] = set()
-
-    def walk(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-        if id(node) in seen:
-            return
-        seen.add(id(node))
-        if isinstance(node, keras.Layer | keras.Variable):
-            yield path, node
-        for word, child in _children(node):
-            yield from walk(child, f"{path}/{word}" if path else word)
-
-    yield from walk(layer, "")
-    random = {id(state) for state in _random(layer)}
-    for variable in layer.variables:
-        if id(variable) not in seen | random:
-            yield variable.path, variable
-
-
-def _random(layer: Any) -> Iterator[Any]:
-    """Yield the states of the random generators, which are no weights."""
-    for inner in layer._flatten_layers():
-        yield from (generator.state for generator in inner._seed_generators)
-
-
-def _children(node: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what lies directly below a layer, list or dictionary."""
-    import keras
-
-    if isinstance(node, list | tuple):
-        yield from ((str(index), child) for index, child in enumerate(node))
-    elif isinstance(node, Mapping):
-        yield from ((str(key), child) for key, child in node.items())
-    elif isinstance(node, keras.Layer):
-        in_order = isinstance(node, keras.Sequential)
-        if in_order or isinstance(node, keras.Function):
-            for index, child in enumerate(node.layers):
-                yield (str(index) if in_order and _is_numbered(child) else child.name), child
-        for name, child in _attributes(node).items():
-            if isinstance(child, keras.Layer | keras.Variable):
-                yield _word(name, child), child
-            elif isinstance(child, list | tuple | Mapping) and not name.startswith("_"):
-                yield name, child
-
-
-def _attributes(layer: Any) -> Mapping[str, Any]:
-    """Return the attributes of a layer; on the backend torch, a module of torch keeps its layers apart."""
-    own = vars(layer)
-    modules = own.get("_modules")
-    return {**own, **modules} if isinstance(modules, dict) else own
-
-
-def _word(attribute: str, child: Any) -> str:
-    if not attribute.startswith("_"):
-        return attribute
-    return attribute.strip("_") if _is_numbered(child) else str(child.name)
-
-
-def _is_numbered(child: Any) -> bool:
-    """Tell whether Keras made the name up: the class in small letters, and a number."""
-    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", type(child).__name__)
-    words = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
-    return re.fullmatch(rf"{re.escape(words)}(_\d+)?", child.name) is not None
-
-
-def variables_of(model: Any) -> Mapping[str, Any]:
-    """Return the variables of a live model that are weights, by path."""
-    import keras
-
-    random = {id(state) for state in _random(model)}
-    return {
-        path: node
-        for path, node in nodes(model)
-        if isinstance(node, keras.Variable) and id(node) not in random
-    }
-
-
 def _template(model: Any) -> Template:
     import keras
 
-    check_built(model)
+    found = nodes(model)
+    check_built(found)
     kinds, containers, attributes, own = {}, {}, {}, {}
-    for path, node in nodes(model):
+    for path, node in found:
         if isinstance(node, keras.Sequential):
             containers[path] = "sequential"
         known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
@@ -273,68 +193,40 @@ def _template(model: Any) -> Template:
         if known:
             kinds[path] = known[0]
             attributes[path] = plain_attributes(node)
-    specs = {path: spec_of(variable) for path, variable in variables_of(model).items()}
-    computed, pools = computed_in(_computing(model)), pools_in(nodes(model), "keras")
+    variables = variables_of(model, found)
     return Template(
-        specs,
+        {path: spec_of(variable) for path, variable in variables.items()},
         kinds=kinds,
         containers=containers,
         attributes=attributes,
-        computed=computed,
-        pools=pools,
+        computed=computed_in(computing(found)),
+        pools=pools_in(found, "keras"),
         own=own,
+        held=variables,
     )
-
-
-def _computing(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the layers, and the operations by which functional models join them."""
-    import keras
-
-    for path, node in nodes(model):
-        if isinstance(node, keras.Layer):
-            yield path, node
-        for operation in node.operations if isinstance(node, keras.Function) else ():
-            if not isinstance(operation, keras.Layer):
-                yield f"{path}/{operation.name}" if path else operation.name, operation
 
 
 def _is_layer(cls: type) -> bool:
     return cls.__module__.startswith("keras.") and cls.__name__ in CLASSES
 
 
-def check_built(model: Any) -> None:
-    """Raise unless every layer has its variables.
-
-    Raises:
-        UsageError: Some have none yet; all of them are named.
-    """
-    import keras
-
-    unbuilt = [
-        f"{path or 'the model'} ({type(node).__name__})"
-        for path, node in nodes(model)
-        if isinstance(node, keras.Layer) and not node.built and type(node).build is not keras.Layer.build
-    ]
-    if unbuilt:
-        raise UsageError(
-            f"not built, so without variables: {', '.join(unbuilt)}; call the Keras model once on an input,"
-            " or its build(input_shape)"
-        )
-
-
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
+    _fill(variables_of(model), leaves)
+    return model
+
+
+def _fill(variables: Mapping[str, Any], leaves: Mapping[str, Array]) -> None:
     import keras
 
     made, in_place = owned(leaves), keras.backend.backend() != "jax"
     with ExitStack() as undo:
-        for path, variable in variables_of(model).items():
+        for path, variable in variables.items():
             if path in made and in_place:
                 variable.assign(made[path])
             elif path in made:
                 undo.callback(variable.assign, variable.value)
                 variable.assign(placed(variable.value, made, path))
         undo.pop_all()
-    return model
 
 
 def _read(model: Any) -> Mapping[str, Array]:
@@ -389,7 +281,7 @@ TARGET = Target(
         ),
     },
     constructors=CONSTRUCTORS,
-    live=Live(_owns, _template, _write, _read),
+    live=Live(_owns, _template, _write, _read, fill=_fill),
     mapper=Mapper("ml_switcheroo.runtime.into_keras", "ml_switcheroo.runtime.live_keras"),
     observer="ml_switcheroo.verification.observers.keras",
     files=Files(("keras",), words=("tf",)),

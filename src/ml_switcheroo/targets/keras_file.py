@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.targets.keras import check_built, variables_of
+from ml_switcheroo.targets.keras_nodes import check_built, nodes, variables_of
 
 __all__ = ["KerasFile", "layout_of"]
 
@@ -41,9 +41,10 @@ def layout_of(model: Any) -> KerasFile:
     """
     import keras
 
-    check_built(model)
+    found = nodes(model)
+    check_built(found)
     noted, groups = _walk(model)
-    paths = {id(variable): path for path, variable in variables_of(model).items()}
+    paths = {id(variable): path for path, variable in variables_of(model, found).items()}
     places: dict[str, str] = {}
     rest: dict[str, Any] = {}
     for dataset, value in noted.items():

@@ -192,10 +192,9 @@ def _is_layer(cls: type) -> bool:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
-    reader, old = Reader(made := owned(leaves)), dict(_leaves(model))
-    for path in list(old):
-        if path in made:
-            array = reader.read(path, old.pop(path))
+    made = owned(leaves)
+    for ready in Reader(made).read({path: leaf for path, leaf in _leaves(model).items() if path in made}):
+        for path, array in ready.items():
             *parents, name = path.split(".")
             holder: Any = model
             for parent in parents:

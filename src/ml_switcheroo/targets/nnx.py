@@ -183,12 +183,6 @@ class _Length:
         self._scales[self._key] = value
 
 
-def _nodes(model: Any) -> Iterator[tuple[Any, Any]]:
-    from flax import nnx
-
-    yield from nnx.iter_graph(model)
-
-
 def _variables(nodes: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
     """Yield the path and the Variable of each leaf of a graph that is no random state.
 
@@ -219,7 +213,7 @@ def _template(model: Any) -> Template:
     from flax import nnx
 
     kinds, containers, attributes, own = {}, {}, {}, {}
-    nodes = list(_nodes(model))
+    nodes = list(nnx.iter_graph(model))
     for path, node in nodes:
         name = _written(path)
         if isinstance(node, nnx.Sequential):
@@ -233,11 +227,17 @@ def _template(model: Any) -> Template:
                 attributes[name] = plain_attributes(node)
             if isinstance(node, nnx.WeightNorm):
                 attributes[name] = {"feature_axes": node.feature_axes}
-    specs = {path: _spec(variable) for path, variable in _variables(nodes)}
+    held = dict(_variables(nodes))
     modules = (pair for pair in nodes if isinstance(pair[1], nnx.Module))
     computed = computed_in((_written(path), node) for path, node in modules)
     return Template(
-        specs, kinds=kinds, containers=containers, attributes=attributes, computed=computed, own=own
+        {path: _spec(variable) for path, variable in held.items()},
+        kinds=kinds,
+        containers=containers,
+        attributes=attributes,
+        computed=computed,
+        own=own,
+        held=held,
     )
 
 
@@ -249,21 +249,31 @@ def _spec(variable: Any) -> TensorSpec:
     return spec_of(variable.get_value())
 
 
+def _held(model: Any) -> dict[str, Any]:
+    from flax import nnx
+
+    return dict(_variables(nnx.iter_graph(model)))
+
+
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
+    _fill(_held(model), leaves)
+    return model
+
+
+def _fill(held: Mapping[str, Any], leaves: Mapping[str, Array]) -> None:
     leaves = owned(leaves)
     with ExitStack() as undo:
-        for path, variable in list(_variables(_nodes(model))):
+        for path, variable in held.items():
             if path in leaves:
                 now = variable.get_value()
                 new = placed(now, leaves, path)
                 undo.callback(variable.set_value, now)
                 variable.set_value(new)
         undo.pop_all()
-    return model
 
 
 def _read(model: Any) -> Mapping[str, Array]:
-    return {path: np.asarray(variable.get_value()) for path, variable in _variables(_nodes(model))}
+    return {path: np.asarray(variable.get_value()) for path, variable in _held(model).items()}
 
 
 TARGET = Target(
@@ -283,7 +293,7 @@ TARGET = Target(
         ),
     },
     constructors=CONSTRUCTORS,
-    live=Live(_owns, _template, _write, _read),
+    live=Live(_owns, _template, _write, _read, fill=_fill),
     mapper=Mapper("ml_switcheroo.runtime.key_mapper", "ml_switcheroo.runtime.live_nnx"),
     observer="ml_switcheroo.verification.observers.nnx",
     files=Files(("orbax",)),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ml_switcheroo.moves import Move
-from ml_switcheroo.verification.comparing import tolerance_of
 from ml_switcheroo.verification.pairs import BLOCK, Pair
-from ml_switcheroo.verification.sides import Inputs, Sides, given_to_target, run_source, run_target
+from ml_switcheroo.verification.reference import Reference
 from ml_switcheroo.verification.verdict import Layer
-from ml_switcheroo.verification.verifying import compared_layers, compared_outputs
 
 __all__ = ["Trial", "Trials"]
 
@@ -74,47 +72,30 @@ class Trials:
         tolerance: The error that counts as agreement.
     """
 
-    def __init__(
-        self,
-        sides: Sides,
-        state: Mapping[str, Any],
-        source_model: Any,
-        target_model: Any,
-        inputs: Inputs,
-        *,
-        target_inputs: Inputs,
-        source_call: Callable[..., Any] | None,
-        target_call: Callable[..., Any] | None,
-        input_axes: str | Sequence[str | None] | None,
-        output_axes: str | None,
-        tolerance: float | None,
-        left: int,
-    ) -> None:
-        self._sides, self._state, self._model = sides, state, target_model
-        self._call, self._axes = target_call, output_axes
-        self._mine = run_source(source_model, source_call, inputs)
-        self._given, _ = given_to_target(inputs, target_inputs, input_axes, self._mine, sides)
-        self.tolerance = tolerance_of([*self._mine.arrays.values()]) if tolerance is None else tolerance
-        self.left = left
+    def __init__(self, reference: Reference, model: Any, runs: int) -> None:
+        self._reference, self._model = reference, model
+        self._live = reference.sides.live
+        self.tolerance = reference.limit()
+        self.left = runs
 
     def __enter__(self) -> Trials:
-        self._before = {path: array.copy() for path, array in self._sides.live.read(self._model).items()}
+        self._before = {path: array.copy() for path, array in self._live.read(self._model).items()}
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._sides.live.immutable:
-            self._sides.live.write(self._model, self._before)
+        if not self._live.immutable:
+            self._live.write(self._model, self._before)
 
     def run(self, moves: Iterable[Move]) -> Trial | None:
         """Run the target with the plan's moves and these; None where no runs are left."""
         if self.left <= 0:
             return None
         self.left -= 1
-        plan = self._sides.plan
-        sides = replace(self._sides, plan=replace(plan, moves=(*plan.moves, *moves), ambiguous=()))
-        model = sides.live.write(self._model, sides.plan.apply(self._state, partial=True))
-        other = run_target(sides.target, model, self._call, self._given)
-        pairs, layers = compared_layers(sides, self._mine, other, self.tolerance)
-        outputs = compared_outputs(sides, self._mine, other, self._axes, self.tolerance)
+        reference, sides = self._reference, self._reference.sides
+        plan = replace(sides.plan, moves=(*sides.plan.moves, *moves), ambiguous=())
+        other = reference.run(self._live.write(self._model, plan.apply(reference.state, partial=True)))
+        sides = replace(sides, plan=plan)
+        pairs, layers = reference.layers(sides, other, self.tolerance)
+        outputs = reference.outputs(sides, other, self.tolerance)
         errors = [float("inf") if output.error is None else output.error for output in outputs]
         return Trial(pairs, layers, max(errors, default=float("inf")), self.tolerance)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.errors import SwitcherooError
 from ml_switcheroo.moves import Move
-from ml_switcheroo.plan import Ambiguity, Plan
-from ml_switcheroo.planner import make_plan
-from ml_switcheroo.rule_lines import load_rules, parse_rules
+from ml_switcheroo.plan import Plan
+from ml_switcheroo.planning.planner import make_plan
+from ml_switcheroo.rule_lines import parse_rules
 from ml_switcheroo.rules import Rule
+from ml_switcheroo.unmoved import Ambiguity
 from ml_switcheroo.verification.judging import Trials
-from ml_switcheroo.verification.sides import Inputs, Sides
+from ml_switcheroo.verification.reference import Reference
 
-__all__ = ["settle"]
+__all__ = ["settled"]
 
 MARGIN = 10.0
 """How many times the tolerance the second-best candidate must be off."""
@@ -57,82 +57,21 @@ class _Doubt:
         return min(self.errors, key=self.errors.__getitem__, default=0)
 
 
-def settle(
-    plan: Plan | None = None,
-    *,
-    source_model: Any,
-    target_model: Any,
-    inputs: Inputs,
-    to: str | None = None,
-    target_inputs: Inputs = None,
-    source_call: Callable[..., Any] | None = None,
-    target_call: Callable[..., Any] | None = None,
-    input_axes: str | Sequence[str | None] | None = None,
-    output_axes: str | None = None,
-    layers: Any = None,
-    rules: Iterable[Rule] | str | Path = (),
-    layout: str | None = None,
-    tolerance: float | None = None,
-    runs: int = 100,
+def settled(
+    reference: Reference, model: Any, rules: Sequence[Rule], options: Mapping[str, Any], runs: int
 ) -> Plan:
-    """Run both models with each candidate of each ambiguity, and keep those whose outputs agree.
-
-    A candidate is judged by the layer that its leaves are in, once all layers before it agree, so that
-    the runs add up and do not multiply. What no layer shows is judged by the outputs of the model, all
-    combinations at once. A candidate is kept only where its values agree and those of all others do not:
-    what the outputs do not distinguish (two matrices that can stand for each other) stays ambiguous.
+    """Settle what is ambiguous in the plan of two models.
 
     Args:
-        plan: The plan with ambiguities; None to make it from both models.
-        source_model: The ``torch.nn.Module``.
-        target_model: The live model of the target; it has its own weights again at the end.
-        inputs: What PyTorch takes, as in :func:`verify`, as all that follow.
-        to: Name of the target.
-        target_inputs: What the target takes, where that is something else.
-        source_call: Runs the PyTorch model.
-        target_call: Runs the target model.
-        input_axes: How the inputs lie in the target.
-        output_axes: How the output lies in the target.
-        layers: What the plan was made with, as in :func:`make_plan`; without a plan the PyTorch model.
+        reference: PyTorch's run, and the plan.
+        model: The live model of the target; it has its own weights again at the end.
         rules: The rules that the plan was made with.
-        layout: The layout that the plan was made with.
-        tolerance: The relative error that counts as agreement.
+        options: What else the plan was made with: the keyword arguments of ``make_plan``.
         runs: How often the target may run.
-
-    Returns:
-        The plan with what could be settled as moves of the origin ``settled``; their reason gives the errors
-        of the candidate and of the next best. What could not stays ambiguous, and a note says why.
-
-    Raises:
-        UsageError: An argument cannot be meant.
     """
-    state = source_model.state_dict()
-    rules = load_rules(rules) if isinstance(rules, str | Path) else tuple(rules)
-    options: dict[str, Any] = {"layers": layers, "like": target_model, "layout": layout}
-    if plan is None:
-        options["layers"] = source_model if layers is None else layers
-        name = to or Sides.target_of(target_model, to).name
-        plan = make_plan(state, to=name, rules=rules, **options)
-    if not plan.ambiguous:
-        return plan
-    sides = Sides.of(plan, source_model, target_model, to, layout=layout)
-    options["to"] = sides.target.name
-    doubts = [_doubt(entry, plan, state, rules, options) for entry in plan.ambiguous]
-    trials = Trials(
-        sides,
-        state,
-        source_model,
-        target_model,
-        inputs,
-        target_inputs=target_inputs,
-        source_call=source_call,
-        target_call=target_call,
-        input_axes=input_axes,
-        output_axes=output_axes,
-        tolerance=tolerance,
-        left=runs,
-    )
-    with trials:
+    plan = reference.sides.plan
+    doubts = [_doubt(entry, plan, reference.state, rules, options) for entry in plan.ambiguous]
+    with Trials(reference, model, runs) as trials:
         _layer_by_layer(doubts, trials)
         _by_outputs(doubts, trials)
     return _settled(plan, doubts)

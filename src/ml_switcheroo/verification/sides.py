@@ -13,7 +13,7 @@ import numpy as np
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array
 from ml_switcheroo.plan import Plan
-from ml_switcheroo.planner import make_plan
+from ml_switcheroo.planning.planner import make_plan
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.sources.findings import Finding

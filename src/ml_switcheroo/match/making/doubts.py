@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ml_switcheroo.match.assignment.pairing import Match, Rivalry
@@ -20,26 +19,12 @@ from ml_switcheroo.renaming import one_rename
 from ml_switcheroo.rule_lines import expanded, written
 from ml_switcheroo.rules import Rename
 from ml_switcheroo.tensors import TensorSpec
+from ml_switcheroo.unmoved import Ambiguity
 
-__all__ = ["Doubt", "arranged", "name_of", "of_layout", "of_place", "of_rows"]
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """Tensors for which several answers are as good.
-
-    Attributes:
-        names: The tensors.
-        candidates: Each answer, with what speaks for it.
-        rules: For each answer the rule to write.
-    """
-
-    names: tuple[str, ...]
-    candidates: tuple[str, ...]
-    rules: tuple[str, ...]
+__all__ = ["arranged", "name_of", "of_layout", "of_place", "of_rows"]
 
 
-def arranged(slots: Sequence[Fused], specs: Mapping[str, TensorSpec], known: Findings) -> Iterator[Doubt]:
+def arranged(slots: Sequence[Fused], specs: Mapping[str, TensorSpec], known: Findings) -> Iterator[Ambiguity]:
     """Ask how the parts of a fused tensor lie: once for its weight and its bias."""
     options = [possible(slot, specs, known) for slot in slots]
     if not options:
@@ -52,14 +37,16 @@ def arranged(slots: Sequence[Fused], specs: Mapping[str, TensorSpec], known: Fin
     if asked:
         names = dict.fromkeys(name for made in asked.values() for move in made for name in move.sources)
         rules = tuple(", ".join(map(_rules, _by_slot(made))) for made in asked.values())
-        yield Doubt(tuple(names), tuple(asked), rules)
+        yield Ambiguity(tuple(names), tuple(asked), rules)
 
 
-def of_rows(made: Sequence[Move]) -> Doubt:
+def of_rows(made: Sequence[Move]) -> Ambiguity:
     """Ask in which order the rows of a fused tensor lie, where its parts or heads are axes of the leaf."""
     options = list(spreads(made))
     names = tuple(name for move in made for name in move.sources)
-    return Doubt(names, tuple(words for words, _ in options), tuple(_rules(moves) for _, moves in options))
+    return Ambiguity(
+        names, tuple(words for words, _ in options), tuple(_rules(moves) for _, moves in options)
+    )
 
 
 def _by_slot(moves: Sequence[Move]) -> Iterator[list[Move]]:
@@ -70,10 +57,10 @@ def _by_slot(moves: Sequence[Move]) -> Iterator[list[Move]]:
     yield from found.values()
 
 
-def of_place(rivalry: Rivalry) -> Doubt:
+def of_place(rivalry: Rivalry) -> Ambiguity:
     """Ask which of several leaves is meant."""
     names = tuple(path for slot in rivalry.source.slots.values() for path in slot.paths.values())
-    return Doubt(
+    return Ambiguity(
         names,
         tuple(f"{name_of(rivalry.source)} -> {name_of(target)}" for target in rivalry.targets),
         tuple(_rename(rivalry.source, target) for target in rivalry.targets),
@@ -82,11 +69,11 @@ def of_place(rivalry: Rivalry) -> Doubt:
 
 def of_layout(
     match: Match, slot: str, choice: Chosen, specs: Mapping[str, TensorSpec], known: Findings
-) -> Doubt:
+) -> Ambiguity:
     """Ask how a leaf is laid out."""
     options = match.candidate.options[slot]
     made = [list(moves_of(match, slot, Chosen(layout), specs, known)) for layout in options]
-    return Doubt(
+    return Ambiguity(
         tuple(match.source.slots[match.candidate.slots[slot]].paths.values()),
         tuple(f"{layout}: {choice.why}" for layout in options),
         tuple(map(_rules, made)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 from ml_switcheroo.recipes import Naming
 from ml_switcheroo.tree import Template
@@ -28,13 +28,22 @@ def segments(path: str, attribute: str = "", containers: Mapping[str, str] | Non
     >>> segments("net/~/linear/w")
     ('net', 'linear', 'w')
     """
+    if not containers:
+        return _split(path)
     result: list[str] = []
     parts = [part for part in _SEPARATORS.split(path) if not part.startswith("~")]
     for count, part in enumerate(parts):
-        if containers and part == attribute and containers.get(".".join(parts[:count])) == "sequential":
+        if part == attribute and containers.get(".".join(parts[:count])) == "sequential":
             continue
         result += _indexed(part)
     return tuple(result)
+
+
+@lru_cache(maxsize=2**16)
+def _split(path: str) -> tuple[str, ...]:
+    """Split a path without containers: every stage of a plan asks for the same ones."""
+    parts = (part for part in _SEPARATORS.split(path) if not part.startswith("~"))
+    return tuple(segment for part in parts for segment in _indexed(part))
 
 
 @cache
@@ -66,7 +75,8 @@ class Spelling:
 
     def knows(self, module: str, containers: Mapping[str, str]) -> bool:
         """Tell whether some leaf is spelled as if it were a module, or lay in one."""
-        written = (self._naming.path(module, "", containers=known) for known in (containers, {}))
+        ways = (containers, {}) if containers else ({},)
+        written = (self._naming.path(module, "", containers=known) for known in ways)
         return any(segments(text) in self._above for text in written)
 
     def find(self, module: str, leaf: str, collection: str, containers: Mapping[str, str]) -> str | None:
@@ -78,9 +88,7 @@ class Spelling:
             collection: The leaf's collection.
             containers: The containers of the source, by their paths in PyTorch.
         """
-        written = (
-            self._naming.path(module, leaf, collection=collection, containers=known)
-            for known in (containers, {})
-        )
+        ways = (containers, {}) if containers else ({},)
+        written = (self._naming.path(module, leaf, collection=collection, containers=known) for known in ways)
         found = {path for text in written for path in self._paths.get(segments(text), ())}
         return found.pop() if len(found) == 1 else None

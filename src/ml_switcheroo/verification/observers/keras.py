@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.ops import Array
-from ml_switcheroo.targets.keras import nodes
+from ml_switcheroo.targets.keras_nodes import nodes
 from ml_switcheroo.verification.calls import Recorder, first_array, replaced
 
 __all__ = ["read", "run", "write"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_switcheroo.sources.static.python.files import Library
+from ml_switcheroo.code.library import Library
 from sources.reading import HEAD, read_and_compare
 
 CASES = {

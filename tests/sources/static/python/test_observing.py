@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from ml_switcheroo.sources.static.python.files import Library
+from ml_switcheroo.code.library import Library
 from ml_switcheroo.sources.static.python.frames import module_frame
 from ml_switcheroo.sources.static.python.observing import observing
 from ml_switcheroo.sources.static.torch.interpreter import new_machine

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ml_switcheroo.sources.static.python.files import Library
+from ml_switcheroo.code.library import Library
 from ml_switcheroo.sources.static.python.frames import module_frame
 from ml_switcheroo.sources.static.python.machine import STEPS, Machine
 from ml_switcheroo.sources.static.python.values import UNKNOWN

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.classes import construct, find, new_instance
 from ml_switcheroo.sources.static.python.containers import expand, find_key, store_item, subscript
-from ml_switcheroo.sources.static.python.files import Source
 from ml_switcheroo.sources.static.python.frames import present
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.imports import external, member_of
@@ -121,19 +121,20 @@ def _class(machine: Machine, owner: Class, name: str) -> Value:
 
 
 def _super(machine: Machine, owner: Super, name: str) -> Value:
-    instance = isinstance(owner.owner, Instance)
-    cls = owner.owner.cls if instance else owner.owner
+    made = owner.owner if isinstance(owner.owner, Instance) else None
+    instance = made is not None
+    cls = owner.owner if made is None else made.cls
     value, where = find(cls, name, owner.start)
     if instance and name == "__init__" and not isinstance(where, External):
         return Builtin(name, _behind(owner.start), owner.owner)
     if isinstance(where, Class):
         return bound_to(machine, value, owner.owner, instance)
-    if isinstance(where, External) and instance:
+    if isinstance(where, External) and made is not None:
         if name == "__init__":
             return Builtin(where.name, _constructor(where.name), owner.owner)
-        return machine.tables.outside.member(machine, owner.owner, where.name, name)
-    if where is None and instance and _of_dict(machine, owner.owner, name) is not ABSENT:
-        return _of_dict(machine, owner.owner, name)
+        return machine.tables.outside.member(machine, made, where.name, name)
+    if where is None and made is not None and (found := _of_dict(machine, made, name)) is not ABSENT:
+        return found
     usual = where is None or (isinstance(where, External) and machine.tables.outside.is_layer(where.name))
     if name == "__new__" and usual:
         return Builtin(name, _new)
@@ -144,12 +145,12 @@ def _super(machine: Machine, owner: Super, name: str) -> Value:
 
 
 def _plain_read(machine: Machine, args: Arguments) -> Value:
-    owner, name = args.positional[:2]
+    owner, name = args.owner(Instance), args.positional[1]
     return _attribute(machine, owner, name) if isinstance(name, str) else UNKNOWN
 
 
 def _plain_write(machine: Machine, args: Arguments) -> Value:
-    _set(machine, *args.positional[:3])
+    _set(machine, args.owner(Instance), *args.positional[1:3])
     return None
 
 
@@ -165,7 +166,7 @@ def _new(machine: Machine, args: Arguments) -> Value:
 def _constructor(name: str) -> Any:
     def run(machine: Machine, args: Arguments) -> Value:
         inner = Arguments(args.positional[1:], args.keyword, args.open_positional, args.open_keyword)
-        machine.tables.outside.construct(machine, args.positional[0], name, inner)
+        machine.tables.outside.construct(machine, args.owner(Instance), name, inner)
         return None
 
     return run
@@ -174,7 +175,7 @@ def _constructor(name: str) -> Any:
 def _behind(start: Class) -> Any:
     def run(machine: Machine, args: Arguments) -> Value:
         inner = Arguments(args.positional[1:], args.keyword, args.open_positional, args.open_keyword)
-        construct(machine, args.positional[0], inner, start)
+        construct(machine, args.owner(Instance), inner, start)
         return None
 
     return run
@@ -257,8 +258,9 @@ def _set(machine: Machine, owner: Instance, name: Value, value: Value) -> None:
     if owner.items is not None and _write_item(machine, owner.items, key, value):
         return
     # self.__dict__ = self, of a dictionary: its items are its attributes from now on
-    if key == "__dict__" and value is owner and owner.marks.contents is not None:
-        machine.heap.touch(owner.attrs).update(owner.marks.contents)
+    held = owner.marks.contents
+    if key == "__dict__" and value is owner and isinstance(held, dict):
+        machine.heap.touch(owner.attrs).update(held)
         machine.heap.touch(owner.marks).contents = owner.attrs
         return
     if key == "__class__":

@@ -115,7 +115,7 @@ _OWN: dict[str, Callable[[Machine, Arguments], Value]] = {
     "print": _none,
     **{name: _wrapper(name) for name in ("property", "staticmethod", "classmethod")},
 }
-BUILTINS: dict[str, Value] = {name: Builtin(name, _pure(name)) for name in _PURE}
+BUILTINS: dict[str, Any] = {name: Builtin(name, _pure(name)) for name in _PURE}
 BUILTINS.update({name: Builtin(name, run) for name, run in _OWN.items()})
 BUILTINS.update(
     {

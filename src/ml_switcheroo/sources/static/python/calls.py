@@ -66,6 +66,7 @@ def bind(machine: Machine, function: Function, args: Arguments) -> dict[str, Val
 
 def _bind_positional(names: list[ast.arg], args: Arguments, found: dict[str, Value]) -> list[Value]:
     for place, value in enumerate(args.positional):
+        # Behind an argument that may be missing, no other has a certain place.
         if place >= len(names) or isinstance(value, _VAGUE):
             return args.positional[place:]
         found[names[place].arg] = value
@@ -127,8 +128,9 @@ def _run_function(machine: Machine, function: Function, args: Arguments) -> Valu
     if frame.yields is not None:
         return frame.yields
     if isinstance(function.node, ast.AsyncFunctionDef):
-        return UNKNOWN
+        return UNKNOWN  # a coroutine, which nobody awaits here
     last = outcome.value if outcome.ending is Ending.RETURN else None
+    # Where the last statement returns, whatever did not come that far has returned before.
     if outcome.ending is not Ending.RETURN and frame.returned and _always_returns(function.node.body):
         return join(frame.returned)
     return join([*frame.returned, last])

@@ -106,8 +106,9 @@ def _set_comp(machine: Machine, node: ast.SetComp, frame: Frame) -> Value:
 def _dict_comp(machine: Machine, node: ast.DictComp, frame: Frame) -> Value:
     made: dict[Any, Value] = machine.heap.new({})
     for item in _comprehension(machine, node, frame):
-        key, value = item.value if isinstance(item, Maybe | Repeat) else item
-        store_item(machine, made, key, value)
+        pair = item.value if isinstance(item, Maybe | Repeat) else item
+        if isinstance(pair, tuple):
+            store_item(machine, made, *pair)
     return made
 
 

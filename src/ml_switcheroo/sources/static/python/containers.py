@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 ANY = Text((None,))
-"""A key of which nothing is known."""
+"""A key that nothing is known about."""
 
 _LONGEST = 20_000
 
@@ -102,7 +102,9 @@ def _expand_choices(machine: Machine, value: OneOf) -> list[Value] | None:
         found.append(items)
     if found and all(len(items) == len(found[0]) and plain(items) for items in found):
         return [join(column) for column in zip(*found, strict=True)]
-    kept = [item if isinstance(item, Repeat) else Maybe(_bare(item)) for items in found for item in items]
+    kept: list[Value] = [
+        item if isinstance(item, Repeat) else Maybe(_bare(item)) for items in found for item in items
+    ]
     return kept if len(kept) < 64 else None
 
 
@@ -265,7 +267,7 @@ def _at_vague(owner: Sequence[Value], index: int) -> Value:
     return join(found) if found else UNKNOWN
 
 
-def _cut(machine: Machine, owner: Any, index: slice) -> Value:
+def _cut(machine: Machine, owner: Any, index: slice) -> Any:
     whole = index == slice(None, None, None)
     if index == slice(None, -1, None) and len(owner) > 1 and not isinstance(owner[-1], Maybe | Repeat):
         whole, owner, index = True, owner[:-1], slice(None)
@@ -294,7 +296,7 @@ def _at_instance(machine: Machine, owner: Instance, index: Value) -> Value:
                 ]
                 made.attrs.update(list(zip(names, children(owner), strict=True))[index])  # keeps the names
             else:
-                made.items.extend(_cut(machine, children(owner), index))
+                made.items.extend(_cut(machine, list(children(owner)), index))
             return made
         if isinstance(index, str):
             return find_key(owner.attrs, index)
@@ -377,7 +379,7 @@ def remove_item(machine: Machine, owner: Value, key: Value) -> None:
     machine.heap.touch(place)
     if isinstance(place, dict):
         place.pop(key, None) if known(key) else None
-    elif known(key) and plain(place):
+    elif isinstance(key, int | slice) and known(key) and plain(place):
         try:
             del place[key]
         except IndexError as error:

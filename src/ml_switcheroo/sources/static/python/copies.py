@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.python.classes import find, new_instance
 from ml_switcheroo.sources.static.python.values import (
@@ -15,6 +15,7 @@ from ml_switcheroo.sources.static.python.values import (
     External,
     Instance,
     Maybe,
+    OneOf,
     Repeat,
     Tensor,
     Value,
@@ -47,7 +48,7 @@ def copied(machine: Machine, value: Value, seen: dict[int, Value]) -> Value:
     if id(value) in seen:
         return seen[id(value)]
     if isinstance(value, list):
-        made: Value = machine.heap.new([])
+        made: Any = machine.heap.new([])
         seen[id(value)] = made
         made.extend(copied(machine, item, seen) for item in value)
     elif isinstance(value, dict):
@@ -66,7 +67,7 @@ def copied(machine: Machine, value: Value, seen: dict[int, Value]) -> Value:
     elif isinstance(value, Tensor):
         made = Tensor(value.shape, value.role, value.persistent, value.axes, value.site)
         seen[id(value)] = made
-    elif len(options(value)) > 1:
+    elif isinstance(value, OneOf):
         made = join(copied(machine, one, seen) for one in value.choices)
     else:
         made = machine.heap.new(value.copy()) if isinstance(value, set) else value
@@ -79,7 +80,10 @@ def _copied_instance(machine: Machine, value: Instance, seen: dict[int, Value]) 
     made.site, made.torch, made.open, made.args = value.site, value.torch, value.open, dict(value.args)
     made.attrs.update({key: copied(machine, item, seen) for key, item in value.attrs.items()})
     made.args_open, made.uses = value.args_open, value.uses.copy() if value.uses is not None else None
-    made.slots.update({name: copied(machine, item, seen) for name, item in value.slots.items()})
+    for name, item in value.slots.items():
+        tensor = copied(machine, item, seen)
+        if isinstance(tensor, Tensor):
+            made.slots[name] = tensor
     made.marks.become(value.marks)
     made.marks.contents = copied(machine, value.marks.contents, seen)
     if value.items is not None:

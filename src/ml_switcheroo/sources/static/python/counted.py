@@ -1,10 +1,12 @@
-"""Numbers that nobody knows, but of which it is known that they are numbers: made of the sizes of tensors."""
+"""Numbers whose value is unknown, but that surely are numbers: made of the sizes of tensors."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ml_switcheroo.sources.static.python.values import Size, Unknown, Value, next_serial
 
-__all__ = ["is_number", "number"]
+__all__ = ["is_number", "number", "whole_numbers"]
 
 
 def number() -> Unknown:
@@ -15,3 +17,13 @@ def number() -> Unknown:
 def is_number(value: Value) -> bool:
     """Tell whether a value is a number, or several, that came of the sizes of tensors."""
     return isinstance(value, Size) or (isinstance(value, Unknown) and "#" in value.symbol)
+
+
+def whole_numbers(values: Iterable[Value]) -> list[int] | None:
+    """Return values as whole numbers; None where one of them is something else."""
+    found = []
+    for value in values:
+        if not isinstance(value, int):
+            return None
+        found.append(value)
+    return found

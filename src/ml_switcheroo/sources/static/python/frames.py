@@ -7,7 +7,7 @@ import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.python.files import Source
+from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,

@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from ml_switcheroo.sources.static.python.mappings import OpenDict
+from ml_switcheroo.sources.static.python.marks import Marks
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
-    Marks,
     Maybe,
     Raised,
     Repeat,
@@ -29,7 +29,7 @@ from ml_switcheroo.sources.static.python.values import (
 __all__ = ["Changed", "Heap", "plain"]
 
 T = TypeVar("T")
-State = Value  # a list, a dict, a set, or the marks of an instance
+State: TypeAlias = Any  # a list, a dict, a set, or the marks of an instance
 
 
 class Changed(Exception):  # a limit of the reader, caught where reading starts

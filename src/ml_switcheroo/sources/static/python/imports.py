@@ -10,7 +10,7 @@ from ml_switcheroo.sources.static.python.modules import starred
 from ml_switcheroo.sources.static.python.values import ABSENT, External, Raised, Value
 
 if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.python.files import Source
+    from ml_switcheroo.code.library import Source
     from ml_switcheroo.sources.static.python.frames import Frame
     from ml_switcheroo.sources.static.python.machine import Machine
 
@@ -25,7 +25,7 @@ def external(machine: Machine, name: str) -> Value:
     return External(name) if found is ABSENT else found
 
 
-def import_module(machine: Machine, dotted: str) -> Value:
+def import_module(machine: Machine, dotted: str) -> Source | External:
     """Return a module: its source, or its name where it is not read.
 
     Raises:

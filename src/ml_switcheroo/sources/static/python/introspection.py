@@ -6,9 +6,9 @@ import ast
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ml_switcheroo.code.library import OPAQUE, Source
 from ml_switcheroo.sources.static.python.classes import find, is_subclass, new_instance
 from ml_switcheroo.sources.static.python.containers import find_key
-from ml_switcheroo.sources.static.python.files import OPAQUE, Source
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,

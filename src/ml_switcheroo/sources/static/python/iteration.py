@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.containers import expand
+from ml_switcheroo.sources.static.python.counted import whole_numbers
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.values import (
@@ -54,8 +55,9 @@ def _len(machine: Machine, args: Arguments) -> Value:
 
 def _range(machine: Machine, args: Arguments) -> Value:
     def run(*bounds: Value) -> Value:
-        if all(isinstance(bound, int) for bound in bounds):
-            return range(*bounds) if len(bounds) < 3 or bounds[2] else UNKNOWN
+        plainly = whole_numbers(bounds)
+        if plainly is not None:
+            return range(*plainly) if len(plainly) < 3 or plainly[2] else UNKNOWN
         if len(bounds) == 1 and isinstance(bounds[0], Unknown) and bounds[0].symbol:
             return machine.heap.new([Repeat(UNKNOWN, bounds[0].symbol)])
         return UNKNOWN
@@ -70,6 +72,7 @@ def _collection(make: Callable[[list[Value]], Value]) -> Callable[[Machine, Argu
         items = expand(machine, args.positional[0])
         if items is None:
             items = [Repeat(UNKNOWN)]
+        # Nobody knows which of several unknown items are the same one.
         if make is set and not known(items):
             return UNKNOWN
         return machine.heap.new(make(items))
@@ -92,10 +95,10 @@ def _enumerate(machine: Machine, args: Arguments) -> Value:
     if items is None:
         return [Repeat((UNKNOWN, UNKNOWN))]
     found: list[Value] = []
-    sure = isinstance(start, int)
+    sure = True
     for place, item in enumerate(items):
         sure = sure and not isinstance(item, Maybe | Repeat)
-        number = place + start if sure else UNKNOWN
+        number = place + start if sure and isinstance(start, int) else UNKNOWN
         found.append(_like(item, (number, _bare(item))))
     return machine.heap.new(found)
 
@@ -108,14 +111,19 @@ def _like(item: Value, value: Value) -> Value:
 
 
 def _zip(machine: Machine, args: Arguments) -> Value:
-    columns = [expand(machine, value) for value in args.positional]
+    return machine.heap.new(_rows(machine, args.positional))
+
+
+def _rows(machine: Machine, values: Sequence[Value]) -> list[Value]:
+    """Return tuples of the items that several iterables have at each place."""
+    columns = [expand(machine, value) for value in values]
     plainly = [column for column in columns if column is not None and plain(column)]
     if plainly:
         rows = min(len(column) for column in plainly)
         filled = [_column(column, rows) for column in columns]
-        return machine.heap.new([tuple(column[row] for column in filled) for row in range(rows)])
+        return [tuple(column[row] for column in filled) for row in range(rows)]
     items = [UNKNOWN if column is None else join(_bare(item) for item in column) for column in columns]
-    return machine.heap.new([Repeat(tuple(items))])
+    return [Repeat(tuple(items))]
 
 
 def _column(column: list[Value] | None, rows: int) -> list[Value]:
@@ -141,17 +149,20 @@ def _sorted(machine: Machine, args: Arguments) -> Value:
         return [Repeat(UNKNOWN)]
     if known(items) and "key" not in args.keyword:
         try:
-            return machine.heap.new(sorted(items, reverse=bool(args.keyword.get("reverse", False))))
+            return machine.heap.new(
+                sorted(cast("list[Any]", items), reverse=bool(args.keyword.get("reverse", False)))
+            )
         except TypeError as error:
             raise Raised("TypeError", str(error)) from error
     return machine.heap.new([Repeat(join(_bare(item) for item in items))] if items else [])
 
 
 def _map(machine: Machine, args: Arguments) -> Value:
-    rows = _zip(machine, Arguments(args.positional[1:]))
-    found = []
-    for row in rows:
-        value = machine.call(args.positional[0], Arguments(list(_bare(row))))
+    found: list[Value] = []
+    for row in _rows(machine, args.positional[1:]):
+        bare = _bare(row)
+        given = list(bare) if isinstance(bare, tuple) else [bare]
+        value = machine.call(args.positional[0], Arguments(given))
         found.append(Repeat(value) if isinstance(row, Repeat) else value)
     return machine.heap.new(found)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.python.files import Source
+from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.modules import starred
 from ml_switcheroo.sources.static.python.values import ABSENT, Arguments, Function, Raised, Unknown, Value
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.python.files import Source
+from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.imports import import_module
 from ml_switcheroo.sources.static.python.introspection import is_class
 from ml_switcheroo.sources.static.python.mappings import OpenDict
@@ -74,8 +74,9 @@ def _by_name(machine: Machine, name: Value, package: Value) -> Value:
 def _dunder_import(machine: Machine, args: Arguments) -> Value:
     """Return what ``__import__(name)`` does: the package at the top."""
     name = args.get(0, "name", UNKNOWN)
-    alone = isinstance(name, str) and len(args.positional) == 1 and not args.keyword
-    return import_module(machine, name.partition(".")[0]) if alone else UNKNOWN
+    if not isinstance(name, str) or len(args.positional) != 1 or args.keyword:
+        return UNKNOWN
+    return import_module(machine, name.partition(".")[0])
 
 
 _LONGEST = 200  # characters of a text that is evaluated

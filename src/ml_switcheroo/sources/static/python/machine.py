@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from ml_switcheroo.code.library import Library, Source
+from ml_switcheroo.code.outline import bound_names
 from ml_switcheroo.sources.static.python import own_code
 from ml_switcheroo.sources.static.python.counted import is_number, number
-from ml_switcheroo.sources.static.python.files import Library, Source, bound_names
 from ml_switcheroo.sources.static.python.frames import Frame, assigned, module_frame
 from ml_switcheroo.sources.static.python.heap import Heap
 from ml_switcheroo.sources.static.python.memory import Memory
@@ -103,20 +104,29 @@ class Machine:
         self.steps -= 1
         if self.steps < 0:
             raise Budget
-        return self.tables.expressions.get(type(node), self.tables.unread)(self, node, frame)
+        try:
+            read = self.tables.expressions[type(node)]
+        except KeyError:
+            read = self.tables.unread
+        return read(self, node, frame)
 
     def run(self, body: Sequence[ast.stmt], frame: Frame) -> Outcome:
         """Run statements until one of them leaves the block."""
         tables = self.tables
         for index, statement in enumerate(body):
             self.take(1)
-            fork = tables.forks.get(type(statement))
+            read = tables.statements.get(type(statement))
+            fork = tables.forks.get(type(statement)) if read is None else None
+            outcome: Outcome | None
             try:
-                if fork is not None:
+                if read is not None:
+                    outcome = read(self, statement, frame)
+                elif fork is not None:
                     outcome = fork(self, statement, body[index + 1 :], frame)
                 else:
-                    outcome = tables.statements.get(type(statement), tables.unread)(self, statement, frame)
+                    outcome = tables.unread(self, statement, frame)
             except Raised as error:
+                # In forward, what goes wrong may be this reader's own fault: the rest is still worth reading.
                 if not self.following or self.trying or error.meant:
                     raise
                 self.lose(statement, frame)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ml_switcheroo.sources.static.python.marks import Marks
 from ml_switcheroo.sources.static.python.values import (
     Absent,
     Arguments,
@@ -20,7 +21,6 @@ from ml_switcheroo.sources.static.python.values import (
     External,
     Function,
     Instance,
-    Marks,
     Maybe,
     OneOf,
     Partial,
@@ -101,7 +101,7 @@ class Memory:
             kept = dict(_held(args))
             copy = _Copy(machine, lambda place: _keep(machine, place, first, kept), first)
             try:
-                value = copy.of(found[0])
+                value = copy.instance(found[0])
             except _Unsuited:
                 return
             self.made[key] = _Made(value, kept, steps, args)
@@ -225,7 +225,7 @@ class _Copy:
             raise _Unsuited
         return run(self, value)
 
-    def place(self, value: Value) -> Value:
+    def place(self, value: Any) -> Any:
         """Copy a list, a dictionary or a set."""
         if self._keeps(value):
             return value
@@ -248,10 +248,16 @@ class _Copy:
         if value.uses is not None:  # it has been called: what became of it then is another one's
             raise _Unsuited
         made.attrs, made.marks = self.place(value.attrs), self.marks(value.marks)
-        made.args_open, made.slots = value.args_open, {n: self.of(one) for n, one in value.slots.items()}
+        made.args_open, made.slots = value.args_open, self.slots(value.slots)
         made.items = None if value.items is None else self.place(value.items)
         made.args = {name: self.of(item) for name, item in value.args.items()}
         return made
+
+    def slots(self, value: dict[str, Tensor]) -> dict[str, Tensor]:
+        if not value:
+            return {}
+        found = {name: self.of(one) for name, one in value.items()}
+        return {name: one for name, one in found.items() if isinstance(one, Tensor)}
 
     def marks(self, value: Marks) -> Marks:
         made = self._machine.heap.new(value.copy())
@@ -286,7 +292,7 @@ class _Copy:
         )
 
 
-_COPIES: dict[type, Callable[[_Copy, Value], Value]] = {
+_COPIES: dict[type, Callable[[_Copy, Any], Value]] = {
     list: _Copy.place,
     dict: _Copy.place,
     set: _Copy.place,

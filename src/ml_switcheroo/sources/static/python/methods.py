@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.python.containers import (
     add_item,
@@ -65,19 +65,19 @@ def pure_method(owner: Value, name: str) -> Value:
 
 
 def _append(machine: Machine, args: Arguments) -> Value:
-    add_item(machine, args.positional[0], args.positional[1])
+    add_item(machine, args.owner(list), args.positional[1])
     return None
 
 
 def _extend(machine: Machine, args: Arguments) -> Value:
     items = expand(machine, args.positional[1])
     for item in [Repeat(UNKNOWN)] if items is None else items:
-        add_item(machine, args.positional[0], item)
+        add_item(machine, args.owner(list), item)
     return None
 
 
 def _insert(machine: Machine, args: Arguments) -> Value:
-    owner, place, value = args.positional[0], args.positional[1], args.positional[2]
+    owner, place, value = args.owner(list), args.positional[1], args.positional[2]
     if isinstance(place, int) and plain(owner):
         add_item(machine, owner, value, place)
     else:
@@ -95,14 +95,14 @@ def _pop(machine: Machine, args: Arguments) -> Value:
 
 
 def _append_left(machine: Machine, args: Arguments) -> Value:
-    add_item(machine, args.positional[0], args.positional[1], 0)
+    add_item(machine, args.owner(list), args.positional[1], 0)
     return None
 
 
 def _extend_left(machine: Machine, args: Arguments) -> Value:
     items = expand(machine, args.positional[1])
     for item in [Repeat(UNKNOWN)] if items is None else items:
-        add_item(machine, args.positional[0], item, 0)
+        add_item(machine, args.owner(list), item, 0)
     return None
 
 
@@ -110,18 +110,23 @@ def _pop_left(machine: Machine, args: Arguments) -> Value:
     return _pop(machine, Arguments([args.positional[0], 0]))
 
 
+def _held(machine: Machine, args: Arguments) -> Any:
+    """Return the list, dictionary or set whose method is called, which may change."""
+    return machine.heap.touch(args.positional[0])
+
+
 def _clear(machine: Machine, args: Arguments) -> Value:
-    machine.heap.touch(args.positional[0]).clear()
+    _held(machine, args).clear()
     return None
 
 
 def _reverse(machine: Machine, args: Arguments) -> Value:
-    machine.heap.touch(args.positional[0]).reverse()
+    machine.heap.touch(args.owner(list)).reverse()
     return None
 
 
 def _sort(machine: Machine, args: Arguments) -> Value:
-    owner = machine.heap.touch(args.positional[0])
+    owner = machine.heap.touch(args.owner(list))
     if known(owner) and not args.keyword.get("key"):
         owner.sort(reverse=bool(args.keyword.get("reverse", False)))
     else:
@@ -134,11 +139,12 @@ def _bare(item: Value) -> Value:
 
 
 def _copy(machine: Machine, args: Arguments) -> Value:
-    return machine.heap.new(args.positional[0].copy())
+    owner: Any = args.positional[0]
+    return machine.heap.new(owner.copy())
 
 
 def _remove(machine: Machine, args: Arguments) -> Value:
-    owner = args.positional[0]
+    owner = args.owner(list)
     if known(owner) and known(args.positional[1]):
         if args.positional[1] not in owner:
             raise Raised("ValueError", "not in list")
@@ -149,8 +155,13 @@ def _remove(machine: Machine, args: Arguments) -> Value:
     return None
 
 
+def _sequence(args: Arguments) -> Sequence[Value]:
+    first = args.positional[0]
+    return first if isinstance(first, tuple) else args.owner(list)
+
+
 def _index(machine: Machine, args: Arguments) -> Value:
-    owner = args.positional[0]
+    owner = _sequence(args)
     if not known(owner) or not known(args.positional[1]):
         return UNKNOWN
     if args.positional[1] not in owner:
@@ -159,12 +170,12 @@ def _index(machine: Machine, args: Arguments) -> Value:
 
 
 def _count(machine: Machine, args: Arguments) -> Value:
-    owner, item = args.positional
+    owner, item = _sequence(args), args.positional[1]
     return list(owner).count(item) if known(owner) and known(item) else UNKNOWN
 
 
 def _get(machine: Machine, args: Arguments) -> Value:
-    found = find_key(args.positional[0], args.positional[1])
+    found = find_key(args.owner(dict), args.positional[1])
     default = args.get(2, "default")
     return default if found is ABSENT else join([default, found]) if _unsure(found) else found
 
@@ -174,7 +185,7 @@ def _unsure(value: Value) -> bool:
 
 
 def _pop_key(machine: Machine, args: Arguments) -> Value:
-    owner, key = args.positional[:2]
+    owner, key = args.owner(dict), args.positional[1]
     found = find_key(owner, key)
     if found is ABSENT:
         if len(args.positional) < 3:
@@ -185,7 +196,7 @@ def _pop_key(machine: Machine, args: Arguments) -> Value:
 
 
 def _popitem(machine: Machine, args: Arguments) -> Value:
-    owner = args.positional[0]
+    owner = args.owner(dict)
     if not owner:
         raise Raised("KeyError")
     key = next(reversed(owner))
@@ -195,7 +206,7 @@ def _popitem(machine: Machine, args: Arguments) -> Value:
 
 
 def _setdefault(machine: Machine, args: Arguments) -> Value:
-    owner, key = args.positional[:2]
+    owner, key = args.owner(dict), args.positional[1]
     found = find_key(owner, key)
     if found is ABSENT:
         found = args.get(2, "default")
@@ -225,7 +236,7 @@ def _update(machine: Machine, args: Arguments) -> Value:
 
 def _parts(kind: str) -> Method:
     def run(machine: Machine, args: Arguments) -> Value:
-        owner = args.positional[0]
+        owner = args.owner(dict)
         found: list[Value] = []
         for key, value in owner.items():
             item = {"keys": key, "values": value, "items": (key, value)}[kind]
@@ -238,13 +249,13 @@ def _parts(kind: str) -> Method:
 
 
 def _add(machine: Machine, args: Arguments) -> Value:
-    owner, item = args.positional
+    owner, item = args.owner(set), args.positional[1]
     machine.heap.touch(owner).add(item if known(item) else UNKNOWN)
     return None
 
 
 def _discard(machine: Machine, args: Arguments) -> Value:
-    owner, item = args.positional
+    owner, item = args.owner(set), args.positional[1]
     if known(item):
         machine.heap.touch(owner).discard(item)
     else:
@@ -253,7 +264,7 @@ def _discard(machine: Machine, args: Arguments) -> Value:
 
 
 def _union(machine: Machine, args: Arguments) -> Value:
-    owner = args.positional[0]
+    owner = args.owner(set)
     for other in args.positional[1:]:
         items = expand(machine, other)
         machine.heap.touch(owner).update(items if items is not None and known(items) else [UNKNOWN])
@@ -261,14 +272,15 @@ def _union(machine: Machine, args: Arguments) -> Value:
 
 
 def _join(machine: Machine, args: Arguments) -> Value:
-    items = args.positional[1]
-    return (
-        args.positional[0].join(items) if known(items) and all(isinstance(i, str) for i in items) else UNKNOWN
-    )
+    owner, items = args.owner(str), args.positional[1]
+    if not isinstance(items, Iterable) or not known(items):
+        return UNKNOWN
+    parts = list(items)
+    return owner.join(parts) if all(isinstance(one, str) for one in parts) else UNKNOWN
 
 
 def _format(machine: Machine, args: Arguments) -> Value:
-    owner, rest = args.positional[0], args.positional[1:]
+    owner, rest = args.owner(str), args.positional[1:]
     plainly = known(rest) and known(args.keyword) and not args.open_keyword
     if plainly:
         try:
@@ -320,7 +332,7 @@ def _of_names(method: Method) -> Method:
     """Return a method of a dictionary for the names of a module."""
 
     def run(machine: Machine, args: Arguments) -> Value:
-        names: Names = args.positional[0]
+        names = args.owner(Names)
         inner = machine.heap.new(names_of(machine, names.source))
         return method(machine, Arguments([inner, *args.positional[1:]], args.keyword))
 

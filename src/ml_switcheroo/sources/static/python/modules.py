@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.python.files import Source
+from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
@@ -80,5 +80,6 @@ def dictionary_of(machine: Machine, owner: Value) -> Value:
     """Return the dictionary that something is looked up in; anything else as it is."""
     if isinstance(owner, Names):
         return names_of(machine, owner.source)
-    keyed = isinstance(owner, Instance) and owner.torch in ("ModuleDict", "ParameterDict")
-    return owner.attrs if keyed else contents(owner)
+    if isinstance(owner, Instance) and owner.torch in ("ModuleDict", "ParameterDict"):
+        return owner.attrs
+    return contents(owner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.python.values import Instance, OneOf, Raised, Unknown, Value, join
 
@@ -47,7 +47,7 @@ def _is_none(test: ast.expr, node: ast.AST) -> bool:
     return False
 
 
-def _place(machine: Machine, node: ast.AST, frame: Frame) -> tuple[dict[Value, Value], str] | None:
+def _place(machine: Machine, node: ast.AST, frame: Frame) -> tuple[dict[Any, Value], str] | None:
     """Return the dictionary and the key a name or ``self.name`` is kept under."""
     if isinstance(node, ast.Name) and node.id in frame.names:
         return frame.names, node.id
@@ -63,7 +63,7 @@ def _possible(
     test: ast.expr,
     answer: bool,
     frame: Frame,
-    names: dict[Value, Value],
+    names: dict[Any, Value],
     key: str,
     value: Value,
 ) -> bool:

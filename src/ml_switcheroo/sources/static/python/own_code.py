@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.python.files import Source
+from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.frames import module_frame
 from ml_switcheroo.sources.static.python.values import ABSENT
 from ml_switcheroo.sources.static.python.wrapping import stores

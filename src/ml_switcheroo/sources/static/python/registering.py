@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ml_switcheroo.sources.static.python.files import Library, Source, bound_names
+from ml_switcheroo.code.library import Library, Source
+from ml_switcheroo.code.outline import bound_names
 
 __all__ = ["Registrations"]
 

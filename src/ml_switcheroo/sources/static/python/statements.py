@@ -146,6 +146,7 @@ def _if(machine: Machine, node: ast.If, rest: Sequence[ast.stmt], frame: Frame) 
         return run
 
     sides = [side(True, node.body), side(False, node.orelse)]
+    # The side that leaves goes first: once one has, the other reads on to the end of the block by itself.
     if node.orelse and _leaves(node.orelse) and not _leaves(node.body):
         sides.reverse()
     return branches(machine, sides, rest, frame)
@@ -214,6 +215,7 @@ def _match(machine: Machine, node: ast.Match, rest: Sequence[ast.stmt], frame: F
         if fits and case.guard is None:
             break
     else:
+        # No case fits for certain, so perhaps none is taken.
         sides.append(lambda after: _ended(machine, after, frame) if after else Outcome())
     return branches(machine, sides, rest, frame)
 
@@ -257,12 +259,14 @@ def _with(machine: Machine, node: ast.With, frame: Frame) -> Outcome:
     for item in node.items:
         value = machine.evaluate(item.context_expr, frame)
         if item.optional_vars is not None:
+            # Most of what is entered gives itself; of anything else nobody knows what it gives.
             entered = value if isinstance(value, Instance) else UNKNOWN
             bind_target(machine, item.optional_vars, entered, frame)
     return machine.run(node.body, frame)
 
 
 def _try(machine: Machine, node: ast.Try, frame: Frame) -> Outcome:
+    # Where a failing import is caught, a module that is not on disk counts as missing.
     guards = any(_catches(one, "ImportError") for one in node.handlers)
     machine.guarded += guards
     before = len(machine.heap.raised)

@@ -111,11 +111,10 @@ def _accumulate(machine: Machine, args: Arguments) -> Value:
     items = expand(machine, args.positional[0])
     if items is None or not known(items) or len(args.positional) > 1:
         return UNKNOWN
-    totals, total = [], 0
-    for item in items:
-        total = total + item
-        totals.append(total)
-    return machine.heap.new(totals)
+    numbers = [item for item in items if isinstance(item, int | float)]
+    if len(numbers) < len(items):
+        return UNKNOWN
+    return machine.heap.new(list(itertools.accumulate(numbers)))
 
 
 def _defaultdict(machine: Machine, args: Arguments) -> Value:
@@ -180,7 +179,8 @@ def _regular(function: Callable[..., Any]) -> Callable[[Machine, Arguments], Val
 
 def _match(machine: Machine, found: re.Match[str]) -> Value:
     def group(machine: Machine, args: Arguments) -> Value:
-        return found.group(*args.positional) if known(args.positional) else UNKNOWN
+        names = [one for one in args.positional if isinstance(one, int | str)]
+        return found.group(*names) if len(names) == len(args.positional) else UNKNOWN
 
     made = new_instance(machine, External("re.Match"))
     made.attrs.update(
@@ -196,7 +196,9 @@ def _operator(op: str) -> Callable[[Machine, Arguments], Value]:
 def product(machine: Machine, args: Arguments) -> Value:
     """Return the product of known numbers."""
     items = expand(machine, args.positional[0])
-    return math.prod(items) if items is not None and known(items) and not args.keyword else UNKNOWN
+    numbers = [item for item in items or () if isinstance(item, int | float)]
+    sure = items is not None and len(numbers) == len(items) and not args.keyword
+    return math.prod(numbers) if sure else UNKNOWN
 
 
 _FUNCTIONS: dict[str, Callable[[Machine, Arguments], Value]] = {

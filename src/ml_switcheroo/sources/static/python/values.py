@@ -12,12 +12,13 @@ import enum
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_switcheroo.sources.static.python.mappings import OpenDict
+from ml_switcheroo.sources.static.python.marks import Marks
 
 if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.python.files import Source
+    from ml_switcheroo.code.library import Source
     from ml_switcheroo.sources.static.python.frames import Frame
 
 __all__ = [
@@ -33,7 +34,6 @@ __all__ = [
     "External",
     "Function",
     "Instance",
-    "Marks",
     "Maybe",
     "Names",
     "OneOf",
@@ -55,7 +55,10 @@ __all__ = [
     "same",
 ]
 
-Value = Any
+Value = object
+"""Anything: what a value is has to be asked before it is used."""
+
+T = TypeVar("T")
 
 next_serial = itertools.count(1).__next__
 """Numbers what a reading makes, in order."""
@@ -110,7 +113,7 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A string of which only parts are known (None: any text), such as ``f"layer{i}"``."""
+    """A string that is known in part (None: any text), such as ``f"layer{i}"``."""
 
     parts: tuple[str | None, ...]
 
@@ -148,6 +151,17 @@ class Arguments:
             return self.keyword[name]
         opened = self.open_keyword or self.open_positional
         return UNKNOWN if opened else default
+
+    def owner(self, kind: type[T]) -> T:
+        """Return the object whose method is called.
+
+        Raises:
+            Raised: TypeError, where it is none of that kind.
+        """
+        first = self.positional[0] if self.positional else None
+        if not isinstance(first, kind):
+            raise Raised("TypeError", f"not a method of {type(first).__name__}")
+        return first
 
     def after(self, first: Value) -> Arguments:
         """Return the same arguments with one more in front."""
@@ -196,32 +210,6 @@ class Class:
     fields: tuple[str, ...] = ()
 
 
-@dataclass(slots=True, eq=False)
-class Marks:
-    """Facts about an instance that are no attributes. They change as the program does: the heap keeps them.
-
-    Attributes:
-        contents: The dictionary that an instance of a subclass of dict is; None for any other.
-        reparametrized: What makes up which of its tensors, such as ``weight_norm``: pairs of both.
-        hooked: Whether hooks are registered on it.
-        calls: What it does when it is called: a layer of a package that is known by itself.
-    """
-
-    contents: Value = None
-    reparametrized: Value = ()
-    hooked: Value = False
-    calls: Value = None
-
-    def copy(self) -> Marks:
-        """Return the same facts."""
-        return Marks(self.contents, self.reparametrized, self.hooked, self.calls)
-
-    def become(self, other: Marks) -> None:
-        """Take the facts of another."""
-        self.contents, self.reparametrized = other.contents, other.reparametrized
-        self.hooked, self.calls = other.hooked, other.calls
-
-
 @dataclass(slots=True, eq=False, repr=False)
 class Instance:
     """An instance of a class: of the user's own, of torch's (``cls`` is External), or of both.
@@ -248,7 +236,7 @@ class Instance:
     args_open: bool = False
     slots: dict[str, Tensor] = field(default_factory=dict)
     site: Site | None = None
-    marks: Marks = field(default_factory=lambda: Marks())
+    marks: Marks = field(default_factory=Marks)
     uses: Any = None
     open: bool = False
 
@@ -356,9 +344,9 @@ def same(left: Value, right: Value) -> bool:
         return bool(left.symbol) and left == right
     if isinstance(left, (*_PLAIN, External, Text, Size)):
         return bool(left == right)
-    if isinstance(left, tuple):
+    if isinstance(left, tuple) and isinstance(right, tuple):
         return len(left) == len(right) and all(map(same, left, right))
-    if isinstance(left, Bound):
+    if isinstance(left, Bound) and isinstance(right, Bound):
         return left.function is right.function and left.owner is right.owner
     return False
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from ml_switcheroo.code.library import Library, Source
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.containing import contained
-from ml_switcheroo.sources.static.python.files import Library, Source
 from ml_switcheroo.sources.static.python.frames import Frame
 from ml_switcheroo.sources.static.python.heap import Changed
 from ml_switcheroo.sources.static.python.limits import deep_recursion, little_garbage
@@ -290,7 +290,8 @@ def _reading(entry: _Entry, machine: Machine, opening: Opening, solved: Mapping[
             failures.append("the code is too long to follow")
         return Unknown()
 
-    value = contained("", make, Unknown(), failures)
+    otherwise: Value = Unknown()
+    value = contained("", make, otherwise, failures)
     failure = failures[0].removeprefix(" could not be followed: ") if failures else ""
     modules = [one for one in options(value) if isinstance(one, Instance)]
     names = Names.of(entry.specs)

@@ -12,23 +12,22 @@ from ml_switcheroo.sources.static.python.values import Instance, Tensor, options
 from ml_switcheroo.sources.static.reading.attempt import Attempt
 from ml_switcheroo.sources.static.reading.observed import Observed
 from ml_switcheroo.sources.static.torch.flatten import Layer, Use, known, used, with_parts
-from ml_switcheroo.sources.static.torch.following import run_forward
+from ml_switcheroo.sources.static.torch.following import Inputs, run_forward
 from ml_switcheroo.sources.static.torch.rows.reading import Read, read_parts
+from ml_switcheroo.sources.static.torch.storage import following_storage
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["follow", "observed", "uses"]
 
 
-def follow(
-    attempt: Attempt, layers: Sequence[Layer], notes: list[str], inputs: Sequence[Sequence[int]] = ()
-) -> None:
+def follow(attempt: Attempt, layers: Sequence[Layer], notes: list[str], inputs: Inputs | None = None) -> None:
     """Follow ``forward`` once, with what the checkpoint has shown of sizes.
 
     Args:
         attempt: The reading of the model.
         layers: Its layers.
         notes: Where it is said that ``forward`` could not be followed.
-        inputs: The shapes of the first arguments; any further one is a tensor of any shape.
+        inputs: What it is given.
     """
     sizes = attempt.fit.sizes.items()
     attempt.machine.solved.update({name: min(real) for name, real in sizes if name and len(real) == 1})
@@ -36,16 +35,26 @@ def follow(
     for root in options(attempt.value):
         if isinstance(root, Instance):
             what = f"{attempt.label}:{attempt.name}.forward"
-            contained(what, partial(run_forward, attempt.machine, root, inputs), None, notes)
+            contained(what, partial(run_forward, attempt.machine, root, inputs or Inputs()), None, notes)
 
 
 def observed(
     attempt: Attempt, specs: Mapping[str, TensorSpec], notes: list[str], inputs: Sequence[Sequence[int]] = ()
 ) -> Observed:
-    """Return what each expression of ``forward`` is; the arguments are those of :func:`follow`."""
+    """Return what each expression of ``forward`` is.
+
+    Args:
+        attempt: The reading of the model.
+        specs: The checkpoint.
+        notes: Where it is said that ``forward`` could not be followed.
+        inputs: The shapes of the first arguments; any further one is a tensor of any shape.
+    """
     found = Observed()
-    with observing(attempt.machine, found) as found.frames:
-        follow(attempt, layers_of(attempt, specs), notes, inputs)
+    with (
+        following_storage(attempt.machine) as found.storages,
+        observing(attempt.machine, found) as found.frames,
+    ):
+        follow(attempt, layers_of(attempt, specs), notes, Inputs(inputs, apart=True))
     return found
 
 

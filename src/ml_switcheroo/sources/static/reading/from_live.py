@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ml_switcheroo.code.library import Library, Source
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.findings import Usage
 from ml_switcheroo.sources.static.python.classes import make_class
 from ml_switcheroo.sources.static.python.containing import contained
-from ml_switcheroo.sources.static.python.files import Library, Source
+from ml_switcheroo.sources.static.python.counted import whole_numbers
 from ml_switcheroo.sources.static.python.frames import module_frame
 from ml_switcheroo.sources.static.python.limits import deep_recursion
 from ml_switcheroo.sources.static.python.machine import Machine
@@ -77,10 +78,10 @@ def _followed(model: Any, notes: list[str], reader: LiveReader) -> Mapping[int |
         lives = [live for live, _ in _pairs(model, made)]
         layers = [_layer(live, copy, names[id(live)]) for live, copy in _pairs(model, made)]
         own = {
-            id(value): (f"{names[id(live)]}.{name}".strip("."), value.shape)
+            id(value): (f"{names[id(live)]}.{name}".strip("."), shape)
             for live, copy in _pairs(model, made)
             for name, value in copy.attrs.items()
-            if isinstance(value, Tensor) and value.role and isinstance(value.shape, tuple)
+            if isinstance(value, Tensor) and value.role and (shape := _counted(value.shape)) is not None
         }
         known_sizes(layers)
         what = f"{type(model).__name__}.forward"
@@ -140,6 +141,11 @@ def _by_path(
             if isinstance(value := copy.attrs.get(slot), Tensor):
                 own[name] = [value]
     return modules, own, specs
+
+
+def _counted(shape: tuple[Value, ...] | None) -> tuple[int, ...] | None:
+    sizes = whole_numbers(shape) if shape is not None else None
+    return tuple(sizes) if sizes is not None else None
 
 
 def _pairs(model: Any, made: Mapping[int, Instance]) -> list[tuple[Any, Instance]]:
@@ -276,7 +282,7 @@ _ARGUMENTS = (
 
 def _arguments(live: Any, torch: str) -> dict[str, Value]:
     names = LAYERS[KIND_OF_CLASS[torch]].args if torch in KIND_OF_CLASS else _ARGUMENTS
-    found = {}
+    found: dict[str, Value] = {}
     for name in names:
         value = getattr(live, name, None)
         if isinstance(value, bool | int | float | str) or (isinstance(value, tuple) and known(value)):

@@ -1,16 +1,16 @@
-"""What each expression of a model's ``forward`` is: a tensor of which axes, a size, a module, a constant."""
+"""What each expression of a model's ``forward`` is: a tensor and its axes, a size, a module, a constant."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.classes import lineage
 from ml_switcheroo.sources.static.python.counted import is_number
-from ml_switcheroo.sources.static.python.files import Source
 from ml_switcheroo.sources.static.python.frames import Frame
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
@@ -35,6 +35,7 @@ from ml_switcheroo.sources.static.python.values import (
 )
 from ml_switcheroo.sources.static.torch.atoms import REST, Axis
 from ml_switcheroo.sources.static.torch.images import long
+from ml_switcheroo.sources.static.torch.storage import Storages
 
 __all__ = ["NO_CONSTANT", "Expression", "Observed"]
 
@@ -63,6 +64,8 @@ class Expression:
         shape: The size of each axis, None where it is unknown, or not always the same.
         constant: Its value, where that is always the same; NO_CONSTANT for any other.
         modules: The classes of the modules, by name, those of torch as ``Linear``.
+        held_by: The names, besides the one that the expression is, that may hold a tensor with the same
+            storage: ``y``, ``self.kept``, and ``x of forward`` where it is that of a caller.
         values: The values themselves, as the reader has them.
     """
 
@@ -72,6 +75,7 @@ class Expression:
     shape: tuple[int | None, ...] = ()
     constant: object = NO_CONSTANT
     modules: frozenset[str] = frozenset()
+    held_by: frozenset[str] = frozenset()
     values: tuple[Value, ...] = ()
 
     @property
@@ -89,31 +93,54 @@ class Observed:
 
     Attributes:
         frames: The frames that expressions are being evaluated in.
+        storages: Which tensors share their storage.
     """
 
     frames: Sequence[Frame] = ()
+    storages: Storages = field(default_factory=Storages)
     _values: dict[Place, list[Value]] = field(default_factory=dict)
+    _held: dict[Place, set[str]] = field(default_factory=dict)
 
     def __call__(self, node: ast.expr, value: Value) -> None:
         """Keep what an expression has come to."""
         if hasattr(node, "lineno") and self.frames:
-            kept = self._values.setdefault(_place(node, self.frames[-1].source.path), [])
+            place = _place(node, self.frames[-1].source.path)
+            kept = self._values.setdefault(place, [])
             if not any(same(value, one) for one in kept):
                 kept.append(value)
+            if storages := self.storages.of(value):
+                self._held.setdefault(place, set()).update(self._holders(node, storages))
+
+    def _holders(self, node: ast.expr, storages: frozenset[int]) -> Iterator[str]:
+        """Yield the live names that hold one of some storages."""
+        own = ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+        inner = self.frames[-1].function
+        for frame in self.frames:
+            function = frame.function
+            outside = f" of {function.name}" if function is not None and function is not inner else ""
+            held = dict(frame.names)
+            if isinstance(frame.self_, Instance):
+                held |= {f"self.{name}": one for name, one in frame.self_.attrs.items()}
+            for name, value in held.items():
+                if (name != own or outside) and not storages.isdisjoint(self.storages.of(value)):
+                    yield f"{name}{outside}"
 
     def of(self, node: ast.expr, path: Path) -> Expression | None:
         """Return what an expression of a file is; None where it was never evaluated.
 
         Any tree of the same text will do: an expression is known by its place.
         """
-        values = self._values.get(_place(node, path.resolve()))
-        return expression_of(values) if values else None
+        place = _place(node, path.resolve())
+        return self._expression(place) if place in self._values else None
+
+    def _expression(self, place: Place) -> Expression:
+        return replace(expression_of(self._values[place]), held_by=frozenset(self._held.get(place, ())))
 
     def of_file(self, path: Path) -> Iterator[tuple[int, int, Expression]]:
         """Yield line, column (in bytes) and what is there of all expressions of a file, in order."""
-        found = [(place, values) for place, values in self._values.items() if place[0] == path.resolve()]
-        for place, values in sorted(found, key=lambda pair: pair[0][2:4]):
-            yield place[2], place[3], expression_of(values)
+        found = [place for place in self._values if place[0] == path.resolve()]
+        for place in sorted(found, key=lambda place: place[2:4]):
+            yield place[2], place[3], self._expression(place)
 
 
 def _place(node: ast.expr, path: Path) -> Place:
@@ -134,8 +161,8 @@ def expression_of(values: Iterable[Value]) -> Expression:
         tuple(one or "" for one in axes),
         shape,
         constants[0] if single else NO_CONSTANT,
-        frozenset(_class_of(one) for one in each if kind_of(one) == "module"),
-        each,
+        frozenset(_class_of(one) for one in each if isinstance(one, Instance) and kind_of(one) == "module"),
+        values=each,
     )
 
 

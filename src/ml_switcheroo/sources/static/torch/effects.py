@@ -155,8 +155,9 @@ def _count(tensor: Tensor, size: Value) -> Value:
     whole = used(atom.of).size if atom is not None and atom.of is not None else None
     if atom is not None and atom.role == "factor":
         whole = atom.factors[atom.place]
-    plain = isinstance(whole, int) and isinstance(size, int) and size > 0
-    return whole // size if plain and whole % size == 0 else None
+    if not isinstance(whole, int) or not isinstance(size, int) or size <= 0:
+        return None
+    return whole // size if whole % size == 0 else None
 
 
 EFFECTS: Mapping[Axes, Effect] = {
@@ -220,14 +221,15 @@ def operate(machine: Machine, op: type, left: Value, right: Value) -> Value:
     if op is ast.MatMult:
         note_matrix(machine, right, left, -2)
         return multiplied(left, right)
-    tensors = [one for one in (left, right) if isinstance(one, Tensor)]
-    if len(tensors) == 1:
+    if not isinstance(left, Tensor) or not isinstance(right, Tensor):
+        (tensor,) = [one for one in (left, right) if isinstance(one, Tensor)]
         plain = all(isinstance(one, Tensor) or _is_number(one) for one in (left, right))
-        return tensors[0] if plain else _met(left, right)
+        return tensor if plain else _met(left, right)
     mine, other = left.axes, right.axes
     if mine is None or other is None:
-        weight = next((one for one in tensors if one.axes is None), left)
-        rest = next((one for one in tensors if one is not weight), left)
+        # One side was not followed. A tensor of the model itself lies as what it meets does.
+        weight = left if left.axes is None else right if right.axes is None else left
+        rest = right if weight is left else left
         if weight.role or (_small(weight, rest)):
             note_own(machine, weight, rest)
             return rest

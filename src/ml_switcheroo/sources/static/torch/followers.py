@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.layers import KIND_OF_CLASS
+from ml_switcheroo.sources.static.python.counted import whole_numbers
 from ml_switcheroo.sources.static.python.values import UNKNOWN, External, Instance, Tensor, Value
 from ml_switcheroo.sources.static.torch.alike import INPUT, agreeing, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
@@ -50,7 +51,7 @@ __all__ = [
 
 
 def axes_of(value: Value) -> tuple[Axis, ...] | None:
-    """Return the axes of a tensor all of which are known."""
+    """Return the axes of a tensor, if all of them are known."""
     axes = value.axes if isinstance(value, Tensor) else None
     return axes if axes and axes[0] != (REST,) else None
 
@@ -200,6 +201,7 @@ def cut(tensor: Tensor, given: Value, word: str, dim: Value) -> list[Tensor] | N
     axis = axes[dim % len(axes)]
     if len(axis) != 1 or axis[0].role not in ("channel", "space", "any", "step"):
         return None
+    # By edges, there is one part more than there are edges, and no size is said.
     if word == "tensor_split" and isinstance(given, list | tuple):
         word, given = "split", [None] * (len(given) + 1)
     if word != "split" and isinstance(given, int) and 0 < given <= 64:
@@ -248,9 +250,11 @@ def extreme(machine: Machine, tensor: Tensor, given: Given) -> Value:
 
 def slid_along(machine: Machine, tensor: Tensor, given: Given) -> Value:
     """Return ``tensor.unfold``: an axis becomes windows, and the places in them."""
-    axes, dim, size, step = axes_of(tensor), given["dimension"], given["size"], given["step"]
-    if axes is None or not all(isinstance(one, int) for one in (dim, size, step)):
+    axes = axes_of(tensor)
+    told = whole_numbers(given[name] for name in ("dimension", "size", "step"))
+    if axes is None or told is None:
         return None
+    dim, size, step = told
     place = dim % len(axes)
     if len(axes[place]) != 1 or axes[place][0].role not in ("space", "step"):
         return None
@@ -272,18 +276,19 @@ def chosen(machine: Machine, tensor: Tensor, given: Given) -> Value:
     """Return ``torch.where``: of two tensors, element by element."""
     sides = [given["input"], given["other"]]
     found = [side for side in sides if not isinstance(side, int | float)]
-    if not found or not all(isinstance(side, Tensor) and side.axes for side in found):
+    tensors = [side for side in found if isinstance(side, Tensor) and side.axes]
+    if not tensors or len(tensors) < len(found):
         return None
-    axes = found[0].axes if len(found) == 1 else broadcast(found[0].axes, found[1].axes)
-    return made(axes, agreeing(side.layout for side in found)) if axes else None
+    axes = tensors[0].axes if len(tensors) == 1 else broadcast(tensors[0].axes, tensors[1].axes)
+    return made(axes, agreeing(side.layout for side in tensors)) if axes else None
 
 
 def narrowed(machine: Machine, tensor: Tensor, given: Given) -> Value:
     """Return ``narrow(dim, start, length)``: a slice."""
-    axes, values = axes_of(tensor), [given[name] for name in ("dim", "start", "length")]
-    if axes is None or not all(isinstance(value, int) for value in values) or values[1] < 0:
+    axes, told = axes_of(tensor), whole_numbers(given[name] for name in ("dim", "start", "length"))
+    if axes is None or told is None or told[1] < 0:
         return None
-    dim, start, length = values
+    dim, start, length = told
     index: list[Value] = [slice(None)] * len(axes)
     index[dim % len(axes)] = slice(start, start + length)
     return indexed(tensor, tuple(index))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.machine import Budget, Machine
@@ -23,18 +24,34 @@ from ml_switcheroo.sources.static.python.values import (
 from ml_switcheroo.sources.static.torch.alike import INPUT
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom
 
-__all__ = ["run_forward"]
+__all__ = ["Inputs", "run_forward"]
 
 _STEPS = 600_000
 
 
-def run_forward(machine: Machine, root: Instance, inputs: Sequence[Sequence[int]] = ()) -> None:
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What ``forward`` is given.
+
+    Attributes:
+        shapes: The shapes of the first arguments; any further one is a tensor of any shape.
+        apart: Whether each of those is a tensor of its own.
+    """
+
+    shapes: Sequence[Sequence[int]] = ()
+    apart: bool = False
+
+
+_ANY = Inputs()
+
+
+def run_forward(machine: Machine, root: Instance, inputs: Inputs = _ANY) -> None:
     """Follow ``forward`` of a module, as far as it can be followed.
 
     Args:
         machine: The machine that has read the module.
         root: The module.
-        inputs: The shapes of the first arguments; any further one is a tensor of any shape.
+        inputs: What it is given.
     """
     machine.steps = _STEPS
     machine.frame = None
@@ -46,7 +63,7 @@ def run_forward(machine: Machine, root: Instance, inputs: Sequence[Sequence[int]
         machine.sites.append(Site(method.source, method.node))
         runs = [(Bound(method, root), given) for given in _inputs(_wrapped(method), inputs)]
     elif root.torch or root.items is not None:
-        runs = [(root, [_given(shape) for shape in inputs[:1]] or [_input()])]
+        runs = [(root, [_given(shape) for shape in inputs.shapes[:1]] or [_input()])]
     else:  # nothing but a place for modules that are called by others
         children = [
             one for value in root.attrs.values() for one in options(value) if isinstance(one, Instance)
@@ -98,15 +115,17 @@ def _wrapped(method: Function) -> Function:
 _MOST_INPUTS = 4
 
 
-def _inputs(method: Function, shapes: Sequence[Sequence[int]]) -> Iterator[list[Value]]:
-    """Yield what to call ``forward`` with: what has no default is a tensor, the first ones of these shapes.
+def _inputs(method: Function, inputs: Inputs) -> Iterator[list[Value]]:
+    """Yield what to call ``forward`` with: what has no default is a tensor.
 
     Where everything has a default, that of the inputs is None: the first is a tensor, then the first two.
     """
-    spec, start = method.node.args, _input()
+    spec, start, shapes = method.node.args, _input(), inputs.shapes
 
     def tensor(place: int) -> Tensor:
-        return _given(shapes[place]) if place < len(shapes) else start
+        if place < len(shapes):
+            return _given(shapes[place])
+        return _input() if inputs.apart else start
 
     names = [*spec.posonlyargs, *spec.args][1:]
     defaults: list[Value] = []

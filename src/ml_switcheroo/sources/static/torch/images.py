@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.sources.static.python.counted import whole_numbers
 from ml_switcheroo.sources.static.python.values import UNKNOWN, Instance, Tensor, Value, options
 from ml_switcheroo.sources.static.torch.alike import INPUT, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
@@ -59,6 +60,7 @@ def feature_map(
 def windowed(layer: Instance, tensor: Tensor | None, rank: int) -> tuple[Axis, ...]:
     """Return the spatial axes behind a convolution or a pool."""
     given = {name: layer.args.get(name, usual) for name, usual in _WINDOW.items()}
+    # A pool takes steps as long as its window where nothing else is said.
     if "Pool" in layer.torch and given["stride"] in (1, None) and "stride" not in layer.args:
         given["stride"] = given["kernel_size"]
     if given["stride"] is None:
@@ -93,9 +95,12 @@ def slid(
     if padding == "same" and stride == 1:
         return axis
     whole = (kernel, stride, padding, dilation, more)
-    if not all(isinstance(one, int) for one in whole) or not stride:
+    told = whole_numbers(whole)
+    if told is None or not stride:
         return (Atom("space"),)
+    kernel, stride, padding, dilation, more = told
     reach = dilation * (kernel - 1)
+    # As many places as before, each where it was: the axis is the same one, whatever its size.
     if stride == 1 and 2 * padding == reach and not more:
         return axis
     size = long(axis)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ml_switcheroo.code.library import Library
 from ml_switcheroo.sources.static.python.attributes import READERS, WRITERS
 from ml_switcheroo.sources.static.python.builtin import BUILTINS, TRUTHS
 from ml_switcheroo.sources.static.python.calls import CALLS
 from ml_switcheroo.sources.static.python.expressions import EXPRESSIONS
-from ml_switcheroo.sources.static.python.files import Library
 from ml_switcheroo.sources.static.python.imports import star_import
 from ml_switcheroo.sources.static.python.machine import STEPS, Machine
 from ml_switcheroo.sources.static.python.statements import FORKS, STATEMENTS

@@ -115,6 +115,7 @@ def construct(machine: Machine, made: Instance, external: str, args: Arguments) 
     """Run the constructor of a class that is not read."""
     name = name_of(external)
     if not name:
+        # What Python itself has for bases brings no children along.
         made.open = made.open or not external.startswith(
             ("builtins.", "abc.", "typing.", "enum.", "collections.")
         )
@@ -143,7 +144,7 @@ def construct(machine: Machine, made: Instance, external: str, args: Arguments) 
 
 
 def _fill_list(machine: Machine, made: Instance, name: str, args: Arguments) -> None:
-    made.items = machine.heap.new([])
+    made.items = machine.heap.new(list[Value]())
     single = args.positional[0] if len(args.positional) == 1 else None
     if name == "Sequential":
         if args.open_positional:
@@ -158,8 +159,8 @@ def _fill_list(machine: Machine, made: Instance, name: str, args: Arguments) -> 
     if items is None:
         made.open = True
         return
-    as_parameters = name == "ParameterList"
-    made.items.extend(as_parameter(item) if as_parameters else item for item in items)
+    held: list[Value] = [as_parameter(item) for item in items] if name == "ParameterList" else items
+    made.items.extend(held)
 
 
 def reparametrized(made: Instance) -> dict[str, str]:
@@ -235,14 +236,17 @@ def _own(machine: Machine, owner: Instance, name: str) -> tuple[Value] | None:
 
 def operate(machine: Machine, op: type, left: Value, right: Value) -> Value:
     """Return what ``+`` and ``*`` make of a Sequential; NotImplemented for anything else."""
-    if _is_chain(left) and (_is_chain(right) if op is ast.Add else op is ast.Mult and type(right) is int):
-        return _joined(machine, left, right)
+    if isinstance(left, Instance) and _is_chain(left):
+        if op is ast.Add and isinstance(right, Instance) and _is_chain(right):
+            return _joined(machine, left, right)
+        if op is ast.Mult and isinstance(right, int) and not isinstance(right, bool):
+            return _joined(machine, left, right)
     return NotImplemented
 
 
-def _is_chain(value: Value) -> bool:
+def _is_chain(value: Instance) -> bool:
     """Tell whether a value is a plain Sequential, all of whose modules are known."""
-    return isinstance(value, Instance) and isinstance(value.cls, External) and value.torch == "Sequential"
+    return isinstance(value.cls, External) and value.torch == "Sequential"
 
 
 def _joined(machine: Machine, left: Instance, right: Instance | int) -> Value:

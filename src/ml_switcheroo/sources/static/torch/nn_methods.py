@@ -39,12 +39,12 @@ def as_parameter(item: Value) -> Value:
 
 
 def _add_module(machine: Machine, args: Arguments) -> Value:
-    owner, name, value = args.get(0, "self"), args.get(1, "name"), args.get(2, "module")
-    positional = isinstance(name, str) and name.isdigit() and owner.items is not None and plain(owner.items)
-    if positional and int(name) == len(owner.items):
-        add_item(machine, owner.items, value)
-        return None
-    machine.write(owner, name, value)
+    owner, name, value = args.owner(Instance), args.get(1, "name"), args.get(2, "module")
+    items = owner.items
+    if isinstance(name, str) and items is not None and plain(items) and name == str(len(items)):
+        add_item(machine, items, value)
+    else:
+        machine.write(owner, name, value)
     return None
 
 
@@ -75,7 +75,10 @@ def _register_parameter(machine: Machine, args: Arguments) -> Value:
 
 
 def _named_children(machine: Machine, args: Arguments) -> Value:
-    owner = args.positional[0]
+    return machine.heap.new(_children_by_name(args.owner(Instance)))
+
+
+def _children_by_name(owner: Instance) -> list[Value]:
     found: list[Value] = []
     sure = True
     for place, item in enumerate(owner.items or ()):
@@ -87,21 +90,24 @@ def _named_children(machine: Machine, args: Arguments) -> Value:
             pair = (key, join(modules))
             sure = len(modules) == len(options(value))
             found.append(Repeat(pair) if isinstance(key, Text) else pair if sure else Maybe(pair))
-    return machine.heap.new(found)
+    return found
 
 
 def _children(machine: Machine, args: Arguments) -> Value:
-    pairs = _named_children(machine, args)
-    items = [type(p)(p.value[1]) if isinstance(p, Maybe | Repeat) else p[1] for p in pairs]
+    items: list[Value] = []
+    for pair in _children_by_name(args.owner(Instance)):
+        bare = pair.value if isinstance(pair, Maybe | Repeat) else pair
+        child = bare[1] if isinstance(bare, tuple) else UNKNOWN
+        items.append(type(pair)(child) if isinstance(pair, Maybe | Repeat) else child)
     return machine.heap.new(items)
 
 
 def _modules(machine: Machine, args: Arguments) -> Value:
-    return machine.heap.new([pair[1] for pair in _walk(args.positional[0], "", set())])
+    return machine.heap.new([pair[1] for pair in _walk(args.owner(Instance), "", set())])
 
 
 def _named_modules(machine: Machine, args: Arguments) -> Value:
-    return machine.heap.new(_walk(args.positional[0], "", set()))
+    return machine.heap.new(_walk(args.owner(Instance), "", set()))
 
 
 def _walk(owner: Instance, prefix: str, seen: set[int]) -> list[tuple[Value, Instance]]:
@@ -113,7 +119,7 @@ def _walk(owner: Instance, prefix: str, seen: set[int]) -> list[tuple[Value, Ins
     for key, item in pairs:
         value = item.value if isinstance(item, Maybe | Repeat) else item
         for one in options(value):
-            if _may_be_module(one):
+            if isinstance(one, Instance) and _may_be_module(one):
                 found.extend(_walk(one, f"{prefix}.{key}".strip("."), seen))
     return found
 
@@ -155,11 +161,11 @@ def _get_submodule(machine: Machine, args: Arguments) -> Value:
 
 def _forward(machine: Machine, args: Arguments) -> Value:
     given = Arguments(args.positional[1:], args.keyword)
-    return machine.tables.outside.forward(machine, args.positional[0], given)
+    return machine.tables.outside.forward(machine, args.owner(Instance), given)
 
 
 def _append(machine: Machine, args: Arguments) -> Value:
-    owner, value = args.positional[:2]
+    owner, value = args.owner(Instance), args.positional[1]
     if owner.items is None:
         return UNKNOWN
     value = as_parameter(value) if owner.torch == "ParameterList" else value
@@ -172,7 +178,7 @@ def _append(machine: Machine, args: Arguments) -> Value:
 
 def _on_items(name: str) -> Callable[[Machine, Arguments], Value]:
     def run(machine: Machine, args: Arguments) -> Value:
-        owner = args.positional[0]
+        owner = args.owner(Instance)
         if name == "pop" and owner.torch == "ModuleDict":
             return machine.call(machine.read(owner.attrs, "pop"), Arguments(args.positional[1:]))
         if owner.items is None:
@@ -184,7 +190,7 @@ def _on_items(name: str) -> Callable[[Machine, Arguments], Value]:
 
 
 def _update(machine: Machine, args: Arguments) -> Value:
-    owner, other = args.positional[:2]
+    owner, other = args.owner(Instance), args.positional[1]
     if isinstance(other, Instance):
         other = other.attrs
     if isinstance(other, dict):
@@ -201,7 +207,7 @@ def _update(machine: Machine, args: Arguments) -> Value:
 
 def _of_dict(name: str) -> Callable[[Machine, Arguments], Value]:
     def run(machine: Machine, args: Arguments) -> Value:
-        owner = args.positional[0]
+        owner = args.owner(Instance)
         if owner.torch not in ("ModuleDict", "ParameterDict"):
             return UNKNOWN
         return machine.call(machine.read(owner.attrs, name), Arguments(args.positional[1:]))
@@ -210,7 +216,7 @@ def _of_dict(name: str) -> Callable[[Machine, Arguments], Value]:
 
 
 def _hooked(machine: Machine, args: Arguments) -> Value:
-    machine.heap.touch(args.positional[0].marks).hooked = True
+    machine.heap.touch(args.owner(Instance).marks).hooked = True
     return UNKNOWN
 
 

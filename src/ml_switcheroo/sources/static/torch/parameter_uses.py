@@ -10,9 +10,9 @@ import ast
 import functools
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 
+from ml_switcheroo.code.library import Library
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.static.python.classes import lineage
-from ml_switcheroo.sources.static.python.files import Library
 from ml_switcheroo.sources.static.python.values import (
     Class,
     Function,

@@ -84,15 +84,16 @@ def joined(tensors: Value, dim: Value) -> Value:
 def _vaguely(held: Sequence[Value], dim: Value) -> Value:
     """Join any number of feature maps along their channels."""
     bare = [one.value if isinstance(one, Maybe | Repeat) else one for one in held]
-    if not bare or not all(isinstance(one, Tensor) and one.axes and one.axes[0] != (REST,) for one in bare):
+    each = [one.axes for one in bare if isinstance(one, Tensor) and one.axes and one.axes[0] != (REST,)]
+    if not each or len(each) < len(bare):
         return None
-    axes = bare[0].axes
-    alike = all(len(one.axes) == len(axes) for one in bare)
+    axes = each[0]
+    alike = all(len(one) == len(axes) for one in each)
     if not alike or not isinstance(dim, int) or not -len(axes) <= dim < len(axes):
         return None
     place = dim % len(axes)
-    role = {axis.role for one in bare for axis in one.axes[place]}
-    single = all(len(one.axes[place]) == 1 for one in bare)
+    role = {axis.role for one in each for axis in one[place]}
+    single = all(len(one[place]) == 1 for one in each)
     atom = Atom("channel") if role == {"channel"} and single else Atom("any") if single else None
     return None if atom is None else made((*axes[:place], (atom,), *axes[place + 1 :]))
 

@@ -142,6 +142,7 @@ def _norm(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
     if len(last) == 1 and last[0].role == "out" and last[0].of is not None:
         used(layer).behind.append(last[0].of)
     if tensor is not None and axes:
+        # A batch norm names the channels of an image that torch.cat has joined, or that nobody knows.
         joined_before = image and len(axes) > 2 and [atom.role for atom in axes[1]] == ["any"]
         unknown = (
             image and len(axes) > 2 and len(over) == 1 and over[0].role == "channel" and over[0].of is None

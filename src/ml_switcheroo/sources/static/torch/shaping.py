@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.sources.static.python.counted import whole_numbers
 from ml_switcheroo.sources.static.python.values import (
     Repeat,
     Site,
     Size,
     Tensor,
     Value,
-    known,
 )
 from ml_switcheroo.sources.static.torch.alike import ALIKE, INPUT, behind_features, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
@@ -103,8 +103,8 @@ def _image_of(machine: Machine, axes: tuple[Axis, ...], sizes: list[Value]) -> t
     """Divide the whole output of a Linear, which is the last axis; what is before it is kept or merged."""
     for place in range(len(sizes) - 2, 0, -1):
         rest = sizes[place:]
-        plain = all(isinstance(size, int) and not isinstance(size, bool) for size in rest)
-        if not plain or rest.count(-1) > 1 or any(size < 1 and size != -1 for size in rest):
+        told = whole_numbers(rest) if not any(isinstance(size, bool) for size in rest) else None
+        if told is None or told.count(-1) > 1 or any(size < 1 and size != -1 for size in told):
             break
         if len(axes[-1]) == 1 and axes[-1][0].role == "out" and _is_whole(axes[-1], rest):
             lead = regroup(axes[:-1], sizes[:place])
@@ -158,7 +158,7 @@ def _reshaped_end(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tenso
 
 
 def _with_rest(machine: Machine, axis: Axis, sizes: list[Value]) -> tuple[Axis, ...] | None:
-    """Divide the output of a Linear of which known sizes make up a part: -1 is what is left of it."""
+    """Divide the output of a Linear where known sizes make up a part of it: -1 is the rest."""
     known = [size for size in sizes[1:] if isinstance(size, int) and not isinstance(size, bool) and size > 0]
     whole = axis[0].count if len(axis) == 1 else None
     part = math.prod(known)
@@ -168,7 +168,7 @@ def _with_rest(machine: Machine, axis: Axis, sizes: list[Value]) -> tuple[Axis, 
 
 
 def _ending(machine: Machine, axes: tuple[Axis, ...], sizes: list[Value]) -> Tensor:
-    """Reshape to sizes of which the last ones make up the whole output of a Linear, whatever comes before."""
+    """Reshape where the last sizes make up the whole output of a Linear, whatever comes before."""
     for place in range(len(sizes) - 1, 0, -1):
         rest = sizes[place:]
         if not all(isinstance(size, int) and size > 0 for size in rest):
@@ -181,7 +181,7 @@ def _ending(machine: Machine, axes: tuple[Axis, ...], sizes: list[Value]) -> Ten
 
 
 def _is_whole(axis: Axis, sizes: list[Value]) -> bool:
-    layer, known = axis[0].of, math.prod(size for size in sizes if size and size > 0)
+    layer, known = axis[0].of, math.prod(size for size in sizes if isinstance(size, int) and size > 0)
     whole = used(layer).size if layer is not None else None
     if not isinstance(whole, int):
         return False
@@ -247,10 +247,10 @@ def permuted(tensor: Tensor, order: list[Value]) -> Tensor:
     axes = tensor.axes
     if axes and axes[0] == (REST,):
         return _lost(tensor, axes)
-    plain = known(order) and all(isinstance(place, int) for place in order)
-    if not axes or not plain or sorted(o % len(axes) for o in order) != list(range(len(axes))):
+    told = whole_numbers(order)
+    if not axes or told is None or sorted(place % len(axes) for place in told) != list(range(len(axes))):
         return followed([tensor], turns=True)
-    result = made(tuple(axes[place] for place in order))
+    result = made(tuple(axes[place] for place in told))
     result.site = tensor.site
     return result
 
@@ -267,11 +267,11 @@ def swapped(tensor: Tensor, args: list[Value]) -> Tensor:
     axes = tensor.axes
     if axes and axes[0] == (REST,):
         return _lost(tensor, axes)
-    plain = len(args) == 2 and all(isinstance(place, int) for place in args)
-    if not axes or not plain or not all(-len(axes) <= place < len(axes) for place in args):
+    told = whole_numbers(args) if len(args) == 2 else None
+    if not axes or told is None or not all(-len(axes) <= place < len(axes) for place in told):
         return followed([tensor], turns=True)
     order = list(range(len(axes)))
-    a, b = args[0] % len(axes), args[1] % len(axes)
+    a, b = told[0] % len(axes), told[1] % len(axes)
     order[a], order[b] = order[b], order[a]
     return permuted(tensor, list(order))
 

@@ -6,7 +6,7 @@ import ast
 import math
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.python.counted import number
+from ml_switcheroo.sources.static.python.counted import number, whole_numbers
 from ml_switcheroo.sources.static.python.values import Repeat, Size, Tensor, Value
 from ml_switcheroo.sources.static.torch.atoms import Atom
 
@@ -33,10 +33,11 @@ def _counted(op: type, left: Value, right: Value) -> int | None:
     """Return a product or quotient of the size of axes that are known to be so long."""
     numbers = []
     for side in (left, right):
-        counts = [atom.count for atom in side.atoms] if isinstance(side, Size) else [side]
-        if not all(isinstance(count, int) and not isinstance(count, bool) for count in counts):
+        counts: list[Value] = [atom.count for atom in side.atoms] if isinstance(side, Size) else [side]
+        told = whole_numbers(counts) if not any(isinstance(count, bool) for count in counts) else None
+        if told is None:
             return None
-        numbers.append(math.prod(counts))
+        numbers.append(math.prod(told))
     if not isinstance(left, Size) and not isinstance(right, Size):
         return None
     if op is ast.Mult:

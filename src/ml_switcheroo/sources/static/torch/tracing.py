@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from ml_switcheroo.code.library import Library
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.static.python.attributes import READERS
 from ml_switcheroo.sources.static.python.calls import CALLS
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.expressions import EXPRESSIONS
-from ml_switcheroo.sources.static.python.files import Library
 from ml_switcheroo.sources.static.python.frames import Frame
 from ml_switcheroo.sources.static.python.machine import Budget, Machine
 from ml_switcheroo.sources.static.python.statements import STATEMENTS

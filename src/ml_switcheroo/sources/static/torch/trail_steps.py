@@ -57,8 +57,9 @@ def _moving(value: Value) -> bool:
     return any(one.moving for one in traced_in(value))
 
 
-def _is_number(value: Value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _number(value: Value) -> float | None:
+    """Return a known number; None for anything else."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 # Operators --------------------------------------------------------------------------------
@@ -94,10 +95,10 @@ def _word(machine: Follower, op: type, number: int, sides: tuple[Value, Value]) 
 
 def _step(machine: Follower, op: type, first: bool, other: Value) -> Step:
     """Return what an operator with a constant on the other side does to a parameter."""
-    if not _is_number(other):
+    number = _number(other)
+    if number is None:
         unsure = isinstance(other, Unknown) and not other.symbol
         return step_of(machine, "unsure" if unsure else "other")
-    number = float(other)
     if op is ast.Add:
         return step_of(machine, "plus", number)
     if op is ast.Sub and first:
@@ -119,7 +120,7 @@ def _moved(machine: Follower, op: type, sides: tuple[Value, Value]) -> Traced:
         return _through(machine, sides, op)
     if isinstance(other, Unknown) and not other.symbol:
         return MOVING
-    number = float(other) if _is_number(other) else None
+    number = _number(other)
     if number == 1:
         return moving[0]
     if number is not None and op is ast.Div:
@@ -301,7 +302,7 @@ def _einsum(machine: Follower, args: Arguments) -> Value:
 
 
 def opaque(machine: Follower, args: Arguments) -> Value:
-    """Return what something gives of which only the name is known."""
+    """Return what something gives that is known by its name alone."""
     parts = list(traced_in(args))
     if any(part.moving for part in parts):
         for part in parts:

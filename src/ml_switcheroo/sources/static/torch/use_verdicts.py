@@ -189,7 +189,7 @@ class Judged:
 
     def take(self, path: str, made: Instance, seen: Seen) -> None:
         """Take in what the ``forward`` of a module shows."""
-        by = made.cls.name
+        by = _class_of(made)
         for record in seen.records:
             name = joined(path, record.name)
             if name in self._specs:
@@ -207,7 +207,7 @@ class Judged:
             self._more(path, made, "a layer")
 
     def _more(self, path: str, made: Instance, layer: str) -> None:
-        text = f"the own forward of {made.cls.name} does more than {layer} ({_place_of(made)})"
+        text = f"the own forward of {_class_of(made)} does more than {layer} ({_place_of(made)})"
         self.found.more[path] = text
 
     def _note(self, path: str, by: str, what: str, steps: tuple[Step, ...]) -> None:
@@ -264,7 +264,7 @@ class Judged:
         sums = [(record, by, own, _sum(record.steps, rank)) for record, by, own in records]
         if not records:
             if kind and key == "weight" and is_own(made):
-                self.found.uses[name] = Usage((), "", _place_of(made), made.cls.name, sure=False)
+                self.found.uses[name] = Usage((), "", _place_of(made), _class_of(made), sure=False)
             return
         again = next((one for one in sums if one[0].word in _SPECIAL), None)
         if again is not None:
@@ -331,3 +331,7 @@ def _vague(one: tuple[Record, str, bool, _Sum]) -> bool:
 def joined(path: str, part: Any) -> str:
     """Return the name of a part of a module; the model itself has no name."""
     return f"{path}.{part}" if path else str(part)
+
+
+def _class_of(made: Instance) -> str:
+    return str(getattr(made.cls, "name", ""))

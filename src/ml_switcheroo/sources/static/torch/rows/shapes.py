@@ -44,6 +44,15 @@ def whole(value: Value) -> int:
     return value
 
 
+def _places(value: Value) -> int | tuple[int, ...]:
+    """Return one whole number, or several.
+
+    Raises:
+        Untold: It is something else.
+    """
+    return tuple(map(whole, value)) if isinstance(value, tuple | list) else whole(value)
+
+
 def size(trace: Trace, given: Given) -> Value:
     """Return ``tensor.size()`` or ``tensor.size(dim)``."""
     dim = given["dim"]
@@ -77,7 +86,7 @@ def _transpose(trace: Trace, given: Given) -> Trace:
 
 
 def _movedim(trace: Trace, given: Given) -> Trace:
-    a, b = given["source"], given["destination"]
+    a, b = _places(given["source"]), _places(given["destination"])
     return trace.moved(lambda array: np.moveaxis(array, a, b))
 
 
@@ -128,7 +137,7 @@ def _repeat(trace: Trace, given: Given) -> Trace:
 
 
 def _repeat_interleave(trace: Trace, given: Given) -> Trace:
-    times, dim = whole(given["repeats"]), given["dim"]
+    times, dim = whole(given["repeats"]), None if given["dim"] is None else whole(given["dim"])
     return trace.moved(lambda array: np.repeat(array, times, dim))
 
 
@@ -136,7 +145,7 @@ def _rolled(trace: Trace, given: Given) -> Trace:
     if given.row.name == "flip":
         axes = tuple(whole(one) for one in given.many("dims"))
         return trace.moved(lambda array: np.flip(array, axes))
-    shifts, dims = given["shifts"], given["dims"]
+    shifts, dims = _places(given["shifts"]), None if given["dims"] is None else _places(given["dims"])
     return trace.moved(lambda array: np.roll(array, shifts, dims))
 
 

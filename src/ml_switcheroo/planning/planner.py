@@ -1,0 +1,277 @@
+"""Make a plan from what a user has at hand: a checkpoint, a model, its source, a target model."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ml_switcheroo.errors import RuleError, SourceError, UsageError
+from ml_switcheroo.formats import open_checkpoint
+from ml_switcheroo.match.kinds_by_target import as_shown, from_template
+from ml_switcheroo.moves import Move
+from ml_switcheroo.plan import Plan
+from ml_switcheroo.planning.drawing import draw_plan
+from ml_switcheroo.planning.prefixes import Peeled, peel, restored
+from ml_switcheroo.planning.request import Request
+from ml_switcheroo.planning.stages.by_rule import dropped_by
+from ml_switcheroo.provenance import refuse_converted
+from ml_switcheroo.rule_lines import expanded, load_rules
+from ml_switcheroo.rules import Keep, Kind, Rename, Rule, match
+from ml_switcheroo.sources import evidence
+from ml_switcheroo.sources.classify import classify
+from ml_switcheroo.sources.findings import Knowledge
+from ml_switcheroo.sources.foreign import refuse_foreign, refuse_turned
+from ml_switcheroo.sources.stated import from_rules, from_table, layers_in, module_paths
+from ml_switcheroo.targets import find_target, owner_of, template_of
+from ml_switcheroo.targets.ports import layout_shown, with_layout
+from ml_switcheroo.tensors import TensorSpec, spec_of
+from ml_switcheroo.tree import Template
+from ml_switcheroo.unmoved import Unmoved
+
+__all__ = ["Prepared", "make_plan", "plan_into", "prepare", "specs_of"]
+
+
+def make_plan(
+    state: Mapping[str, Any] | str | Path,
+    *,
+    to: str,
+    layers: Any = None,
+    like: Any = None,
+    rules: Iterable[Rule] | str | Path = (),
+    dtype: str | None = None,
+    layout: str | None = None,
+) -> Plan:
+    """Make the plan that moves a checkpoint to a target; no tensor is read for it.
+
+    Args:
+        state: A checkpoint, its path, or a state dict of arrays or tensors.
+        to: Name of the target.
+        layers: What the PyTorch side is: a ``torch.nn.Module``, ``"model.py:Net"`` (read, never
+            executed), or ``{module path: kind or class of torch.nn}``.
+        like: What the target side is: a live model, a tree of arrays or ``ShapeDtypeStruct``, or
+            ``{path: shape}``. Without it the leaves are named after PyTorch's names.
+        rules: The user's rules, or the TOML file they are in.
+        dtype: The dtype that floating-point leaves get; without it (and without one in ``like``)
+            every leaf keeps the bits it has.
+        layout: Where the target model has the channels of its images, ``"first"`` or ``"last"``, where it is
+            not as its framework's layers have them; a live model may say so by an attribute ``channels``.
+
+    Returns:
+        The plan. What could not be settled stands in it; ``plan.check()`` raises then.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read.
+        RuleError: A rule matches nothing, or two contradict each other.
+        SourceError: The source of ``layers`` cannot be read.
+        UnknownTarget: There is no target of that name.
+        UsageError: Another argument cannot be meant.
+
+    >>> import numpy as np
+    >>> plan = make_plan({"fc.weight": np.zeros((2, 3)), "fc.bias": np.zeros(2)}, to="jax")
+    >>> dict(plan.outputs)
+    {'fc.kernel': float64[3,2], 'fc.bias': float64[2]}
+    """
+    if isinstance(state, str | Path):
+        with open_checkpoint(state) as checkpoint:
+            return make_plan(
+                checkpoint, to=to, layers=layers, like=like, rules=rules, dtype=dtype, layout=layout
+            )
+    with _uncollected():
+        asked = {"layers": layers, "like": like, "rules": rules, "dtype": dtype, "layout": layout}
+        return _finished(prepare(state, to=to, **asked))
+
+
+def plan_into(state: Mapping[str, Any], model: Any, template: Template, **asked: Any) -> Plan:
+    """Make the plan for a live model whose template was read before; the rest is as for :func:`make_plan`."""
+    with _uncollected():
+        return _finished(prepare(state, like=model, template=template, **asked))
+
+
+def _finished(prepared: Prepared) -> Plan:
+    plan = draw_plan(prepared.request)
+    _all_used(prepared.request.rules, [*prepared.peeled.specs, *prepared.dropped], plan)
+    plan = restored(plan, prepared.peeled, prepared.specs)
+    return replace(plan, dropped={**prepared.dropped, **plan.dropped})
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let the garbage collector rest: a plan is many small objects without cycles."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a plan is drawn from, after every source has been asked.
+
+    Attributes:
+        request: The request, under the names inside of wrappers.
+        peeled: What was taken off the names.
+        specs: All specs by the names of the checkpoint.
+        dropped: What Drop rules leave behind.
+    """
+
+    request: Request
+    peeled: Peeled
+    specs: Mapping[str, TensorSpec]
+    dropped: Mapping[str, Unmoved]
+
+
+def prepare(
+    state: Mapping[str, Any],
+    *,
+    to: str,
+    layers: Any = None,
+    like: Any = None,
+    rules: Iterable[Rule] | str | Path = (),
+    dtype: str | None = None,
+    layout: str | None = None,
+    template: Template | None = None,
+) -> Prepared:
+    """Ask every source; the arguments are those of :func:`make_plan`, and the template of ``like``."""
+    target = with_layout(find_target(to), layout)
+    specs = specs_of(state)
+    refuse_converted(state)
+    rules = load_rules(rules) if isinstance(rules, str | Path) else tuple(rules)
+    template = template or template_of(like, find_target(to))
+    dropped = dropped_by(rules, specs)
+    _none_dropped(rules, dropped)
+    told = layers is not None
+    peeled = peel(
+        {name: spec for name, spec in specs.items() if name not in dropped},
+        (lambda inner: _count_known(layers, inner)) if told else None,
+    )
+    _check_layout(layers, peeled.specs, rules, str(getattr(state, "path", "the state dict")))
+    known = [from_rules(rules, peeled.specs), *([_from_layers(layers, peeled.specs)] if told else [])]
+    if template is not None:
+        seen = from_template(template, peeled.specs, target.naming, rules)
+        known = [*(as_shown(one, seen) for one in known), seen]
+    inner = {peeled.names[name]: name for name in peeled.specs}
+    tied = [tuple(inner[name] for name in names if name in inner) for names in evidence.tied_in(state)]
+    known.append(replace(evidence.read_names(peeled.specs), tied=tuple(tied)))
+    is_open = layout is None and target.channels == "last" and owner_of(like) is not None
+    request = Request(
+        specs=peeled.specs,
+        target=target,
+        knowledge=known,
+        template=template,
+        rules=rules,
+        dtype=dtype,
+        source=str(getattr(state, "path", "")),
+        layout_shown=partial(layout_shown, like) if is_open else None,
+    )
+    return Prepared(request, peeled, specs, dropped)
+
+
+def specs_of(state: Mapping[str, Any]) -> Mapping[str, TensorSpec]:
+    """Return the specs of a checkpoint or state dict, in its order.
+
+    Raises:
+        UsageError: An entry is no tensor; all such are named.
+    """
+    specs = getattr(state, "specs", None)
+    if specs is not None:
+        return dict(specs)
+    odd = [f"{name} ({type(value).__name__})" for name, value in state.items() if not hasattr(value, "shape")]
+    if odd:
+        raise UsageError(f"not a state dict; these entries are no tensors: {', '.join(odd)}")
+    return {name: spec_of(value) for name, value in state.items()}
+
+
+def _from_layers(layers: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
+    """Ask what ``layers=`` names: a table, source code or a live module."""
+    if isinstance(layers, Mapping):
+        said = from_table(layers)
+        if not said.classes:
+            return said
+        from ml_switcheroo.sources.named import with_uses
+
+        return with_uses(said, specs)
+    # Imported where it is asked: the readers of code are half of all modules.
+    if isinstance(layers, str | Path):
+        from ml_switcheroo.sources import static
+
+        return static.read_layers(str(layers), specs)
+    from ml_switcheroo.sources import live
+
+    return live.read_module(layers, specs)
+
+
+def _count_known(layers: Any, specs: Mapping[str, TensorSpec]) -> int:
+    """Count the tensors that a source has found; none where no class of a file fits these names."""
+    try:
+        knowledge = _from_layers(layers, specs)
+    except SourceError:
+        return 0  # said when the source is read for good
+    return sum(len(owner.tensors) for owner in classify(specs, [knowledge]) if owner.possible)
+
+
+def _check_layout(layers: Any, specs: Mapping[str, TensorSpec], rules: Sequence[Rule], where: str) -> None:
+    """Raise where a checkpoint is laid out as another framework's, and nobody says what its tensors are."""
+    if hasattr(layers, "state_dict"):
+        refuse_turned(layers, specs, where)
+    elif layers is None:
+        stated = [rule.pattern for rule in rules if isinstance(rule, Kind)]
+        moved = {name for rule in rules if isinstance(rule, Move) for name in rule.sources}
+        refuse_foreign(
+            {
+                name: spec
+                for name, spec in specs.items()
+                if name not in moved
+                and not any(match(pattern, name.rpartition(".")[0]) is not None for pattern in stated)
+            },
+            where,
+        )
+
+
+def _none_dropped(rules: Sequence[Rule], dropped: Mapping[str, Unmoved]) -> None:
+    """Raise where one rule moves a tensor that another one drops."""
+    moves = [move for rule in rules if isinstance(rule, Move) for move in expanded(rule, dropped)]
+    lines = [
+        f"  {name}: {move}; dropped: {dropped[name].why}"
+        for move in moves
+        for name in move.sources
+        if name in dropped
+    ]
+    if lines:
+        raise RuleError("\n".join(["rules contradict each other on:", *sorted(lines), "Keep one of each."]))
+
+
+def _all_used(rules: Sequence[Rule], names: Sequence[str], plan: Plan) -> None:
+    """Raise where a rule matches nothing: it is misspelled, or a Move takes all that it would decide."""
+    modules = [*module_paths(names), *layers_in(names)]
+    moves = [move for rule in rules if isinstance(rule, Move) for move in expanded(rule, modules)]
+    moved = {name for move in moves for name in move.sources}
+    left = list(module_paths(name for name in names if name not in moved)) if moved else modules
+    leaves = [*plan.outputs, *plan.kept, *plan.missing]
+    lines = []
+    for rule in rules:
+        if not _matches(rule, modules, leaves):
+            lines.append(f"  {rule}")
+        elif isinstance(rule, Kind | Rename) and not _matches(rule, left, leaves):
+            lines.append(f"  {rule}: all that it matches is taken by a Move")
+    if lines:
+        listed = "\n".join(lines)
+        raise RuleError(f"rules that match nothing:\n{listed}\nCorrect or delete them.")
+
+
+def _matches(rule: Rule, modules: Sequence[str], leaves: Sequence[str]) -> bool:
+    if isinstance(rule, Rename):
+        return any(rule.apply(path) is not None for path in modules)
+    if isinstance(rule, Move):
+        found = list(expanded(rule, modules))
+        return bool(found) and all(name in modules for move in found for name in move.sources)
+    names = leaves if isinstance(rule, Keep) else modules
+    return any(match(rule.pattern, name) is not None for name in names)

@@ -1,0 +1,1 @@
+"""The stages of a plan, in the order in which ``planning.drawing`` goes through them."""

@@ -1,0 +1,37 @@
+"""What no move touches: left with a reason, or asked about because several answers fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ml_switcheroo.tensors import TensorSpec
+
+__all__ = ["Ambiguity", "Unmoved"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unmoved:
+    """A tensor or leaf that no move touches, and why.
+
+    Attributes:
+        spec: Its shape and dtype.
+        why: The reason, as the report prints it.
+    """
+
+    spec: TensorSpec
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguity:
+    """Tensors for which several answers fit equally.
+
+    Attributes:
+        names: The source tensors.
+        candidates: Each answer, with what speaks for it.
+        rules: For each answer the rule to write.
+    """
+
+    names: tuple[str, ...]
+    candidates: tuple[str, ...]
+    rules: tuple[str, ...]
