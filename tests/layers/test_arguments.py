@@ -6,9 +6,11 @@ import math
 import typing
 
 import pytest
+import torch
+from torch import nn
 
 from ml_switcheroo.axes import parse
-from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.layers import LAYERS, kind_of
 from ml_switcheroo.layers.argument import Argument
 from ml_switcheroo.layers.layer import Layer
 
@@ -118,3 +120,39 @@ def test_a_row_of_another_package_is_a_row_like_any_other():
     )
     assert layer.size("channel", {"num_features": 7}) == 7
     assert list(layer.of_class("DyT")) == ["num_features", "alpha_init_value"]
+
+
+def test_what_a_kind_takes_and_where_its_channels_lie_fit_its_tensors():
+    for layer in LAYERS.values():
+        axes = {
+            axis for slot in layer.slots.values() for axis in slot.replace("(", " ").replace(")", " ").split()
+        }
+        assert not layer.takes or layer.takes in axes, layer.kind
+        assert layer.channels != "first" or axes & {"*space", "channel"}, layer.kind
+        assert layer.alone == (layer.slots.keys() == {""}), layer.kind
+        assert not layer.alone or layer.matched == "parameter", layer.kind
+    assert {kind for kind, layer in LAYERS.items() if layer.matched == "norm"} == {
+        kind for kind in LAYERS if kind.endswith("_norm")
+    }
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: nn.Conv2d(3, 5, 1), (2, 3, 4, 4)),
+        (lambda: nn.ConvTranspose2d(3, 5, 1), (2, 3, 4, 4)),
+        (lambda: nn.BatchNorm2d(3), (2, 3, 4, 4)),
+        (lambda: nn.InstanceNorm2d(3, affine=True), (2, 3, 4, 4)),
+        (lambda: nn.GroupNorm(3, 3), (2, 3, 4, 4)),
+        (lambda: nn.PReLU(3), (2, 3, 4, 4)),
+        (lambda: nn.Linear(3, 5), (2, 4, 4, 3)),
+    ],
+)
+def test_the_channels_are_where_the_row_says(make, shape):
+    layer = make()
+    channels = LAYERS[kind_of(type(layer).__name__)].channels
+    assert shape[1 if channels == "first" else -1] == 3
+    out = layer(torch.zeros(shape))
+    with pytest.raises((RuntimeError, ValueError)):
+        layer(torch.zeros(shape).transpose(1, -1))
+    assert out.shape[1 if channels == "first" else -1] in (3, 5)

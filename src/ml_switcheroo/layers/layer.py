@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from ml_switcheroo.layers.argument import Argument
 
@@ -77,6 +77,11 @@ class Layer:
         package: The package of the classes.
         otherwise: Classes of the kind that take other arguments, with those; :meth:`of_class` knows them.
         refused: Why no target takes the kind; empty where targets may.
+        matched: What it is taken for where a tree is matched by structure: ``linear``, ``conv``, ``norm``,
+            ``embedding`` or ``parameter``; empty where it has a recipe of its own.
+        takes: The axis of its weight that its input goes to, which a Flatten before it makes.
+        channels: Where what it computes has the channels in PyTorch: ``first`` of all axes but the batch, or
+            ``last``; empty where its input decides.
         args: The arguments by name.
         sizes: The argument (or ``argument / argument``, or a number) that gives the size of an axis.
         optional: Slots that an argument can switch off.
@@ -94,6 +99,9 @@ class Layer:
     package: str = "torch.nn"
     otherwise: Mapping[str, tuple[Argument, ...]] = field(default_factory=lambda: NOTHING)
     refused: str = ""
+    matched: Literal["", "linear", "conv", "norm", "embedding", "parameter"] = ""
+    takes: Literal["", "in", "channel", "*channel"] = ""
+    channels: Literal["", "first", "last"] = ""
     args: Mapping[str, Argument] = field(init=False, repr=False)
     sizes: Mapping[str, str | int] = field(init=False, repr=False)
     optional: frozenset[str] = field(init=False, repr=False)
@@ -115,6 +123,11 @@ class Layer:
             ("window", decided["window"]),
         ):
             object.__setattr__(self, name, value)
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is a tensor that a class keeps by itself, and no layer."""
+        return "" in self.slots
 
     def of_class(self, name: str) -> Mapping[str, Argument]:
         """Return the arguments of one class of the kind, by name and in order.

@@ -105,6 +105,9 @@ _ROWS = (
             Argument("out_features", "features of the output", size="out"),
             _bias(),
         ),
+        matched="linear",
+        takes="in",
+        channels="last",
     ),
     # Hugging Face's, of GPT-2: https://github.com/huggingface/transformers, pytorch_utils.py.
     Layer(
@@ -116,6 +119,9 @@ _ROWS = (
             Argument("nx", "features of the input", size="in"),
         ),
         package="transformers.pytorch_utils",
+        matched="linear",
+        takes="in",
+        channels="last",
     ),
     Layer(
         "bilinear",
@@ -127,6 +133,7 @@ _ROWS = (
             Argument("out_features", "features of the output", size="out"),
             _bias(),
         ),
+        channels="last",
     ),
     Layer(
         "conv",
@@ -136,6 +143,9 @@ _ROWS = (
             *(_IN_CHANNELS, _OUT_CHANNELS, _KERNEL, _STRIDE, _PADDING, _DILATION),
             *(_GROUPS, _bias(), _PADDING_MODE),
         ),
+        matched="conv",
+        takes="in",
+        channels="first",
     ),
     Layer(
         "conv_transpose",
@@ -152,6 +162,8 @@ _ROWS = (
             *(_GROUPS, _bias(), _DILATION, _PADDING_MODE),
         ),
         {"channel": "out_channels"},
+        takes="in",
+        channels="first",
     ),
     Layer(
         "batch_norm",
@@ -168,6 +180,9 @@ _ROWS = (
                 _BIAS_OF_NORM,
             )
         },
+        matched="norm",
+        takes="channel",
+        channels="first",
     ),
     Layer(
         "instance_norm",
@@ -180,12 +195,16 @@ _ROWS = (
         otherwise=dict.fromkeys(
             ("LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d"), (*_BATCH[1:], _BIAS_OF_NORM)
         ),
+        matched="norm",
+        channels="first",
     ),
     Layer(
         "layer_norm",
         ("LayerNorm",),
         {"weight": "*channel", "bias": "*channel"},
         (_SHAPE, _EPS, replace(_affine(), name="elementwise_affine"), _bias()),
+        matched="norm",
+        takes="*channel",
     ),
     Layer(
         "group_norm",
@@ -196,6 +215,8 @@ _ROWS = (
             replace(_FEATURES, name="num_channels"),
             *(_EPS, _affine(), _BIAS_OF_NORM),
         ),
+        matched="norm",
+        channels="first",
     ),
     Layer(
         "rms_norm",
@@ -212,6 +233,8 @@ _ROWS = (
             ),
             Argument("elementwise_affine", "whether there is a weight", True, switches=("weight",)),
         ),
+        matched="norm",
+        takes="*channel",
     ),
     Layer(
         "embedding",
@@ -230,6 +253,8 @@ _ROWS = (
                 _PADDING_IDX,
             )
         },
+        matched="embedding",
+        channels="last",
     ),
     # Gates: LSTM i f g o; GRU r z n. Direction and layer stand in the name.
     Layer(
@@ -280,6 +305,8 @@ _ROWS = (
         ),
         {"qkv": 3},
         frozenset({"in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"}),
+        matched="linear",
+        channels="last",
     ),
     Layer(
         "prelu",
@@ -289,6 +316,7 @@ _ROWS = (
             Argument("num_parameters", "slopes: one, or one for each channel", 1, size="channel"),
             Argument("init", "the slope at first", 0.25),
         ),
+        channels="first",
     ),
     # What else these take decides the loss and no tensor; no target has a layer for them.
     Layer(
@@ -301,8 +329,8 @@ _ROWS = (
         left_out=frozenset({"weight", "pos_weight"}),
     ),
     # What a class of the user's own keeps: moved as it lies, whatever its name.
-    Layer("parameter", ("Parameter",), {"": "*shape"}),
-    Layer("buffer", ("Buffer",), {"": "*shape"}),
+    Layer("parameter", ("Parameter",), {"": "*shape"}, matched="parameter"),
+    Layer("buffer", ("Buffer",), {"": "*shape"}, matched="parameter"),
     Layer(
         "quantised",
         (),
