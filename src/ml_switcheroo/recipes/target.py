@@ -9,7 +9,8 @@ from typing import Any, Literal
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.ops import Array
 from ml_switcheroo.recipes.compared import Compared, Wrapper
-from ml_switcheroo.recipes.parts import NOTHING, Recipe
+from ml_switcheroo.recipes.constructor import Constructor
+from ml_switcheroo.recipes.parts import NOTHING, Recipe, Unsupported
 from ml_switcheroo.tree import Template
 
 __all__ = ["Files", "Live", "Mapper", "Naming", "Target"]
@@ -133,6 +134,7 @@ class Target:
         naming: How its paths are written.
         channels: Where its convolutions have the channel axis: what a Flatten sees.
         aliases: Other names.
+        constructors: How a layer of each kind is made, or why there is nothing to make.
         differences: By kind, what a live module must agree in beside its weights; of ``max_pool`` and
             ``avg_pool`` too, which have none.
         wrappers: Its layers that keep a ``weight_norm`` or ``spectral_norm``, by these words.
@@ -149,6 +151,7 @@ class Target:
     naming: Naming
     channels: Literal["first", "last"]
     aliases: tuple[str, ...] = ()
+    constructors: Mapping[str, Constructor | Unsupported] = field(default_factory=lambda: NOTHING)
     differences: Mapping[str, tuple[Compared, ...]] = field(default_factory=lambda: NOTHING)
     wrappers: Mapping[str, Wrapper] = field(default_factory=lambda: NOTHING)
     live: Live | None = None

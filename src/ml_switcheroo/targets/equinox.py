@@ -38,6 +38,7 @@ from ml_switcheroo.recipes import (
     Wrapper,
     part,
 )
+from ml_switcheroo.targets.constructors.equinox import CONSTRUCTORS
 from ml_switcheroo.targets.jax_arrays import in_place_of, placed
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
@@ -111,7 +112,7 @@ KINDS: Mapping[str, Recipe] = {
             "(groups in) out *space -> (groups out) in *space",
             Flip("in out *space"),
         ),
-        part("bias", "bias", "out *1"),
+        part("bias", "bias", "channel *1"),
     ),
     "batch_norm": _BATCH_NORM,
     # GroupNorm(groups=channels) is Equinox's InstanceNorm.
@@ -341,6 +342,7 @@ TARGET = Target(
         "weight_norm": Wrapper("layer", {"g": "g"}, "axis", 0, whole=True),
         "spectral_norm": Wrapper("layer", {"u": "uv_index.init.0", "v": "uv_index.init.1"}, default=0),
     },
+    constructors=CONSTRUCTORS,
     live=Live(_owns, _template, _write, _read, immutable=True),
     mapper=Mapper("ml_switcheroo.runtime.into_equinox", "ml_switcheroo.runtime.live_equinox"),
     observer="ml_switcheroo.verification.observers.equinox",

@@ -32,6 +32,7 @@ from ml_switcheroo.recipes import (
     Unsupported,
     part,
 )
+from ml_switcheroo.targets.constructors.haiku import CONSTRUCTORS
 from ml_switcheroo.targets.jax_arrays import in_place_of, placed
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template
@@ -239,6 +240,7 @@ TARGET = Target(
     naming=Naming("/", join_digits=True),
     channels="last",
     differences=dict.fromkeys(("max_pool", "avg_pool"), _POOLS),
+    constructors=CONSTRUCTORS,
     live=Live(_owns, _template, _write, _read, immutable=True, tree=True, accepts=_accepts),
     mapper=Mapper("ml_switcheroo.runtime.into_haiku", "ml_switcheroo.runtime.live_haiku"),
     observer="ml_switcheroo.verification.observers.haiku",

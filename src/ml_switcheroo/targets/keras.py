@@ -36,6 +36,7 @@ from ml_switcheroo.recipes import (
     Wrapper,
     part,
 )
+from ml_switcheroo.targets.constructors.keras import CONSTRUCTORS
 from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.targets.keras_nodes import check_built, computing, nodes, variables_of
 from ml_switcheroo.tensors import spec_of
@@ -279,6 +280,7 @@ TARGET = Target(
             note="Keras's SpectralNormalization keeps the normalised weight and normalises it in training",
         ),
     },
+    constructors=CONSTRUCTORS,
     live=Live(_owns, _template, _write, _read, fill=_fill),
     mapper=Mapper("ml_switcheroo.runtime.into_keras", "ml_switcheroo.runtime.live_keras"),
     observer="ml_switcheroo.verification.observers.keras",

@@ -31,6 +31,7 @@ from ml_switcheroo.recipes import (
     Unsupported,
     part,
 )
+from ml_switcheroo.targets.constructors.mlx import CONSTRUCTORS
 from ml_switcheroo.targets.mlx_arrays import Reader, from_mlx
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
@@ -256,6 +257,7 @@ TARGET = Target(
         "mha": (Difference("num_heads", "num_heads"),),
         "rnn": (Difference("nonlinearity", "nonlinearity"),),
     },
+    constructors=CONSTRUCTORS,
     live=Live(_owns, _template, _write, _read),
     mapper=Mapper("ml_switcheroo.runtime.into_mlx", "ml_switcheroo.runtime.live_mlx"),
     observer="ml_switcheroo.verification.observers.mlx",
