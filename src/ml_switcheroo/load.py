@@ -60,8 +60,8 @@ def load_into(
 ) -> Loaded | Any:
     """Fill a live model with the tensors of a PyTorch checkpoint, or of a converted one.
 
-    The model's own variables are kept with their dtype and sharding; only their values change, and
-    none does unless all can. Until then the old values are kept, too: where there is no memory for both,
+    The model's own variables are kept with their dtype and sharding (of MLX, whose layers take no dtype, float32
+    leaves take the checkpoint's bfloat16 or float16); only their values change, and none does unless all can. Until then the old values are kept, too: where there is no memory for both,
     make the model without values (``nnx.eval_shape``).
 
     Args:
