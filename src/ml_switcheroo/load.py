@@ -60,9 +60,10 @@ def load_into(
 ) -> Loaded | Any:
     """Fill a live model with the tensors of a PyTorch checkpoint, or of a converted one.
 
-    The model's own variables are kept with their dtype and sharding (of MLX, whose layers take no dtype, float32
-    leaves take the checkpoint's bfloat16 or float16); only their values change, and none does unless all can. Until then the old values are kept, too: where there is no memory for both,
-    make the model without values (``nnx.eval_shape``).
+    The model's own variables are kept with their dtype and sharding; only their values change, and
+    none does unless all can. Layers of MLX take no dtype: their float32 leaves take the checkpoint's bfloat16 or
+    float16, and a note says so. Until all is checked the old values are kept, too: where there is no memory for
+    both, make the model without values (``nnx.eval_shape``).
 
     Args:
         model: A live model of any target, such as an ``nnx.Module``.
