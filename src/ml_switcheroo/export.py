@@ -14,7 +14,7 @@ from ml_switcheroo.planning.planner import make_plan
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.sources.evidence import tied_in
-from ml_switcheroo.targets import TARGETS, find_target, owner_of
+from ml_switcheroo.targets import all_targets, find_target, owner_of
 from ml_switcheroo.tensors import as_numpy, to_tensor
 from ml_switcheroo.tree import flatten
 
@@ -65,7 +65,7 @@ def to_torch(
     owner = owner_of(model, named)
     target = owner or named
     if target is None:
-        known = ", ".join(sorted(TARGETS))
+        known = ", ".join(sorted(all_targets()))
         raise UsageError(f"to_torch: a {type(model).__name__} shows no target; say to= one of {known}")
     plan = make_plan(like, to=target.name, layers=layers, like=model, rules=rules, layout=layout)
     plan.check(allow_missing=True, allow_unexpected=True)

@@ -24,7 +24,7 @@ from ml_switcheroo.report.suggesting import suggested
 from ml_switcheroo.report.text import bounded
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.scales import said_of_values
-from ml_switcheroo.targets import TARGETS, find_target, owner_of
+from ml_switcheroo.targets import all_targets, find_target, owner_of
 from ml_switcheroo.tensors import DTYPES, TensorSpec, as_numpy
 from ml_switcheroo.tree import Template
 
@@ -105,7 +105,7 @@ def load_into(
             )
     target = owner_of(model, find_target(to) if to else None)
     if target is None or target.live is None:
-        known = ", ".join(t.summary for t in TARGETS.values() if t.live)
+        known = ", ".join(t.summary for t in all_targets().values() if t.live)
         raise UsageError(f"load_into: a {type(model).__name__} is no model of a known target ({known})")
     if stamped_target(state) == target.name:
         return _load_converted(

@@ -13,7 +13,7 @@ from ml_switcheroo.formats.hdf5_writer import Hdf5Layout
 from ml_switcheroo.formats.writing import SUFFIXES, WRITERS, Writer
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.recipes import Target
-from ml_switcheroo.targets import TARGETS, find_target
+from ml_switcheroo.targets import all_targets, find_target
 
 __all__ = ["Output", "choose_output", "writer_of_state_dicts"]
 
@@ -132,7 +132,7 @@ def _problems(out: Path, form: str, target: Target, *, resume: bool, sharded: bo
 
 def _written_to(form: str) -> str:
     """Name the targets that a format is for."""
-    return ", ".join(target.name for target in TARGETS.values() if form in target.files.formats)
+    return ", ".join(target.name for target in all_targets().values() if form in target.files.formats)
 
 
 def _notes(form: str, plan: Plan) -> Iterator[str]:

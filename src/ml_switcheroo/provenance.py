@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo._version import __version__
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.targets import TARGETS
+from ml_switcheroo.targets import all_targets
 
 if TYPE_CHECKING:
     from ml_switcheroo.plan import Plan
@@ -51,7 +51,7 @@ def stamped_target(state: Mapping[str, Any]) -> str | None:
     """
     metadata = dict(getattr(state, "metadata", {}))
     word = metadata.get("format", "")
-    by_word = (target.name for target in TARGETS.values() if word in target.files.words)
+    by_word = (target.name for target in all_targets().values() if word in target.files.words)
     return metadata.get(f"{_PREFIX}.target") or next(by_word, None)
 
 

@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 import torch
-from ml_switcheroo.planner import make_plan
 from torch import nn
 
 from ml_switcheroo.codemod.bundle import source_of
+from ml_switcheroo.planning.planner import make_plan
 from ml_switcheroo.recipes import Unsupported
 from ml_switcheroo.rules import Kind
 from ml_switcheroo.runtime.kinds import KeyKinds

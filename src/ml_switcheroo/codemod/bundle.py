@@ -42,7 +42,7 @@ class _Part:
         said: The lines of its docstring.
         members: Its members, by name.
         imports: The import statements.
-        needs: The modules that it imports its bases from.
+        needs: The modules that it imports its bases from, those of the last base first.
         aliases: What the module calls an earlier ``KeyMapper``.
     """
 
@@ -208,7 +208,8 @@ def _part(name: str) -> _Part:
     ours = [node for node in imports if isinstance(node, ast.ImportFrom) and _brings(node) & {*bases}]
     outside = tuple(ast.unparse(node) for node in imports if node not in ours)
     aliases = tuple(alias.asname for node in ours for alias in node.names if alias.asname)
-    needs = tuple(str(node.module) for node in ours)
+    # The last base first: of two with one method, the base that is named first has the say.
+    needs = tuple(str(node.module) for base in reversed(bases) for node in ours if base in _brings(node))
     first, *body = owner.body
     members, last = {}, first.end_lineno or 0
     for node in body:

@@ -10,6 +10,7 @@ from ml_switcheroo.errors import UnknownTarget, UsageError
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.targets import equinox, haiku, jax, keras, linen, mlx, nnx, numpy
 from ml_switcheroo.targets.constructing import construct
+from ml_switcheroo.targets.offered import offered_targets, register
 from ml_switcheroo.tree import (
     Template,
     is_records,
@@ -18,11 +19,40 @@ from ml_switcheroo.tree import (
     template_of_tree,
 )
 
-__all__ = ["TARGETS", "construct", "find_target", "owner_of", "template_of"]
+__all__ = [
+    "TARGETS",
+    "all_targets",
+    "construct",
+    "find_target",
+    "owner_of",
+    "register_target",
+    "template_of",
+]
 
 TARGETS: Mapping[str, Target] = {
     module.TARGET.name: module.TARGET for module in (nnx, linen, equinox, haiku, keras, mlx, jax, numpy)
 }
+"""Those that come along; :func:`all_targets` has those of other packages, too."""
+
+
+def register_target(row: Target) -> Target:
+    """Add a target of your own.
+
+    An installed package offers one by the entry-point group ``ml_switcheroo.targets`` instead.
+
+    Raises:
+        UsageError: Another target has its name or one of its aliases.
+    """
+    return register(row, TARGETS)
+
+
+def all_targets() -> Mapping[str, Target]:
+    """Return all targets by name: those that come along, of installed packages, and registered ones.
+
+    Raises:
+        UsageError: A package offers what cannot be imported or is no target.
+    """
+    return {**TARGETS, **offered_targets(TARGETS)}
 
 
 def find_target(name: str) -> Target:
@@ -34,10 +64,14 @@ def find_target(name: str) -> Target:
     Raises:
         UnknownTarget: There is none; the error names those that exist.
     """
-    for target in TARGETS.values():
-        if name in (target.name, *target.aliases):
-            return target
-    raise UnknownTarget(name, sorted(TARGETS))
+    found = _named(name, TARGETS) or _named(name, all_targets())
+    if found is None:
+        raise UnknownTarget(name, sorted(all_targets()))
+    return found
+
+
+def _named(name: str, known: Mapping[str, Target]) -> Target | None:
+    return next((target for target in known.values() if name in (target.name, *target.aliases)), None)
 
 
 def owner_of(model: Any, target: Target | None = None) -> Target | None:
@@ -47,11 +81,15 @@ def owner_of(model: Any, target: Target | None = None) -> Target | None:
         model: A live model; a plain tree is recognised where only one target can have made it.
         target: The target, where the user named it: what it accepts needs not to be recognised.
     """
-    owner = next((t for t in TARGETS.values() if t.live is not None and t.live.owns(model)), None)
+    owner = _owner(model, TARGETS) or _owner(model, all_targets())
     if owner is None and target is not None and target.live is not None:
         accepts = target.live.accepts
         return target if accepts is not None and accepts(model) else None
     return owner
+
+
+def _owner(model: Any, known: Mapping[str, Target]) -> Target | None:
+    return next((t for t in known.values() if t.live is not None and t.live.owns(model)), None)
 
 
 def template_of(like: Any, target: Target) -> Template | None:

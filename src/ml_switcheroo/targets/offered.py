@@ -1,0 +1,60 @@
+"""Targets of other packages: registered by a call, or offered by an entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from ml_switcheroo.errors import UsageError
+from ml_switcheroo.recipes import Target
+
+__all__ = ["ENTRY_POINTS", "offered_targets", "register"]
+
+ENTRY_POINTS = "ml_switcheroo.targets"
+"""The entry-point group in which other packages offer a target: ``name = "package.module:TARGET"``."""
+
+_REGISTERED: dict[str, Target] = {}
+
+
+def register(row: Target, own: Mapping[str, Target]) -> Target:
+    """Add a target beside those that come along.
+
+    Raises:
+        UsageError: Another target has its name or one of its aliases.
+    """
+    for other in (*own.values(), *_REGISTERED.values()):
+        taken = {other.name, *other.aliases} & {row.name, *row.aliases}
+        if taken and other is not row:
+            raise UsageError(
+                f"target {row.name}: {', '.join(sorted(taken))} is a name of {other.summary} ({other.name})"
+            )
+    _REGISTERED.setdefault(row.name, row)
+    return row
+
+
+def offered_targets(own: Mapping[str, Target]) -> Mapping[str, Target]:
+    """Return the targets of other packages, by name.
+
+    Raises:
+        UsageError: A package offers what cannot be imported, is no target, or has a name that is taken.
+    """
+    for point in _points():
+        register(_load(point), own)
+    return _REGISTERED
+
+
+@cache
+def _points() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=ENTRY_POINTS))
+
+
+@cache
+def _load(point: EntryPoint) -> Target:
+    try:
+        row = point.load()
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"target {point.name!r} cannot be loaded from {point.value}: {error}") from error
+    if not isinstance(row, Target):
+        raise UsageError(f"target {point.name!r} ({point.value}): a {type(row).__name__} is no Target")
+    return row
