@@ -143,7 +143,7 @@ def as_numpy(value: Any) -> np.ndarray[Any, Any]:
 
 
 def to_tensor(array: np.ndarray[Any, Any]) -> Any:
-    """Return an array as a torch tensor, bit for bit; whoever wants one has torch imported."""
+    """Return an array as a torch tensor, bit for bit; torch is imported already if a caller wants one."""
     torch = sys.modules["torch"]
     whole = np.ascontiguousarray(array)
     if whole.dtype.isbuiltin == 1:

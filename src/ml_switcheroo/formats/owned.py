@@ -162,7 +162,7 @@ def _is_view(leaf: Deferred) -> bool:
 
 
 def _order(leaf: Deferred) -> tuple[int, ...]:
-    """Return how the axes of a source were turned, of which a leaf is the whole; empty for not at all."""
+    """Return how the axes of a source were turned to make this leaf of all of it; empty if they were not."""
     if len(leaf.patches) != 1 or len(leaf.parts) != 1 or leaf.patches[0].casts:
         return ()
     array = leaf.patches[0].array
@@ -173,7 +173,7 @@ def _order(leaf: Deferred) -> tuple[int, ...]:
 
 
 def owned(leaves: Mapping[str, Any]) -> Owned:
-    """Return leaves of which each array belongs to who asks for it."""
+    """Return leaves whose arrays belong to the caller."""
     return leaves if isinstance(leaves, Owned) else Owned(leaves)
 
 
