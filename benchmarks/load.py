@@ -6,7 +6,7 @@ A decoder of transformer blocks (0.8 GB in bfloat16, random; 14 layers) is writt
 and layouts. Timed is the loading alone: building the model comes before it; at the end every array is ready.
 By hand means: each tensor is read with safetensors' own loader for the framework, transposed where it is a
 matrix of a linear layer, and put in the place that is known. Memory is the most that is resident meanwhile,
-the model included. The last columns say where the time goes: import, plan, leaves.
+the model included. The last columns say where the time goes: import, plan, leaves. The last row goes back.
 """
 
 from __future__ import annotations
@@ -269,6 +269,32 @@ def _mlx_by_hand(model: Any, path: Path) -> None:
     mx.eval(model.parameters())
 
 
+def _to_torch(layers: int) -> Any:
+    import jax
+    import torch
+    from flax import nnx
+
+    model = _nnx(layers)
+    jax.block_until_ready(nnx.state(model))
+    like = {f"{name}.weight": torch.empty(shape, dtype=torch.bfloat16) for name, _, shape in names(layers)}
+    return model, like
+
+
+def _to_torch_by_hand(pair: Any, _: Path) -> Any:
+    import numpy as np
+    import torch
+    from flax import nnx
+
+    state = {}
+    for at, variable in nnx.to_flat_state(nnx.state(pair[0])):
+        *module, leaf = map(str, at)
+        array = np.asarray(variable.get_value())
+        whole = np.ascontiguousarray(array.T if leaf == "kernel" else array)
+        state[".".join([*module, "weight"])] = torch.tensor(whole.view(np.int16)).view(torch.bfloat16)
+    assert state.keys() == pair[1].keys()
+    return state
+
+
 SIDES: dict[str, tuple[Callable[[int], Any], Callable[[Any, Path], Any], str]] = {
     "nnx": (_nnx, _nnx_by_hand, ""),
     "linen": (_tree, _tree_by_hand, "linen"),
@@ -277,6 +303,7 @@ SIDES: dict[str, tuple[Callable[[int], Any], Callable[[Any, Path], Any], str]] =
     "keras on jax": (_keras, _keras_by_hand, ""),
     "keras on tensorflow": (_keras, _keras_by_hand, ""),
     "mlx": (_mlx, _mlx_by_hand, ""),
+    "nnx to torch": (_to_torch, _to_torch_by_hand, ""),
 }
 
 
@@ -298,21 +325,26 @@ class Peak(threading.Thread):
 
 
 def ours(model: Any, path: Path, to: str) -> dict[str, float]:
-    """Load with this package; return what the plan took."""
+    """Load, or go back to torch, with this package; return what the import and the plan took."""
     begin = time.perf_counter()
     import ml_switcheroo as ms
-    from ml_switcheroo import load
+    from ml_switcheroo import export, load
 
     took = {"import": time.perf_counter() - begin}
-    plan_into = load.plan_into
 
-    def timed(*args: Any, **words: Any) -> Any:
-        start = time.perf_counter()
-        plan = plan_into(*args, **words)
-        took["plan"] = time.perf_counter() - start
-        return plan
+    def timed(make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*args: Any, **words: Any) -> Any:
+            start = time.perf_counter()
+            plan = make(*args, **words)
+            took["plan"] = time.perf_counter() - start
+            return plan
 
-    load.plan_into = timed
+        return made
+
+    load.plan_into, export.make_plan = timed(load.plan_into), timed(export.make_plan)
+    if isinstance(model, tuple):
+        ms.to_torch(model[0], like=model[1])
+        return took
     made = ms.load_into(model, path, to=to or None)
     if type(model).__module__.startswith("mlx") or hasattr(model, "update_modules"):
         import mlx.core as mx

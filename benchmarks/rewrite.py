@@ -25,10 +25,10 @@ from pathlib import Path
 import libcst as cst
 from one_name import around, has_one_name
 
-from ml_switcheroo.core.index import Index
-from ml_switcheroo.core.repository import Rewritten, find_files, rewrite_paths
-from ml_switcheroo.core.rewriter import rewrite
-from ml_switcheroo.core.text import Text, apply_edits
+from ml_switcheroo.codemod.index import Index
+from ml_switcheroo.codemod.repository import Rewritten, find_files, rewrite_paths
+from ml_switcheroo.codemod.rewriter import rewrite
+from ml_switcheroo.codemod.text import Text, apply_edits
 
 TARGETS = ("nnx", "keras", "mlx", "equinox", "linen", "haiku", "jax", "numpy")
 OWN = ("SW101", "SW103", "SW104", "SW105", "SW112")

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from ml_switcheroo.core.notes import CONSEQUENCES, ROWS
+from ml_switcheroo.codemod.notes import CONSEQUENCES, ROWS
 
 PAGE = Path(__file__).with_suffix(".md")
 HEAD = """# Notes of a rewrite
 
-Written by `python docs/notes.py` from `ml_switcheroo.core.notes`. What follows where nobody does anything:
+Written by `python docs/notes.py` from `ml_switcheroo.codemod.notes`. What follows where nobody does anything:
 """
 
 

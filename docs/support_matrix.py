@@ -1,6 +1,7 @@
 """Write the support matrix of README.md from the tables: python docs/support_matrix.py.
 
-A cell says whether the target has a recipe for the kind; where it has none, the reason is below.
+A cell says whether the target has a recipe for the kind; where it has none, the reason is below, but
+for what no target takes.
 """
 
 import re
@@ -8,7 +9,7 @@ import sys
 from pathlib import Path
 
 from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.recipes import Unsupported
+from ml_switcheroo.recipes import REFUSED, Unsupported
 from ml_switcheroo.targets import TARGETS
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -26,7 +27,7 @@ def matrix() -> str:
         for target in targets:
             recipe = target.kinds.get(kind)
             cells.append("yes" if isinstance(recipe, tuple) else "no")
-            if isinstance(recipe, Unsupported):
+            if isinstance(recipe, Unsupported) and kind not in REFUSED:
                 reasons.append(f"- {kind}, {target.name}: {recipe.why}")
         lines.append(f"| {kind} ({', '.join(layer.classes[:3])}) | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *reasons, ""] if reasons else [*lines, ""])

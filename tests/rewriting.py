@@ -3,9 +3,9 @@
 import ast
 import textwrap
 
-from ml_switcheroo.core.block import compose, find_block
-from ml_switcheroo.core.rewriter import rewrite
-from ml_switcheroo.core.text import apply_edits
+from ml_switcheroo.codemod.block import compose, find_block
+from ml_switcheroo.codemod.rewriter import rewrite
+from ml_switcheroo.codemod.text import apply_edits
 
 
 def check_rewritten(before, after, to="nnx", notes=(), dedent=True, **settings):

@@ -85,3 +85,16 @@ def test_what_is_tied_in_pytorch_and_trained_apart_is_an_error():
     assert len(caught.value.problems) == 1
     whole = {"embed.weight": table, "head.weight": table.clone()}
     assert not torch.equal(*ms.to_torch(apart, like=whole, to="jax", layers=kinds).values())
+
+
+def test_what_comes_back_shares_no_memory_with_the_model_or_the_example():
+    net, port = Net(), Port(nnx.Rngs(0))
+    state = net.state_dict()
+    ms.load_into(port, state, layers=net)
+    back = ms.to_torch(port, like=state, layers=net)
+    before = {name: tensor.clone() for name, tensor in back.items()}
+    for name, tensor in back.items():
+        if name != "bn.num_batches_tracked":  # the target has no place for it: it is the example's own
+            tensor.zero_()
+    again = ms.to_torch(port, like=state, layers=net)
+    assert all(torch.equal(again[name], before[name]) for name in before)

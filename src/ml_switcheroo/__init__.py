@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ml_switcheroo._version import __version__
 
 if TYPE_CHECKING:
+    from ml_switcheroo.codemod.rewriter import rewrite as rewrite
     from ml_switcheroo.conversion import convert as convert
-    from ml_switcheroo.core.rewriter import rewrite as rewrite
     from ml_switcheroo.export import to_torch as to_torch
     from ml_switcheroo.formats import open_checkpoint as open_checkpoint
     from ml_switcheroo.load import load_into as load_into
@@ -44,7 +44,7 @@ _HOME = {
     "load_sharded": "sharded",
     "open_checkpoint": "formats",
     "to_torch": "export",
-    "rewrite": "core.rewriter",
+    "rewrite": "codemod.rewriter",
     "settle": "verification",
     "verify": "verification",
 }

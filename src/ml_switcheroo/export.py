@@ -8,6 +8,7 @@ from typing import Any
 
 from ml_switcheroo.errors import LoadError, UsageError
 from ml_switcheroo.formats import open_checkpoint
+from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array
 from ml_switcheroo.planning.planner import make_plan
 from ml_switcheroo.recipes import Target
@@ -76,7 +77,7 @@ def to_torch(
         head = f"{type(model).__name__} is not what the PyTorch state dict describes"
         cure = "Add Rename, Drop or Keep rules."
         raise LoadError("\n".join([head, *sorted(left), cure]), problems=sorted(left))
-    back = (~plan).apply(_leaves(model, target if owner is not None else None, target))
+    back = owned((~plan).apply(_leaves(model, target if owner is not None else None, target)))
     _check_ties(tied_in(like), back)
     return {name: _as_in(like[name], back[name] if name in back else like[name]) for name in like}
 
@@ -107,4 +108,4 @@ def _as_in(example: Any, value: Any) -> Any:
     """Return an array, or a torch tensor where the example is one."""
     if value is example or not hasattr(example, "detach"):
         return value.read() if hasattr(value, "read") else value
-    return to_tensor(value)
+    return to_tensor(value, owned=True)

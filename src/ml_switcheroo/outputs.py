@@ -12,6 +12,7 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats.hdf5_writer import Hdf5Layout
 from ml_switcheroo.formats.writing import SUFFIXES, WRITERS, Writer
 from ml_switcheroo.plan import Plan
+from ml_switcheroo.recipes import Target
 from ml_switcheroo.targets import TARGETS, find_target
 
 __all__ = ["Output", "choose_output", "writer_of_state_dicts"]
@@ -82,22 +83,20 @@ def choose_output(
     >>> choose_output(Path("weights.npz"), None, "jax").format
     'npz'
     """
-    target = find_target(target).name
+    row = find_target(target)
     by_name = next((form for suffix, form in SUFFIXES.items() if out.name.endswith(suffix)), None)
     if by_name is None and max_shard_bytes is not None:
-        by_name = next(form for form, row in WRITERS.items() if row.write_shards)
+        by_name = next(form for form, one in WRITERS.items() if one.write_shards)
     if by_name is None and not out.suffix:
-        by_name = next(
-            (form for form, row in WRITERS.items() if not row.suffix and target in row.targets), None
-        )
+        by_name = next((form for form in row.files.formats if not WRITERS[form].suffix), None)
     found = name or by_name
     if found is None or found not in WRITERS:
         known = ", ".join(SUFFIXES)
         raise UsageError(f"{out}: the suffix is none of {known}; say which format: {', '.join(WRITERS)}")
-    problems = list(_problems(out, found, target, resume=resume, sharded=max_shard_bytes is not None))
+    problems = list(_problems(out, found, row, resume=resume, sharded=max_shard_bytes is not None))
     if problems:
         raise UsageError(f"{out}: {'; '.join(problems)}")
-    return Output(found, target, max_shard_bytes, resume)
+    return Output(found, row.name, max_shard_bytes, resume)
 
 
 def writer_of_state_dicts(out: Path) -> Writer:
@@ -106,16 +105,16 @@ def writer_of_state_dicts(out: Path) -> Writer:
     Raises:
         UsageError: No format with this suffix holds one.
     """
-    holding = {row.suffix: row.write for row in WRITERS.values() if row.suffix and not row.targets}
+    holding = {row.suffix: row.write for row in WRITERS.values() if row.suffix and not row.why_only}
     if out.suffix not in holding:
         raise UsageError(f"{out}: a PyTorch state dict is written as {' or '.join(holding)}")
     return holding[out.suffix]
 
 
-def _problems(out: Path, form: str, target: str, *, resume: bool, sharded: bool) -> Iterator[str]:
+def _problems(out: Path, form: str, target: Target, *, resume: bool, sharded: bool) -> Iterator[str]:
     row = WRITERS[form]
-    if row.targets and target not in row.targets:
-        yield row.why_only.format(targets=", ".join(row.targets), target=target)
+    if row.why_only and form not in target.files.formats:
+        yield row.why_only.format(targets=_written_to(form), target=target.name)
     if "layout" in row.options and not out.name.endswith(row.suffix):
         yield f"Keras reads only names that end in {row.suffix}"
     if not row.suffix and out.is_file():
@@ -131,22 +130,26 @@ def _problems(out: Path, form: str, target: str, *, resume: bool, sharded: bool)
             yield "a run into several files cannot be resumed: leave out resume or the largest size"
 
 
+def _written_to(form: str) -> str:
+    """Name the targets that a format is for."""
+    return ", ".join(target.name for target in TARGETS.values() if form in target.files.formats)
+
+
 def _notes(form: str, plan: Plan) -> Iterator[str]:
     """Warn about dtypes that the target's own library does not read."""
-    unread = WRITERS[form].unread.get(plan.target)
-    if unread is None:
-        return
-    wrong = [path for path, spec in plan.outputs.items() if spec.dtype in unread.dtypes]
+    files = find_target(plan.target).files
+    unreadable = files.unreadable.get(form, ())
+    wrong = [path for path, spec in plan.outputs.items() if spec.dtype in unreadable]
     if wrong:
         few = ", ".join(wrong[:3]) + (" ..." if len(wrong) > 3 else "")
         yield (
-            f"{unread.by} reads no {plan.outputs[wrong[0]].dtype} from {form} ({len(wrong)} leaves: {few});"
-            " floating-point leaves can be cast with a dtype such as float32"
+            f"{files.loader} reads no {plan.outputs[wrong[0]].dtype} from {form} ({len(wrong)} leaves:"
+            f" {few}); floating-point leaves can be cast with a dtype such as float32"
         )
 
 
 def _keras_layout(plan: Plan, like: Any, say: Callable[[str], object]) -> Hdf5Layout:
-    live = TARGETS["keras"].live
+    live = find_target(plan.target).live
     if live is None or not live.owns(like):
         raise UsageError(
             "a .weights.h5 file is laid out by the attributes and classes of the live Keras model:"

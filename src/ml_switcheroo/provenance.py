@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo._version import __version__
 from ml_switcheroo.errors import UsageError
+from ml_switcheroo.targets import TARGETS
 
 if TYPE_CHECKING:
     from ml_switcheroo.plan import Plan
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["exported", "refuse_converted", "stamp", "stamped_target"]
 
 _PREFIX = "ml_switcheroo"
-_FORMATS = {"mlx": "mlx", "flax": "linen", "tf": "keras"}
 
 
 def stamp(plan: Plan, source_hash: str) -> dict[str, str]:
@@ -50,7 +50,9 @@ def stamped_target(state: Mapping[str, Any]) -> str | None:
     MLX writes ``format: mlx`` into its safetensors files, transformers ``flax`` and ``tf``.
     """
     metadata = dict(getattr(state, "metadata", {}))
-    return metadata.get(f"{_PREFIX}.target") or _FORMATS.get(metadata.get("format", ""))
+    word = metadata.get("format", "")
+    by_word = (target.name for target in TARGETS.values() if word in target.files.words)
+    return metadata.get(f"{_PREFIX}.target") or next(by_word, None)
 
 
 def refuse_converted(state: Mapping[str, Any]) -> None:

@@ -142,12 +142,18 @@ def as_numpy(value: Any) -> np.ndarray[Any, Any]:
     return np.asarray(tensor.contiguous().view(integer).numpy()).view(dtype)
 
 
-def to_tensor(array: np.ndarray[Any, Any]) -> Any:
-    """Return an array as a torch tensor, bit for bit; torch is imported already if a caller wants one."""
+def to_tensor(array: np.ndarray[Any, Any], *, owned: bool = False) -> Any:
+    """Return an array as a torch tensor, bit for bit; torch is imported already if a caller wants one.
+
+    Args:
+        array: The array.
+        owned: Whether nothing else uses its memory: then the tensor keeps using it.
+    """
     torch = sys.modules["torch"]
     whole = np.ascontiguousarray(array)
+    whole = whole if owned else whole.copy()
     if whole.dtype.isbuiltin == 1:
-        return torch.from_numpy(whole.copy()).reshape(array.shape)
+        return torch.from_numpy(whole).reshape(array.shape)
     # NumPy hands no bf16 or fp8 to torch; the same bytes go through as integers.
-    integers = torch.from_numpy(whole.view(f"int{8 * whole.dtype.itemsize}").copy())
+    integers = torch.from_numpy(whole.view(f"int{8 * whole.dtype.itemsize}"))
     return integers.view(getattr(torch, dtype_of(whole))).reshape(array.shape)

@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 import ml_switcheroo as ms
-from ml_switcheroo.core.known_kinds import kinds_of
+from ml_switcheroo.codemod.known_kinds import kinds_of
 from ml_switcheroo.errors import PlanError
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"

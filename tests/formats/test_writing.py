@@ -22,18 +22,19 @@ def test_a_row_names_the_keyword_arguments_of_its_function(name):
     assert row.write_shards is None or "max_bytes" in inspect.signature(row.write_shards).parameters
 
 
-@pytest.mark.parametrize("name", WRITERS)
-def test_a_row_speaks_of_targets_and_dtypes_that_there_are(name):
-    row = WRITERS[name]
-    assert {*row.targets, *row.unread} <= set(TARGETS)
-    assert {dtype for unread in row.unread.values() for dtype in unread.dtypes} <= set(DTYPES)
-    assert bool(row.targets) == bool(row.why_only)
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_target_speaks_of_formats_and_dtypes_that_there_are(name):
+    files = TARGETS[name].files
+    assert all(WRITERS[form].why_only for form in files.formats)
+    assert set(files.unreadable) <= set(WRITERS)
+    assert {dtype for dtypes in files.unreadable.values() for dtype in dtypes} <= set(DTYPES)
 
 
 def test_no_two_formats_have_a_suffix_that_is_the_end_of_another():
     assert not [(a, b) for a in SUFFIXES for b in SUFFIXES if a != b and a.endswith(b)]
-    folders = [set(row.targets) for row in WRITERS.values() if not row.suffix]
-    assert sum(map(len, folders)) == len(set().union(*folders)), "a name without a suffix means one format"
+    folders = [name for name, row in WRITERS.items() if not row.suffix]
+    for target in TARGETS.values():
+        assert len(set(folders) & set(target.files.formats)) < 2, "a name without a suffix means one format"
 
 
 def test_the_command_line_offers_every_format():
@@ -45,7 +46,7 @@ def test_the_command_line_offers_every_format():
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_format_takes_the_targets_of_its_row_and_refuses_all_others(tmp_path, name, target):
     row, out = WRITERS[name], tmp_path / f"out{WRITERS[name].suffix}"
-    if not row.targets or target in row.targets:
+    if not row.why_only or name in TARGETS[target].files.formats:
         assert choose_output(out, name, target).format == name
     else:
         with pytest.raises(UsageError, match=target):
@@ -55,7 +56,7 @@ def test_a_format_takes_the_targets_of_its_row_and_refuses_all_others(tmp_path, 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_state_dict_goes_into_every_format_that_holds_all_names(tmp_path, suffix):
     out, row = tmp_path / f"out{suffix}", WRITERS[SUFFIXES[suffix]]
-    if row.targets:
+    if row.why_only:
         with pytest.raises(UsageError, match=r"written as \.safetensors or \.npz"):
             writer_of_state_dicts(out)
     else:

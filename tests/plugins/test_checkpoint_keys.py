@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from ml_switcheroo.codemod.operations import find_operation
+from ml_switcheroo.codemod.rewriter import rewrite
 from ml_switcheroo.core.hooks import HookContext, find_hook
-from ml_switcheroo.core.operations import find_operation
-from ml_switcheroo.core.rewriter import rewrite
 from ml_switcheroo.plugins.checkpoint_keys import (
     KEY_MAPPER_SOURCE,
     transform_checkpoint_copy,

@@ -15,7 +15,7 @@ from flax import nnx
 from mlx import core as mx
 from mlx import nn as mnn
 
-from ml_switcheroo.core.bundle import source_of
+from ml_switcheroo.codemod.bundle import source_of
 from ml_switcheroo.runtime import KeyMapper, into_equinox, into_haiku, into_keras, into_linen, into_mlx
 
 with warnings.catch_warnings():

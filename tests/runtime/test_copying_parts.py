@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ml_switcheroo.core.bundle import source_of
+from ml_switcheroo.codemod.bundle import source_of
 from ml_switcheroo.runtime import into_equinox, into_haiku, into_linen
 
 

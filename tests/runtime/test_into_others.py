@@ -288,3 +288,29 @@ def test_a_tree_does_not_show_pytorchs_names(target):
 def test_of_a_torch_module_it_is_its_own_state_dict(target):
     net = nn.Linear(2, 2)
     same(net.state_dict(), target.KeyMapper.to_torch(net))
+
+
+def test_keras_keeps_the_scale_of_an_rms_norm_under_another_name():
+    net = nn.ModuleDict({"norm": nn.RMSNorm(4)})
+    net["norm"].weight.data = torch.arange(4.0)
+    x = keras.Input((4,))
+    port = keras.Model(x, keras.layers.RMSNormalization(name="norm", epsilon=2.0**-23)(x))
+    assert into_keras.KeyMapper.load_into(port, net.state_dict()) == ([], [])
+    value = torch.randn(3, 4)
+    with torch.no_grad():
+        assert np.allclose(port(value.numpy()), net["norm"](value), atol=1e-6)
+
+
+def test_haiku_has_the_axes_of_a_transposed_convolution_turned():
+    net = nn.ModuleDict({"up": nn.ConvTranspose1d(3, 3, 3)})  # square: a wrong order would pass by its shape
+    port = hk.without_apply_rng(
+        hk.transform(lambda x: hk.Conv1DTranspose(3, 3, padding="VALID", name="up")(x))
+    )
+    value = torch.randn(2, 3, 5)
+    params = port.init(jax.random.key(0), last(value.numpy()))
+    params = {f"net/~/{name}": leaves for name, leaves in params.items()}
+    new = into_haiku.KeyMapper.load_into(params, net.state_dict(), kinds={"up": "conv_transpose"})
+    with torch.no_grad():
+        expected = last(net["up"](value).numpy())
+    found = port.apply({"up": new["net/~/up"]}, last(value.numpy()))
+    assert np.allclose(found, expected, atol=1e-5)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from flax import nnx
 
-from ml_switcheroo.core.bundle import PUBLIC, source_of
+from ml_switcheroo.codemod.bundle import PUBLIC, source_of
 from ml_switcheroo.planning.planner import make_plan
 from ml_switcheroo.plugins.checkpoint_keys import KEY_MAPPER_SOURCE
 from ml_switcheroo.rules import Kind

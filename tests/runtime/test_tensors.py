@@ -7,9 +7,9 @@ from flax import nnx
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from ml_switcheroo.core.block import code_of
-from ml_switcheroo.core.delivery import carry
-from ml_switcheroo.core.known_plan import plan_of
+from ml_switcheroo.codemod.block import code_of
+from ml_switcheroo.codemod.delivery import carry
+from ml_switcheroo.codemod.known_plan import plan_of
 from ml_switcheroo.runtime.key_mapper import KeyMapper
 
 

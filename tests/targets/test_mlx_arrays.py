@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 import ml_switcheroo as ms
 from ml_switcheroo.errors import CheckpointError
 from ml_switcheroo.formats.owned import Owned
+from ml_switcheroo.targets import mlx_arrays
 from ml_switcheroo.targets.mlx_arrays import Reader, from_mlx, to_mlx
 
 DRAW = np.random.default_rng(0)
@@ -117,11 +118,10 @@ def test_what_lies_in_a_file_as_it_is_is_read_by_mlx_and_nothing_else_is(tmp_pat
         whole = checkpoint["fc.weight"].defer()
         seen = []
         made = Owned({"whole": whole, "part": whole[1:5], "flipped": np.flip(whole, 0)}, seen.append)
-        reader, leaf = Reader(made), mx.zeros(1)
-        monkeypatch.setattr(Reader, "_copied", lambda _, path, __: path)
-        assert np.array_equal(from_mlx(reader.read("whole", leaf)), state["fc.weight"])
-        assert reader.read("part", leaf) == "part"
-        assert reader.read("flipped", leaf) == "flipped"
+        monkeypatch.setattr(Reader, "_copied", lambda _, path, __: mx.array([len(path)]))
+        (ready,) = Reader(made).read(dict.fromkeys(made, mx.zeros(1)))
+        assert np.array_equal(from_mlx(ready["whole"]), state["fc.weight"])
+        assert [ready[name].tolist() for name in ("part", "flipped")] == [[4], [7]]
         assert seen == [6 * 4 * 4]
 
 
@@ -129,3 +129,20 @@ def test_what_lies_in_a_file_as_it_is_is_read_by_mlx_and_nothing_else_is(tmp_pat
 def test_arrays_go_to_mlx_and_back_bit_for_bit(dtype):
     array = (DRAW.standard_normal((3, 5)) * 3).astype(dtype)
     assert from_mlx(to_mlx(array.T)).tobytes() == np.ascontiguousarray(array.T).tobytes()
+
+
+def test_leaves_come_some_at_a_time_and_old_ones_are_let_go_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(mlx_arrays, "_AT_ONCE", 100)
+    state, path = written(tmp_path, "float32")
+    old = {name: mx.zeros(1) for name in state}
+    with ms.open_checkpoint(path) as checkpoint:
+        groups = Reader(Owned({name: checkpoint[name].defer() for name in state})).read(old)
+        first = next(groups)
+        assert [*first] == ["conv.weight"]
+        assert [*old] == ["conv.bias", "fc.weight", "fc.bias"]
+        rest = [*groups]
+    assert [[*group] for group in rest] == [["conv.bias", "fc.weight"], ["fc.bias"]]
+    assert not old
+    for group in (first, *rest):
+        for name, array in group.items():
+            assert np.array_equal(from_mlx(array), state[name])

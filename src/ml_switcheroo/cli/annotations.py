@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ml_switcheroo._version import __version__
-from ml_switcheroo.core.notes import CONSEQUENCES, ROWS, Consequence
+from ml_switcheroo.codemod.notes import CONSEQUENCES, ROWS, Consequence
 
 if TYPE_CHECKING:
-    from ml_switcheroo.core.repository import Rewritten
+    from ml_switcheroo.codemod.repository import Rewritten
 
 __all__ = ["annotations_of", "sarif_of"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ml_switcheroo.core.configuration import Configuration
+from ml_switcheroo.codemod.configuration import Configuration
 from ml_switcheroo.errors import UsageError
 
 __all__ = ["take_settings"]

@@ -12,13 +12,13 @@ import click
 
 from ml_switcheroo.cli.annotations import annotations_of, sarif_of
 from ml_switcheroo.cli.options import show_json
-from ml_switcheroo.core.block import find_block
-from ml_switcheroo.core.notes import CONSEQUENCES, ROWS
+from ml_switcheroo.codemod.block import find_block
+from ml_switcheroo.codemod.notes import CONSEQUENCES, ROWS
 
 if TYPE_CHECKING:
-    from ml_switcheroo.core.hooks import Note
-    from ml_switcheroo.core.repository import Rewritten
-    from ml_switcheroo.core.text import Edit
+    from ml_switcheroo.codemod.hooks import Note
+    from ml_switcheroo.codemod.repository import Rewritten
+    from ml_switcheroo.codemod.text import Edit
 
 __all__ = ["FORMATS", "Findings"]
 

@@ -17,7 +17,7 @@ from ml_switcheroo.cli.options import FILE, as_json, configured_target
 from ml_switcheroo.errors import RewriteError
 
 if TYPE_CHECKING:
-    from ml_switcheroo.core.repository import Rewritten
+    from ml_switcheroo.codemod.repository import Rewritten
 
 __all__ = ["rewrite"]
 
@@ -94,8 +94,8 @@ def rewrite(ctx: click.Context, /, **_: Any) -> None:
       # ml-switcheroo: skip    behind a line, or at the top of a file: it stays
       [tool.ml-switcheroo]     in pyproject.toml: options, such as to = "nnx"
     """  # noqa: D301 - click wants the character itself
-    from ml_switcheroo.core.configuration import find_configuration
-    from ml_switcheroo.core.notes import select_codes
+    from ml_switcheroo.codemod.configuration import find_configuration
+    from ml_switcheroo.codemod.notes import select_codes
 
     paths = ctx.params["paths"]
     place = ctx.params["stdin_filename"] or Path()
@@ -162,7 +162,7 @@ class Request:
 
     def results(self, root: Path | None) -> Iterator[Rewritten]:
         """Yield what becomes of each file; ``root`` is the folder that patterns are meant in."""
-        from ml_switcheroo.core.repository import rewrite_paths, rewrite_stream, update_paths
+        from ml_switcheroo.codemod.repository import rewrite_paths, rewrite_stream, update_paths
 
         if self.update_runtime:
             yield from update_paths(self.paths, exclude=self.exclude, root=root)
@@ -178,8 +178,8 @@ class Request:
         settings = {"runtime": self.runtime, "no_torch": self.no_torch, "save": self.save}
         if self.checkpoint is None:
             return settings
-        from ml_switcheroo.core.known_kinds import kinds_of
-        from ml_switcheroo.core.known_plan import plan_of
+        from ml_switcheroo.codemod.known_kinds import kinds_of
+        from ml_switcheroo.codemod.known_plan import plan_of
 
         table = plan_of(self.checkpoint, self.layers, str(self.to))
         if isinstance(table, str):

@@ -101,7 +101,7 @@ class Library:
         self._led: dict[tuple[Path, int, str], Path | None] = {}
 
     def again(self) -> Library:
-        """Return a library with the same files, parsed, of which nothing has been read yet."""
+        """Return a library with the same files, parsed but not read yet."""
         fresh = Library(())
         fresh._roots, fresh._near, fresh._found = self._roots, self._near, self._found
         fresh._sources = {path: source.again() for path, source in self._sources.items()}

@@ -39,9 +39,6 @@ class Computed:
         return f"{self.what} {self.how}".strip()
 
 
-LIBRARIES = frozenset({"torch", "jax", "flax", "haiku", "equinox", "keras", "tensorflow", "mlx"})
-"""Packages whose functions are known by name; what a class of another one does is read in its source."""
-
 _PLAIN = {
     "relu": "relu",
     "relu6": "relu6",
@@ -73,7 +70,7 @@ _WAYS: Mapping[Any, Computed] = {
 # The first package that the qualified name starts with has the say.
 _APPROXIMATE: Mapping[str, Any] = {
     "torch": "none",
-    "jax": True,
+    **dict.fromkeys(("jax", "flax", "haiku", "equinox"), True),
     "keras.src.ops": True,
     "keras.ops": True,
     "keras": False,
@@ -82,13 +79,16 @@ _APPROXIMATE: Mapping[str, Any] = {
 }
 _SLOPE: Mapping[str, float] = {
     "torch": 0.01,
-    "jax": 0.01,
+    **dict.fromkeys(("jax", "flax", "haiku", "equinox"), 0.01),
     "keras.src.layers": 0.3,
     "keras.layers": 0.3,
     "keras": 0.2,
     "tensorflow": 0.2,
     "mlx": 0.01,
 }
+
+LIBRARIES = frozenset(name for name in _APPROXIMATE if "." not in name)
+"""Packages whose functions are known by name; what a class of another one does is read in its source."""
 
 MARKS: Mapping[Any, Computed] = {0.044715: _TANH, 1.702: _SIGMOID, "erf": _ERF}
 """Constants and functions that a GELU written out as a formula has in it, and nothing else has."""
@@ -178,7 +178,7 @@ def _bare(name: str) -> str:
 
 
 def _first(table: Mapping[str, Any], name: str) -> Any:
-    return next((value for start, value in table.items() if name.startswith(f"{start}.")), table["jax"])
+    return next(value for start, value in table.items() if name.startswith(f"{start}."))
 
 
 def _pool(name: str, args: Mapping[str, Any]) -> Computed | None:

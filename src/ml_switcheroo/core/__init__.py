@@ -1,1 +1,1 @@
-"""The codemod: hooks, the pass over a file, and where injected code goes."""
+"""The address that the specification gives the hooks: they are in :mod:`ml_switcheroo.codemod.hooks`."""

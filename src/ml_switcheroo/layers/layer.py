@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
+
+from ml_switcheroo.layers.argument import Argument
 
 __all__ = ["PARAMETRISATIONS", "REPARAMETRISED", "Layer", "Slot"]
 
@@ -65,28 +67,80 @@ class Layer:
 
     Attributes:
         kind: The word for it, such as ``conv``.
-        classes: The classes of ``torch.nn`` that are of this kind.
+        classes: The classes that are of this kind.
         slots: For each tensor the axes, such as ``{"weight": "out in"}``; ``""`` is a scalar.
             A dotted slot (``out_proj.weight``) lies in a child module that the kind owns;
             ``{layer}`` and ``{way}`` stand for a number and a direction (:meth:`slot`).
-        args: Constructor arguments, in order, with what each one means.
-        optional: Slots that a constructor argument can switch off.
+        arguments: The constructor's arguments, in order, without ``device`` and ``dtype``.
+        more: What gives the size of an axis that no argument says it states: a number, or an argument.
+        left_out: Slots that may be missing, whatever the arguments say.
+        package: The package of the classes.
+        otherwise: Classes of the kind that take other arguments, with those; :meth:`of_class` knows them.
+        refused: Why no target takes the kind; empty where targets may.
+        matched: What it is taken for where a tree is matched by structure: ``linear``, ``conv``, ``norm``,
+            ``embedding`` or ``parameter``; empty where it has a recipe of its own.
+        takes: The axis of its weight that its input goes to, which a Flatten before it makes.
+        channels: Where what it computes has the channels in PyTorch: ``first`` of all axes but the batch, or
+            ``last``; empty where its input decides.
+        args: The arguments by name.
         sizes: The argument (or ``argument / argument``, or a number) that gives the size of an axis.
-        defaults: Values of arguments that decide the output and are often left out.
+        optional: Slots that an argument can switch off.
+        defaults: Values of the arguments that decide the output and are often left out.
         window: Arguments that decide where the kernel stands, with the values they have where they are left
             out in the code; where nothing of the code is known, they are not known either.
-        refused: Why no target takes the kind; empty where targets may.
     """
 
     kind: str
     classes: tuple[str, ...]
     slots: Mapping[str, str]
-    args: Mapping[str, str] = field(default_factory=lambda: NOTHING)
-    optional: frozenset[str] = frozenset({"bias"})
-    sizes: Mapping[str, str | int] = field(default_factory=lambda: NOTHING)
-    defaults: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    window: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    arguments: tuple[Argument, ...] = ()
+    more: Mapping[str, int | str] = field(default_factory=lambda: NOTHING)
+    left_out: frozenset[str] = frozenset()
+    package: str = "torch.nn"
+    otherwise: Mapping[str, tuple[Argument, ...]] = field(default_factory=lambda: NOTHING)
     refused: str = ""
+    matched: Literal["", "linear", "conv", "norm", "embedding", "parameter"] = ""
+    takes: Literal["", "in", "channel", "*channel"] = ""
+    channels: Literal["", "first", "last"] = ""
+    args: Mapping[str, Argument] = field(init=False, repr=False)
+    sizes: Mapping[str, str | int] = field(init=False, repr=False)
+    optional: frozenset[str] = field(init=False, repr=False)
+    defaults: Mapping[str, Any] = field(init=False, repr=False)
+    window: Mapping[str, Any] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        args = {one.name: one for one in self.arguments}
+        switched = {slot for one in self.arguments for slot in one.switches}
+        decided = {
+            word: {one.name: one.usual for one in self.arguments if one.decides == word}
+            for word in ("output", "window")
+        }
+        for name, value in (
+            ("args", args),
+            ("sizes", {**self.more, **_sizes(self.arguments)}),
+            ("optional", self.left_out | switched),
+            ("defaults", decided["output"]),
+            ("window", decided["window"]),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is a tensor that a class keeps by itself, and no layer."""
+        return "" in self.slots
+
+    def of_class(self, name: str) -> Mapping[str, Argument]:
+        """Return the arguments of one class of the kind, by name and in order.
+
+        A lazy class does not take what it learns from its first input.
+
+        >>> from ml_switcheroo.layers import LAYERS
+        >>> list(LAYERS["linear"].of_class("LazyLinear"))
+        ['out_features', 'bias']
+        """
+        if name in self.otherwise:
+            return {one.name: one for one in self.otherwise[name]}
+        return dict(list(self.args.items())[name.startswith("Lazy") :])
 
     def slot(self, name: str) -> Slot | None:
         """Find the slot that a tensor of the module is, or is a piece of; None where it is none.
@@ -140,6 +194,17 @@ class Layer:
         if len(known) != len(sizes):
             return None
         return known[0] // math.prod(known[1:])
+
+
+def _sizes(arguments: tuple[Argument, ...]) -> dict[str, str | int]:
+    """Return what gives the size of each axis: of a product the first, where the others are stated."""
+    stated = {one.size: one.name for one in arguments if one.size}
+    found: dict[str, str | int] = {}
+    for axes, name in stated.items():
+        first, *others = axes.split()
+        if not first.startswith("*") and all(other in stated for other in others):
+            found[first] = " / ".join([name, *(stated[other] for other in others)])
+    return found
 
 
 @cache

@@ -1,51 +1,88 @@
-"""How PyTorch stores each kind of layer: one row a kind.
+"""How PyTorch stores each kind of layer, and how it is made: one row a kind.
 
 ``slots`` gives each tensor of the module with its axes in PyTorch's order, in einops' words
-(``*space`` stands for any number of spatial axes). ``args`` gives the constructor arguments, in
-order. Sources: the "Variables" sections of https://docs.pytorch.org/docs/stable/nn.html.
+(``*space`` stands for any number of spatial axes). ``arguments`` are those of the constructor, in
+order. Sources: the "Variables" sections of https://docs.pytorch.org/docs/stable/nn.html, and the
+signatures of the classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from ml_switcheroo.layers.argument import Argument
 from ml_switcheroo.layers.layer import Layer
 
 __all__ = ["LAYERS"]
 
 _NORM = {"weight": "channel", "bias": "channel"}
 _RUNNING = {"running_mean": "channel", "running_var": "channel", "num_batches_tracked": ""}
-_CONV_ARGS = {
-    "in_channels": "size of axis in, times groups",
-    "out_channels": "size of axis out",
-    "kernel_size": "sizes of *space",
-    "stride": "step of the window",
-    "padding": "zeros added on each side",
-    "dilation": "distance between taps",
-    "groups": "blocks of channels that do not see each other",
-    "bias": "whether there is a bias",
-    "padding_mode": "what is padded with",
-}
-_WINDOW = {"stride": 1, "padding": 0, "dilation": 1, "padding_mode": "zeros"}
-_BATCH_ARGS = {
-    "num_features": "size of axis channel",
-    "eps": "added to the variance",
-    "momentum": "weight of the new batch in the running statistics",
-    "affine": "whether there are weight and bias",
-    "track_running_stats": "whether there are running statistics",
-}
-_NORM_DEFAULTS = {"eps": 1e-5}
-_RNN_ARGS = {
-    "input_size": "size of axis in of the first layer",
-    "hidden_size": "size of axis hidden",
-    "num_layers": "how many layers stand on each other",
-    "bias": "whether there are biases",
-    "batch_first": "whether the batch is the first axis of the input",
-    "dropout": "dropout between the layers",
-    "bidirectional": "whether each layer also reads backwards",
-}
-_CELL_ARGS = {name: _RNN_ARGS[name] for name in ("input_size", "hidden_size", "bias")}
-_BIASES = frozenset({"bias_ih", "bias_hh"})
+
+
+def _bias(*slots: str) -> Argument:
+    return Argument("bias", "whether there is a bias", True, switches=slots or ("bias",))
+
+
+_BIAS_OF_NORM = replace(_bias(), keyword=True)
+
+# Of a convolution, and of a transposed one.
+_IN_CHANNELS = Argument("in_channels", "channels of the input", size="in groups")
+_OUT_CHANNELS = Argument("out_channels", "channels of the output", size="out")
+_KERNEL = Argument("kernel_size", "sizes of the kernel", size="*space")
+_STRIDE = Argument("stride", "step of the window", 1, decides="window")
+_PADDING = Argument("padding", "zeros added on each side", 0, decides="window")
+_DILATION = Argument("dilation", "distance between taps", 1, decides="window")
+_GROUPS = Argument(
+    "groups", "blocks of channels that do not see each other", 1, size="groups", decides="output"
+)
+_PADDING_MODE = Argument("padding_mode", "what is padded with", "zeros", decides="window")
+
+_EPS = Argument("eps", "added to the variance", 1e-5, decides="output")
+_FEATURES = Argument("num_features", "channels", size="channel")
+_MOMENTUM = Argument("momentum", "weight of the new batch in the running statistics", 0.1, decides="output")
+
+
+def _affine(default: bool = True, *, decides: bool = False) -> Argument:
+    about = "whether there are weight and bias"
+    return Argument(
+        "affine", about, default, switches=("weight", "bias"), decides="output" if decides else ""
+    )
+
+
+def _tracked(default: bool = True, *, decides: bool = False) -> Argument:
+    about = "whether there are running statistics"
+    return Argument(
+        "track_running_stats", about, default, switches=tuple(_RUNNING), decides="output" if decides else ""
+    )
+
+
+_BATCH = (_FEATURES, _EPS, _MOMENTUM, _affine(), _tracked())
+_INSTANCE = (_FEATURES, _EPS, _MOMENTUM, _affine(False, decides=True), _tracked(False, decides=True))
+_SHAPE = Argument("normalized_shape", "sizes of the axes that are normalised over", size="*channel")
+
+_VOCAB = Argument("num_embeddings", "rows", size="vocab")
+_DIM = Argument("embedding_dim", "features of a row", size="dim")
+_PADDING_IDX = Argument("padding_idx", "row that stays zero", None)
+_LIMITS = (
+    Argument("max_norm", "the longest that a row may be; longer ones are shortened", None),
+    Argument("norm_type", "the norm that a row is measured by", 2.0),
+    Argument("scale_grad_by_freq", "whether gradients are divided by how often a row is used", False),
+)
+_SPARSE = Argument("sparse", "whether gradients are sparse", False)
+_GIVEN = Argument("_weight", "the weight itself, in place of a random one", None)
+
+# Of recurrent layers: the first layer reads the input, each other one the layer below it.
+_INPUT = Argument("input_size", "features of the input")
+_HIDDEN = Argument("hidden_size", "features of the state", size="hidden")
+_LAYERS = Argument("num_layers", "how many layers stand on each other", 1)
+_TIMES = (
+    Argument("batch_first", "whether the batch is the first axis of the input", False),
+    Argument("dropout", "dropout between the layers", 0.0),
+    Argument("bidirectional", "whether each layer also reads backwards", False),
+)
+_NONLINEARITY = Argument("nonlinearity", "tanh or relu", "tanh", decides="output")
+_CELL = (_INPUT, _HIDDEN, _bias("bias_ih", "bias_hh"))
 
 
 def _recurrent(suffix: str, **more: str) -> dict[str, str]:
@@ -56,45 +93,59 @@ def _recurrent(suffix: str, **more: str) -> dict[str, str]:
 
 
 _LAYERED = "_l{layer}{way}"
-_LAYERED_BIASES = frozenset(name + _LAYERED for name in _BIASES)
+_BIASES = _bias(f"bias_ih{_LAYERED}", f"bias_hh{_LAYERED}")
 
 _ROWS = (
     Layer(
         "linear",
         ("Linear", "LazyLinear", "NonDynamicallyQuantizableLinear"),
         {"weight": "out in", "bias": "out"},
-        {"in_features": "size of axis in", "out_features": "size of axis out", "bias": ""},
-        sizes={"in": "in_features", "out": "out_features"},
+        (
+            Argument("in_features", "features of the input", size="in"),
+            Argument("out_features", "features of the output", size="out"),
+            _bias(),
+        ),
+        matched="linear",
+        takes="in",
+        channels="last",
     ),
     # Hugging Face's, of GPT-2: https://github.com/huggingface/transformers, pytorch_utils.py.
     Layer(
         "linear_in_out",
         ("Conv1D",),
         {"weight": "in out", "bias": "out"},
-        {"nf": "size of axis out", "nx": "size of axis in"},
-        frozenset(),
-        sizes={"in": "nx", "out": "nf"},
+        (
+            Argument("nf", "features of the output", size="out"),
+            Argument("nx", "features of the input", size="in"),
+        ),
+        package="transformers.pytorch_utils",
+        matched="linear",
+        takes="in",
+        channels="last",
     ),
     Layer(
         "bilinear",
         ("Bilinear",),
         {"weight": "out in1 in2", "bias": "out"},
-        {
-            "in1_features": "size of axis in1",
-            "in2_features": "size of axis in2",
-            "out_features": "size of axis out",
-            "bias": "whether there is a bias",
-        },
-        sizes={"in1": "in1_features", "in2": "in2_features", "out": "out_features"},
+        (
+            Argument("in1_features", "features of the first input", size="in1"),
+            Argument("in2_features", "features of the second input", size="in2"),
+            Argument("out_features", "features of the output", size="out"),
+            _bias(),
+        ),
+        channels="last",
     ),
     Layer(
         "conv",
         ("Conv1d", "Conv2d", "Conv3d", "LazyConv1d", "LazyConv2d", "LazyConv3d"),
         {"weight": "out in *space", "bias": "out"},
-        _CONV_ARGS,
-        sizes={"in": "in_channels / groups", "out": "out_channels", "groups": "groups"},
-        defaults={"groups": 1},
-        window=_WINDOW,
+        (
+            *(_IN_CHANNELS, _OUT_CHANNELS, _KERNEL, _STRIDE, _PADDING, _DILATION),
+            *(_GROUPS, _bias(), _PADDING_MODE),
+        ),
+        matched="conv",
+        takes="in",
+        channels="first",
     ),
     Layer(
         "conv_transpose",
@@ -102,16 +153,17 @@ _ROWS = (
             *("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"),
             *("LazyConvTranspose1d", "LazyConvTranspose2d", "LazyConvTranspose3d"),
         ),
-        {"weight": "in out *space", "bias": "out"},
-        {
-            **{name: _CONV_ARGS[name] for name in ("in_channels", "out_channels", "kernel_size", "stride")},
-            "padding": "rows cut off on each side",
-            "output_padding": "rows added on one side",
-            **{name: _CONV_ARGS[name] for name in ("groups", "bias", "dilation", "padding_mode")},
-        },
-        sizes={"in": "in_channels", "out": "out_channels / groups", "groups": "groups"},
-        defaults={"groups": 1},
-        window={**_WINDOW, "output_padding": 0},
+        # Each group has its own "out"; the bias has the channels of all.
+        {"weight": "in out *space", "bias": "channel"},
+        (
+            *(replace(_IN_CHANNELS, size="in"), replace(_OUT_CHANNELS, size="out groups"), _KERNEL, _STRIDE),
+            replace(_PADDING, meaning="rows cut off on each side"),
+            Argument("output_padding", "rows added on one side", 0, decides="window"),
+            *(_GROUPS, _bias(), _DILATION, _PADDING_MODE),
+        ),
+        {"channel": "out_channels"},
+        takes="in",
+        channels="first",
     ),
     Layer(
         "batch_norm",
@@ -120,10 +172,17 @@ _ROWS = (
             *("LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d"),
         ),
         {**_NORM, **_RUNNING},
-        _BATCH_ARGS,
-        frozenset({*_NORM, *_RUNNING}),
-        sizes={"channel": "num_features"},
-        defaults={"eps": 1e-5, "momentum": 0.1},
+        (*_BATCH, _BIAS_OF_NORM),
+        otherwise={
+            "SyncBatchNorm": (
+                *_BATCH,
+                Argument("process_group", "the processes that share their statistics", None),
+                _BIAS_OF_NORM,
+            )
+        },
+        matched="norm",
+        takes="channel",
+        channels="first",
     ),
     Layer(
         "instance_norm",
@@ -132,116 +191,93 @@ _ROWS = (
             *("LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d"),
         ),
         {**_NORM, **_RUNNING},
-        _BATCH_ARGS,
-        frozenset({*_NORM, *_RUNNING}),
-        sizes={"channel": "num_features"},
-        defaults={"eps": 1e-5, "momentum": 0.1, "affine": False, "track_running_stats": False},
+        (*_INSTANCE, _BIAS_OF_NORM),
+        otherwise=dict.fromkeys(
+            ("LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d"), (*_BATCH[1:], _BIAS_OF_NORM)
+        ),
+        matched="norm",
+        channels="first",
     ),
     Layer(
         "layer_norm",
         ("LayerNorm",),
         {"weight": "*channel", "bias": "*channel"},
-        {
-            "normalized_shape": "sizes of *channel",
-            "eps": "added to the variance",
-            "elementwise_affine": "whether there are weight and bias",
-            "bias": "whether there is a bias",
-        },
-        frozenset(_NORM),
-        defaults=_NORM_DEFAULTS,
+        (_SHAPE, _EPS, replace(_affine(), name="elementwise_affine"), _bias()),
+        matched="norm",
+        takes="*channel",
     ),
     Layer(
         "group_norm",
         ("GroupNorm",),
         dict(_NORM),
-        {
-            "num_groups": "groups that are normalised together",
-            "num_channels": "size of axis channel",
-            "eps": "added to the variance",
-            "affine": "whether there are weight and bias",
-        },
-        frozenset(_NORM),
-        sizes={"channel": "num_channels"},
-        defaults=_NORM_DEFAULTS,
+        (
+            Argument("num_groups", "groups that are normalised together"),
+            replace(_FEATURES, name="num_channels"),
+            *(_EPS, _affine(), _BIAS_OF_NORM),
+        ),
+        matched="norm",
+        channels="first",
     ),
     Layer(
         "rms_norm",
         ("RMSNorm",),
         {"weight": "*channel"},
-        {
-            "normalized_shape": "sizes of *channel",
-            "eps": "added to the mean square; None is the dtype's own epsilon",
-            "elementwise_affine": "whether there is a weight",
-        },
-        frozenset({"weight"}),
-        defaults={"eps": 2.0**-23},
+        (
+            _SHAPE,
+            Argument(
+                "eps",
+                "added to the mean square; None is the dtype's own epsilon",
+                None,
+                decides="output",
+                counts_as=2.0**-23,
+            ),
+            Argument("elementwise_affine", "whether there is a weight", True, switches=("weight",)),
+        ),
+        matched="norm",
+        takes="*channel",
     ),
     Layer(
         "embedding",
         ("Embedding", "EmbeddingBag"),
         {"weight": "vocab dim"},
-        {
-            "num_embeddings": "size of axis vocab",
-            "embedding_dim": "size of axis dim",
-            "padding_idx": "row that stays zero",
+        (
+            *(_VOCAB, _DIM, _PADDING_IDX, *_LIMITS, _SPARSE, _GIVEN),
+            Argument("_freeze", "whether the weight is not trained", False),
+        ),
+        otherwise={
+            "EmbeddingBag": (
+                *(_VOCAB, _DIM, *_LIMITS),
+                Argument("mode", "what becomes of the rows of a bag: sum, mean or max", "mean"),
+                *(_SPARSE, _GIVEN),
+                Argument("include_last_offset", "whether the offsets end with the length", False),
+                _PADDING_IDX,
+            )
         },
-        sizes={"vocab": "num_embeddings", "dim": "embedding_dim"},
+        matched="embedding",
+        channels="last",
     ),
     # Gates: LSTM i f g o; GRU r z n. Direction and layer stand in the name.
     Layer(
         "rnn",
         ("RNN",),
         _recurrent(_LAYERED),
-        {
-            **{name: _RNN_ARGS[name] for name in ("input_size", "hidden_size", "num_layers")},
-            "nonlinearity": "tanh or relu",
-            **{name: _RNN_ARGS[name] for name in ("bias", "batch_first", "dropout", "bidirectional")},
-        },
-        _LAYERED_BIASES,
-        sizes={"gate": 1, "hidden": "hidden_size"},
-        defaults={"nonlinearity": "tanh"},
+        (_INPUT, _HIDDEN, _LAYERS, _NONLINEARITY, _BIASES, *_TIMES),
+        {"gate": 1},
     ),
     Layer(
         "lstm",
         ("LSTM",),
         _recurrent(_LAYERED, weight_hr="state hidden"),
-        {**_RNN_ARGS, "proj_size": "size of axis state where the state is projected"},
-        _LAYERED_BIASES | {"weight_hr" + _LAYERED},
-        sizes={"gate": 4, "hidden": "hidden_size"},
+        (
+            *(_INPUT, _HIDDEN, _LAYERS, _BIASES, *_TIMES),
+            Argument("proj_size", "features of a projected state", 0, switches=(f"weight_hr{_LAYERED}",)),
+        ),
+        {"gate": 4},
     ),
-    Layer(
-        "gru",
-        ("GRU",),
-        _recurrent(_LAYERED),
-        _RNN_ARGS,
-        _LAYERED_BIASES,
-        sizes={"gate": 3, "hidden": "hidden_size"},
-    ),
-    Layer(
-        "rnn_cell",
-        ("RNNCell",),
-        _recurrent(""),
-        {**_CELL_ARGS, "nonlinearity": "tanh or relu"},
-        _BIASES,
-        sizes={"gate": 1, "hidden": "hidden_size"},
-        defaults={"nonlinearity": "tanh"},
-    ),
-    Layer(
-        "lstm_cell",
-        ("LSTMCell",),
-        _recurrent(""),
-        _CELL_ARGS,
-        _BIASES,
-        sizes={"gate": 4, "hidden": "hidden_size"},
-    ),
-    Layer(
-        "gru_cell",
-        ("GRUCell",),
-        _recurrent(""),
-        _CELL_ARGS,
-        _BIASES,
-        sizes={"gate": 3, "hidden": "hidden_size"},
-    ),
+    Layer("gru", ("GRU",), _recurrent(_LAYERED), (_INPUT, _HIDDEN, _LAYERS, _BIASES, *_TIMES), {"gate": 3}),
+    Layer("rnn_cell", ("RNNCell",), _recurrent(""), (*_CELL, _NONLINEARITY), {"gate": 1}),
+    Layer("lstm_cell", ("LSTMCell",), _recurrent(""), _CELL, {"gate": 4}),
+    Layer("gru_cell", ("GRUCell",), _recurrent(""), _CELL, {"gate": 3}),
     # Query, key and value in one tensor, or in three where kdim or vdim differ from embed_dim.
     Layer(
         "mha",
@@ -254,33 +290,35 @@ _ROWS = (
             "out_proj.weight": "out (heads dim)",
             "out_proj.bias": "out",
         },
-        {
-            "embed_dim": "size of axis in, and of heads times dim",
-            "num_heads": "size of axis heads",
-            "dropout": "dropout of the attention weights",
-            "bias": "whether there are biases",
-            "add_bias_kv": "whether there are bias_k and bias_v",
-            "add_zero_attn": "whether a row of zeros is attended to",
-            "kdim": "size of the keys' axis in",
-            "vdim": "size of the values' axis in",
-            "batch_first": "whether the batch is the first axis of the input",
-        },
-        frozenset(
-            {
-                *("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"),
-                *("in_proj_bias", "bias_k", "bias_v", "out_proj.bias"),
-            }
+        (
+            Argument("embed_dim", "features of the queries, and of all heads together", size="heads dim"),
+            Argument("num_heads", "heads", size="heads"),
+            Argument("dropout", "dropout of the attention weights", 0.0),
+            _bias("in_proj_bias", "out_proj.bias"),
+            Argument(
+                "add_bias_kv", "whether there are bias_k and bias_v", False, switches=("bias_k", "bias_v")
+            ),
+            Argument("add_zero_attn", "whether a row of zeros is attended to", False),
+            Argument("kdim", "features of the keys; None as embed_dim", None),
+            Argument("vdim", "features of the values; None as embed_dim", None),
+            _TIMES[0],
         ),
-        sizes={"qkv": 3, "heads": "num_heads"},
+        {"qkv": 3},
+        frozenset({"in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"}),
+        matched="linear",
+        channels="last",
     ),
     Layer(
         "prelu",
         ("PReLU",),
         {"weight": "channel"},
-        {"num_parameters": "size of axis channel", "init": ""},
-        frozenset(),
-        sizes={"channel": "num_parameters"},
+        (
+            Argument("num_parameters", "slopes: one, or one for each channel", 1, size="channel"),
+            Argument("init", "the slope at first", 0.25),
+        ),
+        channels="first",
     ),
+    # What else these take decides the loss and no tensor; no target has a layer for them.
     Layer(
         "class_weights",
         (
@@ -288,11 +326,11 @@ _ROWS = (
             *("MultiLabelSoftMarginLoss", "MultiMarginLoss", "NLLLoss", "NLLLoss2d"),
         ),
         {"weight": "*classes", "pos_weight": "*classes"},
-        optional=frozenset({"weight", "pos_weight"}),
+        left_out=frozenset({"weight", "pos_weight"}),
     ),
     # What a class of the user's own keeps: moved as it lies, whatever its name.
-    Layer("parameter", ("Parameter",), {"": "*shape"}),
-    Layer("buffer", ("Buffer",), {"": "*shape"}),
+    Layer("parameter", ("Parameter",), {"": "*shape"}, matched="parameter"),
+    Layer("buffer", ("Buffer",), {"": "*shape"}, matched="parameter"),
     Layer(
         "quantised",
         (),
@@ -303,6 +341,7 @@ _ROWS = (
             "bias": "*shape",
             **{f"_packed_params.{name}": "*shape" for name in ("_packed_params", "dtype")},
         },
+        left_out=frozenset({"bias"}),
         refused="a quantised layer keeps packed integers that only torch reads; load the float model instead"
         " (before torch.ao.quantization.convert), or dequantise() its weights and save those",
     ),

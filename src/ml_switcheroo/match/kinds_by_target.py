@@ -67,6 +67,6 @@ def _alike(kind: str, shown: str) -> str:
     """Return what a class is that computes one kind where the target has another; empty for neither."""
     if kind == shown or {kind, shown} <= {"linear", "linear_in_out"}:
         return kind
-    if kind.endswith("_norm") and shown.endswith("_norm"):
+    if LAYERS[kind].matched == LAYERS[shown].matched == "norm":
         return shown if LAYERS[kind].slots.keys() <= LAYERS[shown].slots.keys() else ""
     return ""

@@ -1,4 +1,4 @@
-"""What is done to tensors on their way: small operations, each of which knows its inverse.
+"""What is done to tensors on their way: small operations that know their inverses.
 
 An operation takes a tuple of arrays and gives a tuple of arrays. Those of :mod:`layout` and
 :mod:`pieces` only move elements, and return views where NumPy can make one; those of

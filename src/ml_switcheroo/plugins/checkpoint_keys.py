@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import libcst as cst
 
-from ml_switcheroo.core.bundle import PUBLIC, source_of
-from ml_switcheroo.core.hooks import HookContext, register_hook
-from ml_switcheroo.core.parts import Part
+from ml_switcheroo.codemod.bundle import PUBLIC, source_of
+from ml_switcheroo.codemod.hooks import HookContext, register_hook
+from ml_switcheroo.codemod.parts import Part
 
 __all__ = [
     "KEY_MAPPER_SOURCE",

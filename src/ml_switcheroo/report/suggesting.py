@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ml_switcheroo.renaming import one_rename
 from ml_switcheroo.rule_lines import written
 from ml_switcheroo.rules import Rename
-from ml_switcheroo.targets import TARGETS
+from ml_switcheroo.targets import find_target
 from ml_switcheroo.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ def suggested(plan: Plan) -> Iterator[tuple[str, str]]:
     Only the sizes of the tensors are compared, in any order of the axes. With better evidence the plan would
     have used them already.
     """
-    target = TARGETS.get(plan.target)
-    skipped = 1 if target is not None and target.naming.collections else 0
+    skipped = 1 if find_target(plan.target).naming.collections else 0
     leaves = _modules(plan.missing, r"[./]", skipped)
     tensors = _modules(_by_layer(plan.unexpected), r"\.", 0)
     by_shapes: dict[Shapes, list[str]] = {}

@@ -9,6 +9,7 @@ class KeyMapper(LiveHaiku, TreeMapper):
 
     TABLE = {  # noqa: RUF012
         **{kind: (row[0].replace("kernel", "w"), *row[1:]) for kind, row in TreeMapper.TABLE.items()},
+        "conv_transpose": ("w", (3, 4, 5), "in out *space -> *space out in, mirrored"),
         "embedding": ("embeddings", (2,), ""),
     }
 

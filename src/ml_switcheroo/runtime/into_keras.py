@@ -12,6 +12,7 @@ class KeyMapper(LiveKeras, BaseMapper):
         "conv_transpose": ("kernel", (3, 4, 5), "in out *space -> *space out in"),
         "embedding": ("embeddings", (2,), ""),
         **dict.fromkeys(BaseMapper.NORMS, ("gamma", (), "")),
+        "rms_norm": ("scale", (), ""),
     }
     SLOTS = {"bias": "bias", "running_mean": "moving_mean", "running_var": "moving_variance"}  # noqa: RUF012
 
@@ -26,6 +27,7 @@ class KeyMapper(LiveKeras, BaseMapper):
         kinds = {nn.Dense: "linear", nn.Embedding: "embedding", nn.BatchNormalization: "batch_norm"}
         kinds |= dict.fromkeys((nn.Conv1DTranspose, nn.Conv2DTranspose, nn.Conv3DTranspose), "conv_transpose")
         kinds |= dict.fromkeys((nn.Conv1D, nn.Conv2D, nn.Conv3D), "conv")
+        kinds |= {getattr(nn, "RMSNormalization", nn.GroupNormalization): "rms_norm"}
         kinds |= {nn.LayerNormalization: "layer_norm", nn.GroupNormalization: "group_norm"}
         layers = {
             cls._join(parts): [(kind, f"the live model's is a keras.layers.{known.__name__}")]

@@ -10,6 +10,7 @@ class KeyMapper(LiveMlx, BaseMapper):
     TABLE = {  # noqa: RUF012
         **{kind: ("weight", ranks, "") for kind, (_, ranks, _) in BaseMapper.TABLE.items()},
         "conv": ("weight", (3, 4, 5), "out in *space -> out *space in"),
+        "bilinear": ("weight", (3,), "out in1 in2 -> out in2 in1"),
         "linear_in_out": ("weight", (2,), "in out -> out in"),
         "conv_transpose": ("weight", (3, 4, 5), "in out *space -> out *space in"),
     }

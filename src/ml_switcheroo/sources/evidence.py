@@ -75,7 +75,7 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
 
 
 def _beside(listed: Mapping[str, list[tuple[str, str]]], specs: Mapping[str, TensorSpec]) -> dict[str, str]:
-    """Say of which modules another tensor than a layer's shows that they are of a class of the user's own."""
+    """Say which modules are of a class of the user's own: a tensor that no layer has shows it."""
     found = {
         path: why for path, readings in listed.items() if path not in specs and (why := _not_alone(readings))
     }

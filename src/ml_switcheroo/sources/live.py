@@ -123,7 +123,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
 
 
 def _tied(model: Any, specs: Mapping[str, TensorSpec]) -> tuple[tuple[str, ...], ...]:
-    """Return the names that are one tensor, of which the checkpoint has one at least.
+    """Return the names that are one tensor, where the checkpoint has one of them at least.
 
     Inside of wrappers a module has several paths; only names that the checkpoint has count there.
     """

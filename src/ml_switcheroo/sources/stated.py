@@ -123,7 +123,7 @@ def kind_named(word: str) -> str:
 
 
 def layers_in(names: Iterable[str]) -> Iterator[str]:
-    """Yield the layers of recurrent modules, each of which a Rename may send elsewhere.
+    """Yield the layers of recurrent modules: a Rename may send each elsewhere.
 
     >>> list(layers_in(["rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.weight_hh_l1"]))
     ['rnn.0', 'rnn.1']

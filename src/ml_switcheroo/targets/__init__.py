@@ -9,6 +9,7 @@ from typing import Any
 from ml_switcheroo.errors import UnknownTarget, UsageError
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.targets import equinox, haiku, jax, keras, linen, mlx, nnx, numpy
+from ml_switcheroo.targets.constructing import construct
 from ml_switcheroo.tree import (
     Template,
     is_records,
@@ -17,7 +18,7 @@ from ml_switcheroo.tree import (
     template_of_tree,
 )
 
-__all__ = ["TARGETS", "find_target", "owner_of", "template_of"]
+__all__ = ["TARGETS", "construct", "find_target", "owner_of", "template_of"]
 
 TARGETS: Mapping[str, Target] = {
     module.TARGET.name: module.TARGET for module in (nnx, linen, equinox, haiku, keras, mlx, jax, numpy)

@@ -21,6 +21,7 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Flip, GateSum, Sum
 from ml_switcheroo.recipes import (
+    REFUSED,
     Compared,
     Difference,
     Dropped,
@@ -28,6 +29,7 @@ from ml_switcheroo.recipes import (
     Form,
     Lack,
     Live,
+    Mapper,
     Naming,
     Padding,
     Recipe,
@@ -36,6 +38,7 @@ from ml_switcheroo.recipes import (
     Wrapper,
     part,
 )
+from ml_switcheroo.targets.constructors.equinox import CONSTRUCTORS
 from ml_switcheroo.targets.jax_arrays import in_place_of, placed
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
@@ -94,6 +97,7 @@ _SLOPES = (
 )
 
 KINDS: Mapping[str, Recipe] = {
+    **REFUSED,
     "linear": (part("weight", "weight"), part("bias", "bias")),
     "linear_in_out": (part("weight", "weight", "out in"), part("bias", "bias")),
     "bilinear": Unsupported(
@@ -108,7 +112,7 @@ KINDS: Mapping[str, Recipe] = {
             "(groups in) out *space -> (groups out) in *space",
             Flip("in out *space"),
         ),
-        part("bias", "bias", "out *1"),
+        part("bias", "bias", "channel *1"),
     ),
     "batch_norm": _BATCH_NORM,
     # GroupNorm(groups=channels) is Equinox's InstanceNorm.
@@ -338,5 +342,8 @@ TARGET = Target(
         "weight_norm": Wrapper("layer", {"g": "g"}, "axis", 0, whole=True),
         "spectral_norm": Wrapper("layer", {"u": "uv_index.init.0", "v": "uv_index.init.1"}, default=0),
     },
+    constructors=CONSTRUCTORS,
     live=Live(_owns, _template, _write, _read, immutable=True),
+    mapper=Mapper("ml_switcheroo.runtime.into_equinox", "ml_switcheroo.runtime.live_equinox"),
+    observer="ml_switcheroo.verification.observers.equinox",
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ml_switcheroo.ops import Flip
-from ml_switcheroo.recipes import Compared, Dropped, Entry, Form, Lack, Recipe, Unsupported, part
+from ml_switcheroo.recipes import REFUSED, Compared, Dropped, Entry, Form, Lack, Recipe, Unsupported, part
 
 __all__ = ["KINDS", "MHA", "NO_PROJECTION", "ONCE_MORE", "POOLS"]
 
@@ -55,6 +55,7 @@ ONCE_MORE = (
 )
 
 KINDS: Mapping[str, Recipe] = {
+    **REFUSED,
     "linear": (
         Form((part("weight", "kernel", "in out"), part("bias", "bias"))),
         *_GENERAL,

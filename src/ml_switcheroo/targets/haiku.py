@@ -18,18 +18,21 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats.owned import Owned, owned
 from ml_switcheroo.ops import Array, Concat, Flip, Gates, Shift, Sum
 from ml_switcheroo.recipes import (
+    REFUSED,
     Compared,
     Dropped,
     Entry,
     Form,
     Lack,
     Live,
+    Mapper,
     Naming,
     Recipe,
     Target,
     Unsupported,
     part,
 )
+from ml_switcheroo.targets.constructors.haiku import CONSTRUCTORS
 from ml_switcheroo.targets.jax_arrays import in_place_of, placed
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template
@@ -93,6 +96,7 @@ _MHA: tuple[Entry, ...] = (
 )
 
 KINDS: Mapping[str, Recipe] = {
+    **REFUSED,
     "linear": (part("weight", "w", "in out"), part("bias", "b")),
     "linear_in_out": (part("weight", "w"), part("bias", "b")),
     "bilinear": _no("bilinear"),
@@ -236,5 +240,8 @@ TARGET = Target(
     naming=Naming("/", join_digits=True),
     channels="last",
     differences=dict.fromkeys(("max_pool", "avg_pool"), _POOLS),
-    live=Live(_owns, _template, _write, _read, immutable=True, accepts=_accepts),
+    constructors=CONSTRUCTORS,
+    live=Live(_owns, _template, _write, _read, immutable=True, tree=True, accepts=_accepts),
+    mapper=Mapper("ml_switcheroo.runtime.into_haiku", "ml_switcheroo.runtime.live_haiku"),
+    observer="ml_switcheroo.verification.observers.haiku",
 )

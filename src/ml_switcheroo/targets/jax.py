@@ -6,7 +6,7 @@ in other pieces (recurrent layers, attention) keeps PyTorch's: a flat dictionary
 
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.ops import Flip
-from ml_switcheroo.recipes import Naming, Target, part
+from ml_switcheroo.recipes import Files, Mapper, Naming, Target, part
 from ml_switcheroo.targets.flax_kinds import KINDS
 
 __all__ = ["TARGET"]
@@ -34,4 +34,6 @@ TARGET = Target(
     },
     naming=Naming(join_digits=True),
     channels="last",
+    mapper=Mapper("ml_switcheroo.runtime.key_mapper", "ml_switcheroo.runtime.live_nnx"),
+    files=Files(("orbax",)),
 )

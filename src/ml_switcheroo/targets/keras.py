@@ -18,13 +18,16 @@ from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Gates, Sum
 from ml_switcheroo.recipes import (
+    REFUSED,
     Compared,
     Difference,
     Dropped,
     Entry,
+    Files,
     Form,
     Lack,
     Live,
+    Mapper,
     Naming,
     Padding,
     Recipe,
@@ -33,6 +36,7 @@ from ml_switcheroo.recipes import (
     Wrapper,
     part,
 )
+from ml_switcheroo.targets.constructors.keras import CONSTRUCTORS
 from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.targets.keras_nodes import check_built, computing, nodes, variables_of
 from ml_switcheroo.tensors import spec_of
@@ -91,6 +95,7 @@ _SLOPES = (
 )
 
 KINDS: Mapping[str, Recipe] = {
+    **REFUSED,
     # A projection to or from heads is an EinsumDense, with the heads as an axis.
     "linear": (
         Form((part("weight", "kernel", "in out"), _BIAS)),
@@ -275,5 +280,9 @@ TARGET = Target(
             note="Keras's SpectralNormalization keeps the normalised weight and normalises it in training",
         ),
     },
+    constructors=CONSTRUCTORS,
     live=Live(_owns, _template, _write, _read, fill=_fill),
+    mapper=Mapper("ml_switcheroo.runtime.into_keras", "ml_switcheroo.runtime.live_keras"),
+    observer="ml_switcheroo.verification.observers.keras",
+    files=Files(("keras",), words=("tf",)),
 )

@@ -12,7 +12,8 @@ import numpy as np
 
 from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Concat, GateSum, Sum
-from ml_switcheroo.recipes import Live, Naming, Recipe, Target, Wrapper, part
+from ml_switcheroo.recipes import Files, Live, Mapper, Naming, Recipe, Target, Wrapper, part
+from ml_switcheroo.targets.constructors.linen import CONSTRUCTORS
 from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION, ONCE_MORE, POOLS
 from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.tree import Template, flatten, template_of_tree
@@ -71,8 +72,12 @@ RECURRENT: Mapping[str, Recipe] = {
 
 def _owns(model: Any) -> bool:
     """Tell whether this is a tree of variables: collections, ``params`` among them."""
-    collections = isinstance(model, Mapping) and "params" in model
-    return collections and all(isinstance(collection, Mapping) for collection in model.values())
+    return _accepts(model) and "params" in model
+
+
+def _accepts(model: Any) -> bool:
+    """Tell whether this can be one: a model of norms without scales has statistics alone."""
+    return isinstance(model, Mapping) and all(isinstance(part, Mapping) for part in model.values())
 
 
 def _template(model: Any) -> Template:
@@ -130,5 +135,9 @@ TARGET = Target(
             note=ONCE_MORE,
         ),
     },
-    live=Live(_owns, _template, _write, _read, immutable=True),
+    constructors=CONSTRUCTORS,
+    live=Live(_owns, _template, _write, _read, immutable=True, tree=True, accepts=_accepts),
+    mapper=Mapper("ml_switcheroo.runtime.into_linen", "ml_switcheroo.runtime.live_linen"),
+    observer="ml_switcheroo.verification.observers.linen",
+    files=Files(("orbax",), words=("flax",)),
 )

@@ -14,13 +14,16 @@ from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, GateSum, Sum
 from ml_switcheroo.recipes import (
+    REFUSED,
     Compared,
     Difference,
     Dropped,
     Entry,
+    Files,
     Form,
     Lack,
     Live,
+    Mapper,
     Naming,
     Padding,
     Recipe,
@@ -28,6 +31,7 @@ from ml_switcheroo.recipes import (
     Unsupported,
     part,
 )
+from ml_switcheroo.targets.constructors.mlx import CONSTRUCTORS
 from ml_switcheroo.targets.mlx_arrays import Reader, from_mlx
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
@@ -86,6 +90,7 @@ _MHA: tuple[Entry, ...] = (
 )
 
 KINDS: Mapping[str, Recipe] = {
+    **REFUSED,
     "linear": (part("weight", "weight"), part("bias", "bias")),
     "linear_in_out": (part("weight", "weight", "out in"), part("bias", "bias")),
     "bilinear": (part("weight", "weight", "out in2 in1"), part("bias", "bias")),
@@ -187,10 +192,9 @@ def _is_layer(cls: type) -> bool:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
-    reader, old = Reader(made := owned(leaves)), dict(_leaves(model))
-    for path in list(old):
-        if path in made:
-            array = reader.read(path, old.pop(path))
+    made = owned(leaves)
+    for ready in Reader(made).read({path: leaf for path, leaf in _leaves(model).items() if path in made}):
+        for path, array in ready.items():
             *parents, name = path.split(".")
             holder: Any = model
             for parent in parents:
@@ -220,6 +224,19 @@ _POOLS: tuple[Compared, ...] = (
     Lack("divisor_override", None),
 )
 
+# mlx/io/safetensors.cpp, mlx/io/load.cpp
+_UNREADABLE: Mapping[str, tuple[str, ...]] = {
+    "safetensors": ("float64", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"),
+    "npz": (
+        "complex128",
+        "float8_e4m3fn",
+        "float8_e5m2",
+        "float8_e4m3fnuz",
+        "float8_e5m2fnuz",
+        "float8_e8m0fnu",
+    ),
+}
+
 TARGET = Target(
     name="mlx",
     summary="MLX modules",
@@ -240,5 +257,9 @@ TARGET = Target(
         "mha": (Difference("num_heads", "num_heads"),),
         "rnn": (Difference("nonlinearity", "nonlinearity"),),
     },
+    constructors=CONSTRUCTORS,
     live=Live(_owns, _template, _write, _read),
+    mapper=Mapper("ml_switcheroo.runtime.into_mlx", "ml_switcheroo.runtime.live_mlx"),
+    observer="ml_switcheroo.verification.observers.mlx",
+    files=Files(loader="mlx.core.load", unreadable=_UNREADABLE, words=("mlx",)),
 )

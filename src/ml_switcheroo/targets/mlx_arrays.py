@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,15 @@ import numpy as np
 from ml_switcheroo.errors import CheckpointError
 from ml_switcheroo.formats.checkpoint import StridedTensor
 from ml_switcheroo.formats.files import MappedBytes, SourceFile
-from ml_switcheroo.formats.owned import Owned
+from ml_switcheroo.formats.owned import Owned, Stretch
 from ml_switcheroo.formats.safetensors import open_safetensors
 from ml_switcheroo.ops import Array
 from ml_switcheroo.ops.casting import stays
 from ml_switcheroo.tensors import DTYPES, dtype_of
 
 __all__ = ["Reader", "from_mlx", "to_mlx"]
+
+_AT_ONCE = 2**27  # bytes that MLX reads together
 
 
 def to_mlx(array: Array) -> Any:
@@ -39,7 +42,7 @@ def from_mlx(leaf: Any) -> Array:
 
 
 class Reader:
-    """Makes arrays of MLX from leaves, each ready before the next is begun: there are never two models.
+    """Makes arrays of MLX from leaves, some at a time: there are never two models.
 
     MLX copies what it is given at a fraction of the speed at which it reads a safetensors file by itself, so
     it reads what lies in one as it is.
@@ -48,9 +51,33 @@ class Reader:
     def __init__(self, leaves: Owned) -> None:
         self._leaves = leaves
         self._files: dict[SourceFile, dict[int, Any]] = {}
+        self._reading: list[Stretch] = []
 
-    def read(self, path: str, leaf: Any) -> Any:
-        """Return the leaf of a path, in the dtype of the one that it replaces, or the checkpoint's own."""
+    def read(self, old: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield the leaves of some paths, ready, each in the dtype of the old one or the checkpoint's own.
+
+        Args:
+            old: What they replace, by path; each is let go of when its own leaf is begun.
+        """
+        made: dict[str, Any] = {}
+        for path in list(old):
+            made[path] = self._leaf(path, old.pop(path))
+            if sum(array.nbytes for array in made.values()) >= _AT_ONCE:
+                yield self._ready(made)
+                made = {}
+        yield self._ready(made)
+
+    def _ready(self, made: dict[str, Any]) -> dict[str, Any]:
+        """Wait until MLX has read what it reads by itself."""
+        import mlx.core as mx
+
+        mx.eval(list(made.values()))
+        for stretch in self._reading:
+            self._leaves.read_elsewhere(stretch)
+        self._reading = []
+        return made
+
+    def _leaf(self, path: str, leaf: Any) -> Any:
         array = self._by_mlx(path, leaf)
         return self._copied(path, leaf) if array is None else array
 
@@ -67,10 +94,8 @@ class Reader:
         found = self._arrays(stretch.file).get(stretch.offset)
         if found is None or found.shape != stretch.shape or dtype_of(found) != dtype_of(stretch):
             return None
-        array = mx.contiguous(found.transpose(stretch.order)) if stretch.order else found
-        mx.eval(array)
-        self._leaves.read_elsewhere(stretch)
-        return array
+        self._reading.append(stretch)
+        return mx.contiguous(found.transpose(stretch.order)) if stretch.order else found
 
     def _arrays(self, file: SourceFile) -> dict[int, Any]:
         """Return what MLX finds in a safetensors file, by offset; nothing where it reads another file."""

@@ -21,8 +21,10 @@ from ml_switcheroo.recipes import (
     Compared,
     Difference,
     Entry,
+    Files,
     Form,
     Live,
+    Mapper,
     Naming,
     Padding,
     Part,
@@ -31,6 +33,7 @@ from ml_switcheroo.recipes import (
     Wrapper,
     part,
 )
+from ml_switcheroo.targets.constructors.nnx import CONSTRUCTORS
 from ml_switcheroo.targets.flax_kinds import KINDS, MHA, NO_PROJECTION, ONCE_MORE, POOLS
 from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.tensors import TensorSpec, spec_of
@@ -289,5 +292,9 @@ TARGET = Target(
             note=ONCE_MORE,
         ),
     },
+    constructors=CONSTRUCTORS,
     live=Live(_owns, _template, _write, _read, fill=_fill),
+    mapper=Mapper("ml_switcheroo.runtime.key_mapper", "ml_switcheroo.runtime.live_nnx"),
+    observer="ml_switcheroo.verification.observers.nnx",
+    files=Files(("orbax",)),
 )

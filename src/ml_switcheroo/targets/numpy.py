@@ -1,7 +1,7 @@
 """NumPy: names and layouts as PyTorch has them."""
 
 from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.recipes import Naming, Target, part
+from ml_switcheroo.recipes import REFUSED, Mapper, Naming, Target, part
 
 __all__ = ["TARGET"]
 
@@ -9,10 +9,10 @@ TARGET = Target(
     name="numpy",
     summary="arrays with PyTorch's names and layouts",
     kinds={
-        kind: tuple(part(slot, slot) for slot in layer.slots)
-        for kind, layer in LAYERS.items()
-        if not layer.refused
+        **{kind: tuple(part(slot, slot) for slot in layer.slots) for kind, layer in LAYERS.items()},
+        **REFUSED,
     },
     naming=Naming(),
     channels="first",
+    mapper=Mapper("ml_switcheroo.runtime.into_numpy"),
 )

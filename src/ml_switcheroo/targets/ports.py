@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.computed.source import tree_of
+from ml_switcheroo.computed.words import LIBRARIES
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.recipes import Target
 
@@ -20,9 +21,9 @@ __all__ = ["LAYOUTS", "Shown", "layout_shown", "with_layout"]
 
 LAYOUTS = ("first", "last")
 
-_FRAMEWORKS = frozenset(
-    """flax jax jaxlib keras tensorflow mlx haiku equinox numpy torch optax chex einops builtins functools
-    typing abc dataclasses collections math operator itertools nnx linen jaxtyping enum""".split()
+_FRAMEWORKS = LIBRARIES.union(
+    """jaxlib numpy optax chex einops builtins functools typing abc dataclasses collections math operator
+    itertools nnx linen jaxtyping enum""".split()
 )
 _MOVING = frozenset(
     """transpose moveaxis swapaxes permute permute_dims rollaxis rearrange einsum einops reduce

@@ -12,6 +12,7 @@ import numpy as np
 
 from ml_switcheroo.axes import equation
 from ml_switcheroo.errors import AxesError, UsageError
+from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.ops import Array, Axes
 from ml_switcheroo.verification.pairs import Pair
 
@@ -35,10 +36,10 @@ AS_IT_IS = Reading("", lambda array: array)
 _MOVED = "n c *space -> n *space c"
 _TURNED = "t n f -> n t f"
 
-# Kinds whose activations have their channels before the axes of space in PyTorch.
-_CHANNELS_FIRST = frozenset({"conv", "conv_transpose", "batch_norm", "instance_norm", "group_norm", "prelu"})
-_LAST = frozenset({"linear", "linear_in_out", "embedding", "mha", "bilinear"})
-_SEQUENCES = frozenset({"rnn", "lstm", "gru", "mha"})
+
+def _channels(kind: str) -> str:
+    """Return where the activations of a kind have their channels; nothing for what is no layer."""
+    return LAYERS[kind].channels if kind in LAYERS else ""
 
 
 def stated(text: str) -> Reading:
@@ -56,7 +57,7 @@ def stated(text: str) -> Reading:
 
 def channels_last(kind: str) -> Reading | None:
     """Return how the input of a layer lies in a channels-last target; None where it lies as in PyTorch."""
-    return stated(_MOVED) if kind in _CHANNELS_FIRST else None
+    return stated(_MOVED) if _channels(kind) == "first" else None
 
 
 def readings(
@@ -71,16 +72,16 @@ def readings(
         images: Whether any layer of the model has channels before axes of space.
         of_input: Whether it is what the layer takes; otherwise what it gives.
     """
-    if pair.kind in _SEQUENCES and args.get("batch_first") is False:
+    if args.get("batch_first") is False:
         return [AS_IT_IS, stated(_TURNED)]
     if channels == "first":
         return [AS_IT_IS]
-    if pair.kind in _CHANNELS_FIRST:
+    if _channels(pair.kind) == "first":
         return [stated(_MOVED)]
     flattened = _flattened(pair) if of_input else None
     if flattened is not None:
         return [flattened]
-    if pair.kind in _LAST or not images:
+    if _channels(pair.kind) == "last" or not images:
         return [AS_IT_IS]
     # A norm of one axis has it last. A block, or a class of the user's own, does not say what its axes are.
     return [AS_IT_IS, stated(_MOVED)]
@@ -94,9 +95,9 @@ def readings_of_output(kind: str, channels: str, *, images: bool) -> list[Readin
         channels: Where the target has its channels.
         images: Whether any layer of the model has channels before axes of space.
     """
-    if channels == "first" or kind in _LAST or not images:
+    if channels == "first" or _channels(kind) == "last" or not images:
         return [AS_IT_IS]
-    return [stated(_MOVED)] if kind in _CHANNELS_FIRST else [AS_IT_IS, stated(_MOVED)]
+    return [stated(_MOVED)] if _channels(kind) == "first" else [AS_IT_IS, stated(_MOVED)]
 
 
 def _flattened(pair: Pair) -> Reading | None:

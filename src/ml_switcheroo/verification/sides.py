@@ -134,7 +134,7 @@ def run_source(model: Any, call: Callable[..., Any] | None, inputs: Inputs) -> R
 
 def run_target(target: Target, model: Any, call: Callable[..., Any] | None, inputs: Inputs) -> Run:
     """Run the model of a target; the inputs are NumPy arrays or what else it takes."""
-    observer = observers.observer_of(target.name)
+    observer = observers.observer_of(target)
     recorder = Recorder()
     args, kwargs = _arguments(inputs)
     here = tuple(observer.write(value) if _is_array(value) else value for value in args)

@@ -75,7 +75,8 @@ class Spelling:
 
     def knows(self, module: str, containers: Mapping[str, str]) -> bool:
         """Tell whether some leaf is spelled as if it were a module, or lay in one."""
-        written = (self._naming.path(module, "", containers=known) for known in (containers, {}))
+        ways = (containers, {}) if containers else ({},)
+        written = (self._naming.path(module, "", containers=known) for known in ways)
         return any(segments(text) in self._above for text in written)
 
     def find(self, module: str, leaf: str, collection: str, containers: Mapping[str, str]) -> str | None:
@@ -87,9 +88,7 @@ class Spelling:
             collection: The leaf's collection.
             containers: The containers of the source, by their paths in PyTorch.
         """
-        written = (
-            self._naming.path(module, leaf, collection=collection, containers=known)
-            for known in (containers, {})
-        )
+        ways = (containers, {}) if containers else ({},)
+        written = (self._naming.path(module, leaf, collection=collection, containers=known) for known in ways)
         found = {path for text in written for path in self._paths.get(segments(text), ())}
         return found.pop() if len(found) == 1 else None

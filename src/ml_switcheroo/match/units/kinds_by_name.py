@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.match.paths.vocabulary import LEAF_SLOTS
 from ml_switcheroo.match.paths.words import meaning, segment_tokens
 from ml_switcheroo.match.units.unit import ANY
 
 __all__ = ["kind_of_class", "kinds_of_leaf", "kinds_of_words", "plain_kind"]
 
-_PLAIN: Mapping[str, str] = {
-    "linear": "linear",
-    "linear_in_out": "linear",
-    "mha": "linear",
-    "conv": "conv",
-    "embedding": "embedding",
-    "parameter": "parameter",
-    "buffer": "parameter",
-}
-
 
 def plain_kind(kind: str) -> str | None:
     """Return the kind that is matched for a kind of layer; None for one with a recipe of its own."""
-    return "norm" if kind.endswith("_norm") else _PLAIN.get(kind)
+    return (LAYERS[kind].matched or None) if kind in LAYERS else None
 
 
 def kind_of_class(name: str) -> str | None:

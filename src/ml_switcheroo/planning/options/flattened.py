@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ml_switcheroo.axes import parse
 from ml_switcheroo.errors import AxesError
+from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.ops import Axes, Branch, Concat, Op, Split
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.sources.classify import Owner
@@ -23,17 +24,6 @@ __all__ = [
     "over_several",
 ]
 
-# The axis of each kind that a Flatten before it makes.
-_AXIS: Mapping[str, str] = {
-    "linear": "in",
-    "linear_in_out": "in",
-    "conv": "in",
-    "conv_transpose": "in",
-    "batch_norm": "channel",
-    "layer_norm": "*channel",
-    "rms_norm": "*channel",
-}
-
 
 def depends_on_layout(owners: Iterable[Owner], specs: Mapping[str, TensorSpec]) -> bool:
     """Tell whether any move can depend on where a port has its channels: reading its code takes a while.
@@ -48,7 +38,7 @@ def _depends(owner: Owner, finding: Finding, specs: Mapping[str, TensorSpec]) ->
     if any(one is not None and (one.channels != 1 or one.parts) for one in changes):
         return True
     several = any(len(specs[name].shape) > 1 for name in owner.tensors.values())
-    return several and _AXIS.get(finding.kind) == "*channel"
+    return several and LAYERS[finding.kind].takes == "*channel"
 
 
 def either_layout(owners: Sequence[Owner], why: str) -> tuple[Owner, ...]:
@@ -88,7 +78,7 @@ def behind_flatten(
     Raises:
         AxesError: The axis is no multiple of the channels.
     """
-    flatten, axis, groups = finding.flatten, _AXIS.get(finding.kind, ""), parse(sides[0]).groups
+    flatten, axis, groups = finding.flatten, LAYERS[finding.kind].takes, parse(sides[0]).groups
     if flatten is None or flatten.channels == 1 or target.channels == "first" or (axis,) not in groups:
         return sides
     if flatten.parts:
@@ -119,9 +109,9 @@ def in_parts(finding: Finding, target: Target, axes: str, spec: TensorSpec, note
         AxesError: The axis is not made up of them.
     """
     ops: list[Op] = []
-    sides = ((finding.flatten, _AXIS.get(finding.kind, ""), "before"), (finding.unflatten, "out", "behind"))
+    sides = ((finding.flatten, LAYERS[finding.kind].takes, "before"), (finding.unflatten, "out", "behind"))
     for flatten, axis, side in sides:
-        if finding.kind in _OWN and flatten is not None and flatten.parts and side == "before":
+        if LAYERS[finding.kind].alone and flatten is not None and flatten.parts and side == "before":
             axes, axis = _named(spec.shape, flatten)
         groups = parse(axes).groups
         if flatten is None or not flatten.parts or target.channels == "first" or (axis,) not in groups:
@@ -141,9 +131,6 @@ def in_parts(finding: Finding, target: Target, axes: str, spec: TensorSpec, note
         branches = tuple(_branch(axes, axis, part) for part in flatten.parts)
         ops += [Split(place, sizes), Branch(branches), Concat(place)] if len(sizes) > 1 else branches[0]
     return ops
-
-
-_OWN = ("parameter", "buffer")
 
 
 def _named(shape: tuple[int, ...], flatten: Flatten) -> tuple[str, str]:

@@ -69,10 +69,9 @@ def option_for(
         locate: Where leaves go.
         shown: Attributes of the live module in the target, by the target's names.
     """
-    recipe = target.kinds.get(finding.kind, Unsupported(f"target {target.name} has no recipe for it"))
-    why = LAYERS[finding.kind].refused or (recipe.why if isinstance(recipe, Unsupported) else "")
-    if why or isinstance(recipe, Unsupported):
-        return _refusal(owner, finding, why)
+    recipe = target.kinds.get(finding.kind, Unsupported(f"the row of target {target.name} has no such kind"))
+    if isinstance(recipe, Unsupported):
+        return _refusal(owner, finding, recipe.why)
     gathered = gather(owner, finding.kind, specs, finding.args)
     forms = [entry if isinstance(entry, Form) else None for entry in recipe]
     possible = [form for form in forms if form is not None and _agrees(form, shown)]

@@ -100,7 +100,9 @@ def _fitting(owner: Owner, options: list[Option], request: Request) -> list[Opti
     if len(fitting) != 1 or len(options) == 1:
         return fitting or options
     kind = fitting[0].finding.kind
-    if (kind.endswith("_norm") or kind == "conv_transpose") and any(move.ops for move in fitting[0].moves):
+    if (LAYERS[kind].matched == "norm" or kind == "conv_transpose") and any(
+        move.ops for move in fitting[0].moves
+    ):
         # A kernel that a target keeps against its framework's convention looks like this, too.
         return options
     others = {option.finding.kind for option in options} - {fitting[0].finding.kind}

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.match.paths.words import meaning, segment_tokens
-from ml_switcheroo.match.structure import Question, solve
 from ml_switcheroo.match.units.fused import FUSED
 from ml_switcheroo.match.units.kinds_by_name import plain_kind
 from ml_switcheroo.moves import Move
@@ -23,6 +22,7 @@ from ml_switcheroo.tree import Template
 from ml_switcheroo.unmoved import Ambiguity, Unmoved
 
 if TYPE_CHECKING:
+    from ml_switcheroo.match.structure import Question
     from ml_switcheroo.planning.stages.by_recipe import ByRecipe
 
 __all__ = ["ByStructure", "ask_structure", "by_structure", "may_ask", "why_open"]
@@ -132,6 +132,9 @@ def by_structure(
         return ByStructure([], (), {}, {})
     if request.trace is not None:
         request.trace.asked.update({owner.path: (owner, options) for owner, options in pending})
+    # Imported where it is asked: names that line up need none of the matcher.
+    from ml_switcheroo.match.structure import solve
+
     found = solve(_question(request, pending, filled, rivals))
     asked = {name for owner, _ in pending for name in owner.tensors.values()}
     moves = [move for move in found.moves if asked.issuperset(move.sources)]
@@ -192,6 +195,8 @@ def _question(
     filled: Sequence[Move],
     rivals: Sequence[Owner],
 ) -> Question:
+    from ml_switcheroo.match.structure import Question
+
     template = request.template or Template({})
     rules = [rule for rule in request.rules if isinstance(rule, Rename)]
     owners = [*(owner for owner, _ in pending), *rivals]

@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 ANY = Text((None,))
-"""A key of which nothing is known."""
+"""A key that nothing is known about."""
 
 _LONGEST = 20_000
 

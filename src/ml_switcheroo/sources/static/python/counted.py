@@ -1,4 +1,4 @@
-"""Numbers that nobody knows, but of which it is known that they are numbers: made of the sizes of tensors."""
+"""Numbers whose value is unknown, but that surely are numbers: made of the sizes of tensors."""
 
 from __future__ import annotations
 

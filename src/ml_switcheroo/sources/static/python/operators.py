@@ -115,7 +115,7 @@ def _safe(op: type, left: Value, right: Value) -> bool:
 
 
 def texts(parts: list[Value]) -> Value:
-    """Return the concatenation of strings of which some may be unknown."""
+    """Return the concatenation of strings; some may be unknown."""
     joined: list[str | None] = []
     for part in parts:
         pieces = part.parts if isinstance(part, Text) else (part if isinstance(part, str) else None,)

@@ -113,7 +113,7 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A string of which only parts are known (None: any text), such as ``f"layer{i}"``."""
+    """A string that is known in part (None: any text), such as ``f"layer{i}"``."""
 
     parts: tuple[str | None, ...]
 

@@ -79,7 +79,7 @@ def parameters_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Paramete
 def _claims(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, dict[tuple[str, int], Owner]]:
     """Return by key what a module (or a tensor of the user's own) may be.
 
-    A layer of which the checkpoint lacks a tensor, or has one more, is not what the code says; neither are a
+    A layer with a tensor more or less in the checkpoint is not what the code says; neither are a
     class's own tensors that are a layer of torch.nn together with one more.
     """
     found = attempt.fit

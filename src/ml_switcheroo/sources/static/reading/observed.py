@@ -1,4 +1,4 @@
-"""What each expression of a model's ``forward`` is: a tensor of which axes, a size, a module, a constant."""
+"""What each expression of a model's ``forward`` is: a tensor and its axes, a size, a module, a constant."""
 
 from __future__ import annotations
 

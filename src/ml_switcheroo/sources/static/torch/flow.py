@@ -163,7 +163,7 @@ _FUNCTIONS: Mapping[Axes, Callable[[Machine, Given], Value]] = {
 
 
 def unfollowed(args: Arguments, word: str = "") -> Value:
-    """Return what a call gives of which nothing is known: a tensor, where it is given one of ``forward``."""
+    """Return what an unknown call gives: a tensor, where it is given one of ``forward``."""
     values = [*args.positional, *args.keyword.values()]
     taken = [one for value in values for one in tensors_in(value)]
     row = operation(word) if word else None

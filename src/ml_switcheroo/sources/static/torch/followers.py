@@ -51,7 +51,7 @@ __all__ = [
 
 
 def axes_of(value: Value) -> tuple[Axis, ...] | None:
-    """Return the axes of a tensor all of which are known."""
+    """Return the axes of a tensor, if all of them are known."""
     axes = value.axes if isinstance(value, Tensor) else None
     return axes if axes and axes[0] != (REST,) else None
 

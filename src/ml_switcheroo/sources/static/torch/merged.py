@@ -243,7 +243,7 @@ def _divisors(size: int) -> list[int]:
 
 
 def _ways(terms: list[_Term], total: int) -> Iterator[list[list[tuple[int, int, int]]]]:
-    """Yield the ways in which several images, of which sizes are unknown, can make up a size."""
+    """Yield the ways in which several images of unknown sizes can make up a size."""
     sizes = [term.size() for term in terms]
     keys = list(dict.fromkeys(key for _, key in sizes if key))
     fixed = sum(known for known, key in sizes if not key)

@@ -98,8 +98,7 @@ def parameters_of(name: str) -> tuple[str, ...]:
     """Return the names of a constructor's parameters, in order, as far as they are known."""
     kind = KIND_OF_CLASS.get(name)
     if kind is not None:
-        names = tuple(LAYERS[kind].args)
-        return names[1:] if name.startswith("Lazy") else names
+        return tuple(one for one, known in LAYERS[kind].of_class(name).items() if not known.keyword)
     if name in MADE_OF:
         return composite_parameters(name)
     if "Pool" in name and not name.startswith("Adaptive"):

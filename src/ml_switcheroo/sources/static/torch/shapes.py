@@ -4,37 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
 
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.sources.static.python.values import UNKNOWN, Instance, Maybe, Repeat, Value
 
 __all__ = ["contradicts", "expected", "mentions"]
 
-_SIZES: Mapping[tuple[str, str], str] = MappingProxyType(
-    {
-        ("linear", "in"): "in_features",
-        ("linear", "out"): "out_features",
-        ("conv", "out"): "out_channels",
-        ("conv_transpose", "in"): "in_channels",
-        ("batch_norm", "channel"): "num_features",
-        ("group_norm", "channel"): "num_channels",
-        ("embedding", "vocab"): "num_embeddings",
-        ("embedding", "dim"): "embedding_dim",
-    }
-)
-"""The constructor argument that is the size of an axis, as it stands."""
-
 _AXES = re.compile(r"\([^)]*\)|\S+")
-
-_SWITCHES: Mapping[str, str] = MappingProxyType(
-    {
-        "running_mean": "track_running_stats",
-        "running_var": "track_running_stats",
-        "num_batches_tracked": "track_running_stats",
-    }
-)
 
 
 def contradicts(wanted: tuple[Value, ...] | None, found: tuple[int, ...]) -> bool:
@@ -61,23 +37,15 @@ def mentions(made: Instance, kind: str, slot: str) -> bool | None:
     unsure = made.args_open
     if kind == "mha" and "out_proj" not in slot:
         return _attends(made, slot)
-    if pattern.startswith("weight_hr"):
-        size = made.args.get("proj_size", None if unsure else 0)
-        return bool(size) if isinstance(size, int) else None
-    switches = [
-        _SWITCHES.get(slot),
-        *(name for name in ("affine", "elementwise_affine") if slot in ("weight", "bias")),
-    ]
-    if slot in ("bias", "out_proj.bias") or pattern.startswith(("bias_ih", "bias_hh")):
-        switches.append("bias")
-    for name in switches:
-        if name is None or name not in layer.args:
-            continue
-        value = made.args.get(name, None if unsure else layer.defaults.get(name, True))
-        if value is False or (value is None and name in made.args):
-            return False
-        if value is not True:
-            return None
+    for name, one in layer.of_class(made.torch).items():
+        if pattern in one.switches:
+            value = made.args.get(name, None if unsure else one.default)
+            if value is None:
+                return False if name in made.args else None
+            if not isinstance(value, int):
+                return None
+            if not value:
+                return False
     return None if unsure or slot.startswith("running") else True
 
 
@@ -103,7 +71,7 @@ def expected(made: Instance, kind: str, slot: str) -> tuple[Value, ...] | None:
     shape: list[Value] = []
     for axis in axes:
         if axis.startswith("*"):
-            space = _space(made, kind)
+            space = _space(made, kind, axis)
             if space is None:
                 return None
             shape.extend(space)
@@ -128,24 +96,22 @@ def _counted(size: Value) -> bool:
 
 
 def _size(made: Instance, kind: str, axis: str) -> Value:
-    if kind == "conv" and axis == "in":
-        channels, groups = made.args.get("in_channels"), made.args.get("groups", 1)
-        if not isinstance(channels, int) or not isinstance(groups, int) or not groups or made.args_open:
-            return None
-        return channels // groups
-    return made.args.get(_SIZES.get((kind, axis), ""))
+    layer = LAYERS[kind]
+    rule = layer.sizes.get(axis)
+    if not isinstance(rule, str):
+        return rule
+    if "/" not in rule:
+        return made.args.get(rule)
+    return layer.size(axis, made.args if made.args_open else {**layer.defaults, **made.args})
 
 
-def _space(made: Instance, kind: str) -> tuple[Value, ...] | None:
-    if kind == "layer_norm":
-        shape = made.args.get("normalized_shape")
-        if isinstance(shape, int):
-            return (shape,)
-        return tuple(shape) if isinstance(shape, tuple | list) else None
+def _space(made: Instance, kind: str, axes: str) -> tuple[Value, ...] | None:
+    size = next((made.args.get(one.name) for one in LAYERS[kind].arguments if one.size == axes), None)
     rank = made.torch[-2:-1]
     if not rank.isdigit():
-        return None
-    size = made.args.get("kernel_size")
+        if isinstance(size, int):
+            return (size,)
+        return tuple(size) if isinstance(size, tuple | list) else None
     if isinstance(size, int):
         return (size,) * int(rank)
     return tuple(size) if isinstance(size, tuple | list) and len(size) == int(rank) else (None,) * int(rank)

@@ -158,7 +158,7 @@ def _reshaped_end(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tenso
 
 
 def _with_rest(machine: Machine, axis: Axis, sizes: list[Value]) -> tuple[Axis, ...] | None:
-    """Divide the output of a Linear of which known sizes make up a part: -1 is what is left of it."""
+    """Divide the output of a Linear where known sizes make up a part of it: -1 is the rest."""
     known = [size for size in sizes[1:] if isinstance(size, int) and not isinstance(size, bool) and size > 0]
     whole = axis[0].count if len(axis) == 1 else None
     part = math.prod(known)
@@ -168,7 +168,7 @@ def _with_rest(machine: Machine, axis: Axis, sizes: list[Value]) -> tuple[Axis, 
 
 
 def _ending(machine: Machine, axes: tuple[Axis, ...], sizes: list[Value]) -> Tensor:
-    """Reshape to sizes of which the last ones make up the whole output of a Linear, whatever comes before."""
+    """Reshape where the last sizes make up the whole output of a Linear, whatever comes before."""
     for place in range(len(sizes) - 1, 0, -1):
         rest = sizes[place:]
         if not all(isinstance(size, int) and size > 0 for size in rest):

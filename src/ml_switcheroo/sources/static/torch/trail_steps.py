@@ -302,7 +302,7 @@ def _einsum(machine: Follower, args: Arguments) -> Value:
 
 
 def opaque(machine: Follower, args: Arguments) -> Value:
-    """Return what something gives of which only the name is known."""
+    """Return what something gives that is known by its name alone."""
     parts = list(traced_in(args))
     if any(part.moving for part in parts):
         for part in parts:

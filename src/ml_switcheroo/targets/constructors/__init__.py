@@ -1,0 +1,1 @@
+"""How each framework makes its layers: one file a framework, tables alone."""

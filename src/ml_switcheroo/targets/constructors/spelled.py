@@ -1,0 +1,148 @@
+"""What the tables of several frameworks share: values written otherwise, and what decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml_switcheroo.recipes import Aside, Difference, Joint, Lack, Needs, Spelled, Unsupported
+
+__all__ = [
+    "AFFINE_BIAS",
+    "BATCH_FIRST",
+    "BATCH_NORM",
+    "CELL",
+    "EMBEDDING",
+    "INSTANCE_NORM",
+    "KEEPS",
+    "LINEAR_NORM_BIAS",
+    "MHA",
+    "NOT_MADE",
+    "NO_SLOPE",
+    "ONE_AXIS",
+    "ONE_LAYER",
+    "ZEROS",
+    "affine_bias",
+    "behind_each_other",
+    "both",
+    "elementwise_bias",
+    "nothing_cut",
+    "pairs",
+    "spelled",
+    "spread",
+    "words",
+]
+
+NOT_MADE: Mapping[str, Unsupported] = {
+    "class_weights": Unsupported("a loss is a function here: its weights are arguments of it"),
+    "parameter": Unsupported("a tensor that a class keeps itself is no layer"),
+    "buffer": Unsupported("a tensor that a class keeps itself is no layer"),
+}
+"""Kinds that are no layers of any framework."""
+
+
+def spelled(**names: str) -> tuple[Difference, ...]:
+    """Return arguments that have the same value under another name: PyTorch's name, and the target's.
+
+    >>> spelled(eps="epsilon")[0].attribute
+    'epsilon'
+    """
+    return tuple(Difference(arg, name) for arg, name in names.items())
+
+
+def pairs(padding: Any) -> Any:
+    """Write a padding as numbers before and behind each axis; a word in capitals.
+
+    >>> pairs((1, 2)), pairs("same")
+    ([(1, 1), (2, 2)], 'SAME')
+    """
+    return words(padding) if isinstance(padding, str) else [(size, size) for size in padding]
+
+
+def words(padding: Any) -> Any:
+    """Write a word in capitals; numbers as they are."""
+    return padding.upper() if isinstance(padding, str) else padding
+
+
+def spread(
+    kernel: tuple[int, ...], dilation: tuple[int, ...], padding: tuple[int, ...], extra: tuple[int, ...]
+) -> list[tuple[int, int]]:
+    """Write the padding of a transposed convolution as that of its spread-out input, for each axis.
+
+    >>> spread((3,), (1,), (1,), (0,))
+    [(1, 1)]
+    """
+    per_axis = zip(kernel, dilation, padding, extra, strict=True)
+    full = [(d * (size - 1) - p, more) for size, d, p, more in per_axis]
+    return [(before, before + more) for before, more in full]
+
+
+def nothing_cut(padding: tuple[int, ...]) -> bool:
+    """Tell whether a padding is none."""
+    return not any(padding)
+
+
+def behind_each_other(shape: Any) -> tuple[int, ...]:
+    """Return the axes of a shape, counted from the last."""
+    return tuple(range(-len(shape) if isinstance(shape, tuple | list) else -1, 0))
+
+
+def _one(shape: Any) -> bool:
+    return isinstance(shape, int) or len(shape) == 1
+
+
+ZEROS = Lack("padding_mode", "zeros", beside="padding")
+# A weight of -1 in a row, how gradients are made, values at first: none of it is in the output.
+EMBEDDING: tuple[Spelled, ...] = (
+    Needs(
+        ("mode",), lambda mode: mode is None, "a bag is an embedding and a sum or mean of its rows behind it"
+    ),
+    Lack("max_norm", None),
+    Aside(("padding_idx", "norm_type", "scale_grad_by_freq", "sparse", "_weight", "_freeze")),
+    Aside(("include_last_offset",)),
+)
+NO_SLOPE: tuple[Spelled, ...] = (Lack("num_parameters", 1), Aside(("init",)))
+AFFINE_BIAS = ("affine", "bias")
+LINEAR_NORM_BIAS = ("elementwise_affine", "bias")
+KEEPS = Difference("momentum", "momentum", lambda share: 1 - share)
+BATCH_NORM: tuple[Spelled, ...] = (
+    Lack("track_running_stats", True),
+    Needs(("momentum",), lambda share: share is not None, "momentum is None, an average of all batches"),
+    Aside(("process_group",), "the statistics are those of all devices", lambda group: group is None),
+)
+INSTANCE_NORM: tuple[Spelled, ...] = (
+    Needs(
+        ("track_running_stats",),
+        lambda tracked: not tracked,
+        "a norm of instances with running statistics is, outside training, one of batches: make that",
+    ),
+    Aside(("momentum",)),
+)
+ONE_AXIS = Needs(("normalized_shape",), _one, "it is over one axis here, and normalized_shape has several")
+ONE_LAYER = Needs(
+    ("num_layers", "bidirectional"),
+    lambda layers, both: layers == 1 and not both,
+    "it is one layer in one direction here: make one for each layer and direction",
+)
+BATCH_FIRST = Aside(
+    ("batch_first",),
+    "the batch is the first axis here: swap the first two axes before and behind it",
+    lambda first: bool(first),
+)
+MHA: tuple[Spelled, ...] = (Lack("add_bias_kv", False), Lack("add_zero_attn", False), BATCH_FIRST)
+CELL: tuple[Spelled, ...] = (ONE_LAYER, BATCH_FIRST, Aside(("dropout",)))  # which is between layers
+
+
+def both(*values: bool) -> bool:
+    """Tell whether all switches are on."""
+    return all(values)
+
+
+def affine_bias(name: str) -> Joint:
+    """Return the switch of a norm's bias, which is on where both of PyTorch's are."""
+    return Joint(AFFINE_BIAS, name, both)
+
+
+def elementwise_bias(name: str) -> Joint:
+    """Return the switch of the bias of a norm over axes."""
+    return Joint(LINEAR_NORM_BIAS, name, both)
