@@ -10,3 +10,10 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 # Scripts that made the samples, with libraries that no test needs.
 collect_ignore = ["formats/samples"]
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Look for doctests in tests alone: the modules they share have none, and import every framework."""
+    if collection_path.suffix == ".py" and not collection_path.name.startswith(("test_", "conftest")):
+        return True
+    return None

@@ -109,7 +109,7 @@ def test_the_verb_writes_shards_and_resumes(source: Path) -> None:
     assert out.exists()
     wrong = runner.invoke(convert, [*arguments[:-1], "much"])
     assert wrong.exit_code == 2
-    assert "'much' is no size such as 5GB" in wrong.output
+    assert "'much' is not a size such as 5GB" in wrong.output
 
 
 def test_the_source_is_not_overwritten(source: Path) -> None:

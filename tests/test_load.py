@@ -94,7 +94,7 @@ def test_a_converted_checkpoint_is_read_as_it_is(tmp_path):
 
 
 def test_a_model_of_no_target_is_an_error():
-    with pytest.raises(UsageError, match="a dict is no model of a known target"):
+    with pytest.raises(UsageError, match="a dict is not a model of a known target"):
         ms.load_into({}, STATE)
 
 

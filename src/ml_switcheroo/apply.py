@@ -27,7 +27,7 @@ class Leaves(Mapping[str, Array]):
         allow_overflow: Give a leaf although finite values became infinite, NaN, 0 or other integers.
 
     Raises:
-        PlanError: A tensor is not there, or of another shape or dtype than the plan says.
+        PlanError: A tensor is missing, or its shape or dtype is not the one in the plan.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Leaves(Mapping[str, Array]):
         return leaves[index]
 
     def deferred(self, path: str) -> Array | Deferred:
-        """Return a leaf as :meth:`stream` yields it; leaves of one move follow one another best."""
+        """Return a leaf as :meth:`stream` yields it; the leaves of one move are best asked for in a row."""
         move, _ = self._place[path]
         if self._last[0] is not move:
             self._last = (move, dict(self._streamed(move)))
@@ -79,7 +79,7 @@ class Leaves(Mapping[str, Array]):
             raise _lost(dict(lost), self._moves)
 
     def check_sources(self) -> None:
-        """See that every source can still be read, as far as that can be known without reading it.
+        """Check that every source can still be read, as far as that is possible without reading it.
 
         Raises:
             CheckpointError: The file behind a tensor has changed or was closed.
@@ -90,11 +90,11 @@ class Leaves(Mapping[str, Array]):
     def stream(self) -> Iterator[tuple[str, Array | Deferred]]:
         """Yield each path and leaf, running every move once and keeping none.
 
-        A leaf is deferred where its move only moves elements or casts: nothing of it is read before a writer
-        takes it strip by strip, or ``numpy.asarray`` all at once.
+        A leaf is deferred if its move only moves elements or casts. Nothing of it is read until a writer
+        takes it strip by strip, or ``numpy.asarray`` takes all of it.
 
         Raises:
-            CastError: Values are lost; also raised by whoever takes a deferred leaf. :meth:`check_values`
+            CastError: Values are lost; for a deferred leaf, when its values are taken. :meth:`check_values`
                 then names all leaves.
         """
         for move in self._moves:

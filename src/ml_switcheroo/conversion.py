@@ -29,7 +29,7 @@ __all__ = ["Conversion", "convert", "export"]
 
 @dataclass(frozen=True)
 class Conversion:
-    """What is made of a checkpoint file, whatever file it is written to.
+    """What a checkpoint file becomes, apart from the file it is written to.
 
     Attributes:
         checkpoint: The PyTorch checkpoint.
@@ -40,10 +40,11 @@ class Conversion:
         dtype: The dtype that floating-point leaves get.
         layout: Where the target model has the channels of its images, likewise.
         select: Which state dict, if the file holds several.
-        plan: A plan made before; then the six above are not asked.
-        allow_missing: Write although leaves of ``like`` are not filled.
-        allow_unexpected: Write although tensors are left over.
-        allow_overflow: Write although finite values become infinite, NaN, 0 or other integers.
+        plan: A plan made before. Then ``layers``, ``rules``, ``dtype`` and ``layout`` are not used, and
+            ``like`` only to lay out a file of Keras.
+        allow_missing: Write even if leaves of ``like`` are not filled.
+        allow_unexpected: Write even if tensors are left over.
+        allow_overflow: Write even if finite values become infinite, NaN, 0 or other integers.
     """
 
     checkpoint: str | Path
@@ -107,7 +108,7 @@ class Conversion:
             try:
                 write(out, plan.outputs, stream, stamp(plan, opened.digest))
             except CastError:
-                leaves.check_values()  # the first leaf was enough to stop; this names all
+                leaves.check_values()  # the first leaf stopped the run; this names all
                 raise
         return plan
 
@@ -123,7 +124,7 @@ class Conversion:
             return all(np.array_equal(_bytes(leaf), _bytes(there[path].read())) for path, leaf in leaves)
 
     def _plan(self, opened: Checkpoint, target: str) -> Plan:
-        """Return the plan that is carried out, checked."""
+        """Return the plan to carry out, checked."""
         plan = self.plan or make_plan(
             opened,
             to=self.to,
@@ -190,7 +191,7 @@ def convert(
 def _counted(
     leaves: Iterable[tuple[str, Any]], total: int, progress: Callable[[int, int], object] | None
 ) -> Iterator[tuple[str, Any]]:
-    """Report the bytes of each leaf when the next one is asked for: it is written but for some strips."""
+    """Report the bytes of each leaf when the next one is asked for: all but some strips are written then."""
     done = 0
     for path, leaf in leaves:
         yield path, leaf
@@ -215,7 +216,7 @@ def export(
         converted: The file that :func:`convert` wrote, or one with the same leaves.
         out: The file to write; its suffix decides the format (``.safetensors`` or ``.npz``).
         like: The PyTorch checkpoint whose names, layouts and dtypes the result has.
-        to: What it was converted to, where its stamp does not say so.
+        to: What it was converted to, if its stamp does not say so.
         layers: What the PyTorch side is, as in :func:`make_plan`.
         rules: The rules it was converted with.
         layout: The layout it was converted with.
@@ -225,7 +226,7 @@ def export(
 
     Raises:
         LoadError: The leaves are not those of ``like``.
-        UsageError: Nothing says what it was converted to, or it was turned back already.
+        UsageError: Nothing says what it was converted to, or it is a checkpoint of PyTorch already.
     """
     out = Path(out)
     writer = writer_of_state_dicts(out)

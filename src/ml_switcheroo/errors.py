@@ -3,18 +3,18 @@
 ::
 
     SwitcherooError                what failed, where, expected and found, the cure
-    ├── UsageError (ValueError)    an argument that cannot be meant            exit 2
+    ├── UsageError (ValueError)    an argument that makes no sense             exit 2
     │   ├── AxesError              an axis string, or sizes that do not fit it
     │   ├── RuleError              a rule that is unused, wrong or contradicts another
-    │   └── UnknownTarget          a target name nobody registered
-    ├── CheckpointError            a file that is damaged, hostile or no checkpoint  exit 2
+    │   └── UnknownTarget          a target name that is not registered
+    ├── CheckpointError            a file that is damaged, hostile or not a checkpoint  exit 2
     ├── SourceError                model code that cannot be read or found     exit 2
     ├── RewriteError               code that cannot be rewritten               exit 2
     ├── PlanError                  a plan with missing or ambiguous tensors    exit 1
     ├── CastError                  values that another dtype cannot hold       exit 1
     └── LoadError (RuntimeError)   leaves that do not fit the live model       exit 1
 
-Every error carries its facts as attributes; ``str()`` is written for a person.
+Every error carries its facts as attributes; ``str()`` is written for people.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class SwitcherooError(Exception):
 
 
 class UsageError(SwitcherooError, ValueError):
-    """Report an argument that cannot be meant."""
+    """Report an argument that makes no sense, alone or with the others."""
 
 
 class AxesError(UsageError):
@@ -71,13 +71,13 @@ class UnknownTarget(UsageError):
 
 
 class CheckpointError(SwitcherooError):
-    """Report a checkpoint that is damaged, hostile, or none at all.
+    """Report a file that is damaged, hostile, or not a checkpoint.
 
     Attributes:
         file: The file that was read.
         reason: What is wrong with it.
         offset: The byte offset in the file (or in ``member``) where it went wrong.
-        member: The member of an archive, where there is one.
+        member: The member of an archive, if it is one.
         cure: What to do about it.
     """
 
@@ -135,7 +135,7 @@ class PlanError(SwitcherooError):
         missing: Target leaves that nothing fills.
         ambiguous: Source tensors (or leaves) with several equally good answers.
         unexpected: Source tensors that nothing takes.
-        full: The message with all lines, where it was cut.
+        full: The message with all lines, if it was cut.
     """
 
     exit_code = 1

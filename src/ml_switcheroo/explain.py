@@ -1,4 +1,4 @@
-"""Everything that is known about one tensor or leaf: who said what, what was weighed, what comes of it."""
+"""Everything known about one tensor or leaf: who said what, what was weighed, and the outcome."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["explain"]
 
 
 def explain(name: str, state: Mapping[str, Any], **options: Any) -> str:
-    """Write down all that is known of one tensor or leaf, what was weighed for it, and the outcome.
+    """Write everything known about one tensor or leaf, what was weighed for it, and the outcome.
 
-    Of a tensor it says what every source says and which of them is believed. Where the structure of the
-    target was asked, it lists the candidates with their scores, the margin, and what each stage said.
+    For a tensor it tells what every source says, and which one is believed. If the structure of the target
+    was asked, it lists the candidates with their scores, the margin, and what each stage said.
 
     Args:
         name: The tensor's name in the checkpoint, or the path of a leaf of the target.
@@ -35,7 +35,7 @@ def explain(name: str, state: Mapping[str, Any], **options: Any) -> str:
         options: The arguments of :func:`make_plan`.
 
     Raises:
-        UsageError: There is neither; the error names those that are spelled alike.
+        UsageError: There is neither; the error names those with a similar spelling.
     """
     prepared = prepare(state, **options)
     template = prepared.request.template
@@ -80,7 +80,7 @@ def _leaf(path: str, prepared: Prepared) -> list[str]:
 
 
 def _said_by_stages(name: str, ledger: Ledger) -> Iterator[str]:
-    """Say what each stage has made of a tensor or a leaf, from the first to the last."""
+    """Yield what each stage did with a tensor or a leaf, from the first to the last."""
     for entry in ledger.history(name):
         yield f"  {entry.stage}: {entry.what}{entry.why and f', {entry.why}'}"
 

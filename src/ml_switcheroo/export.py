@@ -32,13 +32,13 @@ def to_torch(
 ) -> dict[str, Any]:
     """Return the weights of a model with PyTorch's names, layouts and dtypes.
 
-    The plan from ``like`` to the model is made as by :func:`make_plan`, and is then gone backwards.
+    The plan from ``like`` to the model is made as in :func:`make_plan`, and then inverted.
 
     Args:
         model: A live model of any target, or its leaves as a tree or ``{path: array}`` (then say ``to``).
         like: A PyTorch state dict, checkpoint or path: its names and dtypes are those of the result. What the
-            target has no place for (``num_batches_tracked``) is taken from it as it is.
-        to: Name of the target, where ``model`` does not show it.
+            target has no place for (``num_batches_tracked``) is copied from it.
+        to: Name of the target, if ``model`` does not show it.
         layers: What the PyTorch side is, as in :func:`make_plan`.
         rules: The user's rules.
         layout: Where the model has the channels of its images, as in :func:`make_plan`.
@@ -47,8 +47,8 @@ def to_torch(
         The state dict in the order of ``like``: torch tensors where ``like`` has them, else arrays.
 
     Raises:
-        LoadError: A tensor of ``like`` has no leaf, or a leaf no tensor; or what is one tensor in ``like``
-            was trained apart in the model. All of them are named.
+        LoadError: A tensor of ``like`` has no leaf, or a leaf has no tensor; or leaves that are one tensor in
+            ``like`` differ in the model. All of them are named.
         PlanError: Something is ambiguous.
         UsageError: The target is not known, or a move has no way back (a folded spectral norm).
 
@@ -83,7 +83,7 @@ def to_torch(
 
 
 def _check_ties(tied: Iterable[Sequence[str]], back: Mapping[str, Array]) -> None:
-    """Raise for names that are one tensor in PyTorch, of which it would keep the last, and differ here."""
+    """Raise if names are one tensor in PyTorch but differ here: PyTorch would keep only the last."""
     apart = []
     for names in tied:
         first, *others = [name for name in names if name in back] or [""]

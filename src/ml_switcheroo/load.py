@@ -37,7 +37,7 @@ class _Report(NamedTuple):
 
 
 class Loaded(_Report):
-    """What ``load_into`` did, in torch's words; a plain pair to whoever unpacks it.
+    """What ``load_into`` did, in torch's words; it unpacks as a plain pair.
 
     Attributes:
         notes: What a person should know, such as an epsilon that differs.
@@ -60,10 +60,10 @@ def load_into(
 ) -> Loaded | Any:
     """Fill a live model with the tensors of a PyTorch checkpoint, or of a converted one.
 
-    The model's own variables are kept with their dtype and sharding; only their values change, and
-    none does unless all can. Layers of MLX take no dtype: their float32 leaves take the checkpoint's bfloat16 or
-    float16, and a note says so. Until all is checked the old values are kept, too: where there is no memory for
-    both, make the model without values (``nnx.eval_shape``).
+    The model keeps its variables, with their dtype and sharding. Only their values change, and either all of
+    them or none. Until the end the old values are kept as well: if there is no memory for both, make the
+    model without values (``nnx.eval_shape``). Layers of MLX take no dtype: their float32 leaves take the
+    checkpoint's bfloat16 or float16, and a note says so.
 
     Args:
         model: A live model of any target, such as an ``nnx.Module``.
@@ -88,7 +88,7 @@ def load_into(
         CastError: The dtype of a leaf cannot hold what it gets; nothing was written.
         LoadError: Leaves are missing, unexpected or of another shape; nothing was written.
         PlanError: Something is ambiguous; nothing was written.
-        UsageError: The model is none of a known target.
+        UsageError: The model is not of a known target.
     """
     if isinstance(state, str | Path):
         with open_checkpoint(state) as checkpoint:
@@ -106,7 +106,7 @@ def load_into(
     target = owner_of(model, find_target(to) if to else None)
     if target is None or target.live is None:
         known = ", ".join(t.summary for t in all_targets().values() if t.live)
-        raise UsageError(f"load_into: a {type(model).__name__} is no model of a known target ({known})")
+        raise UsageError(f"load_into: a {type(model).__name__} is not a model of a known target ({known})")
     if stamped_target(state) == target.name:
         return _load_converted(
             model, target.live, state, strict=strict, allow_overflow=allow_overflow, progress=progress
@@ -120,7 +120,7 @@ def load_into(
     loaded.notes = plan.notes
     if strict and any(loaded):
         cure = "Add Rename, Drop or Keep rules, or load what fits with strict=False."
-        meant = [f"  could be meant: {rule}  ({why})" for rule, why in suggested(plan)]
+        meant = [f"  a possible rule: {rule}  ({why})" for rule, why in suggested(plan)]
         lines = [line for part in bounded([_problems(plan, names), meant], _LINES) for line in part]
         raise LoadError(_strict_text(model, lines, cure), problems=(*plan.missing, *plan.unexpected))
     leaves = plan.apply(state, partial=True, allow_overflow=allow_overflow)
@@ -134,7 +134,7 @@ def load_into(
 
 
 def _written(model: Any, live: Live, template: Template, leaves: Mapping[str, Any]) -> Any:
-    """Write into what the template holds, where it holds the leaves; else into the model, which is walked."""
+    """Write into the objects that the template holds, if it does; else walk the model for them."""
     if live.fill is None:
         return live.write(model, leaves)
     live.fill(template.held, leaves)
@@ -146,7 +146,7 @@ def _shown(
     specs: Mapping[str, TensorSpec],
     progress: bool | Callable[[int, int], object],
 ) -> Mapping[str, Any]:
-    """Return leaves of which each tells how far the loading is when it is made, where that is asked for."""
+    """Return the leaves; if progress is asked for, each reports how far the load is when it is made."""
     if not progress:
         return leaves
     show = Progress(wanted=True) if progress is True else progress
@@ -166,7 +166,7 @@ _LINES = 38  # of 40, with the head and the cure
 def torch_name(path: str, target: Target, template: Template) -> str:
     """Return the name that PyTorch would have for a leaf of a live model.
 
-    The kind of the module decides where the model's types show it; otherwise the leaf's name.
+    The kind of the module decides, if the model's types show it; otherwise the name of the leaf.
     """
     *module, leaf = segments(path, target.naming.sequential, template.containers)
     if target.naming.collections:
@@ -196,7 +196,7 @@ def _strict_text(model: Any, problems: Iterable[str], cure: str = "") -> str:
 
 
 def _warn(model: Any, problems: Sequence[str], notes: Sequence[str] = ()) -> None:
-    """Say what a new model did not get, and the notes: it is returned in place of the report."""
+    """Warn about what a new model did not get, with the notes: the model is returned, not the report."""
     head = f"{type(model).__name__} was loaded{' in part' if problems else ''}"
     if problems or notes:
         lines = [head, *problems, *(f"  note        {note}" for note in notes)]

@@ -17,10 +17,10 @@ __all__ = ["Move", "spec_from_json", "spec_to_json"]
 class Move:
     """Some source tensors, the leaves they become, and how.
 
-    Every source and every leaf stands in one move of a plan only, so that the inverse of a plan is
-    made of the inverses of its moves. A user writes one as a rule; single names and an axis equation may
-    then be plain strings, operations the mappings that a saved plan has, and the specs come from the
-    checkpoint. Names can have the braces of a pattern; the move then stands for each tensor it means.
+    Every source and every leaf belongs to at most one move of a plan, so that the inverses of the moves make
+    the inverse of the plan. A move is also a rule that a user writes. Then single names and an axis equation
+    may be plain strings, operations may be mappings as in a saved plan, and the specs come from the
+    checkpoint. Names may have braces, as in a pattern; the move then holds for each tensor that they match.
 
     >>> Move("tok.weight", "embed.table", "vocab dim -> dim vocab").ops
     (Axes(equation='vocab dim -> dim vocab', sizes=()),)
@@ -32,9 +32,9 @@ class Move:
         inputs: Specs of the sources.
         outputs: Specs of the leaves.
         kind: Kind of the layer.
-        origin: Who decided the kind: rules, live, static, target or evidence; settled where values did.
-        reason: What decided it, for a person.
-        where: ``file:line`` of it, where there is one.
+        origin: Who decided the kind: rules, live, static, target or evidence; settled if values did.
+        reason: What decided it, for people.
+        where: Its ``file:line``, if there is one.
     """
 
     sources: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Into which format a conversion writes, and what goes together."""
+"""The format that a conversion writes, and which options go together."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Output:
     Attributes:
         format: A name from :data:`~ml_switcheroo.formats.writing.WRITERS`.
         target: Name of the target.
-        max_shard_bytes: Largest size of a file, where there are to be several.
+        max_shard_bytes: Largest size of a file, if there may be several.
         resume: Whether the run can be interrupted.
     """
 
@@ -39,8 +39,8 @@ class Output:
 
         Args:
             plan: What is written.
-            like: The live model; the one of Keras decides where its variables lie in a file.
-            key: What the leaves are made of and how.
+            like: The live model; a Keras model decides where its variables lie in a file.
+            key: Identifies what the leaves are made from, and how.
             say: Called with a sentence about the run.
 
         Raises:
@@ -75,10 +75,10 @@ def choose_output(
         name: A name from :data:`~ml_switcheroo.formats.writing.WRITERS`; None leaves it to ``out``.
         target: Name of the target.
         resume: Whether the run can be interrupted.
-        max_shard_bytes: Largest size of a file, where there are to be several.
+        max_shard_bytes: Largest size of a file, if there may be several.
 
     Raises:
-        UsageError: Nothing decides the format, or things do not go together; all of them are named.
+        UsageError: Nothing decides the format, or options do not go together; all problems are named.
 
     >>> choose_output(Path("weights.npz"), None, "jax").format
     'npz'
@@ -103,7 +103,7 @@ def writer_of_state_dicts(out: Path) -> Writer:
     """Return the function that writes a PyTorch state dict to a file.
 
     Raises:
-        UsageError: The suffix is that of no format that holds one.
+        UsageError: No format with this suffix holds one.
     """
     holding = {row.suffix: row.write for row in WRITERS.values() if row.suffix and not row.why_only}
     if out.suffix not in holding:
@@ -136,7 +136,7 @@ def _written_to(form: str) -> str:
 
 
 def _notes(form: str, plan: Plan) -> Iterator[str]:
-    """Say what the target's own library will not read."""
+    """Warn about dtypes that the target's own library does not read."""
     files = find_target(plan.target).files
     unreadable = files.unreadable.get(form, ())
     wrong = [path for path, spec in plan.outputs.items() if spec.dtype in unreadable]

@@ -114,7 +114,7 @@ class Plan:
         return Leaves(self.moves, state, allow_overflow=allow_overflow)
 
     def check_names(self, state: Mapping[str, Any]) -> None:
-        """Raise if the plan says nothing of a tensor: it was made for another checkpoint, or edited.
+        """Raise if the plan does not mention a tensor: it was made for another checkpoint, or edited.
 
         Raises:
             PlanError: Some tensors are not accounted for; all of them are named.
@@ -123,13 +123,13 @@ class Plan:
         strange = sorted(set(state) - known)
         if strange:
             raise PlanError(
-                f"the plan says nothing of {len(strange)} of {len(state)} tensors: {', '.join(strange)}\n"
+                f"the plan does not mention {len(strange)} of {len(state)} tensors: {', '.join(strange)}\n"
                 'Make the plan anew, or write a move of them, or list them under "dropped" with the reason.',
                 unexpected=strange,
             )
 
     def changes(self, new: Plan) -> str:
-        """Write what becomes of which tensor in this plan and in a new one; empty where all is the same."""
+        """Write how this plan and a new one treat each tensor differently; empty if they do not."""
         return changes_text(self, new)
 
     def to_html(self) -> str:
@@ -198,7 +198,7 @@ class Plan:
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:
-        """Read a plan, which somebody may have edited, and verify it.
+        """Read a plan, which may have been edited, and verify it.
 
         Raises:
             UsageError: The file is no plan of a format that this version reads; or a move does not give
@@ -228,7 +228,7 @@ class Plan:
         problems += [f"{name}: in two places of the plan" for name in plan.twice]
         if problems:
             listed = "\n".join(f"  {line}" for line in problems)
-            raise UsageError(f"{path}: {len(problems)} of its entries cannot be meant\n{listed}")
+            raise UsageError(f"{path}: {len(problems)} of its entries make no sense\n{listed}")
         return plan
 
     @property

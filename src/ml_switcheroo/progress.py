@@ -1,4 +1,4 @@
-"""How far a long run is: one line on stderr that is written over, or a line for each tenth."""
+"""How far a long run is: one line on stderr that is overwritten, or a line for each tenth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 __all__ = ["Progress"]
 
-_LARGE = 2**28  # bytes that take long enough to be watched
+_LARGE = 2**28  # bytes; fewer are written too fast to watch
 _EVERY = 0.1  # seconds
 
 
@@ -15,7 +15,7 @@ class Progress:
     """Show on stderr how many bytes are written.
 
     Args:
-        wanted: True shows it everywhere, False nowhere; None on a terminal, for large outputs.
+        wanted: True always shows it, False never; None shows it on a terminal, for large outputs.
     """
 
     def __init__(self, wanted: bool | None) -> None:
@@ -26,7 +26,7 @@ class Progress:
         self._tenth = 0
 
     def __call__(self, done: int, total: int) -> None:
-        """Take the number of bytes that are written, and of all."""
+        """Take the number of bytes written so far, and the total."""
         if self._wanted is False or not total:
             return
         if self._wanted is None and not (self._terminal and total >= _LARGE):

@@ -32,7 +32,7 @@ def stamp(plan: Plan, source_hash: str) -> dict[str, str]:
 
 
 def exported(source: str | Path) -> dict[str, str]:
-    """Return the metadata of a PyTorch checkpoint that was made of a converted one."""
+    """Return the metadata of a PyTorch checkpoint that was made from a converted one."""
     return _mark("torch", source)
 
 
@@ -45,7 +45,7 @@ def _mark(target: str, source: str | Path) -> dict[str, str]:
 
 
 def stamped_target(state: Mapping[str, Any]) -> str | None:
-    """Return the target that a checkpoint was converted to; None where it was not converted.
+    """Return the target that a checkpoint was converted to; None if it was not converted.
 
     MLX writes ``format: mlx`` into its safetensors files, transformers ``flax`` and ``tf``.
     """
@@ -56,7 +56,7 @@ def stamped_target(state: Mapping[str, Any]) -> str | None:
 
 
 def refuse_converted(state: Mapping[str, Any]) -> None:
-    """Raise where a checkpoint was converted already.
+    """Raise if a checkpoint was converted already.
 
     Raises:
         UsageError: It carries a stamp; the error says for which target and from what.

@@ -1,4 +1,4 @@
-"""One rule for many renames: braces for the numbers that differ, also where they are counted otherwise."""
+"""One rule for many renames: braces stand for numbers, even if the sides count from different ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LETTERS = "ijkn"
 
 
 def one_rename(pairs: Iterable[tuple[str, str]]) -> Rename | None:
-    """Return one rule that renames all of some paths, with braces for the numbers that differ; None for none.
+    """Return one rule that renames all of some paths, with braces for the numbers; None if there is none.
 
     >>> one_rename([("layer1.0", "stages.0.0"), ("layer1.1", "stages.0.1"), ("layer2.0", "stages.1.0")])
     Rename(source='layer{i+1}.{j}', target='stages.{i}.{j}')

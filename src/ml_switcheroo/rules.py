@@ -1,4 +1,4 @@
-"""What the user says, where nothing else can know: rules, written in Python or in a TOML file.
+"""Rules: what the user says and nothing else can know, written in Python or in a TOML file.
 
 A pattern is a dotted name. ``{i}`` (also ``{j}``, ``{k}``, ``{n}``) stands for digits, ``{i+1}`` for the
 number that is one more than ``{i}`` on the other side, ``{name}`` for any text without a dot, ``*`` for
@@ -50,7 +50,7 @@ def _shift(word: re.Match[str]) -> int:
 
 
 def match(pattern: str, name: str) -> Mapping[str, str] | None:
-    """Return what the braces of a pattern stand for in a name; None where it does not match.
+    """Return what the braces of a pattern stand for in a name; None if it does not match.
 
     >>> match("layers.{i}.{p}_proj", "layers.3.q_proj")
     {'i': '3', 'p': 'q'}
@@ -93,7 +93,7 @@ class Rename:
     """Give the modules (or tensors) of a PyTorch name another place in the target.
 
     Attributes:
-        source: Pattern of a module path or tensor name in PyTorch; what lies below goes along.
+        source: Pattern of a module path or tensor name in PyTorch; what lies below it moves with it.
         target: The path instead, with the same braces.
 
     >>> Rename("encoder.layers.{i}.norm1", "encoder.layers_{i}.norm").apply("encoder.layers.0.norm1.weight")
@@ -119,7 +119,7 @@ class Rename:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Say of what kind a module is.
+    """Say what kind a module is.
 
     Attributes:
         pattern: Pattern of a module path in PyTorch, or of the name of a tensor that a class keeps itself.
@@ -141,7 +141,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Leave tensors of the checkpoint behind.
+    """Leave out tensors of the checkpoint.
 
     Attributes:
         pattern: Pattern of tensor names in PyTorch.
@@ -172,7 +172,7 @@ RULES: Mapping[str, type[Any]] = {rule.__name__.lower(): rule for rule in (Renam
 
 
 def spelled_out(rules: Sequence[R], pattern: Callable[[R], str]) -> Sequence[R]:
-    """Return the rules whose patterns have no ``*``, where there are any: the others mean the rest."""
+    """Return the rules whose patterns have no ``*``, if there are any: the others cover the rest."""
     return [rule for rule in rules if "*" not in pattern(rule)] or rules
 
 

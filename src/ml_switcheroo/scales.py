@@ -1,4 +1,4 @@
-"""What the values of a norm's scale show, where no code is there to say it."""
+"""What the values of a norm's scale show when no code tells."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCALES = frozenset({"scale", "gamma", "weight"})
 
 
 def said_of_values(moves: Sequence[Move], state: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say where the scales of norms lie around 0 instead of 1: their own class may add one to them.
+    """Warn if the scales of norms lie around 0 instead of 1: their own class may add one to them.
 
     Only the scales are read, and only where the plan adds nothing to them. Fewer than 8 values show nothing.
 
@@ -44,7 +44,7 @@ def said_of_values(moves: Sequence[Move], state: Mapping[str, Any]) -> tuple[str
 
 
 def _is_scale(move: Move) -> bool:
-    """Tell whether a move takes the scale of a norm as it is."""
+    """Tell whether a move copies the scale of a norm unchanged."""
     if (
         len(move.sources) != 1
         or len(move.inputs[0].shape) != 1

@@ -24,8 +24,8 @@ def load_sharded(
 ) -> dict[str, Any]:
     """Make the leaves of a plan as ``jax.Array``, sharded over devices.
 
-    A device's part of a leaf is cut out of the move, not out of the finished leaf: of a transposed matrix
-    only the columns are read that become the device's rows. Call it in each process of a distributed program.
+    Only what a device holds of a leaf is read: for a transposed matrix, the columns that become the device's
+    rows. Call it in each process of a distributed program.
 
     Args:
         checkpoint: The open checkpoint.

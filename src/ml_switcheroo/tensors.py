@@ -143,11 +143,11 @@ def as_numpy(value: Any) -> np.ndarray[Any, Any]:
 
 
 def to_tensor(array: np.ndarray[Any, Any], *, owned: bool = False) -> Any:
-    """Return an array as a torch tensor, bit for bit; whoever wants one has torch imported.
+    """Return an array as a torch tensor, bit for bit; torch is imported already if a caller wants one.
 
     Args:
         array: The array.
-        owned: Whether nobody else uses its memory: then the tensor goes on using it.
+        owned: Whether nothing else uses its memory: then the tensor keeps using it.
     """
     torch = sys.modules["torch"]
     whole = np.ascontiguousarray(array)

@@ -31,8 +31,8 @@ class Template:
 
     Attributes:
         specs: The leaves, by path.
-        untyped: Leaves of which only the shape is known.
-        unasked: Leaves whose dtype is the framework's default, which nobody could ask for: the layers of MLX
+        untyped: Leaves whose dtype is unknown.
+        unasked: Leaves whose dtype is the framework's default because it cannot be chosen: the layers of MLX
             take none. The narrower floats of a checkpoint stay as they are, as MLX's own loader leaves them.
         kinds: Kinds of modules that the live model's types prove, by path.
         containers: Which modules are a ``sequential``, by path: its children's indices are those

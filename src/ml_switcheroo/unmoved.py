@@ -1,4 +1,4 @@
-"""What no move touches: left with a reason, or asked about because several answers fit."""
+"""Tensors and leaves that no move touches: left for a reason, or ambiguous."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Ambiguity:
 
     Attributes:
         names: The source tensors.
-        candidates: Each answer, with what speaks for it.
-        rules: For each answer the rule to write.
+        candidates: Each answer, with the evidence for it.
+        rules: The rule to write for each answer.
     """
 
     names: tuple[str, ...]

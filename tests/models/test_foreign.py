@@ -22,7 +22,10 @@ def error(expected, found):
     return np.abs(found - expected).max() / np.abs(expected).max()
 
 
-@pytest.mark.parametrize("name", ["bert", "gpt2", "llama", "t5", "whisper", "clip"])
+MORE = [pytest.param(name, marks=pytest.mark.slow) for name in ("gpt2", "llama", "t5", "whisper", "clip")]
+
+
+@pytest.mark.parametrize("name", ["bert", *MORE])
 def test_a_backbone_of_keras_hub_gives_the_output_of_transformers(foreign, name):
     made, port, inputs, output = foreign.KERAS_HUB[name]()
     model = foreign.trained(made)

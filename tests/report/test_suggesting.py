@@ -1,4 +1,4 @@
-"""Where a leaf is missing, the rule that could be meant is printed, and works when it is pasted."""
+"""Where a leaf is missing, a possible rule is printed, and works when it is pasted."""
 
 import numpy as np
 import pytest
@@ -73,7 +73,7 @@ def test_a_live_model_says_it_too():
             self.uncertainty = nnx.Linear(4, 3, rngs=nnx.Rngs(0))
 
     state = linear("aux", 4, 3)
-    with pytest.raises(LoadError, match=r'could be meant: Rename\("aux", "uncertainty"\)') as error:
+    with pytest.raises(LoadError, match=r'a possible rule: Rename\("aux", "uncertainty"\)') as error:
         ms.load_into(Port(), state, layers={"aux": "linear"})
     # Each leaf stands beside its own name in PyTorch.
     kernel = "uncertainty.kernel float32[4,3]: no source; unused: aux.weight"

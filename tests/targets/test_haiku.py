@@ -120,7 +120,7 @@ def test_it_owns_what_only_haiku_can_have_made():
 def test_what_is_not_recognised_is_loaded_where_the_target_is_named():
     params = {"norm": {"scale": jnp.ones(3)}}
     state = {"norm.weight": np.float32([1, 2, 3])}
-    with pytest.raises(UsageError, match="a dict is no model of a known target"):
+    with pytest.raises(UsageError, match="a dict is not a model of a known target"):
         ms.load_into(params, state, layers={"norm": "LayerNorm"})
     new = ms.load_into(params, state, to="haiku", layers={"norm": "LayerNorm"})
     assert new["norm"]["scale"].tolist() == [1.0, 2.0, 3.0]

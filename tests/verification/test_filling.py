@@ -28,5 +28,5 @@ def test_a_checkpoint_of_another_model_is_named(checkpoint):
 
 
 def test_what_is_no_module_is_refused(checkpoint):
-    with pytest.raises(UsageError, match=r"a list is no torch\.nn\.Module"):
+    with pytest.raises(UsageError, match=r"a list is not a torch\.nn\.Module"):
         filled([], checkpoint)

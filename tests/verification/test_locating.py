@@ -36,8 +36,8 @@ def test_its_weights_are_named_where_they_are_not_the_plans():
 def test_a_layer_that_takes_something_else_points_to_what_lies_before():
     one = found([layer("a"), layer("b", takes=False, agrees=False)])
     assert (one.layer.source, one.where) == ("b", "before")
-    assert "up to a all agrees" in one.text
-    assert "it is the first that is compared" in found([layer("b", takes=False, agrees=False)]).text
+    assert "everything up to a agrees" in one.text
+    assert "no layer before it is compared" in found([layer("b", takes=False, agrees=False)]).text
 
 
 def test_a_block_alone_proves_nothing_where_what_follows_takes_the_same():
@@ -50,7 +50,7 @@ def test_a_block_alone_proves_nothing_where_what_follows_takes_the_same():
 def test_what_follows_the_last_layer_is_said_with_the_note_of_the_output():
     one = found([layer("a"), layer("head")])
     assert (one.layer, one.where) == (None, "after")
-    assert one.text == "what follows head: up to there all agrees; scaled"
+    assert one.text == "what follows head: everything up to there agrees; scaled"
     assert found([]).text.startswith("no layer can be compared")
 
 

@@ -40,7 +40,7 @@ def test_the_target_is_found_from_its_model():
 def test_models_that_are_none_are_refused():
     with pytest.raises(UsageError, match="source_model= is a list"):
         Sides.of(None, [], Port(), None)
-    with pytest.raises(UsageError, match="no model of a known target"):
+    with pytest.raises(UsageError, match="not a model of a known target"):
         Sides.of(None, Net(), object(), None)
     with pytest.raises(UsageError, match="is a model of nnx, not of keras"):
         sides(to="keras")

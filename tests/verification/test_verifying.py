@@ -52,7 +52,7 @@ def test_a_wrong_epsilon_is_inside_of_the_norm(framework):
 def test_a_forgotten_activation_is_before_the_next_layer(framework):
     report = verified(Net, NETS, framework, "activation")
     assert (report.first.where, report.first.layer.source) == ("before", "fc2"), str(report)
-    assert "up to fc1 all agrees" in report.first.text
+    assert "everything up to fc1 agrees" in report.first.text
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -117,7 +117,7 @@ def test_inputs_in_either_layout_and_calls_of_ones_own():
     ("changed", "message"),
     [
         ({"source_model": 3}, "not a torch.nn.Module"),
-        ({"target_model": object()}, "no model of a known target"),
+        ({"target_model": object()}, "not a model of a known target"),
         ({"to": "numpy"}, "is a model of mlx, not of numpy"),
         ({"input_axes": "n c h w"}, "no axis equation"),
         ({"input_axes": ["n c h w -> n h w c"] * 2}, "input_axes= are 2, the inputs are 1"),

@@ -18,9 +18,9 @@ __all__ = ["convert"]
 @click.argument("out", type=FILE)
 @planning
 @click.option("--plan", "plan_file", type=FILE, metavar="FILE", help="Carry out a saved plan.")
-@click.option("--allow-missing", is_flag=True, help="Write although leaves of --like are not filled.")
-@click.option("--allow-unexpected", is_flag=True, help="Write although tensors are left over.")
-@click.option("--allow-overflow", is_flag=True, help="Write although values become infinite, NaN or 0.")
+@click.option("--allow-missing", is_flag=True, help="Write even if leaves of --like are not filled.")
+@click.option("--allow-unexpected", is_flag=True, help="Write even if tensors are left over.")
+@click.option("--allow-overflow", is_flag=True, help="Write even if values become infinite, NaN or 0.")
 @click.option(
     "--resume", is_flag=True, help="Keep what is done if interrupted, and go on where such a run stopped."
 )
@@ -31,7 +31,7 @@ __all__ = ["convert"]
     "--format",
     "form",
     type=click.Choice(["safetensors", "npz", "keras", "orbax"]),
-    help="What OUT is, where its suffix does not decide.",
+    help="What OUT is, if its suffix does not decide.",
 )
 @click.option(
     "--progress/--no-progress",
@@ -112,5 +112,7 @@ def _bytes(size: str) -> int:
     """Read a size such as ``5GB``: powers of 1000, as on the label of a disk."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", size.strip().upper())
     if not found:
-        raise click.BadParameter(f"{size!r} is no size such as 5GB or 500MB", param_hint="--max-shard-size")
+        raise click.BadParameter(
+            f"{size!r} is not a size such as 5GB or 500MB", param_hint="--max-shard-size"
+        )
     return int(float(found[1]) * 1000 ** ("KMGT".index(found[2]) + 1 if found[2] else 0))

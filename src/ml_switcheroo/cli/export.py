@@ -15,7 +15,7 @@ __all__ = ["export"]
 @click.argument("converted", type=FILE)
 @click.argument("out", type=FILE)
 @click.option("--like", type=FILE, required=True, metavar="CKPT", help="The PyTorch checkpoint it came from.")
-@click.option("--to", "target", metavar="TARGET", help="What it was converted to, where it has no stamp.")
+@click.option("--to", "target", metavar="TARGET", help="What it was converted to, if it has no stamp.")
 @click.option("--layers", metavar="FILE:CLASS", help="The PyTorch model's source: model.py:Net.")
 @click.option("--rules", type=FILE, metavar="FILE", help="Rules for what nothing can know (TOML).")
 @layout
@@ -33,7 +33,8 @@ def export(
 ) -> None:
     """Turn CONVERTED back into a PyTorch checkpoint OUT (.safetensors or .npz).
 
-    Names, layouts and dtypes are those of --like; what the target has no place for is taken from it.
+    Names, layouts and dtypes are those of --like. Tensors that the target has no place for are copied from
+    it.
     """
     from ml_switcheroo.conversion import export as export_file
 

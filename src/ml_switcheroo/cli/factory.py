@@ -22,7 +22,7 @@ def made_by(text: str, option: str) -> Any:
         option: The option, for errors: ``--like``.
 
     Raises:
-        UsageError: There is no such file, module or function, or it wants arguments.
+        UsageError: There is no such file, module or function, or it needs arguments.
     """
     factory = function_of(text, option)
     try:
@@ -50,7 +50,7 @@ def function_of(text: str, option: str) -> Callable[..., Any]:
 
 
 def _from_file(path: Path, option: str) -> Any:
-    """Import a file once, however many options name it: its classes are then the same."""
+    """Import a file once, even if several options name it, so that its classes are the same."""
     name = path.stem
     there = sys.modules.get(name)
     if there is not None and getattr(there, "__file__", None) == str(path.resolve()):

@@ -95,7 +95,7 @@ def _tell_text(findings: Findings) -> None:
 
 
 def _is_folded(code: str, count: int) -> bool:
-    """Tell whether notes are only counted: several, and nobody has to do anything."""
+    """Tell whether notes are only counted: there are several, and none asks for anything."""
     return count > 1 and ROWS[code].consequence not in _OPEN
 
 

@@ -17,7 +17,7 @@ __all__ = ["inspect"]
 
 @click.command()
 @click.argument("checkpoint", type=FILE)
-@click.option("--select", metavar="KEY", help="Which state dict, where the file holds several: model_ema.")
+@click.option("--select", metavar="KEY", help="Which state dict, if the file holds several: model_ema.")
 @as_json
 def inspect(checkpoint: Path, select: str | None, *, as_json: bool) -> None:
     """Show what is in CHECKPOINT: names, dtypes, shapes and sizes; no tensor is read.

@@ -29,7 +29,7 @@ configured_target = _target()
 layout = click.option(
     "--layout",
     type=click.Choice(["first", "last"]),
-    help="Where the target model has the channels of its images, where it does not show it.",
+    help="Where the target model has the channels of its images, if it does not show it.",
 )
 
 
@@ -39,7 +39,7 @@ def planning(command: F) -> F:
         layout,
         click.option("--dtype", metavar="DTYPE", help="Cast floating-point leaves, such as to bfloat16."),
         click.option(
-            "--select", metavar="KEY", help="Which state dict, where the file holds several: model_ema."
+            "--select", metavar="KEY", help="Which state dict, if the file holds several: model_ema."
         ),
         click.option("--rules", type=FILE, metavar="FILE", help="Rules for what nothing can know (TOML)."),
         click.option(

@@ -20,7 +20,11 @@ __all__ = ["plan"]
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the plan as JSON.")
 @click.option("--html", type=FILE, metavar="FILE", help="Save the plan as a page for a browser.")
 @click.option(
-    "--diff", "old", type=FILE, metavar="PLAN", help="Print only what is not as in a saved plan; exit 1 then."
+    "--diff",
+    "old",
+    type=FILE,
+    metavar="PLAN",
+    help="Print only what differs from a saved plan; exit 1 if anything does.",
 )
 @click.option(
     "--explain",

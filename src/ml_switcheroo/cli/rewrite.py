@@ -148,7 +148,7 @@ class Request:
         return _STREAM in self.paths
 
     def check(self) -> None:
-        """Refuse what does not go together."""
+        """Refuse options that do not go together."""
         if self.to is None and not self.update_runtime:
             raise click.UsageError("Missing option '--to' (or to = ... in [tool.ml-switcheroo])")
         if (self.checkpoint is None) != (self.layers is None):

@@ -38,14 +38,14 @@ _FUNCTION = "FILE:FUNCTION"
 @click.option("--output-axes", metavar="AXES", help="How the output lies in the target.")
 @click.option("--checkpoint", type=FILE, metavar="CKPT", help="Loaded into the PyTorch model first.")
 @click.option("--load", is_flag=True, help="Fill the target model with what the plan gives first.")
-@click.option("--to", metavar="TARGET", help="The target, where the model does not show it.")
+@click.option("--to", metavar="TARGET", help="The target, if the model does not show it.")
 @click.option("--plan", "plan_file", type=FILE, metavar="FILE", help="The plan the target was loaded by.")
 @click.option(
-    "--settle", is_flag=True, help="Keep of the plan's candidates those whose outputs agree; then --load."
+    "--settle", is_flag=True, help="Keep the candidates of the plan whose outputs agree; then --load."
 )
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the settled plan as JSON.")
 @click.option(
-    "--layers", metavar="FILE:CLASS", help="What the plan is made with in place of the PyTorch model itself."
+    "--layers", metavar="FILE:CLASS", help="What the plan is made from, instead of the PyTorch model itself."
 )
 @click.option("--rules", type=FILE, metavar="FILE", help="Rules for what nothing can know (TOML).")
 @layout
@@ -55,7 +55,7 @@ _FUNCTION = "FILE:FUNCTION"
     metavar="ERROR",
     help="Relative error that counts as agreement (1e-4; 16 bits 2e-2).",
 )
-@click.option("--strict", is_flag=True, help="Exit with 1 also where agreement shows little.")
+@click.option("--strict", is_flag=True, help="Exit with 1 also if agreement proves little.")
 @as_json
 def verify(
     source: str,
@@ -82,11 +82,11 @@ def verify(
 ) -> None:
     """Run both models on the same input; name the first layer that differs. Exit code 1 if the outputs do.
 
-    Outputs that agree but show little (all zeros, whole numbers, a known difference) are said to agree so far
-    as this shows, with the cause; --strict takes that for a difference.
+    Outputs that agree but prove little (all zeros, whole numbers, a known difference) agree only "so far as
+    this shows", and the cause is printed; --strict counts that as a difference.
 
     FILE:FUNCTION is model.py:make or package.module:make; it is called without arguments. This verb runs
-    your code and needs both frameworks. With --settle, exit code 1 also where something stays ambiguous.
+    your code and needs both frameworks. With --settle, exit code 1 also if something stays ambiguous.
     """
     from ml_switcheroo.errors import UsageError
     from ml_switcheroo.formats.apart import keep_apart
@@ -131,7 +131,7 @@ def verify(
 
 
 def _show_settled(plan: Plan) -> None:
-    """Say on stderr what values decided, and what they did not."""
+    """Print to stderr what the values decided, and what they did not."""
     for move in plan.moves:
         if move.origin == "settled":
             click.echo(f"settled: {move}: {move.reason}", err=True)

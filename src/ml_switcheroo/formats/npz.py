@@ -71,7 +71,7 @@ def open_npy(file: SourceFile) -> Checkpoint:
 
 
 def _parse_header(head: bytes, nbytes: int, note: str) -> tuple[TensorSpec, int, bool, bool]:
-    """Return the spec, where the bytes begin, whether in Fortran order, whether in the other byte order."""
+    """Return the spec, where the bytes begin, and whether they are in Fortran order or byte-swapped."""
     if head[:6] != NPY_MAGIC or len(head) < 12:
         raise ValueError("not an array of NumPy: its first bytes are others")
     form = struct.Struct("<H" if head[6] == 1 else "<I")

@@ -154,7 +154,7 @@ def _end(count: int, nbytes: int, begin: int) -> bytes:
 
 
 def _comment(comment: bytes) -> bytes:
-    # The numbers stand in the zip64 record before this one.
+    # The numbers are in the zip64 record before this one.
     return (
         struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, _FULL32, _FULL32, len(comment)) + comment
     )

@@ -1,4 +1,4 @@
-"""Open any checkpoint: which reader a file belongs to is decided by its bytes, not by its name."""
+"""Open any checkpoint: its bytes decide which reader it gets, not its name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NAME = 30  # where the name of a zip archive's first member begins; bytes 26 an
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """How a format is told by a file's first bytes, and who reads it."""
+    """How to recognise a format by the first bytes of a file, and who reads it."""
 
     tell: Callable[[bytes], bool]
     read: Callable[..., Checkpoint]
@@ -66,7 +66,7 @@ def open_checkpoint(path: str | Path, *, select: str | None = None) -> Checkpoin
             ``.npy``, ``.weights.h5`` or pickle; an index of shards (``*.index.json``); or a folder that
             holds one of these, or what ``torch.distributed.checkpoint``, DeepSpeed or Orbax wrote.
         select: The part of a torch file that is the state dict, as a dotted path (``"model"``), or ``"."``
-            for everything; None where one part only can be.
+            for everything; None if only one part can be.
 
     Raises:
         CheckpointError: The file cannot be read, is damaged or hostile, or no checkpoint; or several parts of

@@ -23,7 +23,7 @@ ORBAX_METADATA = "_METADATA"
 ORBAX_CHECKPOINT = "_CHECKPOINT_METADATA"
 
 SEPARATOR = "ml_switcheroo.separator"
-"""What a converted tree's keys are joined by in its paths; the rest is joined by dots."""
+"""How the paths of a converted tree join its keys; others are joined by dots."""
 
 _MAX_METADATA = 2**26
 

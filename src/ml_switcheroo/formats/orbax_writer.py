@@ -1,7 +1,7 @@
 """Write the folders that Orbax reads, through ``tensorstore``, leaf by leaf.
 
-Layout: :mod:`.orbax`. Orbax's own ``save`` wants the whole tree in memory; here a leaf is written in chunks
-and no more than two groups of chunks are held at a time.
+Layout: :mod:`.orbax`. Orbax's own ``save`` needs the whole tree in memory; here a leaf is written in chunks,
+and at most two groups of chunks are held at a time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ml_switcheroo.tensors import DTYPES, TensorSpec
 __all__ = ["write_orbax"]
 
 _CHUNK = 2**24
-"""Bytes of a chunk at most, and of a group of chunks that is written at once."""
+"""Most bytes of a chunk, and of a group of chunks that is written at once."""
 
 _DICT_KEY = 2  # orbax.checkpoint._src.tree.types.KeyType.DICT
 _HANDLER = "orbax.checkpoint._src.handlers.standard_checkpoint_handler.StandardCheckpointHandler"
@@ -43,7 +43,7 @@ def write_orbax(
     """Write a folder for ``ocp.StandardCheckpointer().restore``; it appears when it is complete.
 
     Args:
-        path: The folder; a checkpoint of Orbax that is there is replaced at the end.
+        path: The folder; an Orbax checkpoint at that path is replaced at the end.
         specs: Every leaf with its shape and dtype.
         leaves: Each leaf once, in any order.
         metadata: Kept as Orbax's ``custom_metadata``.
@@ -110,14 +110,14 @@ class _Store:
             self._nbytes += content.nbytes
 
     def commit(self) -> None:
-        """Begin to write what has come."""
+        """Begin to write the chunks that were taken."""
         self.wait()
         self._running = self._group.commit_async()
         self._group = self._tensorstore.Transaction(atomic=False)
         self._nbytes = 0
 
     def wait(self) -> None:
-        """Wait until what was begun is written."""
+        """Wait until everything begun is written."""
         if self._running is not None:
             self._result(self._running)
         self._running = None

@@ -16,10 +16,10 @@ __all__ = ["AtomicFile"]
 _CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV)
 
 _BEGIN = 2**20
-"""Bytes that are worth being written back at once."""
+"""Bytes that are worth writing back at once."""
 
 _PIECE = 2**18
-"""Most bytes of one system call. For a longer write the kernel looks for longer runs of free memory, which
+"""Most bytes of one system call. For longer writes the kernel looks for longer runs of free memory, which
 takes up to 10 times as long in a virtual machine that gives its free memory back to the host."""
 
 
@@ -32,7 +32,7 @@ class AtomicFile:
     Args:
         path: The target; a symbolic link is followed, so that what it points to is replaced.
         size: Its final size, reserved at once where the file system can.
-        keep: Leave the temporary file there after an exception, and go on in one that an earlier run left.
+        keep: Keep the temporary file after an exception, and continue in one that an earlier run left.
 
     Attributes:
         temporary: The temporary name.
@@ -147,7 +147,7 @@ class AtomicFile:
                 os.close(folder)
 
     def _lock(self) -> None:
-        """Keep a second run out of a file whose name both know; the lock goes with the file's descriptor."""
+        """Keep a second run out of the temporary file, whose name both know, until it is closed."""
         if os.name == "posix":
             import fcntl
 
@@ -158,7 +158,7 @@ class AtomicFile:
             os.close(self._fd)
             self._fd = -1
         if not keep:
-            # Where it could not even be made, as on a read-only file system, that is the error to tell.
+            # If it could not even be made, as on a read-only file system, that is the error to report.
             with suppress(OSError):
                 self.temporary.unlink()
 

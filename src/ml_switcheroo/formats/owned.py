@@ -1,7 +1,7 @@
-"""Leaves in memory of their own, each element touched once: from a file, or from whatever holds it.
+"""Leaves in memory of their own; each element is touched once, from a file or from any other source.
 
-A framework that is handed an array which is aligned and belongs to nobody else goes on using its memory; any
-other it has to copy first. A leaf is filled by several threads, piece by piece along the axis that is the
+A framework keeps using the memory of an array that is aligned and that nothing else uses; it has to copy any
+other array first. A leaf is filled by several threads, piece by piece along the axis that is the
 slowest in its source, and the next leaf is begun while the framework takes this one.
 """
 
@@ -41,7 +41,7 @@ class Stretch:
         offset: Where the first element lies, in bytes.
         shape: Its shape there.
         dtype: Its dtype there, which is the leaf's.
-        order: The order that its axes are to have; empty for the one they have.
+        order: The order that its axes shall get; empty to keep theirs.
     """
 
     file: SourceFile
@@ -162,7 +162,7 @@ def _is_view(leaf: Deferred) -> bool:
 
 
 def _order(leaf: Deferred) -> tuple[int, ...]:
-    """Return how the axes of a source were turned, of which a leaf is the whole; empty for not at all."""
+    """Return how the axes of a source were turned to make this leaf of all of it; empty if they were not."""
     if len(leaf.patches) != 1 or len(leaf.parts) != 1 or leaf.patches[0].casts:
         return ()
     array = leaf.patches[0].array
@@ -173,7 +173,7 @@ def _order(leaf: Deferred) -> tuple[int, ...]:
 
 
 def owned(leaves: Mapping[str, Any]) -> Owned:
-    """Return leaves of which each array belongs to who asks for it."""
+    """Return leaves whose arrays belong to the caller."""
     return leaves if isinstance(leaves, Owned) else Owned(leaves)
 
 
@@ -183,7 +183,7 @@ class _Making:
 
     Attributes:
         leaf: What it is made from.
-        order: The order that its axes are to have; empty for the one they have.
+        order: The order that its axes shall get; empty to keep theirs.
         array: The leaf.
         pieces: What the threads are filling.
     """

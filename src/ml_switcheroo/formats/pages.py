@@ -1,4 +1,4 @@
-"""The mapped pages behind an array: are they still there, can they be let go, can they be read unmapped?"""
+"""The mapped pages behind an array: check them, release them, or read their bytes without mapping."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CAN_DROP = hasattr(mmap, "MADV_DONTNEED")
 _CAN_READ = hasattr(os, "preadv")
 _local = threading.local()
 _FETCHED = 2**23
-"""Most bytes that a thread's buffer takes: what a strip of 2 MiB is made of, before a cast."""
+"""Most bytes that a thread's buffer takes: the source of a strip of 2 MiB, before a cast."""
 
 _AROUND = 2**16  # the kernel maps that many bytes around a page that is touched
 
@@ -55,7 +55,7 @@ def read_source(target: Array, source: Array) -> bool:
         source: The elements wanted.
 
     Returns:
-        Whether it was done; it is not where ``source`` is no view of a file, or has to be reordered.
+        Whether it was done; it is not if ``source`` is not a view of a file, or has to be reordered.
 
     Raises:
         CheckpointError: The file behind it has changed, or was closed.
@@ -97,7 +97,7 @@ def fetched(source: Array) -> Array:
 
 
 def is_dense(array: Array) -> bool:
-    """Tell whether an array's elements are one stretch of memory, in whatever order of the axes."""
+    """Tell whether an array's elements are one stretch of memory, in any order of the axes."""
     return bool(array.flags.forc or array.transpose(_slowest_first(array)).flags.c_contiguous)
 
 

@@ -1,4 +1,4 @@
-"""What an array is put together from: boxes, each filled by views of sources."""
+"""The parts of an array: boxes, each filled by views of sources."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Patch:
     """A source that fills a box.
 
     Attributes:
-        box: Where, in the part it is of.
+        box: Where it lies in its part.
         array: The elements; its shape is the box's.
-        casts: The dtypes it is cast to, one after the other.
-        watch: Called with what is cast last, and with what it has become.
+        casts: The dtypes it is cast to, in order.
+        watch: Called with the values before the last cast, and after it.
     """
 
     box: Box
@@ -62,7 +62,7 @@ class Patch:
 def inside(inner: Box, outer: Box) -> tuple[Any, ...]:
     """Return the index of a box within another one."""
     slices = (slice(a - origin, b - origin) for (a, b), (origin, _) in zip(inner, outer, strict=True))
-    return (*slices, ...)  # without the ellipsis an array without axes would come out as a number
+    return (*slices, ...)  # without the ellipsis, an array without axes would become a number
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ HOSTILE = frozenset(
     "platform posix profile pty pydoc requests runpy setuptools shelve shutil signal site smtplib socket ssl "
     "subprocess sys tempfile threading _thread timeit urllib urllib2 venv webbrowser zipimport".split()
 )
-"""Top-level modules of which no class belongs in a checkpoint: refused even where a part is selected."""
+"""Top-level modules whose classes never belong in a checkpoint: refused even if a part is selected."""
 
 
 _MAX_EXPANSION = 2**30

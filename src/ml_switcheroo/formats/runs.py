@@ -17,13 +17,13 @@ _Sizes = tuple[int, ...]
 
 
 def is_flat(tensor: LazyTensor) -> bool:
-    """Tell whether a tensor is a vector whose bytes lie one after the other as they are."""
+    """Tell whether a tensor is a vector whose bytes are contiguous and need no conversion."""
     plain = isinstance(tensor, StridedTensor) and tensor.strides is None and not tensor.change
     return plain and tensor.ndim == 1
 
 
 def find_runs(vectors: Sequence[LazyTensor], start: int, count: int) -> Iterator[Run]:
-    """Yield where some elements lie in vectors that follow one another; less where these end."""
+    """Yield where some elements lie in vectors that follow one another; fewer if these end before."""
     stop, at = start + count, 0
     for flat in vectors:
         low, high = max(start, at), min(stop, at + flat.size)

@@ -1,6 +1,6 @@
 """Write safetensors files, one or several with an index, leaf by leaf (layout: :mod:`.safetensors`).
 
-The ``safetensors`` package is not used: it wants each tensor whole, and its version 0.8.0 writes wrong
+The ``safetensors`` package is not used: it needs each tensor whole, and its version 0.8.0 writes wrong
 bytes for transposed arrays (https://github.com/huggingface/safetensors/issues/825).
 """
 
@@ -35,7 +35,7 @@ def layout_safetensors(
     Wide dtypes come first, so that every tensor lies aligned; names of one width keep their order.
 
     Raises:
-        UsageError: A dtype that the format does not have, a reserved name, or metadata that is no text.
+        UsageError: A dtype that the format does not have, a reserved name, or metadata that is not text.
 
     >>> specs = {"a": TensorSpec((3,), "int8"), "b": TensorSpec((), "float32")}
     >>> head, offsets, size = layout_safetensors(specs, {})
@@ -86,9 +86,9 @@ def write_safetensors(
         leaves: Each leaf once: an array (transposed, sliced, read-only: as it is), or a
             :class:`~ml_switcheroo.formats.deferred.Deferred` one, which is made strip by strip.
         metadata: Text for the header.
-        resume: What the leaves are made of and how, as a text that is another one whenever anything about it
-            is (plan, source, version). A run that fails then leaves its work beside the target, and the next
-            one of the same text goes on there; leaves that are done are not read again.
+        resume: A text that changes whenever anything about the leaves does (plan, source, version). A run
+            that fails leaves its work beside the target; the next run with the same text continues there, and
+            does not read again the leaves that are done.
         say: Called with a sentence when a run goes on, or cannot.
 
     Raises:
@@ -123,11 +123,11 @@ def write_shards(
 ) -> list[Path]:
     """Write safetensors files of limited size and their index, as Hugging Face lays them out.
 
-    The index appears last, and that of an earlier checkpoint is gone before its shards are replaced: what an
-    index names is always whole. Where one file suffices there is no index.
+    The index appears last, and the index of an earlier checkpoint is removed before its shards are replaced:
+    an index always names whole files. If one file suffices, there is no index.
 
     Args:
-        folder: The folder; made where it is not there.
+        folder: The folder; it is made if it does not exist.
         specs: Every leaf with its shape and dtype.
         leaves: Each leaf once, in any order.
         metadata: Text for the header of each file.

@@ -16,7 +16,7 @@ FILLED = "filled"
 
 
 def changes_text(old: Plan, new: Plan) -> str:
-    """Write what becomes of each tensor and leaf in both plans, where that is not the same; or nothing.
+    """Write the tensors and leaves that the plans treat differently; empty if there are none.
 
     Args:
         old: The plan before.

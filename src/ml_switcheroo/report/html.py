@@ -1,4 +1,4 @@
-"""A plan as one page for a browser, with nothing loaded from elsewhere."""
+"""A plan as one page for a browser that loads nothing else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEANINGS = {
     "dropped": "left behind, for a reason",
     "kept": "stays as the target has it",
 }
-"""What can become of a tensor or a leaf, what needs a person first."""
+"""What can become of a tensor or a leaf; what a person has to decide comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ class Line:
 
     @property
     def count(self) -> int:
-        """How many tensors (or leaves, where no tensor fills them) the line stands for."""
+        """How many tensors the line stands for; leaves, if no tensor fills them."""
         return _size(self.source[0] or self.leaf[0])
 
 
 def plan_html(plan: Plan) -> str:
-    """Write the whole plan as one HTML page: folded layers, a filter, and what needs a person first."""
+    """Write the whole plan as one HTML page: folded layers, a filter, and what a person must decide first."""
     lines = sorted(_lines(plan), key=lambda line: [*MEANINGS].index(line.status))
     counts = {status: sum(line.count for line in lines if line.status == status) for status in MEANINGS}
     notes = dict.fromkeys([note for move in plan.moves for note in move.notes] + list(plan.notes))

@@ -1,4 +1,4 @@
-"""The rules that could be meant where leaves are missing and tensors are left over."""
+"""The rules that could help if leaves are missing and tensors are left over."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Shapes = tuple[tuple[int, ...], ...]
 
 
 def suggested(plan: Plan) -> Iterator[tuple[str, str]]:
-    """Yield a rule and what speaks for it, for each module of the target that one unused module could fill.
+    """Yield a rule, and the evidence for it, for each module of the target that an unused module could fill.
 
-    Modules are compared by the sizes of their tensors alone, in any order of the axes: nothing else speaks
-    for these rules, or the plan would have taken them.
+    Only the sizes of the tensors are compared, in any order of the axes. With better evidence the plan would
+    have used them already.
     """
     skipped = 1 if find_target(plan.target).naming.collections else 0
     leaves = _modules(plan.missing, r"[./]", skipped)
@@ -63,12 +63,12 @@ def _folded(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 
 
 def _modules(left: Mapping[str, Unmoved], separator: str, skipped: int) -> dict[str, Shapes]:
-    """Return the modules of what is left over, with the sorted sizes of all that is left of each."""
+    """Return the modules that have anything left over, with the sorted sizes of what is left."""
     found: dict[str, list[TensorSpec]] = {}
     for path, entry in left.items():
         parts = re.split(f"({separator})", path)
         module = "".join(parts[2 * skipped : -2])
-        module = re.sub(r"[./]cell$", "", module)  # a layer of several: what it consists of goes along
+        module = re.sub(r"[./]cell$", "", module)  # one layer of several: its parts come with it
         found.setdefault(module or path, []).append(entry.spec)
     return {
         module: tuple(sorted(tuple(sorted(spec.shape)) for spec in specs)) for module, specs in found.items()
@@ -95,6 +95,6 @@ def _by_layer(left: Mapping[str, Unmoved]) -> dict[str, Unmoved]:
 
 
 def _order(path: str) -> tuple[tuple[int, int, str], ...]:
-    """Order paths with their numbers counted, not spelled."""
+    """Order paths by the value of their numbers, not by their digits."""
     parts = re.split(r"(\d+)", path)
     return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts)

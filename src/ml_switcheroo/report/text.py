@@ -53,7 +53,7 @@ def _blocks(moves: Iterable[Move]) -> list[str]:
 
 
 def move_texts(move: Move) -> Row:
-    """Return what a line says of a move: sources, their specs, an arrow, leaves, their specs, how."""
+    """Return the texts of a line for a move: sources, their specs, an arrow, leaves, their specs, how."""
     return (
         joined(move.sources),
         ", ".join(dict.fromkeys(map(str, move.inputs))),
@@ -85,7 +85,7 @@ def summary(plan: Plan) -> str:
 
 
 def problems_text(plan: Plan, missing: Sequence[str], unexpected: Sequence[str]) -> tuple[str, str]:
-    """Write what keeps a plan from being applied, and the cure: in 40 lines at most, and in full."""
+    """Write why a plan cannot be applied, and the cure: in at most 40 lines, and in full."""
     head = (
         f"the plan for {plan.source or 'this state dict'} -> {plan.target} is not complete: {summary(plan)}"
     )
@@ -113,7 +113,7 @@ _LINES = 40
 
 
 def bounded(sections: Sequence[list[str]], most: int) -> list[list[str]]:
-    """Cut sections of lines so that all of them together have a number of lines at most.
+    """Cut sections of lines so that together they have at most so many lines.
 
     >>> bounded([["a", "1", "2", "3", "4"], ["b", "5"]], 5)
     [['a', '1', '  ... and 3 more (--full; error.full)'], ['b', '5']]
@@ -131,9 +131,7 @@ def bounded(sections: Sequence[list[str]], most: int) -> list[list[str]]:
 
 def _rules(plan: Plan) -> list[str]:
     rows = list(suggested(plan))
-    return (
-        ["could be meant (a rule to paste; nothing but sizes speaks for it)", *columns(rows)] if rows else []
-    )
+    return ["possible rules (only the sizes speak for them)", *columns(rows)] if rows else []
 
 
 def _section(title: str, left: Mapping[str, Unmoved]) -> list[str]:

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["account_text"]
 
 _MOST = 8
-"""So many candidates, and so many names for each veto, tell enough of a large tree."""
+"""Candidates, and names for each veto, that are listed; more would not help."""
 
 
 def account_text(account: Account) -> list[str]:
-    """Write one account: the candidates, best first, what spoke for them, and what each stage said."""
+    """Write one account: the candidates, best first, the evidence for each, and what each stage said."""
     lines = [f"  weighed: {account.name}" + (f", taken for the {account.role}" if account.role else "")]
     scored = [one for one in account.considered if one.score is not None]
     lines += columns([_row(one) for one in scored[:_MOST]], "    ")
@@ -29,7 +29,7 @@ def account_text(account: Account) -> list[str]:
 
 
 _SHOWN = 0.005
-"""What rounds to 0.00 tells nothing."""
+"""Terms that round to 0.00 are left out."""
 
 
 def _row(one: Considered) -> tuple[str, ...]:
@@ -39,14 +39,14 @@ def _row(one: Considered) -> tuple[str, ...]:
 
 
 def _terms(one: Considered) -> str:
-    """Write what spoke for a candidate and then what spoke against it, the heaviest first."""
+    """Write the evidence for a candidate, then that against it, the heaviest first."""
     told = sorted((t for t in one.terms if abs(t[1]) >= _SHOWN), key=lambda term: -abs(term[1]))
     rows = [*(t for t in told if t[1] > 0), *(t for t in told if t[1] < 0)]
     return ", ".join(f"{word} {term:+.2f}" for word, term in rows)
 
 
 def _ruled_out(account: Account) -> Iterator[str]:
-    """Write what is no candidate, by the reason; names that say the most alike come first."""
+    """Write what was ruled out, by reason; the most similar names come first."""
     by_reason: dict[str, list[str]] = {}
     for one in account.considered:
         if one.score is None:

@@ -1,4 +1,4 @@
-"""What modules were called with and gave, recorded while a model runs."""
+"""The inputs and outputs of modules, recorded while a model runs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Call:
 
     Attributes:
         path: Path of the module.
-        inputs: The first array it was called with; of a call inside of a loop that the framework compiles,
-            one for each time round.
-        outputs: The first array it gave, likewise.
-        reads: Which inputs of the model it was called with as they are.
-        gives: Whether what it gave is the output of the model as it is.
-        beside: What the layer does beside what PyTorch's does (an activation that is part of it), by name.
+        inputs: The first array it was called with; in a loop that the framework compiles, one for each
+            iteration.
+        outputs: The first array it returned, likewise.
+        reads: Which inputs of the model it was called with, unchanged.
+        gives: Whether its output is the output of the model, unchanged.
+        beside: What the layer does in addition to PyTorch's layer, by name: an activation that is part of it.
     """
 
     path: str
@@ -44,7 +44,7 @@ class Recorder:
 
     @contextmanager
     def entered(self, path: str) -> Iterator[bool]:
-        """Tell whether a call is to be recorded: not what a class's own call does through its parent's."""
+        """Tell whether to record a call; a class that calls its parent's method is recorded once."""
         outermost = not (self._active and self._active[-1] == path)
         self._active.append(path)
         try:
@@ -53,7 +53,7 @@ class Recorder:
             self._active.pop()
 
     def add(self, path: str, given: Any, made: Any, to_array: Callable[[Any], Array] = as_numpy) -> Call:
-        """Record a call whose values are there."""
+        """Record a call whose values are known."""
         call = Call(path)
         for values, kept in ((given, call.inputs), (made, call.outputs)):
             found = first_array(values)
@@ -87,7 +87,7 @@ def first_array(values: Any) -> Any:
 def replaced(
     classes: Iterable[type], attribute: str, make: Callable[[Callable[..., Any]], Any]
 ) -> Iterator[None]:
-    """Put another function in the place of a method of some classes, and put it back at the end."""
+    """Replace a method of some classes, and restore it at the end."""
     originals = [(cls, cls.__dict__.get(attribute), getattr(cls, attribute)) for cls in classes]
     with ExitStack() as stack:
         for cls, own, function in originals:

@@ -1,4 +1,4 @@
-"""Two activations against each other: by how much they differ, and what the difference looks like."""
+"""Compare two activations: how far they differ, and what the difference looks like."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["Compared", "Measured", "compare", "measured", "relative_error", "tol
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What came of comparing an activation.
+    """The result of comparing an activation.
 
     Attributes:
         error: As :class:`Measured` has it; None where nothing can be compared.
         note: How it was read, or what the difference looks like, or why nothing can be compared.
         open: Whether several readings are possible and none of them agrees: the axes are not known.
-        weak: Why agreement shows little; empty where it shows something.
+        weak: Why agreement proves little; empty if it proves something.
     """
 
     error: float | None
@@ -44,14 +44,13 @@ def tolerance_of(arrays: Sequence[Array]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How far two arrays differ, and how much that shows.
+    """How far two arrays differ, and how much that proves.
 
     Attributes:
-        error: The largest difference over the spread of the values that say something: those that are finite
-            and not filled in by a mask. NaN agrees with NaN, and an infinity with itself; otherwise they
-            differ infinitely.
-        resolution: The smallest error that rounding lets one see.
-        weak: Why agreement shows little; empty where it does show something.
+        error: The largest difference, divided by the spread of the values that are finite and not filled in
+            by a mask. NaN agrees with NaN, and an infinity with itself; otherwise they differ infinitely.
+        resolution: The smallest error that rounding does not hide.
+        weak: Why agreement proves little; empty if it proves something.
     """
 
     error: float
@@ -74,7 +73,7 @@ def measured(mine: Array, other: Array) -> Measured:
         return Measured(0.0, weak="it is empty")
     if mine.dtype.kind in "biu" and other.dtype.kind in "biu":
         error = 0.0 if np.array_equal(mine, other) else float(np.max(mine != other))
-        return Measured(error, weak="it holds whole numbers, which other values may give, too")
+        return Measured(error, weak="it holds whole numbers, which different values can also give")
     wide = np.complex128 if "c" in (mine.dtype.kind, other.dtype.kind) else np.float64
     a, b = mine.astype(wide), other.astype(wide)
     finite = np.isfinite(a) & np.isfinite(b)
@@ -94,7 +93,7 @@ def measured(mine: Array, other: Array) -> Measured:
 
 
 def _masked(a: Array, b: Array, finite: Array) -> Array:
-    """Return what a mask has filled in: one value, the same on both sides, and far larger than all else.
+    """Return where a mask has filled in values: one value on both sides, far larger than all others.
 
     Masks are -1e4, -1e9 or the least number of the dtype.
     """
@@ -134,8 +133,8 @@ def _weakness(mine: Array, telling: Array) -> str:
 def compare(mine: Array, other: Array, ways: Sequence[Reading], tolerance: float) -> Compared:
     """Compare an activation under each of the readings that are possible.
 
-    Where several are, the values decide: that one of them agrees is no coincidence. Where none agrees, it
-    is not known which of them is meant.
+    If there are several, the values decide: it is no coincidence that one of them agrees. If none agrees,
+    it is unknown which is right.
     """
     tried = [(way, made) for way in ways if (made := fitted(way, mine, other)) is not None]
     if not tried:
@@ -168,7 +167,7 @@ def _key(array: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _reordered(mine: Array, other: Array, tolerance: float) -> str:
-    """Say so where both hold the same numbers in another order."""
+    """Say so if both hold the same numbers in another order."""
     if mine.dtype.kind not in "f" or mine.size < 2 or not np.isfinite(mine).all():
         return ""
     a, b = np.sort(mine.ravel()), np.sort(other.ravel())

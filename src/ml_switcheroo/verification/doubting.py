@@ -12,19 +12,19 @@ from ml_switcheroo.verification.verdict import Layer, Output
 __all__ = ["doubts_of"]
 
 _NEAR = 0.3
-"""A larger share of the tolerance is no rounding any more."""
+"""An error above this share of the tolerance is probably more than rounding."""
 
 _IN_TRAINING = re.compile(r"\bmomentum is\b")
-"""What models in evaluation mode do not use."""
+"""Differences that have no effect in evaluation mode."""
 
 _JUMP = 100
-"""Rounding grows from layer to layer, but not so many times in one."""
+"""Rounding grows from layer to layer, but not by this factor in a single one."""
 
 
 def doubts_of(
     outputs: Sequence[Output], layers: Sequence[Layer], notes: Iterable[str], tolerance: float
 ) -> Iterator[str]:
-    """Yield what speaks against taking outputs that agree for proof, one phrase each."""
+    """Yield the reasons why outputs that agree prove little, one phrase each."""
     if outputs and all(output.weak for output in outputs):
         yield from (f"output {output.name} shows little: {output.weak}" for output in outputs)
     for output in outputs:

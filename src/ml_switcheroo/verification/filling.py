@@ -16,10 +16,10 @@ def filled(model: Any, checkpoint: str | Path) -> Any:
     """Load a checkpoint into a ``torch.nn.Module`` and return it.
 
     Raises:
-        UsageError: It is no such module, or the checkpoint is of another one.
+        UsageError: The model is not a ``torch.nn.Module``, or the checkpoint does not fit it.
     """
     if not hasattr(model, "load_state_dict"):
-        raise UsageError(f"a {type(model).__name__} is no torch.nn.Module")
+        raise UsageError(f"a {type(model).__name__} is not a torch.nn.Module")
     with open_checkpoint(checkpoint) as opened:
         state = {name: to_tensor(tensor.read()) for name, tensor in opened.items()}
     try:

@@ -1,4 +1,4 @@
-"""Run the target with some moves, and say by how much the layers they fill are off."""
+"""Run the target with some moves, and measure how far the layers that they fill are off."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Trial:
 
     Attributes:
         pairs: The paired modules, in the order in which PyTorch ran them.
-        layers: What came of comparing them.
+        layers: How far each pair agrees.
         output_error: The largest error of the outputs.
         tolerance: The error that counts as agreement.
     """
@@ -31,9 +31,9 @@ class Trial:
     tolerance: float
 
     def error_of(self, moves: Sequence[Move]) -> float | None:
-        """Return by how much the layers are off that some moves fill; None where that cannot be told.
+        """Return how far the layers that some moves fill are off; None if that is unknown.
 
-        It can where all layers before them agree. Layers are looked at in order: the first that is off tells.
+        It is known if all layers before them agree. The first layer that is off decides.
         """
         worst = 0.0
         places = self._places({name for move in moves for name in move.sources})
@@ -47,7 +47,7 @@ class Trial:
         return worst if places else None
 
     def _places(self, names: set[str]) -> list[int]:
-        """Return the layers that hold the tensors, or else the smallest block around all of them."""
+        """Return the layers that hold the tensors, or else the smallest block that contains all of them."""
         held = [{name for move in pair.moves for name in move.sources} & names for pair in self.pairs]
         layers = [n for n, pair in enumerate(self.pairs) if held[n] and pair.kind != BLOCK]
         if set().union(*(held[n] for n in layers)) == names:
@@ -87,7 +87,7 @@ class Trials:
             self._live.write(self._model, self._before)
 
     def run(self, moves: Iterable[Move]) -> Trial | None:
-        """Run the target with the plan's moves and these; None where no runs are left."""
+        """Run the target with the plan's moves and these; None if no runs are left."""
         if self.left <= 0:
             return None
         self.left -= 1

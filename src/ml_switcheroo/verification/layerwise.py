@@ -1,4 +1,4 @@
-"""The calls of paired modules against each other, one after the other."""
+"""Compare the calls of paired modules, one pair after the other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def compare_layers(
     images: bool,
     tolerance: float,
 ) -> tuple[Layer, ...]:
-    """Compare what paired modules took and gave.
+    """Compare the inputs and outputs of paired modules.
 
     Args:
         pairs: The pairs.

@@ -23,9 +23,9 @@ def locate(
 ) -> Difference | None:
     """Return the first place that differs; None where all outputs agree.
 
-    A layer that takes the same and gives something else is at fault itself. Where it takes something else
-    already, and all layers before it agree, what lies between them is. A block alone proves nothing where
-    what follows agrees: the ends of blocks are not at the same place in every port.
+    A layer that takes the same and gives something else is at fault itself. If its input differs although all
+    layers before it agree, the fault lies between them. A block that differs proves nothing if what follows
+    agrees: not every port ends its blocks at the same place.
 
     Args:
         layers: The layers, in order.
@@ -46,7 +46,9 @@ def locate(
                 continue
             return _inside(layer, weights, _instead(layer, mine, other, tolerance))
     last = next((layer for layer in reversed(layers) if layer.agrees), None)
-    text = f"what follows {_names(last)}: up to there all agrees" if last else "no layer can be compared"
+    text = (
+        f"what follows {_names(last)}: everything up to there agrees" if last else "no layer can be compared"
+    )
     return Difference(
         None, "after", text + "".join(f"; {o.note}" for o in outputs if o.note and not o.agrees)
     )
@@ -59,10 +61,10 @@ def _names(layer: Layer) -> str:
 
 def _before(layer: Layer, before: Sequence[Layer]) -> Difference:
     agreeing = [earlier for earlier in before if earlier.agrees]
-    since = f"up to {agreeing[-1].source} all agrees" if agreeing else "it is the first that is compared"
+    since = f"everything up to {agreeing[-1].source} agrees" if agreeing else "no layer before it is compared"
     text = (
-        f"what comes before {_names(layer)}: its input differs already ({layer.input_error:.1e}), {since}"
-        f"{_looks(layer)}. An activation, a Flatten, a residual or a mask between them is not the same"
+        f"what comes before {_names(layer)}: its input already differs ({layer.input_error:.1e}), {since}"
+        f"{_looks(layer)}. An activation, a Flatten, a residual or a mask between them differs"
     )
     return Difference(layer, "before", text)
 

@@ -1,4 +1,4 @@
-"""Which module of the target stands for which of PyTorch: both hold the same moves of the plan."""
+"""Which modules of PyTorch and of the target correspond: those that hold the same moves of the plan."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ BLOCK = "block"
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two modules that stand for each other.
+    """Two modules that correspond.
 
     Attributes:
         source: Path of the module in PyTorch.
         target: Path of the module in the target.
-        kind: Kind of the layer; :data:`BLOCK` for a module with others in it.
+        kind: Kind of the layer; :data:`BLOCK` for a module that contains others.
         moves: The moves of its tensors.
-        turn: Where one module of the target stands for a stack of PyTorch's: which call of it this is.
+        turn: Which call of the target's module this is, if that one module stands for a stack of PyTorch's.
     """
 
     source: str
@@ -38,9 +38,9 @@ def pair_modules(
 ) -> tuple[Pair, ...]:
     """Pair the modules that ran.
 
-    Modules are paired where the moves of all the tensors below the one are the moves of all the leaves below
-    the other. Where several modules lie within each other around the same tensors, the innermost are paired,
-    and the others where there are as many on both sides.
+    Two modules are a pair if the moves of all tensors below the one are the moves of all leaves below the
+    other. If nested modules hold the same tensors, the innermost are a pair; the others are if there are
+    equally many on both sides.
 
     Args:
         moves: The moves of the plan.
@@ -82,7 +82,7 @@ def _above(path: str, separator: str) -> Iterator[str]:
 def _held(
     paths_of_moves: Sequence[Sequence[str]], modules: Collection[str], separator: str
 ) -> dict[frozenset[int], list[str]]:
-    """Return the modules that hold each set of moves whole, the outermost first."""
+    """Return, for each set of moves, the modules that hold all of it, the outermost first."""
     counts: dict[str, dict[int, int]] = {}
     for number, paths in enumerate(paths_of_moves):
         for path in paths:
@@ -99,7 +99,7 @@ def _held(
 
 
 def _kind(moves: Sequence[Move], module: str, modules: Collection[str]) -> str:
-    """Return the kind of a layer; a block has other modules with tensors in it."""
+    """Return the kind of a layer; a block contains other modules with tensors."""
     kinds = {move.kind for move in moves}
     inside = {
         above

@@ -1,4 +1,4 @@
-"""How the activations of two layers lie to each other: by the axes of their kind, never by their sizes."""
+"""How the activations of two layers correspond: the axes of their kind tell, sizes never do."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["AS_IT_IS", "Reading", "channels_last", "fitted", "readings", "readin
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What becomes of an activation of PyTorch before it is compared.
+    """How an activation of PyTorch is changed before it is compared.
 
     Attributes:
-        text: The axis equation; empty for an activation that lies the same way.
+        text: The axis equation; empty if the activation lies the same way.
         apply: Makes the target's activation of PyTorch's.
     """
 
@@ -63,12 +63,12 @@ def channels_last(kind: str) -> Reading | None:
 def readings(
     pair: Pair, channels: str, args: Mapping[str, Any], *, images: bool, of_input: bool
 ) -> list[Reading]:
-    """Return the ways in which an activation can lie in the target; one where the kind decides it.
+    """Return the ways an activation can lie in the target; only one if the kind decides it.
 
     Args:
         pair: The modules.
         channels: Where the target has its channels: ``first`` or ``last``.
-        args: Constructor arguments of the layer in PyTorch, as far as they are known.
+        args: Known constructor arguments of the layer in PyTorch.
         images: Whether any layer of the model has channels before axes of space.
         of_input: Whether it is what the layer takes; otherwise what it gives.
     """
@@ -83,15 +83,15 @@ def readings(
         return [flattened]
     if _channels(pair.kind) == "last" or not images:
         return [AS_IT_IS]
-    # A norm of one axis has it last; a block, or a class of the user's own, says nothing of its axes.
+    # A norm of one axis has it last. A block, or a class of the user's own, does not say what its axes are.
     return [AS_IT_IS, stated(_MOVED)]
 
 
 def readings_of_output(kind: str, channels: str, *, images: bool) -> list[Reading]:
-    """Return the ways in which an output of the model can lie in the target.
+    """Return the ways an output of the model can lie in the target.
 
     Args:
-        kind: Kind of the layer whose output it is as it is; empty where none is.
+        kind: Kind of the layer whose output is the output of the model; empty if there is none.
         channels: Where the target has its channels.
         images: Whether any layer of the model has channels before axes of space.
     """
@@ -122,9 +122,9 @@ def _permuted(space: str, sizes: Mapping[str, int]) -> Reading:
 
 
 def fitted(reading: Reading, mine: Array, other: Array) -> Array | None:
-    """Return PyTorch's activation as the target has it; None where their shapes cannot agree.
+    """Return PyTorch's activation as the target has it; None if their shapes cannot agree.
 
-    The target may divide the last axis (into heads and what is in one), or leave axes of size 1 out.
+    The target may divide the last axis (into heads and what is in one), or leave out axes of size 1.
     """
     if reading.text == _MOVED and mine.ndim < 3:
         reading = AS_IT_IS

@@ -21,7 +21,7 @@ from ml_switcheroo.verification.reference import Reference
 __all__ = ["settled"]
 
 MARGIN = 10.0
-"""How many times the tolerance the second-best candidate must be off."""
+"""The second-best candidate must be off by this multiple of the tolerance."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class _Candidate:
 
 @dataclass
 class _Doubt:
-    """An ambiguity with what its candidates would do, and what was measured of them.
+    """An ambiguity, the moves of its candidates, and their measured errors.
 
     Attributes:
         entry: The ambiguity.
-        candidates: The candidates that make moves, each of another effect.
-        errors: The error that was measured of a candidate, by its number.
+        candidates: The candidates that make moves; no two have the same effect.
+        errors: The measured error of a candidate, by its number.
         winner: The number of the candidate that was kept.
-        why: Why there is none.
+        why: Why no candidate was kept.
     """
 
     entry: Ambiguity
@@ -98,7 +98,7 @@ def _doubt(
 
 
 def _layer_by_layer(doubts: Sequence[_Doubt], trials: Trials) -> None:
-    """Judge candidates by their layers, as often as that shows anything new."""
+    """Judge candidates by their layers, until a round shows nothing new."""
     while True:
         waiting = [doubt for doubt in doubts if doubt.open]
         turns = max((len(doubt.candidates) for doubt in waiting), default=0)
@@ -123,7 +123,7 @@ Chosen = Sequence[tuple[_Doubt, int]]
 
 
 def _without_clashes(doubts: Iterable[_Doubt], numbers: Iterable[int]) -> list[tuple[_Doubt, int]]:
-    """Leave out the candidates that want a tensor or a leaf which one before them has."""
+    """Leave out each candidate that wants a tensor or a leaf that an earlier one has."""
     taken: set[tuple[str, str]] = set()
     found = []
     for doubt, number in zip(doubts, numbers, strict=True):
@@ -143,7 +143,7 @@ def _moves(chosen: Chosen) -> Iterator[Move]:
 
 
 def _number(doubt: _Doubt, turn: int) -> int:
-    """Return the candidate of a doubt that is to run: what was decided, or else each in turn."""
+    """Return the number of the candidate to run: the one that was decided on, or else each in turn."""
     if not doubt.candidates:
         return 0
     if not doubt.open:
@@ -153,7 +153,7 @@ def _number(doubt: _Doubt, turn: int) -> int:
 
 
 def _why_not(doubt: _Doubt, tolerance: float) -> str:
-    """Say why the errors of a doubt do not settle it; empty where they do."""
+    """Say why the errors of a doubt do not settle it; empty if they do."""
     best = doubt.best
     others = [error for number, error in doubt.errors.items() if number != best]
     if doubt.errors[best] > tolerance:
@@ -161,12 +161,12 @@ def _why_not(doubt: _Doubt, tolerance: float) -> str:
     if min(others, default=math.inf) <= tolerance:
         return "the outputs do not distinguish its candidates"
     if min(others, default=math.inf) <= MARGIN * tolerance:
-        return f"the next best is off by {min(others):.1e} only"
+        return f"the next best is off by only {min(others):.1e}"
     return ""
 
 
 def _combinations(doubts: Sequence[_Doubt], before: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
-    """Yield a candidate for each doubt, in all ways in which none wants what another has."""
+    """Yield every choice of one candidate for each doubt in which no two want the same."""
     if len(before) == len(doubts):
         yield before
         return
@@ -183,7 +183,7 @@ def _by_outputs(doubts: Sequence[_Doubt], trials: Trials) -> None:
     if len(combinations) > trials.left:
         for doubt in waiting:
             doubt.why = (
-                f"no layer shows it, and its combinations with others are more than {trials.left} runs"
+                f"no layer shows it, and its combinations with others need more than {trials.left} runs"
             )
         return
     errors: dict[tuple[int, ...], float] = {}
@@ -202,12 +202,12 @@ def _by_outputs(doubts: Sequence[_Doubt], trials: Trials) -> None:
 
 
 def _withdraw_clashes(doubts: Sequence[_Doubt]) -> None:
-    """Leave open what was settled by moves of a tensor, or into a leaf, that another winner has too."""
+    """Leave all winners open if two of them move the same tensor or fill the same leaf."""
     won = [doubt for doubt in doubts if doubt.winner is not None]
     kept = [doubt for doubt, _ in _without_clashes(won, [doubt.winner or 0 for doubt in won])]
     if len(kept) < len(won):
         for doubt in won:
-            doubt.winner, doubt.why = None, "what agrees contradicts what agrees elsewhere"
+            doubt.winner, doubt.why = None, "the candidate that agrees contradicts one that agrees elsewhere"
 
 
 def _settled(plan: Plan, doubts: Sequence[_Doubt]) -> Plan:

@@ -54,7 +54,7 @@ class Sides:
         plan: The plan.
         source: Class of the PyTorch model.
         target: The target.
-        findings: What the PyTorch model says of its modules.
+        findings: What the modules of the PyTorch model are.
     """
 
     plan: Plan
@@ -80,8 +80,8 @@ class Sides:
         """Find out what the models are.
 
         Raises:
-            PlanError: The plan is made here and ambiguous.
-            UsageError: One is no model that is known, or the plan is of another one.
+            PlanError: A plan that is made here is ambiguous.
+            UsageError: A model is of no known target, or the plan is for another model.
         """
         if not hasattr(source_model, "state_dict") or "torch" not in sys.modules:
             raise UsageError(f"source_model= is a {type(source_model).__name__}, not a torch.nn.Module")
@@ -93,7 +93,7 @@ class Sides:
             plan.check(allow_missing=True, allow_unexpected=True)
         absent = sorted(name for name in plan.inputs if name not in state)
         if absent:
-            raise UsageError(f"the plan is of another model: PyTorch's has no {', '.join(absent[:5])}")
+            raise UsageError(f"the plan is for another model: PyTorch's has no {', '.join(absent[:5])}")
         findings = read_module(source_model, {name: spec_of(value) for name, value in state.items()}).findings
         if layout is None and target.channels == "last":
             layout = layout_shown(target_model).layout or None
@@ -104,12 +104,12 @@ class Sides:
         """Return the target of a live model.
 
         Raises:
-            UsageError: It is a model of no target, or of another one than is named.
+            UsageError: It is a model of no target, or of another target than the named one.
         """
         target = owner_of(model, find_target(name) if name else None)
         if target is None or target.live is None:
             raise UsageError(
-                f"target_model= is a {type(model).__name__}, no model of a known target; say to="
+                f"target_model= is a {type(model).__name__}, not a model of a known target; say to="
             )
         if name and find_target(name) is not target:
             raise UsageError(f"target_model= is a model of {target.name}, not of {name}")

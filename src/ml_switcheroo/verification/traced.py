@@ -1,4 +1,4 @@
-"""Recording the calls of JAX models, under ``vmap`` and inside of compiled loops too."""
+"""Recording the calls of JAX models, including those under ``vmap`` and inside compiled loops."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["record", "to_jax"]
 
 
 def to_jax(value: Array) -> Any:
-    """Return an array as one of JAX."""
+    """Return an array as a JAX array."""
     import jax.numpy as jnp
 
     return jnp.asarray(value)

@@ -1,4 +1,4 @@
-"""What came of running two models on the same input; printed, or as JSON."""
+"""The result of running two models on the same input, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ SHOWN_LEAVES = 6
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Two modules that stand for each other, and how far what they took and gave agrees.
+    """Two modules that correspond, and how far their inputs and outputs agree.
 
     Attributes:
         source: Path of the module in PyTorch.
         target: Path of the module in the target.
-        kind: Kind of the layer; ``block`` for a module with others in it.
-        input_error: Relative error of what they took; None where it cannot be compared.
-        error: Relative error of what they gave; None where it cannot be compared.
-        agrees: Whether what they gave agrees.
-        takes_the_same: Whether what they took agrees, as far as it can be compared.
+        kind: Kind of the layer; ``block`` for a module that contains others.
+        input_error: Relative error of their inputs; None if these cannot be compared.
+        error: Relative error of their outputs; None if these cannot be compared.
+        agrees: Whether their outputs agree; None if these cannot be compared.
+        takes_the_same: Whether their inputs agree; None if these cannot be compared.
         notes: How it was read, or what a difference looks like.
     """
 
@@ -46,11 +46,11 @@ class Output:
     """One output of the models.
 
     Attributes:
-        name: Its number, or its key where the models give mappings.
-        error: Relative error; None where it cannot be compared.
+        name: Its number, or its key if the models return mappings.
+        error: Relative error; None if it cannot be compared.
         agrees: Whether it agrees.
         note: How it was read, or what the difference looks like.
-        weak: Why its agreement shows little; empty where it shows something.
+        weak: Why its agreement proves little; empty if it proves something.
     """
 
     name: str
@@ -65,9 +65,9 @@ class Difference:
     """The first place where the models differ.
 
     Attributes:
-        layer: The layer; None where all layers agree and what follows them does not.
+        layer: The layer; None if all layers agree and the difference comes after them.
         where: ``inside`` of the layer, ``before`` it (after all that ran before), or ``after`` the last.
-        text: What it looks like, for a person.
+        text: A description for people.
     """
 
     layer: Layer | None
@@ -77,19 +77,19 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The comparison of a PyTorch model with its port; print it, or ask its attributes.
+    """The comparison of a PyTorch model with its port; print it, or read its attributes.
 
     Attributes:
         source: Class of the PyTorch model.
         target: Name of the target.
         outputs: The outputs of the models.
         layers: The modules that were compared, in the order in which PyTorch ran them.
-        weights: Leaves of the target that are not what the plan makes of PyTorch's tensors.
-        first: The first place that differs; None where the outputs agree.
+        weights: Leaves of the target that differ from what the plan makes of PyTorch's tensors.
+        first: The first place that differs; None if the outputs agree.
         tolerance: The relative error that counts as agreement.
         notes: What else a person should know.
-        doubts: Why agreement of the outputs is no proof.
-        filled: How many leaves the plan fills, and of how many.
+        doubts: Why it proves little that the outputs agree.
+        filled: How many leaves the plan fills, and how many there are.
     """
 
     source: str
@@ -112,12 +112,12 @@ class Verification:
 
     @property
     def agrees(self) -> bool:
-        """Whether all outputs agree, and that shows something."""
+        """Whether all outputs agree, and nothing puts that in doubt."""
         return self.verdict == "agree"
 
     @property
     def error(self) -> float:
-        """The largest relative error of the outputs; infinite where one cannot be compared."""
+        """The largest relative error of the outputs; infinite if one cannot be compared."""
         errors = [float("inf") if output.error is None else output.error for output in self.outputs]
         return max(errors, default=float("inf"))
 
@@ -162,7 +162,7 @@ def _weights(leaves: Sequence[str]) -> list[str]:
 
 
 def _table(layers: Sequence[Layer], first: Layer | None) -> list[str]:
-    """Write the layers in columns; those long before and long after the first difference are counted."""
+    """Write the layers in columns; those far from the first difference are only counted."""
     place = layers.index(first) if first in layers else len(layers)
     start = 0 if place <= SHOWN_AFTER else place - 3
     stop = place + SHOWN_AFTER if first is not None else len(layers) if len(layers) <= 30 else 10

@@ -1,4 +1,4 @@
-"""What no move fills: kept by a rule, or missing with what could be meant."""
+"""What no move fills: kept by a rule, or missing with a possible rule."""
 
 from ml_switcheroo.moves import Move
 from ml_switcheroo.planning.ledger import Ledger

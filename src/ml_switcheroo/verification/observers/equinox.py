@@ -1,4 +1,4 @@
-"""Equinox: a copy of the model in which each module is of a class of its own that records its calls."""
+"""Equinox: a copy of the model in which each module has a class of its own that records its calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(
 ) -> Any:
     """Run a module, or the pair (module, state), in inference mode.
 
-    Without a call the module is mapped over the first axis of each input, as Equinox's layers want it.
+    Without a call the module is mapped over the first axis of each input, as Equinox's layers expect.
     """
     import equinox
     import jax

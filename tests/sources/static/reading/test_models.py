@@ -53,11 +53,26 @@ def cases_of(benchmark: ModuleType, suite: str) -> list:
     return list(benchmark.SUITES[suite]())
 
 
+SOME = 4
+"""How many models of each suite are read in every run; the others in the long one."""
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("suite", FAST)
-def test_a_few_models_are_known_through_and_through(benchmark: ModuleType, suite: str) -> None:
-    chosen = [case for case in cases_of(benchmark, suite) if case.name in FAST[suite]]
-    assert len(chosen) == len(FAST[suite])
+@pytest.mark.parametrize(
+    ("suite", "names"),
+    [
+        *(pytest.param(suite, names[:SOME], id=suite) for suite, names in FAST.items()),
+        *(
+            pytest.param(suite, names[SOME:], id=f"more of {suite}", marks=pytest.mark.slow)
+            for suite, names in FAST.items()
+        ),
+    ],
+)
+def test_a_few_models_are_known_through_and_through(
+    benchmark: ModuleType, suite: str, names: list[str]
+) -> None:
+    chosen = [case for case in cases_of(benchmark, suite) if case.name in names]
+    assert len(chosen) == len(names)
     for case in chosen:
         score = benchmark.measure(case)
         assert score.error == ""

@@ -17,10 +17,11 @@ from torch import nn
 from ml_switcheroo.sources.findings import Flatten, Part
 
 BENCHMARKS = Path(__file__).parents[4] / "benchmarks"
-FAST = {
-    "torchvision": ["alexnet"],
-    "timm": ["vit_tiny_patch16_224", "twins_svt_small"],
-}
+FEW = [
+    ("torchvision", "alexnet"),
+    ("timm", "vit_tiny_patch16_224"),
+    pytest.param("timm", "twins_svt_small", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +116,11 @@ def test_the_proof_of_a_split_counts_the_heads(proofs: ModuleType, heads: int) -
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("suite", FAST)
-def test_running_models_confirm_what_was_read(proofs: ModuleType, suite: str) -> None:
-    cases = cases_of(proofs, suite)
-    for name in FAST[suite]:
-        answers = Counter(verdict.answer for verdict in proofs.prove(cases[name]))
-        assert answers[proofs.CONFIRMED] > 0, name
-        assert answers[proofs.REFUTED] == 0, name
+@pytest.mark.parametrize(("suite", "name"), FEW)
+def test_running_models_confirm_what_was_read(proofs: ModuleType, suite: str, name: str) -> None:
+    answers = Counter(verdict.answer for verdict in proofs.prove(cases_of(proofs, suite)[name]))
+    assert answers[proofs.CONFIRMED] > 0
+    assert answers[proofs.REFUTED] == 0
 
 
 @pytest.mark.slow
