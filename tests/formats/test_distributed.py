@@ -2,12 +2,15 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.metadata import _MEM_FORMAT_ENCODING
 
 from ml_switcheroo.errors import CheckpointError
 from ml_switcheroo.formats import open_checkpoint
@@ -22,6 +25,29 @@ def save(folder: Path, state: dict[str, object]) -> Path:
         warnings.simplefilter("ignore")  # about saving from one process
         dcp.save(state, checkpoint_id=folder)
     return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fine"),
+    [
+        (lambda member: (type(member), member.name), True),
+        (lambda _: (dict, "fromkeys"), False),
+        (lambda member: (type(member), type(member)), False),
+    ],
+)
+def test_getattr_names_the_member_of_an_enumeration_and_does_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: Callable[[Enum], object], fine: bool
+) -> None:
+    """Python 3.11.0 to 3.11.3 pickle a member as a call of getattr."""
+    monkeypatch.setattr(_MEM_FORMAT_ENCODING, "__reduce_ex__", lambda member, _: (getattr, arguments(member)))
+    folder = save(tmp_path / "a", {"w": torch.arange(6.0).reshape(2, 3)})
+    assert b"getattr" in (folder / ".metadata").read_bytes()
+    if fine:
+        with open_checkpoint(folder) as checkpoint:
+            assert checkpoint["w"].read().tolist() == [[0, 1, 2], [3, 4, 5]]
+    else:
+        with pytest.raises(CheckpointError, match="no enumeration of torch"):
+            open_checkpoint(folder)
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def open_distributed(folder: Path, *, select: str | None = None) -> Checkpoint:
     with SourceFile(folder / METADATA) as source, faults_of(source.path):
         if source.size > MAX_PICKLE:
             raise CheckpointError(source.path, f"{source.size} bytes; at most {MAX_PICKLE} are read")
-        pickled = read_pickle(source.read(0, source.size), CONSTRUCTORS, _no_storage)
+        pickled = read_pickle(source.read(0, source.size), _CONSTRUCTORS, _no_storage)
         for path, offset in pickled.foreign.items():
             if not path.startswith(_MODULES):
                 raise PickleFault(f"holds {path}, which such metadata does not have", offset)
@@ -86,6 +86,16 @@ def open_distributed(folder: Path, *, select: str | None = None) -> Checkpoint:
         selected=choice.path,
         files=list(files.values()),
     )
+
+
+def _member(kind: Any, name: Any) -> Global:
+    """Name the member of an enumeration: Python 3.11.0 to 3.11.3 pickle it as a call of getattr."""
+    if not isinstance(kind, Global) or not isinstance(name, str) or not kind.path.startswith(_MODULES):
+        raise ValueError("getattr of something that is no enumeration of torch")
+    return Global(kind.path, name, kind.offset)
+
+
+_CONSTRUCTORS = {**CONSTRUCTORS, "builtins.getattr": _member}
 
 
 def _no_storage(_: Any) -> Any:
