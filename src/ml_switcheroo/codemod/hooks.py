@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.codemod.notes import FOREIGN, ROWS, Row
 from ml_switcheroo.errors import UsageError
+from ml_switcheroo.offered import load_offered
 
 if TYPE_CHECKING:
     import libcst
@@ -128,10 +129,7 @@ def find_hook(name: str) -> Hook:
         _load_own()
     if name not in _HOOKS:
         for point in entry_points(group=ENTRY_POINTS, name=name):
-            try:
-                _HOOKS[name] = point.load()
-            except (ImportError, AttributeError) as error:
-                raise UsageError(f"hook {name!r} cannot be loaded from {point.value}: {error}") from error
+            _HOOKS[name] = load_offered(point, "hook")
     if name not in _HOOKS:
         raise UsageError(f"no hook is called {name!r}; known hooks: {', '.join(sorted(_HOOKS))}")
     return _HOOKS[name]

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from ml_switcheroo.errors import UsageError
+from ml_switcheroo.offered import load_offered, offered_as
 from ml_switcheroo.targets import find_target
 
 __all__ = [
@@ -114,16 +115,7 @@ def find_operation(method: str, target: str, *, copies: bool = False) -> Operati
 def _load_offered() -> None:
     """Take in what installed packages offer, once."""
     for point in entry_points(group=ENTRY_POINTS):
-        try:
-            offered = point.load()
-        except (ImportError, AttributeError) as error:
-            raise UsageError(
-                f"operations {point.name!r} cannot be loaded from {point.value}: {error}"
-            ) from error
+        offered = load_offered(point, "operations")
         rows = (offered,) if isinstance(offered, Operation) or not isinstance(offered, Iterable) else offered
         for row in rows:
-            if not isinstance(row, Operation):
-                raise UsageError(
-                    f"operations {point.name!r} ({point.value}): a {type(row).__name__} is no Operation"
-                )
-            register_operation(row)
+            register_operation(offered_as(Operation, row, point, "operations"))

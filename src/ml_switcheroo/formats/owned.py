@@ -19,7 +19,7 @@ import numpy as np
 
 from ml_switcheroo.formats.deferred import Deferred
 from ml_switcheroo.formats.files import SourceFile
-from ml_switcheroo.formats.pages import buffer, offset_in_file
+from ml_switcheroo.formats.pages import buffer, offset_in_file, slowest_first
 from ml_switcheroo.formats.parts import Box, Part
 from ml_switcheroo.formats.tiles import Array
 
@@ -108,11 +108,9 @@ class Owned(Mapping[str, Array]):
         Call :meth:`read_elsewhere` once that is done. None where a leaf is more, or less, than one stretch of
         a file whose axes are in another order.
         """
-        leaf = Deferred.of(self._deferred(path))
-        order = _order(leaf)
-        lying = leaf.transpose(np.argsort(order)) if order else leaf
-        found = offset_in_file(lying.patches[0].array) if _is_view(lying) else None
-        return None if found is None else Stretch(*found, lying.shape, lying.dtype, order)
+        leaf, order = _lying(Deferred.of(self._deferred(path)))
+        found = offset_in_file(leaf.patches[0].array) if _is_view(leaf) else None
+        return None if found is None else Stretch(*found, leaf.shape, leaf.dtype, order)
 
     def read_elsewhere(self, stretch: Stretch) -> None:
         """Count a leaf that a framework has read by itself.
@@ -140,9 +138,8 @@ class Owned(Mapping[str, Array]):
 
     def _begin(self, path: str, *, turned: bool) -> _Making:
         leaf = Deferred.of(self._deferred(path))
-        order = _order(leaf) if turned else ()
-        making = _Making(leaf.transpose(np.argsort(order)) if order else leaf, order)
-        making.begin(self._pool, next(self._rooms).of if order else _aligned)
+        making = _Making(*_lying(leaf)) if turned else _Making(leaf)
+        making.begin(self._pool, next(self._rooms).of if making.order else _aligned)
         return making
 
     def __contains__(self, path: object) -> bool:
@@ -161,15 +158,18 @@ def _is_view(leaf: Deferred) -> bool:
     return len(patches) == 1 and not patches[0].casts and bool(patches[0].array.flags.c_contiguous)
 
 
-def _order(leaf: Deferred) -> tuple[int, ...]:
-    """Return how the axes of a source were turned to make this leaf of all of it; empty if they were not."""
+def _lying(leaf: Deferred) -> tuple[Deferred, tuple[int, ...]]:
+    """Return a leaf with its axes as they lie in its source, and the order that makes it of all of that.
+
+    The order is empty, and the leaf as it is, if no axes were turned, or more was done than that.
+    """
     if len(leaf.patches) != 1 or len(leaf.parts) != 1 or leaf.patches[0].casts:
-        return ()
+        return leaf, ()
     array = leaf.patches[0].array
-    lie = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
-    dense = array.shape == leaf.shape and array.transpose(lie).flags.c_contiguous
-    order = tuple(map(int, np.argsort(lie)))
-    return order if dense and order != tuple(range(array.ndim)) else ()
+    lie = slowest_first(array)
+    if lie == sorted(lie) or array.shape != leaf.shape or not array.transpose(lie).flags.c_contiguous:
+        return leaf, ()
+    return leaf.transpose(lie), tuple(map(int, np.argsort(lie)))
 
 
 def owned(leaves: Mapping[str, Any]) -> Owned:

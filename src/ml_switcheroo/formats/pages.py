@@ -12,7 +12,16 @@ from numpy.lib.array_utils import byte_bounds
 
 from ml_switcheroo.formats.files import Mapping, SourceFile
 
-__all__ = ["buffer", "check_source", "drop_pages", "fetched", "is_dense", "offset_in_file", "read_source"]
+__all__ = [
+    "buffer",
+    "check_source",
+    "drop_pages",
+    "fetched",
+    "is_dense",
+    "offset_in_file",
+    "read_source",
+    "slowest_first",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -86,7 +95,7 @@ def fetched(source: Array) -> Array:
     """
     if source.nbytes > _FETCHED:
         return source
-    order = _slowest_first(source)
+    order = slowest_first(source)
     plain = source.transpose(order)
     if not plain.flags.c_contiguous:
         return source
@@ -98,10 +107,10 @@ def fetched(source: Array) -> Array:
 
 def is_dense(array: Array) -> bool:
     """Tell whether an array's elements are one stretch of memory, in any order of the axes."""
-    return bool(array.flags.forc or array.transpose(_slowest_first(array)).flags.c_contiguous)
+    return bool(array.flags.forc or array.transpose(slowest_first(array)).flags.c_contiguous)
 
 
-def _slowest_first(array: Array) -> list[int]:
+def slowest_first(array: Array) -> list[int]:
     """Return the axes in the order in which they lie in memory."""
     return sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from ml_switcheroo.moves import Move
 from ml_switcheroo.tensors import TensorSpec
@@ -35,6 +36,19 @@ class Entry:
     why: str
 
 
+class _Moved(NamedTuple):
+    """Moves that one stage has made or changed; what there is to say of each is said when it is asked for."""
+
+    stage: str
+    what: str
+    moves: Sequence[Move]
+
+    def entries(self) -> Iterator[Entry]:
+        for move in self.moves:
+            why = move.what if self.what == "changed" else f"{move.what}: {move.reason}"
+            yield Entry(self.stage, self.what, (*move.sources, *move.leaves), why)
+
+
 class Ledger:
     """The moves so far, and what became of everything else.
 
@@ -45,7 +59,7 @@ class Ledger:
 
     def __init__(self, specs: Mapping[str, TensorSpec], leaves: Mapping[str, TensorSpec] | None) -> None:
         self._specs, self._leaves = specs, leaves or {}
-        self._entries: list[tuple[str, str, Sequence[Move] | Entry]] = []
+        self._entries: list[Entry | _Moved] = []
         self._moves: list[Move] = []
         self._dropped: dict[str, Unmoved] = {}
         self._refused: dict[str, Unmoved] = {}
@@ -101,7 +115,7 @@ class Ledger:
     def move(self, stage: str, moves: Sequence[Move]) -> None:
         """Add moves."""
         if moves:
-            self._entries.append((stage, "moved", tuple(moves)))
+            self._entries.append(_Moved(stage, "moved", tuple(moves)))
             self._moves += moves
 
     def change(self, stage: str, moves: Sequence[Move]) -> None:
@@ -109,7 +123,7 @@ class Ledger:
         before = {id(move) for move in self._moves}
         changed = [move for move in moves if id(move) not in before]
         if changed:
-            self._entries.append((stage, "changed", changed))
+            self._entries.append(_Moved(stage, "changed", changed))
         self._moves = list(moves)
 
     def take_back(self, stage: str, unwanted: Callable[[Move], bool], why: str) -> None:
@@ -173,19 +187,12 @@ class Ledger:
             table[name] = Unmoved(specs[name], why)
 
     def _add(self, stage: str, what: str, names: tuple[str, ...], why: str) -> None:
-        self._entries.append((stage, what, Entry(stage, what, names, why)))
+        self._entries.append(Entry(stage, what, names, why))
 
     # ---- who said what -----------------------------------------------------------------------------
 
     def history(self, name: str) -> Iterator[Entry]:
         """Yield what became of a tensor or a leaf, from the first stage to the last."""
-        for stage, what, said in self._entries:
-            if isinstance(said, Entry):
-                if name in said.names:
-                    yield said
-                continue
-            for move in said:
-                if name in move.sources or name in move.leaves:
-                    names = (*move.sources, *move.leaves)
-                    why = move.what if what == "changed" else f"{move.what}: {move.reason}"
-                    yield Entry(stage, what, names, why)
+        for said in self._entries:
+            entries = (said,) if isinstance(said, Entry) else said.entries()
+            yield from (entry for entry in entries if name in entry.names)

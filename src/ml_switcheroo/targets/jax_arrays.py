@@ -42,10 +42,8 @@ def placed(leaf: Any, leaves: Owned, path: str) -> Any:
     if len(sharding.device_set) > 1:
         return in_shards(leaves.deferred(path), sharding, leaf.dtype)
     array, order = leaves.unturned(path)
-    if not order:
-        return in_place_of(leaf, array)
-    if array.dtype != leaf.dtype:
-        return in_place_of(leaf, np.array(array.transpose(order), order="C"))
+    if not order or array.dtype != leaf.dtype:  # of another dtype NumPy makes a copy, turned and all
+        return in_place_of(leaf, array.transpose(order) if order else array)
     # Waited for: the memory of the array is used for the next one.
     if next(iter(sharding.device_set)).platform == "cpu":
         return jax.block_until_ready(jax.device_put(array.transpose(order), sharding))

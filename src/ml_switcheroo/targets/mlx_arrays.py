@@ -60,11 +60,13 @@ class Reader:
             old: What they replace, by path; each is let go of when its own leaf is begun.
         """
         made: dict[str, Any] = {}
+        nbytes = 0
         for path in list(old):
             made[path] = self._leaf(path, old.pop(path))
-            if sum(array.nbytes for array in made.values()) >= _AT_ONCE:
+            nbytes += made[path].nbytes
+            if nbytes >= _AT_ONCE:
                 yield self._ready(made)
-                made = {}
+                made, nbytes = {}, 0
         yield self._ready(made)
 
     def _ready(self, made: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from ml_switcheroo.errors import UsageError
+from ml_switcheroo.offered import load_offered, offered_as
 from ml_switcheroo.recipes import Target
 
 __all__ = ["ENTRY_POINTS", "offered_targets", "register"]
@@ -51,10 +52,4 @@ def _points() -> tuple[EntryPoint, ...]:
 
 @cache
 def _load(point: EntryPoint) -> Target:
-    try:
-        row = point.load()
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"target {point.name!r} cannot be loaded from {point.value}: {error}") from error
-    if not isinstance(row, Target):
-        raise UsageError(f"target {point.name!r} ({point.value}): a {type(row).__name__} is no Target")
-    return row
+    return offered_as(Target, load_offered(point, "target"), point, "target")
