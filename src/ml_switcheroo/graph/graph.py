@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.graph.primitives import PRIMITIVES
+from ml_switcheroo.graph.simpler import simpler
 
 __all__ = ["Draft", "Graph", "Line", "Node"]
 
@@ -116,6 +117,9 @@ class Draft:
         if op != "call" and math.prod(shape) <= _SMALL and all(one is not None for one in arrays):
             with np.errstate(all="ignore"):
                 return self.constant(primitive.run(arrays, params), dtype)  # type: ignore[arg-type]
+        less = simpler(self, op, operands, params, shape)
+        if less is not None:
+            return less
         return self._put(Node(op, operands, MappingProxyType(params), shape, dtype, self.line, self.word))
 
     def cast(self, number: int, dtype: str) -> int:
