@@ -12,7 +12,7 @@ import numpy as np
 from ml_switcheroo.graph.graph import Graph, Node
 from ml_switcheroo.graph.views import View, followed, places
 
-__all__ = ["Kernel", "Parameters", "Plain", "parameters_of"]
+__all__ = ["Kernel", "Parameters", "Plain", "outer_index", "parameters_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -331,7 +331,7 @@ def _aligned(
     data = _view_between(graph, parameters, number, user)
     if seen is None or seen[0] != root or data is None or kernel.op == "take":
         return None
-    outer = _outer_index(graph, parameters, number)
+    outer = outer_index(graph, parameters, number)
     mine = outer[data]
     lies = places([digit for axis in seen[1].broadcast(shape).axes for digit in axis]) + seen[1].offset
     found = np.full(len(kernel.outer), -1, np.int64)
@@ -360,7 +360,7 @@ def _view_between(graph: Graph, parameters: Parameters, number: int, user: int) 
     return places([digit for axis in view.axes for digit in axis]) if view is not None else None
 
 
-def _outer_index(graph: Graph, parameters: Parameters, number: int) -> Array:
+def outer_index(graph: Graph, parameters: Parameters, number: int) -> Array:
     """Return for each element of a contraction, in order, which outer element of its kernel it has."""
     kernel, _, place = parameters.contractions[number]
     node = graph.nodes[number]
