@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -15,6 +16,10 @@ __all__ = ["Draft", "Graph", "Line", "Node"]
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
+
+
+_SMALL = 2**20
+"""What has no more elements than this is computed while a graph is drawn, where it can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ class Graph:
 
 @dataclass(slots=True)
 class Draft:
-    """A graph in the making: nodes are added, and none twice.
+    """A graph in the making: nodes are added, and none twice; what is constant is computed at once.
 
     Attributes:
         line: Where the program is that is being drawn.
@@ -107,7 +112,15 @@ class Draft:
         primitive = PRIMITIVES[op]
         shape = tuple(int(size) for size in primitive.shape([self.shape(one) for one in operands], params))
         dtype = dtype or primitive.dtype or self._dtype(operands)
+        arrays = [self.known(one) for one in operands]
+        if op != "call" and math.prod(shape) <= _SMALL and all(one is not None for one in arrays):
+            with np.errstate(all="ignore"):
+                return self.constant(primitive.run(arrays, params), dtype)  # type: ignore[arg-type]
         return self._put(Node(op, operands, MappingProxyType(params), shape, dtype, self.line, self.word))
+
+    def cast(self, number: int, dtype: str) -> int:
+        """Return a node with another dtype; the same one where it has it."""
+        return number if self.dtype(number) == dtype else self.add("cast", number, dtype=dtype, to=dtype)
 
     def input(self, shape: Sequence[int], dtype: str) -> int:
         """Return a new node for an argument of the program."""
@@ -153,6 +166,11 @@ class Draft:
     def dtype(self, number: int) -> str:
         """Return the dtype of a node, by name."""
         return self._nodes[number].dtype
+
+    def known(self, number: int) -> Array | None:
+        """Return the value of a node that depends on nothing that is given; None of any other."""
+        node = self._nodes[number]
+        return node.params["value"] if node.op == "constant" else None
 
     def finished(self, outputs: Sequence[int]) -> Graph:
         """Return the graph that gives these nodes."""

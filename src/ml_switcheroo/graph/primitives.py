@@ -67,7 +67,7 @@ def _scipy(name: str) -> Primitive:
 
 
 def _cast(arrays: Sequence[Array], params: Params) -> Array:
-    kind = params["dtype"]
+    kind = params["to"]
     if kind == "bool":
         return np.asarray(arrays[0] != 0)
     if kind.startswith(("int", "uint")):
