@@ -186,7 +186,7 @@ def _digits(lies: Mapping[str, tuple[Array, Array]]) -> tuple[_Digit, ...] | Non
 def _merged(pieces: Sequence[_Piece]) -> list[_Piece]:
     """Join the pieces of one tensor and one leaf that lie equally far apart on both sides."""
     grouped: dict[Any, list[_Piece]] = defaultdict(list)
-    for piece in {(p.sources, p.leaf, p.digits, p.here, p.there): p for p in pieces}.values():
+    for piece in {(p.sources, p.leaf, _bare(p), p.here, p.there): p for p in pieces}.values():
         grouped[(piece.sources, piece.leaf, piece.digits, piece.shift)].append(piece)
     made: list[_Piece] = []
     for group in grouped.values():
@@ -201,6 +201,12 @@ def _merged(pieces: Sequence[_Piece]) -> list[_Piece]:
         else:
             made += group
     return made
+
+
+def _bare(piece: _Piece) -> tuple[tuple[int, int, int], ...]:
+    """Return where the elements of a piece lie, whatever they are called."""
+    found = ((digit.there, digit.here, digit.size) for digit in _simplest(piece.digits))
+    return tuple(sorted(found))
 
 
 def _simplest(digits: tuple[_Digit, ...]) -> tuple[_Digit, ...]:
@@ -274,9 +280,10 @@ def _partly(piece: _Piece, shape: Shape, leaf: Shape) -> tuple[Op, ...]:
 
 def _rearranged(piece: _Piece, shape: Shape, leaf: Shape) -> tuple[Op, ...]:
     """Return the axis equation, and the flip before it."""
-    back = [digit for digit in piece.digits if digit.here < 0]
-    turned = [digit for digit in piece.digits if digit.there < 0]
-    digits = [replace(digit, here=abs(digit.here), there=abs(digit.there)) for digit in piece.digits]
+    own = _fitting(_fitting(piece.digits, shape, "here"), leaf, "there")
+    back = [digit for digit in own if digit.here < 0]
+    turned = [digit for digit in own if digit.there < 0]
+    digits = [replace(digit, here=abs(digit.here), there=abs(digit.there)) for digit in own]
     source, target = _axes(digits, shape, "here"), _axes(digits, leaf, "there")
     flipped = {digit.name for digit in back} ^ {digit.name for digit in turned}
     ops: list[Op] = []
@@ -291,6 +298,25 @@ def _rearranged(piece: _Piece, shape: Shape, leaf: Shape) -> tuple[Op, ...]:
         told = tuple((name, sizes[name]) for name in dict.fromkeys(grouped))
         ops.append(Axes(f"{_written(source)} -> {_written(target)}", told))
     return tuple(ops)
+
+
+def _fitting(digits: Sequence[_Digit], shape: Shape, side: str) -> tuple[_Digit, ...]:
+    """Return digits of which none goes on beyond an axis of a shape."""
+    made: list[_Digit] = []
+    for digit in digits:
+        pieces, rest = [], digit
+        for axis in reversed(range(len(shape))):
+            apart, behind = abs(getattr(rest, side)), math.prod(shape[axis:])
+            room = behind // apart if apart and behind % apart == 0 else 0
+            if 1 < room < rest.size and rest.size % room == 0:
+                inner = replace(rest, size=room)
+                pieces.append(inner)
+                rest = _Digit(rest.name, rest.size // room, rest.here * room, rest.there * room)
+        pieces.append(rest)
+        if len(pieces) > 1:
+            pieces = [replace(one, name=f"{digit.name}_{n}") for n, one in enumerate(reversed(pieces), 1)]
+        made += pieces
+    return tuple(made)
 
 
 def _axes(digits: Sequence[_Digit], shape: Shape, side: str) -> list[list[str]]:

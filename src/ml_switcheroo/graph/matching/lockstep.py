@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.matching.oracles import Binding, Oracle, Piece, content, rows_of
-from ml_switcheroo.graph.matching.parts import parts_of
+from ml_switcheroo.graph.matching.parts import orders_between, parts_of, splits_of
 from ml_switcheroo.graph.matching.profiles import Profiles, agree, columns_between, outputs_agree, profile
-from ml_switcheroo.graph.matching.side import Assumed, Side
+from ml_switcheroo.graph.matching.side import Assumed, Region, Side
 from ml_switcheroo.graph.parameters import Kernel, Plain
 
 __all__ = ["KernelMatch", "Matched", "PlainMatch", "Unit", "match_graphs"]
@@ -113,12 +113,14 @@ class _Ready:
         nodes: Those of its contractions whose data are known.
         rows: Their rows.
         profile: The profile of those.
+        region: What was computed for them.
     """
 
     kernel: Kernel
     nodes: tuple[int, ...]
     rows: Array
     profile: Array
+    region: Region
 
 
 def match_graphs(
@@ -143,7 +145,6 @@ class _Lockstep:
     plains: list[PlainMatch] = field(default_factory=list)
     stuck: list[tuple[int, int]] = field(default_factory=list)
     _seed: int = 1
-    _unconfirmed: dict[Kernel, KernelMatch] = field(default_factory=dict)
 
     def run(self) -> Matched:
         while self._step():
@@ -185,7 +186,7 @@ class _Lockstep:
         return found
 
     def _one_ready(self, side: Side, kernel: Kernel, assumed: Assumed) -> _Ready | None:
-        nodes, rows = [], []
+        nodes, rows, regions = [], [], []
         for number in kernel.nodes:
             _, data, place = side.parameters.contractions[number]
             region = side.region([data], assumed.bindings)
@@ -193,11 +194,12 @@ class _Lockstep:
                 break  # later ones wait for this one, or are of the same loop
             value = side.value(data, side.computed(region, assumed))
             nodes.append(number)
+            regions.append(region)
             rows.append(rows_of(side.graph, kernel, number, place, value))
         if not nodes:
             return None
         whole = np.concatenate(rows)
-        return _Ready(kernel, tuple(nodes), whole, profile(whole))
+        return _Ready(kernel, tuple(nodes), whole, profile(whole), regions[0])
 
     def _groups(
         self, mine: Sequence[_Ready], theirs: Sequence[_Ready]
@@ -232,8 +234,6 @@ class _Lockstep:
             base = side.computed(region, Assumed())
             found: dict[Any, list[Plain]] = defaultdict(list)
             for plain in region.plains:
-                if plain.root in side.parameters.biases:
-                    continue
                 changed = Assumed(contents={plain.root: content(plain.shape, (1,))})
                 values = side.computed(region, changed, base)
                 profiles = [numbers.number(np.sort(side.value(one, values), axis=None)) for one in wanted]
@@ -267,7 +267,7 @@ class _Lockstep:
         if units is None:
             return False
         rows = {one.kernel: one for one in (*here, *there)}
-        columns = _columns(here, there)
+        columns = self._columns(here, there)
         moved = not here
         mine, theirs = _by_width(units[0]), _by_width(units[1])
         pairs: list[tuple[Unit, Unit, bool]] = []
@@ -279,7 +279,7 @@ class _Lockstep:
             if told is None:
                 return moved
             pairs += told
-        return self._bind(pairs, rows) or moved
+        return self._bind(_whole_kernels(pairs, [*units[0], *units[1]]), rows) or moved
 
     def _partners(self, here: Sequence[_Ready], there: Sequence[_Ready]) -> tuple[list[_Ready], list[_Ready]]:
         """Match the kernels of leaves that are matched already; return the others."""
@@ -301,7 +301,7 @@ class _Lockstep:
             [Unit(one.kernel, np.arange(len(one.kernel.outer))) for one in each] for each in (here, there)
         ]
         if _widths(whole[0]) == _widths(whole[1]):
-            return whole[0], whole[1]
+            return self._both_parted(*whole) or (whole[0], whole[1])
         parted = []
         for side, mine, theirs in ((self.source, *whole), (self.target, *whole[::-1])):
             others = _widths(theirs)
@@ -312,6 +312,18 @@ class _Lockstep:
             parted.append(made)
         return (parted[0], parted[1]) if _widths(parted[0]) == _widths(parted[1]) else None
 
+    def _both_parted(
+        self, mine: Sequence[Unit], theirs: Sequence[Unit]
+    ) -> tuple[list[Unit], list[Unit]] | None:
+        """Return the parts of all kernels, where both programs take the same ones apart."""
+        made = []
+        for side, units in ((self.source, mine), (self.target, theirs)):
+            parts = [parts_of(side, unit.kernel) or [unit.where] for unit in units]
+            made.append(
+                [Unit(unit.kernel, one) for unit, each in zip(units, parts, strict=True) for one in each]
+            )
+        return (made[0], made[1]) if _widths(made[0]) == _widths(made[1]) else None
+
     def _signed(
         self,
         mine: Sequence[Unit],
@@ -319,7 +331,11 @@ class _Lockstep:
         units: tuple[Sequence[Unit], Sequence[Unit]],
         columns: Mapping[Kernel, Array | None],
     ) -> list[tuple[Unit, Unit, bool]] | None:
-        """Tell units of one width apart by what each of them changes further on; None where nothing shows."""
+        """Tell units of one width apart by what each of them changes further on.
+
+        Returns:
+            The pairs that are told apart; None where the programs go on differently.
+        """
         numbers, oracles = Profiles(), _Oracles()
         signs = []
         for side, ours, group in ((self.source, mine, units[0]), (self.target, theirs, units[1])):
@@ -334,14 +350,13 @@ class _Lockstep:
                 )
                 found[moved].append(unit)
             signs.append(found)
-        if not any(signs[0]):
-            return None
         pairs: list[tuple[Unit, Unit, bool]] = []
         for sign, ours in signs[0].items():
             others = signs[1].get(sign, [])
             if len(ours) != len(others):
                 return None
-            pairs += [(one, other, len(ours) > 1) for one, other in zip(ours, others, strict=True)]
+            if sign or len(ours) == 1:  # what changes nothing yet is told apart later
+                pairs += [(one, other, len(ours) > 1) for one, other in zip(ours, others, strict=True)]
         return pairs
 
     def _further(self, side: Side, bindings: Mapping[Kernel, Binding]) -> dict[Any, Array]:
@@ -363,16 +378,17 @@ class _Lockstep:
         known = [(group, found) for group, found in zip(groups, units, strict=True) if found is not None]
         mine = [unit for _, found in known for unit in found[0]]
         theirs = [unit for _, found in known for unit in found[1]]
-        columns = {kernel: one for group, _ in known for kernel, one in _columns(*group).items()}
+        columns = {kernel: one for group, _ in known for kernel, one in self._columns(*group).items()}
         for group, found in known:
             pairs: list[tuple[Unit, Unit, bool]] = []
             for width, ours in _by_width(found[0]).items():
                 others = _by_width(found[1])[width]
                 told = self._signed(ours, others, (mine, theirs), columns) if len(ours) > 1 else None
-                if told is None:
+                if not told:
                     told = [(one, two, len(ours) > 1) for one, two in zip(ours, others, strict=True)]
                 pairs += told
-            if self._bind(pairs, {one.kernel: one for each in group for one in each}):
+            rows = {one.kernel: one for each in group for one in each}
+            if self._bind(_whole_kernels(pairs, [*found[0], *found[1]]), rows):
                 return True
         return False
 
@@ -382,7 +398,7 @@ class _Lockstep:
         columns: dict[Kernel, Array | None] = {}
         made = []
         for one, other, tied in pairs:
-            between = columns_between(rows[one.kernel].rows, rows[other.kernel].rows)
+            between = self._between(rows[one.kernel], rows[other.kernel])
             if between is not None and not len(between):
                 return False
             self._seed += 1
@@ -400,9 +416,58 @@ class _Lockstep:
         self.kernels += made
         return bool(pairs)
 
+    def _columns(self, here: Sequence[_Ready], there: Sequence[_Ready]) -> dict[Kernel, Array | None]:
+        """Return which column of the first kernel's data each column of the others' is."""
+        found = {}
+        for one in (*here, *there):
+            between = self._between(here[0], one) if here else None
+            found[one.kernel] = between if between is None or len(between) else None
+        return found
+
+    def _between(self, one: _Ready, other: _Ready) -> Array | None:
+        """Return which column of the source's data each of the target's is."""
+        size = one.rows.shape[1]
+        return columns_between(one.rows, other.rows, self._orders(size, one.region, other.region))
+
+    def _orders(self, size: int, mine: Region, theirs: Region) -> Iterator[Array]:
+        """Yield the orders that elements may have in which both programs count them."""
+        here = splits_of(self.source, mine.nodes, size)
+        return orders_between(size, here, splits_of(self.target, theirs.nodes, size))
+
     # ---- another order of what kernels give
 
     def _rearranged(self, mine: Sequence[_Ready], theirs: Sequence[_Ready]) -> bool:
+        """Find another order of what a kernel gives, with which both programs go on alike."""
+        for one, other in itertools.product(mine, theirs):
+            if one.kernel.key == other.kernel.key and one.profile.shape == other.profile.shape:
+                for match in self._before(other.region):
+                    if self._reordered(match, one, other):
+                        return True
+        return False
+
+    def _before(self, region: Region) -> list[KernelMatch]:
+        """Return the matches of the kernels whose results a region of the target begins with."""
+        nodes = self.target.graph.nodes
+        ends = {one for number in region.nodes for one in nodes[number].operands} - set(region.nodes)
+        found = {self.target.parameters.contractions[one][0] for one in ends if one in self.target.contracted}
+        return [match for match in self.kernels if match.target.kernel in found]
+
+    def _reordered(self, match: KernelMatch, one: _Ready, other: _Ready) -> bool:
+        kernel, width = match.target.kernel, match.target.width
+        if width != len(kernel.outer) or any(node not in self.target.settled for node in kernel.nodes):
+            return False
+        kept = {node: self.target.settled[node] for node in kernel.nodes}
+        for order in self._orders(width, one.region, other.region):
+            for node, value in kept.items():
+                self.target.settled[node] = self.target.in_order(node, value, order)
+            again = self._one_ready(self.target, other.kernel, Assumed())
+            if again is not None and agree(again.profile, one.profile):
+                self.kernels[self.kernels.index(match)] = replace(match, order=order)
+                (piece,) = self.target.bindings[kernel].pieces
+                piece = replace(piece, order=order)
+                self.target.bindings[kernel] = replace(self.target.bindings[kernel], pieces=(piece,))
+                return True
+        self.target.settled.update(kept)
         return False
 
     # ---- outputs
@@ -445,13 +510,14 @@ def _by_width(units: Sequence[Unit]) -> dict[int, list[Unit]]:
     return found
 
 
-def _columns(here: Sequence[_Ready], there: Sequence[_Ready]) -> dict[Kernel, Array | None]:
-    """Return which column of the first kernel's data each column of the others' is."""
-    found = {}
-    for one in (*here, *there):
-        between = columns_between(here[0].rows, one.rows) if here else None
-        found[one.kernel] = between if between is None or len(between) else None
-    return found
+def _whole_kernels(
+    pairs: Sequence[tuple[Unit, Unit, bool]], units: Sequence[Unit]
+) -> list[tuple[Unit, Unit, bool]]:
+    """Leave out the pairs of kernels some of whose parts have no pair."""
+    paired = {unit for one, other, _ in pairs for unit in (one, other)}
+    open_ones = {unit.kernel for unit in units if unit not in paired}
+    left = [pair for pair in pairs if open_ones.isdisjoint((pair[0].kernel, pair[1].kernel))]
+    return left if len(left) == len(pairs) else _whole_kernels(left, units)
 
 
 class _Oracles:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from ml_switcheroo.graph.matching.side import Side
 from ml_switcheroo.graph.parameters import Kernel, outer_index
 from ml_switcheroo.graph.primitives import PRIMITIVES
 
-__all__ = ["parts_of", "splits_of"]
+__all__ = ["orders_between", "parts_of", "splits_of"]
 
 Array = np.ndarray[Any, Any]
+Split = tuple[int, ...]
 
 _SEEN = frozenset({"reshape", "transpose", "flip", "broadcast", "slice", "cast"})
 
@@ -74,7 +76,30 @@ def _in_order(lies: Array) -> Array:
     return found[np.argsort(first)]
 
 
-def splits_of(side: Side, nodes: Iterator[int], size: int) -> list[tuple[int, ...]]:
+_MOST_ORDERS = 120
+
+
+def orders_between(size: int, mine: Sequence[Split], theirs: Sequence[Split]) -> Iterator[Array]:
+    """Yield orders of elements that both programs divide: for each of the target's, which of the source's.
+
+    Args:
+        size: How many elements there are.
+        mine: How the source divides them.
+        theirs: How the target does.
+    """
+    seen = {np.arange(size).tobytes()}
+    turned = ((split, axes) for split in theirs or mine for axes in itertools.permutations(range(len(split))))
+    for split, axes in itertools.islice(turned, _MOST_ORDERS):
+        sizes = tuple(split[axis] for axis in axes)
+        if theirs and mine and sizes not in mine:
+            continue
+        order = np.arange(size).reshape(sizes).transpose(np.argsort(axes)).reshape(-1)
+        if order.tobytes() not in seen:
+            seen.add(order.tobytes())
+            yield order
+
+
+def splits_of(side: Side, nodes: Iterable[int], size: int) -> list[Split]:
     """Return the sizes that some reshapes divide an axis of a size into, or join to one."""
     found: dict[tuple[int, ...], None] = {}
     for number in nodes:
@@ -90,6 +115,6 @@ def _divided(one: tuple[int, ...], other: tuple[int, ...], size: int) -> Iterato
     for place, whole in enumerate(one):
         behind = len(one) - place - 1
         inside = other[place : len(other) - behind]
-        if whole == size and len(inside) > 1 and np.prod(inside) == size:
-            if one[:place] == other[:place] and one[place + 1 :] == other[len(other) - behind :]:
-                yield tuple(part for part in inside if part > 1)
+        rest = one[:place] == other[:place] and one[place + 1 :] == other[len(other) - behind :]
+        if rest and whole == size and len(inside) > 1 and np.prod(inside) == size:
+            yield tuple(part for part in inside if part > 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,8 +59,13 @@ class Profiles:
         return self._count
 
 
-def columns_between(source: Array, target: Array) -> Array | None:
+def columns_between(source: Array, target: Array, orders: Iterable[Array] = ()) -> Array | None:
     """Return which column of the source each column of the target is, of ``(rows, columns)`` in any order.
+
+    Args:
+        source: The rows of the source.
+        target: Those of the target.
+        orders: The orders that are likely, where the columns are not in order.
 
     Returns:
         In order wherever that is right; an empty array where nothing is.
@@ -71,6 +76,9 @@ def columns_between(source: Array, target: Array) -> Array | None:
     here, there = source[order[::step]], target[other[::step]]
     if agree(here, there):
         return None
+    for likely in orders:
+        if agree(here[:, likely], there):
+            return likely
     weights = np.random.default_rng(len(here)).normal(size=len(here))
     found = np.empty(here.shape[1], np.int64)
     found[np.argsort(weights @ there, kind="stable")] = np.argsort(weights @ here, kind="stable")

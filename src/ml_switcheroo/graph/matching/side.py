@@ -11,7 +11,7 @@ import numpy as np
 
 from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.matching.oracles import Binding, answered, content
-from ml_switcheroo.graph.parameters import Kernel, Parameters, Plain, parameters_of
+from ml_switcheroo.graph.parameters import Kernel, Parameters, Plain, outer_index, parameters_of
 from ml_switcheroo.graph.primitives import PRIMITIVES
 
 __all__ = ["Assumed", "Region", "Side"]
@@ -64,7 +64,10 @@ class Side:
         self.parameters: Parameters = parameters_of(graph)
         self.settled: dict[int, Array] = dict(zip(graph.inputs, inputs, strict=True))
         self.bindings: dict[Kernel, Binding] = {}
-        self.contents: dict[int, Array] = {}
+        # What is added to the answers of an oracle makes them other random numbers: nothing will do as well.
+        self.contents: dict[int, Array] = {
+            root: np.zeros(self.parameters.plains[root].shape) for root in self.parameters.biases
+        }
         self._left = {number: len(found) for number, found in self.parameters.users.items()}
         self._kept = set(graph.outputs)
 
@@ -144,9 +147,7 @@ class Side:
         shape = self.graph.nodes[number].shape
         given = assumed.contents.get(number, self.contents.get(number))
         if given is None:
-            bias = number in self.parameters.biases
-            sizes = self.parameters.plains[number].shape
-            given = np.zeros(sizes) if bias else content(sizes, _BASE)
+            given = content(self.parameters.plains[number].shape, _BASE)
         return given.reshape(shape)
 
     def _answer(self, number: int, known: Mapping[int, Array], assumed: Assumed) -> Array:
@@ -168,6 +169,20 @@ class Side:
                     self._left[operand] -= 1
                     if not self._left[operand] and operand not in self._kept and operand not in goals:
                         self.settled.pop(operand, None)
+
+    @property
+    def contracted(self) -> Mapping[int, object]:
+        """The contractions of data with kernels."""
+        return self.parameters.contractions
+
+    def in_order(self, number: int, value: Array, order: Array) -> Array:
+        """Return what a contraction gives, with its outer elements in another order."""
+        index = outer_index(self.graph, self.parameters, number).reshape(value.shape)
+        axes = [axis for axis in range(value.ndim) if np.ptp(index, axis=axis).any()]
+        rest = [axis for axis in range(value.ndim) if axis not in axes]
+        turned = value.transpose(*rest, *axes)
+        made = turned.reshape(-1, len(order))[:, order].reshape(turned.shape)
+        return made.transpose(np.argsort([*rest, *axes]))
 
     def value(self, number: int, known: Mapping[int, Array]) -> Array:
         """Return the value of a node, among those known or settled."""
