@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -191,8 +192,8 @@ def _merged(pieces: Sequence[_Piece]) -> list[_Piece]:
     made: list[_Piece] = []
     for group in grouped.values():
         group.sort(key=lambda piece: piece.there)
-        here = {two.here - one.here for one, two in zip(group, group[1:], strict=False)}
-        there = {two.there - one.there for one, two in zip(group, group[1:], strict=False)}
+        here = {two.here - one.here for one, two in itertools.pairwise(group)}
+        there = {two.there - one.there for one, two in itertools.pairwise(group)}
         if len(group) > 1 and len(here) == len(there) == 1:
             digit = _Digit("part", len(group), here.pop(), there.pop())
             first = group[0]
@@ -357,7 +358,7 @@ def _blocks(group: Sequence[_Piece], shape: Shape, leaf: Shape) -> tuple[Op, ...
     turned = sorted(range(len(group)), key=lambda place: ordered[place].there)
     step = ordered[1].here - ordered[0].here
     first = ordered[turned[0]]
-    apart = {ordered[two].there - ordered[one].there for one, two in zip(turned, turned[1:], strict=False)}
+    apart = {ordered[two].there - ordered[one].there for one, two in itertools.pairwise(turned)}
     if len(apart) != 1 or any(piece.digits != first.digits for piece in group):
         raise _NoOperationError("parts of a tensor come in another order, and are not laid out alike")
     digit = _Digit("part", len(group), step, apart.pop())
@@ -384,14 +385,19 @@ def _cut(piece: _Piece, shape: Shape, side: str) -> tuple[int, int, int]:
 def _within(piece: _Piece, shape: Shape, axis: int, size: int, side: str) -> tuple[_Piece, Shape]:
     """Return a piece as the whole of its part of a tensor, and the shape of that part."""
     inner = (*shape[:axis], size, *shape[axis + 1 :])
-    factor = size / shape[axis]
     reach = math.prod(shape[axis:])
 
     def moved(digit: _Digit) -> _Digit:
-        apart = getattr(digit, side)
-        return replace(digit, **{side: int(apart * factor)}) if abs(apart) >= reach else digit
+        apart = digit.here if side == "here" else digit.there
+        if abs(apart) < reach:
+            return digit
+        nearer = apart * size // shape[axis]
+        return replace(digit, here=nearer) if side == "here" else replace(digit, there=nearer)
 
-    return replace(piece, digits=tuple(map(moved, piece.digits)), **{side: 0}), inner
+    own = tuple(map(moved, piece.digits))
+    if side == "here":
+        return replace(piece, digits=own, here=0), inner
+    return replace(piece, digits=own, there=0), inner
 
 
 def _parted(
@@ -423,7 +429,7 @@ def _unstacked(
 ) -> Drawn:
     """Return the move that takes a tensor apart whose parts lie between each other."""
     first = pieces[0]
-    steps = {two.here - one.here for one, two in zip(pieces, pieces[1:], strict=False)}
+    steps = {two.here - one.here for one, two in itertools.pairwise(pieces)}
     alike = {tuple((digit.size, digit.here) for digit in piece.digits) for piece in pieces}
     if len(steps) != 1 or len(alike) != 1:
         raise _NoOperationError("a tensor is taken apart in an order that follows no rule")
@@ -452,7 +458,7 @@ def _unstacked(
 def _joined(
     pieces: Sequence[_Piece], path: str, shapes: Mapping[str, Shape], leaf: Shape, tied: bool
 ) -> Drawn:
-    """Return the move that joins tensors to one leaf, or takes tensors that are each the whole of it as one."""
+    """Return the move that joins tensors to one leaf."""
     cuts = [_cut(piece, leaf, "there") for piece in pieces]
     axis, sizes = cuts[0][0], [stop - start for _, start, stop in cuts]
     if any(cut[0] != axis for cut in cuts) or sum(sizes) != leaf[axis]:

@@ -346,5 +346,5 @@ TARGET = Target(
     live=Live(_owns, _template, _write, _read, immutable=True),
     mapper=Mapper("ml_switcheroo.runtime.into_equinox", "ml_switcheroo.runtime.live_equinox"),
     observer="ml_switcheroo.verification.observers.equinox",
-    function="ml_switcheroo.graph.models.equinox",
+    drawer="ml_switcheroo.graph.drawers.equinox",
 )

@@ -139,6 +139,6 @@ TARGET = Target(
     live=Live(_owns, _template, _write, _read, immutable=True, tree=True, accepts=_accepts),
     mapper=Mapper("ml_switcheroo.runtime.into_linen", "ml_switcheroo.runtime.live_linen"),
     observer="ml_switcheroo.verification.observers.linen",
-    function="ml_switcheroo.graph.models.linen",
+    drawer="ml_switcheroo.graph.drawers.linen",
     files=Files(("orbax",), words=("flax",)),
 )

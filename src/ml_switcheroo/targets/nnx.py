@@ -297,6 +297,6 @@ TARGET = Target(
     live=Live(_owns, _template, _write, _read, fill=_fill),
     mapper=Mapper("ml_switcheroo.runtime.key_mapper", "ml_switcheroo.runtime.live_nnx"),
     observer="ml_switcheroo.verification.observers.nnx",
-    function="ml_switcheroo.graph.models.nnx",
+    drawer="ml_switcheroo.graph.drawers.nnx",
     files=Files(("orbax",)),
 )

@@ -297,20 +297,11 @@ class _Lockstep:
 
     def _units(self, here: Sequence[_Ready], there: Sequence[_Ready]) -> tuple[list[Unit], list[Unit]] | None:
         """Return kernels, or parts of them, of the same widths on both sides; None where there are none."""
-        whole = [
-            [Unit(one.kernel, np.arange(len(one.kernel.outer))) for one in each] for each in (here, there)
-        ]
-        if _widths(whole[0]) == _widths(whole[1]):
-            return self._both_parted(*whole) or (whole[0], whole[1])
-        parted = []
-        for side, mine, theirs in ((self.source, *whole), (self.target, *whole[::-1])):
-            others = _widths(theirs)
-            made: list[Unit] = []
-            for unit in mine:
-                parts = parts_of(side, unit.kernel) if not others[unit.width] else None
-                made += [Unit(unit.kernel, part) for part in parts] if parts else [unit]
-            parted.append(made)
-        return (parted[0], parted[1]) if _widths(parted[0]) == _widths(parted[1]) else None
+        mine, theirs = _whole(here), _whole(there)
+        if _widths(mine) == _widths(theirs):
+            return self._both_parted(mine, theirs) or (mine, theirs)
+        ours, others = _parted(self.source, mine, theirs), _parted(self.target, theirs, mine)
+        return (ours, others) if _widths(ours) == _widths(others) else None
 
     def _both_parted(
         self, mine: Sequence[Unit], theirs: Sequence[Unit]
@@ -497,6 +488,19 @@ def _data(side: Side, ready: _Ready) -> Iterator[int]:
 
 def _alike(one: _Ready, other: _Ready) -> bool:
     return one.kernel.key == other.kernel.key and agree(one.profile, other.profile)
+
+
+def _whole(ready: Sequence[_Ready]) -> list[Unit]:
+    return [Unit(one.kernel, np.arange(len(one.kernel.outer))) for one in ready]
+
+
+def _parted(side: Side, units: Sequence[Unit], others: Sequence[Unit]) -> list[Unit]:
+    """Return units, those in parts whose width none of the other side has."""
+    widths, made = _widths(others), list[Unit]()
+    for unit in units:
+        parts = parts_of(side, unit.kernel) if not widths[unit.width] else None
+        made += [Unit(unit.kernel, part) for part in parts] if parts else [unit]
+    return made
 
 
 def _widths(units: Sequence[Unit]) -> Counter[int]:

@@ -26,8 +26,8 @@ def profile(rows: Array) -> Array:
 def _row_profiles(rows: Array) -> Array:
     """Return a number for each row that does not depend on the order of its columns."""
     weights = np.random.default_rng(rows.shape[1]).normal(size=rows.shape[1])
-    found: Array = np.sort(rows, axis=1) @ weights
-    return found / max(np.sqrt(rows.shape[1]), 1)
+    found: Array = np.sort(rows, axis=1) @ (weights / max(np.sqrt(rows.shape[1]), 1))
+    return found
 
 
 def agree(one: Array, other: Array, tolerance: float = TOLERANCE) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.graph.graph import Draft, Graph, Line
+from ml_switcheroo.graph.inputs import Given
 from ml_switcheroo.graph.of_jax.lowering import LOWERED
 from ml_switcheroo.tensors import TensorSpec
 
@@ -19,31 +20,31 @@ Drawn = Sequence[int]
 _MOST_ROUNDS = 4096
 
 
-def draw_jax(
-    function: Callable[..., Any], leaves: Mapping[str, TensorSpec], inputs: Sequence[TensorSpec]
-) -> Graph:
-    """Draw ``function({path: leaf}, *inputs)``.
+def draw_jax(function: Callable[..., Any], leaves: Mapping[str, TensorSpec], inputs: Given) -> Graph:
+    """Draw ``function({path: leaf}, *inputs)``, or with the inputs by their names.
 
     Args:
         function: Any function of JAX; it is called with tracers alone.
         leaves: The specs of the leaves, by path.
-        inputs: The specs of the inputs.
+        inputs: The inputs.
     """
     import jax
 
     paths = list(leaves)
 
     def flat(*arrays: Any) -> Any:
-        values = dict(zip(paths, arrays, strict=False))
-        return jax.tree_util.tree_leaves(function(values, *arrays[len(paths) :]))
+        values, given = dict(zip(paths, arrays, strict=False)), arrays[len(paths) :]
+        if inputs.names:
+            return jax.tree_util.tree_leaves(function(values, **dict(zip(inputs.names, given, strict=True))))
+        return jax.tree_util.tree_leaves(function(values, *given))
 
     def struct(spec: TensorSpec) -> Any:
         return jax.ShapeDtypeStruct(spec.shape, jax.dtypes.canonicalize_dtype(spec.dtype))
 
-    closed = jax.make_jaxpr(flat)(*map(struct, leaves.values()), *map(struct, inputs))
+    closed = jax.make_jaxpr(flat)(*map(struct, leaves.values()), *map(struct, inputs.specs))
     draft = Draft()
     given = [draft.leaf(path, spec.shape, spec.dtype) for path, spec in leaves.items()]
-    given += [draft.input(spec.shape, spec.dtype) for spec in inputs]
+    given += [draft.input(spec.shape, spec.dtype) for spec in inputs.specs]
     return draft.finished(_Drawing(draft).closed(closed, given))
 
 

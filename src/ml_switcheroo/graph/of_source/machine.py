@@ -236,7 +236,11 @@ def _lost(machine: Any, op: type, left: Value, right: Value) -> Value:
 
 
 def _unknown(machine: Any, function: Unknown, args: Arguments) -> Value:
-    return TABLES.calls[Unknown](machine, function, args) if not machine.strict else machine.lost("a call of what is not known", *_nodes(args))
+    return (
+        TABLES.calls[Unknown](machine, function, args)
+        if not machine.strict
+        else machine.lost("a call of what is not known", *_nodes(args))
+    )
 
 
 _OWN: Mapping[str, Any] = {

@@ -12,7 +12,7 @@ from ml_switcheroo.graph.of_source.dtypes import by_name, category, limits, of_n
 from ml_switcheroo.graph.of_source.lowering import Lowering, rows
 from ml_switcheroo.graph.of_source.pen import Pen
 
-__all__ = ["ROWS", "COMPARED", "power", "where"]
+__all__ = ["COMPARED", "ROWS", "power", "where"]
 
 Operand = Drawn | Number
 
@@ -297,7 +297,10 @@ ROWS: list[Lowering] = [
             "asinh arcsinh": _one("arcsinh"),
             "acosh arccosh": _one("arccosh"),
             "atanh arctanh": _one("arctanh"),
-            **{name: _one(name) for name in "exp log log2 log1p expm1 sin cos tan sinh cosh exp2 lgamma".split()},
+            **{
+                name: _one(name)
+                for name in "exp log log2 log1p expm1 sin cos tan sinh cosh exp2 lgamma".split()
+            },
             "digamma": _one("digamma"),
             "square": lambda pen, input: input * input,
             "deg2rad": lambda pen, input: input * (math.pi / 180.0),

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ml_switcheroo.graph.graph import Graph
+from ml_switcheroo.graph.inputs import Given
+from ml_switcheroo.graph.of_jax import draw_jax
 from ml_switcheroo.targets.equinox import TARGET, path_of, whole
-from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["function_of"]
+__all__ = ["draw"]
 
 
-def function_of(
-    model: Any, call: Callable[..., Any] | None
-) -> tuple[Callable[..., Any], Mapping[str, TensorSpec]]:
-    """Return a module, or the pair (module, state), in inference mode as a function of its leaves."""
+def draw(model: Any, call: Callable[..., Any] | None, inputs: Given) -> Graph:
+    """Draw a module, or the pair (module, state), in inference mode."""
     import equinox
     import jax
 
@@ -31,7 +31,7 @@ def function_of(
         made = (equinox.nn.delete_init_state(filled), equinox.nn.State(filled)) if pair else filled
         return (call or _mapped)(made, *args, **kwargs)
 
-    return function, specs
+    return draw_jax(function, specs, inputs)
 
 
 def _mapped(model: Any, *args: Any, **kwargs: Any) -> Any:

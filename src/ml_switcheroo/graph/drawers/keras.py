@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
+from ml_switcheroo.graph.graph import Graph
+from ml_switcheroo.graph.inputs import Given
+from ml_switcheroo.graph.of_jax import draw_jax
 from ml_switcheroo.targets.keras_nodes import variables_of
-from ml_switcheroo.tensors import TensorSpec, spec_of
+from ml_switcheroo.tensors import spec_of
 
-__all__ = ["function_of"]
+__all__ = ["draw"]
 
 
-def function_of(
-    model: Any, call: Callable[..., Any] | None
-) -> tuple[Callable[..., Any], Mapping[str, TensorSpec]]:
-    """Return a model as a function of its leaves.
+def draw(model: Any, call: Callable[..., Any] | None, inputs: Given) -> Graph:
+    """Draw a model.
 
     Raises:
         UsageError: The backend is not JAX.
@@ -32,4 +33,4 @@ def function_of(
         with keras.StatelessScope(state_mapping=mapping):
             return call(model, *args, **kwargs) if call else model(*args, **kwargs)
 
-    return function, {path: spec_of(variable) for path, variable in held.items()}
+    return draw_jax(function, {path: spec_of(variable) for path, variable in held.items()}, inputs)

@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
+from ml_switcheroo.graph.graph import Graph
+from ml_switcheroo.graph.inputs import Given
+from ml_switcheroo.graph.of_jax import draw_jax
 from ml_switcheroo.targets.linen import mapped
 from ml_switcheroo.tensors import TensorSpec, spec_of
 
-__all__ = ["function_of"]
+__all__ = ["draw"]
 
 
-def function_of(
-    model: Any, call: Callable[..., Any] | None
-) -> tuple[Callable[..., Any], Mapping[str, TensorSpec]]:
-    """Return ``call(variables, ...)`` as a function of the leaves.
+def draw(model: Any, call: Callable[..., Any] | None, inputs: Given) -> Graph:
+    """Draw ``call(variables, ...)``.
 
     Raises:
         UsageError: There is no call: variables alone do not run.
@@ -36,4 +37,4 @@ def function_of(
 
         return call(mapped(model, put), *args, **kwargs)
 
-    return function, specs
+    return draw_jax(function, specs, inputs)

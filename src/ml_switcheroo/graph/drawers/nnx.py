@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ml_switcheroo.graph.graph import Graph
+from ml_switcheroo.graph.inputs import Given
+from ml_switcheroo.graph.of_jax import draw_jax
 from ml_switcheroo.targets.nnx import held_by, written
-from ml_switcheroo.tensors import TensorSpec, spec_of
+from ml_switcheroo.tensors import spec_of
 
-__all__ = ["function_of"]
+__all__ = ["draw"]
 
 
-def function_of(
-    model: Any, call: Callable[..., Any] | None
-) -> tuple[Callable[..., Any], Mapping[str, TensorSpec]]:
-    """Return a module in evaluation mode as a function of its leaves."""
+def draw(model: Any, call: Callable[..., Any] | None, inputs: Given) -> Graph:
+    """Draw a module in evaluation mode."""
     from flax import nnx
 
     copy = nnx.clone(model)
@@ -26,7 +27,8 @@ def function_of(
         filled = nnx.merge(graph, nnx.from_flat_state(flat))
         return call(filled, *args, **kwargs) if call else filled(*args, **kwargs)
 
-    return function, {path: spec_of(variable.get_value()) for path, variable in held_by(model).items()}
+    specs = {path: spec_of(variable.get_value()) for path, variable in held_by(model).items()}
+    return draw_jax(function, specs, inputs)
 
 
 def _put(node: Any, leaf: Any) -> Any:

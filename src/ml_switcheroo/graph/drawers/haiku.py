@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
+from ml_switcheroo.graph.graph import Graph
+from ml_switcheroo.graph.inputs import Given
+from ml_switcheroo.graph.of_jax import draw_jax
 from ml_switcheroo.targets.haiku import TARGET
-from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["function_of"]
+__all__ = ["draw"]
 
 
-def function_of(
-    model: Any, call: Callable[..., Any] | None
-) -> tuple[Callable[..., Any], Mapping[str, TensorSpec]]:
-    """Return ``call(params, ...)``, or ``call((params, state), ...)``, as a function of the leaves.
+def draw(model: Any, call: Callable[..., Any] | None, inputs: Given) -> Graph:
+    """Draw ``call(params, ...)``, or ``call((params, state), ...)``,.
 
     Raises:
         UsageError: There is no call: params alone do not run.
@@ -38,4 +38,4 @@ def function_of(
         whole = tuple(map(filled, model)) if isinstance(model, tuple | list) else filled(model)
         return call(whole, *args, **kwargs)
 
-    return function, specs
+    return draw_jax(function, specs, inputs)
