@@ -200,7 +200,12 @@ def store(machine: Any, tensor: Drawn, index: Value, value: Value) -> None:
     else:
         shape = tensor.shape
         assert isinstance(found, Lost)
-        tensor.become(Drawn(tensor.pen, tensor.pen.draft.gap("what is set here is not known", shape, tensor.dtype, found.node)))
+        tensor.become(
+            Drawn(
+                tensor.pen,
+                tensor.pen.draft.gap("what is set here is not known", shape, tensor.dtype, found.node),
+            )
+        )
 
 
 def _indexed(tensor: Drawn, index: Value) -> Arguments:
@@ -248,4 +253,3 @@ def of_device(machine: Any, owner: Device, name: str) -> Value:
 def lost_attribute(machine: Any, owner: Lost, name: str) -> Value:
     """Return an attribute of what nobody can follow: not known either."""
     return owner
-

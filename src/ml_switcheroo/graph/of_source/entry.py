@@ -138,7 +138,11 @@ def _input(machine: Drawer, given: Input) -> Value:
 def _tensors(machine: Drawer, value: Value) -> Iterator[int]:
     """Yield the nodes of the tensors in what forward gives, in order."""
     if isinstance(value, Drawn):
-        yield machine.lost("what is given was changed through another tensor").node if value.stale else value.node
+        yield (
+            machine.lost("what is given was changed through another tensor").node
+            if value.stale
+            else value.node
+        )
     elif isinstance(value, Lost):
         yield value.node
     elif isinstance(value, list | tuple):

@@ -167,7 +167,11 @@ class _Reader:
             names = (f"torch.nn.functional.{value.__name__}", f"torch.{value.__name__}")
             return External(next((name for name in names if name in FUNCTIONS), f"{home}.{value.__name__}"))
         module = sys.modules.get(home)
-        path = inspect.getsourcefile(module) if isinstance(module, types.ModuleType) and hasattr(module, "__file__") else None
+        path = (
+            inspect.getsourcefile(module)
+            if isinstance(module, types.ModuleType) and hasattr(module, "__file__")
+            else None
+        )
         if path is None or not Path(path).is_file() or "." in value.__qualname__:
             return UNKNOWN
         found = self.machine.module_name(self.machine.library.file(Path(path)), value.__name__)

@@ -20,7 +20,19 @@ _HOMES = {
     "l": ("torch.linalg",),
     "e": ("einops",),
 }
-_ALSO = {"axis": "dim", "keepdims": "keepdim", "axes": "dims", "axis0": "dim0", "axis1": "dim1", "self": "input", "mat2": "other", "vec": "other", "tensor": "input", "data": "input", "x": "input"}
+_ALSO = {
+    "axis": "dim",
+    "keepdims": "keepdim",
+    "axes": "dims",
+    "axis0": "dim0",
+    "axis1": "dim1",
+    "self": "input",
+    "mat2": "other",
+    "vec": "other",
+    "tensor": "input",
+    "data": "input",
+    "x": "input",
+}
 _ASIDE = frozenset(
     """device requires_grad pin_memory memory_format layout non_blocking generator names _stacklevel copy
     sparse scale_grad_by_freq""".split()

@@ -19,10 +19,11 @@ from ml_switcheroo.graph.of_source.state import State
 from ml_switcheroo.sources.static.python.attributes import READERS
 from ml_switcheroo.sources.static.python.calls import CALLS
 from ml_switcheroo.sources.static.python.classes import find
+from ml_switcheroo.sources.static.python.containers import expand, subscript
 from ml_switcheroo.sources.static.python.expressions import EXPRESSIONS
 from ml_switcheroo.sources.static.python.frames import Frame
 from ml_switcheroo.sources.static.python.machine import Machine
-from ml_switcheroo.sources.static.python.operators import compare_one
+from ml_switcheroo.sources.static.python.operators import binary, compare_one
 from ml_switcheroo.sources.static.python.statements import STATEMENTS
 from ml_switcheroo.sources.static.python.tables import Outcome, Reader
 from ml_switcheroo.sources.static.python.values import (
@@ -231,12 +232,43 @@ def _class(machine: Any, owner: Class, name: str) -> Value:
     return cast("Value", READERS[Class](machine, owner, name))
 
 
+def _drawn(machine: Any, value: Value) -> Value:
+    """Return a parameter that a list or a dictionary holds as the leaf that it is."""
+    return machine.state.drawn(machine, value) if isinstance(value, Tensor) else value
+
+
+def _operate(machine: Any, op: type, left: Value, right: Value) -> Value:
+    if not machine.strict:
+        return TABLES.operators[Tensor](machine, op, left, right)
+    return binary(machine, op, _drawn(machine, left), _drawn(machine, right))
+
+
+def _subscript(machine: Any, tensor: Tensor, index: Value) -> Value:
+    if not machine.strict:
+        return TABLES.subscripts[Tensor](machine, tensor, index)
+    return subscript(machine, _drawn(machine, tensor), index)
+
+
+def _items(machine: Any, tensor: Tensor) -> list[Value] | None:
+    return expand(machine, _drawn(machine, tensor)) if machine.strict else TABLES.items[Tensor](machine, tensor)
+
+
+def _attribute(machine: Any, tensor: Tensor, name: str) -> Value:
+    if not machine.strict:
+        return cast("Value", TABLES.readers[Tensor](machine, tensor, name))
+    return cast("Value", machine.read(_drawn(machine, tensor), name))
+
+
 def _lost(machine: Any, op: type, left: Value, right: Value) -> Value:
     return left if isinstance(left, Lost) else right
 
 
 def _unknown(machine: Any, function: Unknown, args: Arguments) -> Value:
-    return TABLES.calls[Unknown](machine, function, args) if not machine.strict else machine.lost("a call of what is not known", *_nodes(args))
+    return (
+        TABLES.calls[Unknown](machine, function, args)
+        if not machine.strict
+        else machine.lost("a call of what is not known", *_nodes(args))
+    )
 
 
 _OWN: Mapping[str, Any] = {
@@ -257,6 +289,7 @@ _OWN: Mapping[str, Any] = {
     "calls": {**TABLES.calls, **CALLS, Unknown: _unknown, Lost: lambda machine, lost, args: lost},
     "readers": {
         **TABLES.readers,
+        Tensor: _attribute,
         Drawn: attributes.attribute,
         Lost: attributes.lost_attribute,
         Limits: attributes.of_limits,
@@ -265,10 +298,10 @@ _OWN: Mapping[str, Any] = {
     },
     "writers": {**TABLES.writers, Drawn: lambda machine, owner, name, value: None},
     "truths": {**TABLES.truths, Drawn: attributes.truth, Lost: lambda machine, lost: None},
-    "operators": {**TABLES.operators, Drawn: attributes.operate, Lost: _lost},
-    "subscripts": {**TABLES.subscripts, Drawn: attributes.subscript, Lost: lambda machine, lost, index: lost},
+    "operators": {**TABLES.operators, Tensor: _operate, Drawn: attributes.operate, Lost: _lost},
+    "subscripts": {**TABLES.subscripts, Tensor: _subscript, Drawn: attributes.subscript, Lost: lambda machine, lost, index: lost},
     "stores": {Drawn: attributes.store},
-    "items": {**TABLES.items, Drawn: attributes.items},
+    "items": {**TABLES.items, Tensor: _items, Drawn: attributes.items},
     "unpacked": {**TABLES.unpacked, Lost: lambda lost, count: [lost] * count},
     "instances": {**TABLES.instances, Drawn: attributes.is_instance, Lost: lambda lost, cls: None},
     "builtins": {**TABLES.builtins, **outside.PYTHON},

@@ -10,12 +10,16 @@ import numpy as np
 from ml_switcheroo.graph.of_source.calling import drawn_in, lower, undrawn
 from ml_switcheroo.graph.of_source.drawn import Device, Drawn, Lost, Unlowered, inside
 from ml_switcheroo.graph.of_source.dtypes import FLOAT, by_name, limits, promoted, torch_name
+from ml_switcheroo.graph.of_source.layers.transformers import square_mask
+from ml_switcheroo.graph.of_source.making import construct
 from ml_switcheroo.graph.of_source.operations.table import FUNCTIONS, METHODS
+from ml_switcheroo.sources.static.python.classes import new_instance
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
     Builtin,
     External,
+    Instance,
     Tensor,
     Value,
     known,
@@ -32,8 +36,16 @@ __all__ = ["PYTHON", "called", "externals"]
 def called(machine: Any, name: str, args: Arguments) -> Value:
     """Return what a function gives whose code is not read."""
     owner, _, last = name.rpartition(".")
-    if name_of(name) or (last == "__init__" and name_of(owner)) or name == "builtins.object":
+    if name == "builtins.object":
         return OUTSIDE.call(machine, name, args)
+    if name_of(name):
+        made = new_instance(machine, External(name))
+        construct(machine, made, name, args)
+        return made
+    if last == "__init__" and name_of(owner):
+        if args.positional and isinstance(args.positional[0], Instance):
+            construct(machine, args.positional[0], owner, Arguments(args.positional[1:], args.keyword))
+        return None
     if name in _TOLD:
         return _TOLD[name](machine, *args.positional, **args.keyword)
     if owner in ("torch.nn.init",):
@@ -74,11 +86,14 @@ def _of_numpy(machine: Drawer, name: str, args: Arguments) -> Value:
     given = list(inside([args.positional, args.keyword]))
     arrays = [machine.pen.value(one) if isinstance(one, Drawn) else one for one in given]
     plain = not any(
-        (isinstance(one, Drawn) and array is None) or not (isinstance(one, Drawn) or known(one) or by_name(one) or isinstance(one, list | tuple | dict))
+        (isinstance(one, Drawn) and array is None)
+        or not (isinstance(one, Drawn) or known(one) or by_name(one) or isinstance(one, list | tuple | dict))
         for one, array in zip(given, arrays, strict=True)
     )
     if last not in _NUMPY or not plain or args.open_positional or args.open_keyword:
-        return OUTSIDE.call(machine, name, args) if not machine.strict else machine.lost(f"{name} is not known")
+        return (
+            OUTSIDE.call(machine, name, args) if not machine.strict else machine.lost(f"{name} is not known")
+        )
 
     def real(value: Any) -> Any:
         if isinstance(value, Drawn):
@@ -88,7 +103,9 @@ def _of_numpy(machine: Drawer, name: str, args: Arguments) -> Value:
         return np.dtype(by_name(value)) if isinstance(value, External | Builtin) else value
 
     try:
-        found = getattr(np, last)(*map(real, args.positional), **{k: real(v) for k, v in args.keyword.items()})
+        found = getattr(np, last)(
+            *map(real, args.positional), **{k: real(v) for k, v in args.keyword.items()}
+        )
     except (TypeError, ValueError, AttributeError) as error:
         return machine.lost(f"{name}: {error}")
     if isinstance(found, list | tuple):
@@ -126,7 +143,16 @@ def _tensor_class(dtype: str) -> Callable[..., Value]:
 
 def _result_type(machine: Drawer, *given: Any) -> Value:
     pairs = [(one.dtype, bool(one.shape)) for one in given if isinstance(one, Drawn)]
-    return torch_name(promoted(pairs, [by_name(External(f"torch.{type(one).__name__}")) or FLOAT for one in given if not isinstance(one, Drawn)]))
+    return torch_name(
+        promoted(
+            pairs,
+            [
+                by_name(External(f"torch.{type(one).__name__}")) or FLOAT
+                for one in given
+                if not isinstance(one, Drawn)
+            ],
+        )
+    )
 
 
 def _broadcast_shapes(machine: Drawer, *shapes: Any) -> Value:
@@ -134,7 +160,11 @@ def _broadcast_shapes(machine: Drawer, *shapes: Any) -> Value:
 
 
 def _checkpoint(machine: Drawer, function: Any, *args: Any, **words: Any) -> Value:
-    kept = {k: v for k, v in words.items() if k not in ("use_reentrant", "preserve_rng_state", "context_fn", "determinism_check", "debug")}
+    kept = {
+        k: v
+        for k, v in words.items()
+        if k not in ("use_reentrant", "preserve_rng_state", "context_fn", "determinism_check", "debug")
+    }
     return machine.call(function, Arguments(list(args), kept))
 
 
@@ -160,6 +190,7 @@ def _asked(name: str) -> Callable[..., Value]:
 
 
 _TOLD: Mapping[str, Callable[..., Value]] = {
+    "torch.nn.Transformer.generate_square_subsequent_mask": square_mask,
     **dict.fromkeys(("torch.finfo", "torch.iinfo"), _finfo),
     "torch.Tensor": _tensor_class(FLOAT),
     "torch.FloatTensor": _tensor_class(FLOAT),
@@ -173,7 +204,9 @@ _TOLD: Mapping[str, Callable[..., Value]] = {
     "torch.numel": _asked("numel"),
     "torch.get_default_dtype": _constant(torch_name(FLOAT)),
     "torch.result_type": _result_type,
-    "torch.promote_types": lambda machine, one, other: torch_name(promoted([(by_name(one) or FLOAT, True), (by_name(other) or FLOAT, True)])),
+    "torch.promote_types": lambda machine, one, other: torch_name(
+        promoted([(by_name(one) or FLOAT, True), (by_name(other) or FLOAT, True)])
+    ),
     "torch.broadcast_shapes": _broadcast_shapes,
     "torch.utils.checkpoint.checkpoint": _checkpoint,
     "torch.utils.checkpoint.checkpoint_sequential": _checkpoint_sequential,
@@ -260,21 +293,34 @@ def _on_tensors(machine: Any, name: str, args: Arguments) -> Value:
         return lower(machine, METHODS[name], args, name)
     if name == "pow":
         return lower(machine, METHODS["pow"], args, name)
-    listed = expand(machine, args.positional[0]) if len(args.positional) == 1 or name == "sum" else list(args.positional)
+    listed = (
+        expand(machine, args.positional[0])
+        if len(args.positional) == 1 or name == "sum"
+        else list(args.positional)
+    )
     if not listed or name not in ("sum", "max", "min"):
         return machine.lost(f"{name} of tensors")
     if name == "sum":
         total: Value = args.get(1, "start", 0)
         for one in listed:
-            total = one if total == 0 and isinstance(total, int) else lower(machine, METHODS["add"], Arguments([total, one]), "add")
+            total = (
+                one
+                if total == 0 and isinstance(total, int)
+                else lower(machine, METHODS["add"], Arguments([total, one]), "add")
+            )
         return total
-    values = [machine.pen.known(one) if isinstance(one, Drawn) and one.node in machine.pen.fixed else one for one in listed]
+    values = [
+        machine.pen.known(one) if isinstance(one, Drawn) and one.node in machine.pen.fixed else one
+        for one in listed
+    ]
     if known(values):
         return {"max": max, "min": min}[name](values)
     return machine.lost(f"{name} of what depends on the input")
 
 
-PYTHON = {name: Builtin(name, _python(name)) for name in "len int float bool abs round pow sum max min".split()}
+PYTHON = {
+    name: Builtin(name, _python(name)) for name in "len int float bool abs round pow sum max min".split()
+}
 """Functions of Python, for tensors, too."""
 
 
@@ -298,5 +344,3 @@ def externals() -> Externals:
     for name in ("torch.jit.is_scripting", "torch.jit.is_tracing", "numpy.prod", "numpy.sqrt"):
         found.pop(name, None)
     return found
-
-

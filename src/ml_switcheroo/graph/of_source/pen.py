@@ -150,7 +150,11 @@ class Pen:
         number = self.known(value, "a size")
         if isinstance(number, np.ndarray) and number.size == 1:
             number = number.item()
-        if isinstance(number, bool) or not isinstance(number, int | float | np.integer) or number != int(number):
+        if (
+            isinstance(number, bool)
+            or not isinstance(number, int | float | np.integer)
+            or number != int(number)
+        ):
             raise Unlowered(f"no whole number: {value!r}")
         return int(number)
 

@@ -94,7 +94,9 @@ class Called:
     @property
     def input(self) -> Drawn:
         """The tensor that it is called with."""
-        value = self.args.positional[0] if self.args.positional else next(iter(self.args.keyword.values()), None)
+        value = (
+            self.args.positional[0] if self.args.positional else next(iter(self.args.keyword.values()), None)
+        )
         if not isinstance(value, Drawn):
             raise Unlowered(f"{self.layer.torch} of {type(value).__name__}")
         return value

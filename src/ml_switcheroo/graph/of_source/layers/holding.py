@@ -38,7 +38,14 @@ def _conv(called: Called) -> Drawn:
         sides = [side for pair in around[::-1] for side in pair]
         x, padding = windows.pad(pen, x, sides, mode), 0
     found: Drawn = windows.conv(
-        pen, x, weight, called.slot("bias"), called.argument("stride"), padding, apart, called.argument("groups")
+        pen,
+        x,
+        weight,
+        called.slot("bias"),
+        called.argument("stride"),
+        padding,
+        apart,
+        called.argument("groups"),
     )
     return found
 
@@ -50,7 +57,15 @@ def _conv_transpose(called: Called) -> Drawn:
     goal = called.given(1, "output_size")
     if goal is not None:
         sizes = pen.sizes(goal)[-(weight.rank - 2) :]
-        rows = zip(sizes, x.shape[2:], weight.shape[2:], each["stride"], each["padding"], each["dilation"], strict=True)
+        rows = zip(
+            sizes,
+            x.shape[2:],
+            weight.shape[2:],
+            each["stride"],
+            each["padding"],
+            each["dilation"],
+            strict=True,
+        )
         each["output_padding"] = tuple(
             size - ((length - 1) * step - 2 * cut + apart * (kernel - 1) + 1)
             for size, length, kernel, step, cut, apart in rows

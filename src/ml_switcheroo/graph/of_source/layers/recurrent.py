@@ -26,13 +26,17 @@ class _Cell:
         self.biases = [called.slot(f"bias_ih{suffix}"), called.slot(f"bias_hh{suffix}")]
         self.hidden = self.back.shape[0] // {"lstm": 4, "gru": 3}.get(kind, 1)
         plain = kind == "rnn"
-        self.active = {"tanh": "tanh", "relu": "max"}[called.argument("nonlinearity", "tanh")] if plain else ""
+        self.active = (
+            {"tanh": "tanh", "relu": "max"}[called.argument("nonlinearity", "tanh")] if plain else ""
+        )
 
     def start(self, batch: int) -> State:
         """Return a state of zeros."""
         pen, width = self.pen, self.back.shape[1]
         zeros = pen.full((batch, width), 0.0, self.back.dtype)
-        return (zeros, pen.full((batch, self.hidden), 0.0, self.back.dtype)) if self.kind == "lstm" else (zeros,)
+        return (
+            (zeros, pen.full((batch, self.hidden), 0.0, self.back.dtype)) if self.kind == "lstm" else (zeros,)
+        )
 
     def prepared(self, x: Drawn) -> Drawn:
         """Return what the inputs of all steps add to the gates."""
@@ -101,7 +105,10 @@ def _layers(kind: str) -> Callable[[Called], Any]:
             x = pen.concat(outs, x.rank - 1)
         states = [stack(pen, list(parts)) for parts in zip(*last, strict=True)]
         if single:
-            x, states = pen.reshape(x, (x.shape[0], x.shape[2])), [pen.reshape(one, (one.shape[0], one.shape[2])) for one in states]
+            x, states = (
+                pen.reshape(x, (x.shape[0], x.shape[2])),
+                [pen.reshape(one, (one.shape[0], one.shape[2])) for one in states],
+            )
         x = pen.transpose(x, (1, 0, 2)) if first else x
         return x, (tuple(states) if kind == "lstm" else states[0])
 
@@ -135,7 +142,13 @@ def _cell(kind: str) -> Callable[[Called], Any]:
         x = pen.insert(x, 0) if single else x
         cell = _Cell(called, kind, "")
         given = called.given(1, "hx")
-        state = cell.start(x.shape[0]) if given is None else tuple(given) if isinstance(given, tuple | list) else (given,)
+        state = (
+            cell.start(x.shape[0])
+            if given is None
+            else tuple(given)
+            if isinstance(given, tuple | list)
+            else (given,)
+        )
         state = tuple(pen.insert(one, 0) if one.rank == 1 else one for one in state)
         found = cell.step(cell.prepared(x), state)
         found = tuple(pen.reshape(one, one.shape[1:]) for one in found) if single else found

@@ -17,7 +17,10 @@ _POOL = "kernel_size stride padding"
 _RESIZED = "size scale_factor mode align_corners recompute_scale_factor"
 
 _FUNCTIONS: Mapping[str, tuple[str, str]] = {
-    **{name: (name.lower(), "inplace") for name in ("ReLU", "ReLU6", "SELU", "Mish", "Hardsigmoid", "Hardswish")},
+    **{
+        name: (name.lower(), "inplace")
+        for name in ("ReLU", "ReLU6", "SELU", "Mish", "Hardsigmoid", "Hardswish")
+    },
     "SiLU": ("silu", "inplace"),
     **{name: (name.lower(), "") for name in ("Sigmoid", "Tanh", "LogSigmoid", "Softsign", "Tanhshrink")},
     "LeakyReLU": ("leaky_relu", "negative_slope inplace"),
@@ -36,7 +39,10 @@ _FUNCTIONS: Mapping[str, tuple[str, str]] = {
     "GLU": ("glu", "dim"),
     **{f"MaxPool{n}d": (f"max_pool{n}d", f"{_POOL} dilation return_indices ceil_mode") for n in _RANKS},
     "AvgPool1d": ("avg_pool1d", f"{_POOL} ceil_mode count_include_pad"),
-    **{f"AvgPool{n}d": (f"avg_pool{n}d", f"{_POOL} ceil_mode count_include_pad divisor_override") for n in (2, 3)},
+    **{
+        f"AvgPool{n}d": (f"avg_pool{n}d", f"{_POOL} ceil_mode count_include_pad divisor_override")
+        for n in (2, 3)
+    },
     **{f"LPPool{n}d": (f"lp_pool{n}d", "norm_type kernel_size stride ceil_mode") for n in _RANKS},
     **{f"AdaptiveAvgPool{n}d": (f"adaptive_avg_pool{n}d", "output_size") for n in _RANKS},
     **{f"AdaptiveMaxPool{n}d": (f"adaptive_max_pool{n}d", "output_size return_indices") for n in _RANKS},
@@ -53,7 +59,13 @@ _FUNCTIONS: Mapping[str, tuple[str, str]] = {
 }
 """By class: the function of torch.nn.functional, and the arguments of its constructor that it takes."""
 
-_PADS = {"Constant": "constant", "Zero": "constant", "Reflection": "reflect", "Replication": "replicate", "Circular": "circular"}
+_PADS = {
+    "Constant": "constant",
+    "Zero": "constant",
+    "Reflection": "reflect",
+    "Replication": "replicate",
+    "Circular": "circular",
+}
 
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     **{name: tuple(words.split()) for name, (_, words) in _FUNCTIONS.items()},
@@ -103,11 +115,15 @@ def _unflatten(called: Called) -> Any:
     sizes = called.argument("unflattened_size")
     if sizes and isinstance(sizes[0], list | tuple):  # named axes
         sizes = [size for _, size in sizes]
-    return apply(called.machine, FUNCTIONS["torch.unflatten"], [called.input, called.argument("dim"), sizes], {})
+    return apply(
+        called.machine, FUNCTIONS["torch.unflatten"], [called.input, called.argument("dim"), sizes], {}
+    )
 
 
 def _channel_shuffle(called: Called) -> Any:
-    return apply(called.machine, FUNCTIONS["torch.channel_shuffle"], [called.input, called.argument("groups")], {})
+    return apply(
+        called.machine, FUNCTIONS["torch.channel_shuffle"], [called.input, called.argument("groups")], {}
+    )
 
 
 def _softmax2d(called: Called) -> Any:

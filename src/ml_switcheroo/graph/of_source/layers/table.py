@@ -14,7 +14,15 @@ from ml_switcheroo.graph.of_source.layers.stateless import STATELESS
 from ml_switcheroo.graph.of_source.layers.transformers import ATTENTION, TRANSFORMERS
 from ml_switcheroo.layers import KIND_OF_CLASS
 from ml_switcheroo.sources.static.python.containers import expand
-from ml_switcheroo.sources.static.python.values import Arguments, Instance, Maybe, OneOf, Repeat, Unknown, Value
+from ml_switcheroo.sources.static.python.values import (
+    Arguments,
+    Instance,
+    Maybe,
+    OneOf,
+    Repeat,
+    Unknown,
+    Value,
+)
 from ml_switcheroo.sources.static.torch.packages import OUTSIDE
 
 __all__ = ["LAYER_ROWS", "forward"]

@@ -14,7 +14,7 @@ from ml_switcheroo.graph.of_source.operations.attention import masked
 from ml_switcheroo.graph.of_source.operations.products import linear, matmul
 from ml_switcheroo.graph.of_source.operations.shapes import flatten
 from ml_switcheroo.graph.of_source.pen import Pen
-from ml_switcheroo.sources.static.python.values import Arguments, Value
+from ml_switcheroo.sources.static.python.values import Value
 
 __all__ = ["ATTENTION", "TRANSFORMERS", "square_mask"]
 
@@ -37,9 +37,7 @@ def _attention(called: Called) -> Any:
         scores = masked(pen, scores, _headed(pen, one, scores))
     weights = softmax(pen, scores, -1)
     mixed = pen.transpose(matmul(pen, weights, v), (0, 2, 1, 3))
-    out = linear(
-        pen, flatten(pen, mixed, 2), called.weight("out_proj.weight"), called.slot("out_proj.bias")
-    )
+    out = linear(pen, flatten(pen, mixed, 2), called.weight("out_proj.weight"), called.slot("out_proj.bias"))
     shown = _shown(called, weights, single)
     if single:
         return pen.reshape(out, out.shape[1:]), shown
@@ -56,7 +54,9 @@ def _projected(called: Called, query: Drawn, key: Drawn, value: Drawn) -> list[D
         width = fused.shape[0] // 3
         weights = [pen.slice(fused, 0, part * width, (part + 1) * width) for part in range(3)]
     width = weights[0].shape[0]
-    parts = [None if bias is None else pen.slice(bias, 0, part * width, (part + 1) * width) for part in range(3)]
+    parts = [
+        None if bias is None else pen.slice(bias, 0, part * width, (part + 1) * width) for part in range(3)
+    ]
     if fused is not None and query is key is value:
         whole = linear(pen, query, fused, bias)
         return [pen.slice(whole, 2, part * width, (part + 1) * width) for part in range(3)]
@@ -74,7 +74,9 @@ def _mask(called: Called, single: bool) -> list[Drawn]:
         raise Unlowered("causal attention without a mask")
     if isinstance(padded, Drawn):
         kept = pen.op("not", padded) if padded.dtype == "bool" else padded
-        found.append(pen.reshape(kept, (1, 1, 1, kept.shape[0]) if single else (kept.shape[0], 1, 1, kept.shape[1])))
+        found.append(
+            pen.reshape(kept, (1, 1, 1, kept.shape[0]) if single else (kept.shape[0], 1, 1, kept.shape[1]))
+        )
     return found
 
 
@@ -90,14 +92,22 @@ def _extended(called: Called, k: Drawn, v: Drawn, masks: list[Drawn]) -> tuple[D
     pen, more = called.pen, 0
     pairs = called.slot("bias_k"), called.slot("bias_v")
     if pairs[0] is not None and pairs[1] is not None:
-        k, v = (pen.concat([x, pen.broadcast(one, (x.shape[0], 1, x.shape[2]))], 1) for x, one in zip((k, v), pairs, strict=True) if one is not None)
+        k, v = (
+            pen.concat([x, pen.broadcast(one, (x.shape[0], 1, x.shape[2]))], 1)
+            for x, one in zip((k, v), pairs, strict=True)
+            if one is not None
+        )
         more += 1
     if called.argument("add_zero_attn"):
         k, v = (pen.pad(x, (0, 0, 0), (0, 1, 0)) for x in (k, v))
         more += 1
     if not more:
         return k, v, masks
-    return k, v, [pen.pad(one, (0,) * one.rank, (*(0,) * (one.rank - 1), more), one.dtype == "bool") for one in masks]
+    return (
+        k,
+        v,
+        [pen.pad(one, (0,) * one.rank, (*(0,) * (one.rank - 1), more), one.dtype == "bool") for one in masks],
+    )
 
 
 def _split(pen: Pen, x: Drawn, heads: int) -> Drawn:
@@ -150,7 +160,11 @@ class _Block:
         """Return what the feed-forward part gives."""
         called = self.called
         hidden = called.call(called.child("linear1"), x)
-        active = called.function(self.active, hidden) if isinstance(self.active, str) else called.call(self.active, hidden)
+        active = (
+            called.function(self.active, hidden)
+            if isinstance(self.active, str)
+            else called.call(self.active, hidden)
+        )
         return called.call(called.child("linear2"), active)  # type: ignore[no-any-return]
 
 
@@ -216,16 +230,20 @@ def _transformer(called: Called) -> Any:
     padded = ("src_key_padding_mask", "tgt_key_padding_mask", "memory_key_padding_mask")
     given = {name: called.given(place, name) for place, name in enumerate((*names, *padded))}
     memory = called.call(
-        called.child("encoder"), given["src"], mask=given["src_mask"], src_key_padding_mask=given["src_key_padding_mask"]
+        called.child("encoder"),
+        given["src"],
+        mask=given["src_mask"],
+        src_key_padding_mask=given["src_key_padding_mask"],
     )
     words = {name: given[name] for name in _DECODER[2:]}
     return called.call(called.child("decoder"), given["tgt"], memory, **words)
 
 
-def square_mask(machine: Any, args: Arguments) -> Value:
+def square_mask(machine: Any, *given: Any, **words: Any) -> Drawn:
     """Return what ``generate_square_subsequent_mask`` does."""
-    size = machine.pen.whole(args.positional[-1])
-    return machine.pen.constant(np.where(np.tri(size, dtype=bool), 0.0, -np.inf), "float32")
+    size = machine.pen.whole(words.get("sz", given[-1] if given else None))
+    found: Drawn = machine.pen.constant(np.where(np.tri(size, dtype=bool), 0.0, -np.inf), "float32")
+    return found
 
 
 TRANSFORMERS: Mapping[str, Callable[[Called], Any]] = {

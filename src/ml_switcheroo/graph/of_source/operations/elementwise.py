@@ -297,7 +297,10 @@ ROWS: list[Lowering] = [
             "asinh arcsinh": _one("arcsinh"),
             "acosh arccosh": _one("arccosh"),
             "atanh arctanh": _one("arctanh"),
-            **{name: _one(name) for name in "exp log log2 log1p expm1 sin cos tan sinh cosh exp2 lgamma".split()},
+            **{
+                name: _one(name)
+                for name in "exp log log2 log1p expm1 sin cos tan sinh cosh exp2 lgamma".split()
+            },
             "digamma": _one("digamma"),
             "square": lambda pen, input: input * input,
             "deg2rad": lambda pen, input: input * (math.pi / 180.0),
@@ -306,7 +309,6 @@ ROWS: list[Lowering] = [
             "isinf": _isinf,
             "isfinite": lambda pen, input: pen.op("is_finite", input),
             "nan_to_num": _nan_to_num,
-            "where": _where,
             "masked_fill": _masked_fill,
             "clamp clip": _clamp,
             "clamp_min": lambda pen, input, min: _clamp(pen, input, min),
@@ -334,11 +336,12 @@ ROWS: list[Lowering] = [
             "logit": _logit,
         },
     ),
-    *rows("t", {"rsub": _rsub, "complex": _complex, "polar": _polar}),
+    *rows("t", {"where": _where, "rsub": _rsub, "complex": _complex, "polar": _polar}),
     *rows(
         "m",
         {
             "to": _to,
+            "where": lambda pen, input, condition, other: where(pen, condition, input, other),
             "type": _type,
             "type_as": lambda pen, input, other: pen.cast(input, other.dtype),
             "float": _as("float32"),

@@ -23,7 +23,9 @@ def _parts(index: Any) -> list[Any]:
 
 def is_plain(index: Any) -> bool:
     """Tell whether an index only cuts: what it gives looks at the same storage."""
-    return not any(isinstance(one, Drawn | list | bool) and getattr(one, "shape", (1,)) for one in _parts(index))
+    return not any(
+        isinstance(one, Drawn | list | bool) and getattr(one, "shape", (1,)) for one in _parts(index)
+    )
 
 
 def _spread(pen: Pen, x: Drawn, index: Any) -> list[Any]:
@@ -201,7 +203,9 @@ def _put_chosen(pen: Pen, x: Drawn, index: Any, new: Drawn) -> Drawn:
 
 def _index_select(pen: Pen, input: Drawn, dim: int, index: Drawn) -> Drawn:
     axis = input.axis(dim)
-    return pen.op("take", input, pen.reshape(index, (int(np.prod(index.shape)),)), axis=axis, dtype=input.dtype)
+    return pen.op(
+        "take", input, pen.reshape(index, (int(np.prod(index.shape)),)), axis=axis, dtype=input.dtype
+    )
 
 
 def _gather(pen: Pen, input: Drawn, dim: int, index: Drawn, sparse_grad: bool = False) -> Drawn:
@@ -216,7 +220,9 @@ def _take_along_dim(pen: Pen, input: Drawn, indices: Drawn, dim: Any = None) -> 
     if dim is None:
         return pen.op("take", flatten(pen, input), flatten(pen, indices), axis=0, dtype=input.dtype)
     axis = input.axis(dim)
-    shape = list(np.broadcast_shapes(*([s for i, s in enumerate(x.shape) if i != axis] for x in (input, indices))))
+    shape = list(
+        np.broadcast_shapes(*([s for i, s in enumerate(x.shape) if i != axis] for x in (input, indices)))
+    )
     wide = [[*shape[:axis], x.shape[axis], *shape[axis:]] for x in (input, indices)]
     return _gather(pen, pen.broadcast(input, wide[0]), axis, pen.broadcast(indices, wide[1]))
 
@@ -225,7 +231,9 @@ def _take(pen: Pen, input: Drawn, index: Drawn) -> Drawn:
     return pen.op("take", flatten(pen, input), index, axis=0, dtype=input.dtype)
 
 
-def _scatter(pen: Pen, input: Drawn, dim: int, index: Drawn, src: Any = None, value: Any = None, reduce: Any = None) -> Drawn:
+def _scatter(
+    pen: Pen, input: Drawn, dim: int, index: Drawn, src: Any = None, value: Any = None, reduce: Any = None
+) -> Drawn:
     """Set elements; where several go to one place, nobody knows which one stays."""
     if reduce is not None:
         raise Unlowered(f"scatter with {reduce}")
@@ -268,7 +276,9 @@ def _compared(pen: Pen, index: Drawn, axis: int, size: int) -> Drawn:
 
 def _one_hot(pen: Pen, input: Drawn, num_classes: int = -1) -> Drawn:
     if num_classes < 0:
-        num_classes = int(pen.known(pen.reduce("amax", input, range(input.rank)), "how many classes there are")) + 1
+        num_classes = (
+            int(pen.known(pen.reduce("amax", input, range(input.rank)), "how many classes there are")) + 1
+        )
     return pen.cast(_compared(pen, input, -1, pen.whole(num_classes)), "int64")
 
 
@@ -312,7 +322,9 @@ def _diag_embed(pen: Pen, input: Drawn, offset: int = 0, dim1: int = -2, dim2: i
         raise Unlowered("diag_embed off the diagonal")
     eye = np.eye(input.shape[-1], dtype=bool)
     nothing = pen.constant(0, input.dtype)
-    return pen.op("where", pen.constant(eye), pen.insert(input, input.rank - 1 + 0), nothing, dtype=input.dtype)
+    return pen.op(
+        "where", pen.constant(eye), pen.insert(input, input.rank - 1 + 0), nothing, dtype=input.dtype
+    )
 
 
 def _diag(pen: Pen, input: Drawn, diagonal: int = 0) -> Drawn:
@@ -337,7 +349,9 @@ def _nonzero(pen: Pen, known: Any, as_tuple: bool = False) -> Any:
     return tuple(map(pen.constant, found)) if as_tuple else pen.constant(np.stack(found, -1))
 
 
-def _searchsorted(pen: Pen, sorted_sequence: Drawn, input: Any, right: bool = False, side: Any = None) -> Drawn:
+def _searchsorted(
+    pen: Pen, sorted_sequence: Drawn, input: Any, right: bool = False, side: Any = None
+) -> Drawn:
     if sorted_sequence.rank != 1:
         raise Unlowered("searchsorted in rows")
     x = pen.tensor(input)
@@ -374,4 +388,3 @@ ROWS: list[Lowering] = [
     *rows("f", {"one_hot": _one_hot}),
     *rows("m", {"unfold": _slid}),
 ]
-

@@ -51,13 +51,17 @@ def _new_full(pen: Pen, input: Drawn, size: Any, fill_value: Any, dtype: Any = N
     return pen.full(pen.sizes(size), fill_value, by_name(dtype) or input.dtype)
 
 
-def _arange(pen: Pen, *bounds: Any, start: Any = None, end: Any = None, step: Any = None, dtype: Any = None) -> Drawn:
+def _arange(
+    pen: Pen, *bounds: Any, start: Any = None, end: Any = None, step: Any = None, dtype: Any = None
+) -> Drawn:
     named = [one for one in (start, end, step) if one is not None]
     given = [pen.known(one, "the end of a range") for one in (*bounds, *named)]
     found = np.arange(*given)
     usual = "float32" if any(isinstance(one, float) for one in given) else "int64"
-    return pen.constant(found, by_name(dtype) or usual) if by_name(dtype) in (None, usual) else pen.cast(
-        pen.constant(found, usual), by_name(dtype) or usual
+    return (
+        pen.constant(found, by_name(dtype) or usual)
+        if by_name(dtype) in (None, usual)
+        else pen.cast(pen.constant(found, usual), by_name(dtype) or usual)
     )
 
 
@@ -102,7 +106,9 @@ def _random_like(word: str) -> Any:
     return run
 
 
-def _randint(pen: Pen, *given: Any, low: Any = 0, high: Any = None, size: Any = None, dtype: Any = None) -> Drawn:
+def _randint(
+    pen: Pen, *given: Any, low: Any = 0, high: Any = None, size: Any = None, dtype: Any = None
+) -> Drawn:
     shape = given[-1] if size is None else size
     return pen.gap("randint draws at random", pen.sizes(shape), by_name(dtype) or "int64")
 
@@ -129,8 +135,6 @@ def _tri(upper: bool) -> Any:
 
 def _empty(pen: Pen, *size: Any, dtype: Any = None) -> Drawn:
     return pen.gap("empty holds anything", pen.sizes(size), by_name(dtype) or FLOAT)
-
-
 
 
 ROWS: list[Lowering] = [
@@ -166,7 +170,9 @@ ROWS: list[Lowering] = [
             "new_zeros": _new(0),
             "new_ones": _new(1),
             "new_full": _new_full,
-            "new_empty": lambda pen, input, *size, dtype=None: _empty(pen, *size, dtype=by_name(dtype) or input.dtype),
+            "new_empty": lambda pen, input, *size, dtype=None: _empty(
+                pen, *size, dtype=by_name(dtype) or input.dtype
+            ),
             "new_tensor": _new_tensor,
             "zero": _set(0),
             "fill": _fill,

@@ -105,7 +105,11 @@ def instance_norm(
 
 
 def _weight_norm(pen: Pen, v: Drawn, g: Drawn, dim: int = 0) -> Drawn:
-    axes = [axis for axis in range(v.rank) if axis != dim % v.rank] if dim != -1 or v.rank == 0 else list(range(v.rank))
+    axes = (
+        [axis for axis in range(v.rank) if axis != dim % v.rank]
+        if dim != -1 or v.rank == 0
+        else list(range(v.rank))
+    )
     return v * (g / pen.each("sqrt", pen.reduce("sum", v * v, axes, keep=True)))
 
 

@@ -41,7 +41,9 @@ def _sizes(side: Side, shape: tuple[int, ...], given: dict[str, int]) -> dict[st
     return sizes
 
 
-def _pattern(pen: Pen, x: Any, pattern: Any, given: dict[str, Any], reduction: Any = None, *, repeats: bool = False) -> Drawn:
+def _pattern(
+    pen: Pen, x: Any, pattern: Any, given: dict[str, Any], reduction: Any = None, *, repeats: bool = False
+) -> Drawn:
     if not isinstance(pattern, str) or "->" not in pattern:
         raise Unlowered("a pattern that is not known")
     x = stack(pen, x) if isinstance(x, list | tuple) else x
@@ -54,9 +56,17 @@ def _pattern(pen: Pen, x: Any, pattern: Any, given: dict[str, Any], reduction: A
     spread: Side = []
     for names in right:
         inner = [f"...{i}" for i in range(dots)] if names == ["..."] else names
-        spread += [[name] for name in inner] if names == ["..."] else [
-            [part for name in names for part in ([f"...{i}" for i in range(dots)] if name == "..." else [name])]
-        ]
+        spread += (
+            [[name] for name in inner]
+            if names == ["..."]
+            else [
+                [
+                    part
+                    for name in names
+                    for part in ([f"...{i}" for i in range(dots)] if name == "..." else [name])
+                ]
+            ]
+        )
     sizes = _sizes(left, x.shape, {name: pen.whole(size) for name, size in given.items()})
     flat = [name for names in left for name in names if name != "1"]
     x = pen.reshape(x, [sizes[name] for name in flat])

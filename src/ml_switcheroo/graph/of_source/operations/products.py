@@ -140,12 +140,18 @@ def _product(
         if label in theirs and x.shape[mine.index(label)] != y.shape[theirs.index(label)]
     }
     if ones:  # an axis of size 1 stands for any
-        x = pen.broadcast(x, [max(size, _size(y, theirs, label)) for size, label in zip(x.shape, mine, strict=True)])
-        y = pen.broadcast(y, [max(size, _size(x, mine, label)) for size, label in zip(y.shape, theirs, strict=True)])
+        x = pen.broadcast(
+            x, [max(size, _size(y, theirs, label)) for size, label in zip(x.shape, mine, strict=True)]
+        )
+        y = pen.broadcast(
+            y, [max(size, _size(x, mine, label)) for size, label in zip(y.shape, theirs, strict=True)]
+        )
     both = [label for label in mine if label in theirs]
     summed = [label for label in both if label not in later]
     kept = [label for label in both if label in later]
-    places = [tuple(labels.index(one) for one in words) for words in (summed, kept) for labels in (mine, theirs)]
+    places = [
+        tuple(labels.index(one) for one in words) for words in (summed, kept) for labels in (mine, theirs)
+    ]
     found = pen.dot(x, y, (places[0], places[1]), (places[2], places[3]))
     rest = [label for labels in (mine, theirs) for label in labels if label not in both]
     return found, [*kept, *rest]
@@ -223,7 +229,9 @@ ROWS: list[Lowering] = [
         },
     ),
     *rows("t", {"einsum": einsum, "tensordot": _tensordot}),
-    *rows("l", {"matmul": matmul, "vecdot": lambda pen, x, y, dim=-1: pen.reduce("sum", x * y, [x.axis(dim)])}),
+    *rows(
+        "l", {"matmul": matmul, "vecdot": lambda pen, x, y, dim=-1: pen.reduce("sum", x * y, [x.axis(dim)])}
+    ),
     *rows("f", {"linear": linear, "embedding": embedding, "embedding_bag": embedding_bag}),
     *rows("tf", {"bilinear": bilinear}),
 ]

@@ -82,7 +82,12 @@ def variance(pen: Pen, input: Drawn, axes: list[int], correction: float, *, keep
 
 
 def _var(
-    pen: Pen, input: Drawn, dim: Any = None, unbiased: Any = None, keepdim: bool = False, correction: Any = None
+    pen: Pen,
+    input: Drawn,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    correction: Any = None,
 ) -> Drawn:
     if isinstance(dim, bool):
         dim, unbiased = None, dim
@@ -94,13 +99,27 @@ def _std(pen: Pen, input: Drawn, *args: Any, **words: Any) -> Drawn:
     return pen.each("sqrt", _var(pen, input, *args, **words))
 
 
-def _var_mean(pen: Pen, input: Drawn, dim: Any = None, unbiased: Any = None, keepdim: bool = False, correction: Any = None) -> Any:
+def _var_mean(
+    pen: Pen,
+    input: Drawn,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    correction: Any = None,
+) -> Any:
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     return _var(pen, input, dim, unbiased, keepdim, correction), _mean(pen, input, dim, keepdim)
 
 
-def _std_mean(pen: Pen, input: Drawn, dim: Any = None, unbiased: Any = None, keepdim: bool = False, correction: Any = None) -> Any:
+def _std_mean(
+    pen: Pen,
+    input: Drawn,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    correction: Any = None,
+) -> Any:
     found, mean = _var_mean(pen, input, dim, unbiased, keepdim, correction)
     return pen.each("sqrt", found), mean
 
@@ -113,7 +132,9 @@ def _logsumexp(pen: Pen, input: Drawn, dim: Any, keepdim: bool = False) -> Drawn
     return rest + top if keepdim else pen.reshape(rest + top, shape)
 
 
-def norm(pen: Pen, input: Drawn, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Drawn:
+def norm(
+    pen: Pen, input: Drawn, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None
+) -> Drawn:
     """Return the length of vectors along axes."""
     axes = axes_of(pen, input, dim)
     size = pen.each("abs", input)
@@ -131,7 +152,9 @@ def norm(pen: Pen, input: Drawn, p: Any = "fro", dim: Any = None, keepdim: bool 
     return pen.each("pow", pen.reduce("sum", powers, axes, keep=keepdim), 1.0 / p)
 
 
-def _vector_norm(pen: Pen, x: Drawn, ord: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Drawn:
+def _vector_norm(
+    pen: Pen, x: Drawn, ord: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None
+) -> Drawn:
     return norm(pen, x, ord, dim, keepdim)
 
 
@@ -179,7 +202,9 @@ def _cumextreme(op: str) -> Any:
         axis = input.axis(dim)
         values = pen.op(op, input, axis=axis, dtype=input.dtype)
         places = np.arange(input.shape[axis]).reshape([-1 if one == axis else 1 for one in range(input.rank)])
-        here = pen.op("where", pen.op("eq", input, values), pen.constant(places), pen.constant(0), dtype="int64")
+        here = pen.op(
+            "where", pen.op("eq", input, values), pen.constant(places), pen.constant(0), dtype="int64"
+        )
         return values, pen.op("cummax", here, axis=axis, dtype="int64")
 
     return run
@@ -199,7 +224,9 @@ def _cosine_similarity(pen: Pen, x1: Drawn, x2: Drawn, dim: int = 1, eps: float 
     return _sum(pen, (x1 / lengths[0]) * (x2 / lengths[1]), dim)
 
 
-def _pairwise_distance(pen: Pen, x1: Drawn, x2: Drawn, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Drawn:
+def _pairwise_distance(
+    pen: Pen, x1: Drawn, x2: Drawn, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Drawn:
     return norm(pen, x1 - x2 + float(eps), p, -1, keepdim)
 
 

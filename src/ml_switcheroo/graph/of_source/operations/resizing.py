@@ -62,7 +62,9 @@ def _nearest(pen: Pen, x: Drawn, axis: int, goal: int, factor: float, off: float
     if goal == size and factor == 1:
         return x
     if goal % size == 0 and factor == goal // size:
-        wide = pen.broadcast(pen.insert(x, axis + 1), (*x.shape[: axis + 1], goal // size, *x.shape[axis + 1 :]))
+        wide = pen.broadcast(
+            pen.insert(x, axis + 1), (*x.shape[: axis + 1], goal // size, *x.shape[axis + 1 :])
+        )
         return pen.reshape(wide, (*x.shape[:axis], goal, *x.shape[axis + 1 :]))
     places = np.minimum(np.floor((np.arange(goal) + off) / factor).astype(int), size - 1)
     return pen.op("take", x, pen.constant(places), axis=axis, dtype=x.dtype)
@@ -115,7 +117,9 @@ ROWS: list[Lowering] = [
         "f",
         {
             "interpolate upsample": interpolate,
-            "upsample_nearest": lambda pen, input, size=None, scale_factor=None: interpolate(pen, input, size, scale_factor),
+            "upsample_nearest": lambda pen, input, size=None, scale_factor=None: interpolate(
+                pen, input, size, scale_factor
+            ),
             "upsample_bilinear": lambda pen, input, size=None, scale_factor=None: interpolate(
                 pen, input, size, scale_factor, "bilinear", True
             ),

@@ -165,9 +165,7 @@ def _lengths(pen: Pen, x: Drawn, axis: int, lengths: Sequence[int]) -> tuple[Dra
     ends = list(itertools.accumulate(lengths))
     if (ends[-1] if ends else 0) != x.shape[axis]:
         raise Unlowered(f"parts of {tuple(lengths)} out of {x.shape[axis]}")
-    return tuple(
-        pen.slice(x, axis, end - length, end) for end, length in zip(ends, lengths, strict=True)
-    )
+    return tuple(pen.slice(x, axis, end - length, end) for end, length in zip(ends, lengths, strict=True))
 
 
 def _split(pen: Pen, input: Drawn, split_size_or_sections: Any, dim: int = 0) -> tuple[Drawn, ...]:
@@ -190,7 +188,12 @@ def _chunk(pen: Pen, input: Drawn, chunks: int, dim: int = 0) -> tuple[Drawn, ..
 
 
 def _tensor_split(
-    pen: Pen, input: Drawn, indices_or_sections: Any = None, dim: int = 0, sections: Any = None, indices: Any = None
+    pen: Pen,
+    input: Drawn,
+    indices_or_sections: Any = None,
+    dim: int = 0,
+    sections: Any = None,
+    indices: Any = None,
 ) -> tuple[Drawn, ...]:
     axis = input.axis(dim)
     given = next(one for one in (indices_or_sections, sections, indices) if one is not None)
@@ -251,7 +254,11 @@ def _atleast(rank: int) -> Any:
             return tuple(run(pen, one) for one in given)
         if given.rank >= rank:
             return given
-        return pen.insert(given, *range(rank - given.rank)) if rank < 3 or given.rank < 2 else pen.insert(given, 2)
+        return (
+            pen.insert(given, *range(rank - given.rank))
+            if rank < 3 or given.rank < 2
+            else pen.insert(given, 2)
+        )
 
     return run
 
@@ -263,7 +270,9 @@ def _hstack(pen: Pen, tensors: Any) -> Drawn:
 
 def _column_stack(pen: Pen, tensors: Any) -> Drawn:
     parts = _tensors(pen, tensors)
-    return pen.concat([pen.reshape(one, (math.prod(one.shape), 1)) if one.rank < 2 else one for one in parts], 1)
+    return pen.concat(
+        [pen.reshape(one, (math.prod(one.shape), 1)) if one.rank < 2 else one for one in parts], 1
+    )
 
 
 def _vstack(pen: Pen, tensors: Any) -> Drawn:

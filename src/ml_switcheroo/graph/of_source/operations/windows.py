@@ -53,7 +53,9 @@ def _conv(
     return _convolved(pen, input, weight, bias, steps, pads, apart, (1,) * rank, pen.whole(groups))
 
 
-def around(pen: Pen, padding: Any, kernel: Sequence[int], apart: Sequence[int]) -> tuple[tuple[int, int], ...]:
+def around(
+    pen: Pen, padding: Any, kernel: Sequence[int], apart: Sequence[int]
+) -> tuple[tuple[int, int], ...]:
     if padding == "valid":
         return ((0, 0),) * len(kernel)
     if padding == "same":
@@ -177,7 +179,13 @@ def _ends(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil
 
 
 def _window(
-    pen: Pen, x: Drawn, kind: str, size: Sequence[int], stride: Sequence[int], pads: Sequence[tuple[int, int]], apart: Sequence[int]
+    pen: Pen,
+    x: Drawn,
+    kind: str,
+    size: Sequence[int],
+    stride: Sequence[int],
+    pads: Sequence[tuple[int, int]],
+    apart: Sequence[int],
 ) -> Drawn:
     lead = x.rank - len(size)
     ones = (1,) * lead
@@ -238,7 +246,10 @@ def _avg_pool(rank: int) -> Any:
             return found / float(divisor_override)
         if not any(more) and (count_include_pad or not any(around)):
             return found / float(math.prod(size))
-        shape = [length + (2 * low if count_include_pad else 0) for length, low in zip(input.shape[-rank:], around, strict=True)]
+        shape = [
+            length + (2 * low if count_include_pad else 0)
+            for length, low in zip(input.shape[-rank:], around, strict=True)
+        ]
         inner = [(0, extra) if count_include_pad else both for both, extra in zip(pads, more, strict=True)]
         count = _window(pen, pen.constant(np.ones(shape), input.dtype), "sum", size, steps, inner, ones)
         return found / count
@@ -247,7 +258,14 @@ def _avg_pool(rank: int) -> Any:
 
 
 def _lp_pool(rank: int) -> Any:
-    def run(pen: Pen, input: Drawn, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Drawn:
+    def run(
+        pen: Pen,
+        input: Drawn,
+        norm_type: float,
+        kernel_size: Any,
+        stride: Any = None,
+        ceil_mode: bool = False,
+    ) -> Drawn:
         size = spread_over(pen, kernel_size, rank)
         found = _avg_pool(rank)(pen, power(pen, input, norm_type), size, stride, 0, ceil_mode)
         found = pen.each("sign", found) * pen.each("max", pen.each("abs", found), 0.0)
@@ -267,10 +285,16 @@ def adapted(kind: str, rank: int) -> Any:
             raise Unlowered("the places of an adaptive pool")
         axes = range(lead, input.rank)
         if all(one == 1 for one in goal):
-            return pen.mean(input, axes, keep=True) if kind == "avg" else pen.reduce("amax", input, axes, keep=True)
+            return (
+                pen.mean(input, axes, keep=True)
+                if kind == "avg"
+                else pen.reduce("amax", input, axes, keep=True)
+            )
         if all(size % one == 0 for size, one in zip(input.shape[lead:], goal, strict=True)):
             size = [whole // one for whole, one in zip(input.shape[lead:], goal, strict=True)]
-            found = _window(pen, input, "sum" if kind == "avg" else "max", size, size, [(0, 0)] * rank, [1] * rank)
+            found = _window(
+                pen, input, "sum" if kind == "avg" else "max", size, size, [(0, 0)] * rank, [1] * rank
+            )
             return found / float(math.prod(size)) if kind == "avg" else found
         for axis, one in zip(axes, goal, strict=True):
             input = _uneven(pen, input, axis, one, kind)
@@ -302,7 +326,9 @@ def _local_response_norm(
 # ---- patches
 
 
-def _places(pen: Pen, sizes: Sequence[int], kernel: Any, dilation: Any, padding: Any, stride: Any) -> list[Any]:
+def _places(
+    pen: Pen, sizes: Sequence[int], kernel: Any, dilation: Any, padding: Any, stride: Any
+) -> list[Any]:
     """Return, for each axis, the place of each element of a window, for each window."""
     each = [spread_over(pen, one, len(sizes)) for one in (kernel, dilation, padding, stride)]
     found = []
@@ -329,7 +355,13 @@ def _unfold(
 
 
 def _fold(
-    pen: Pen, input: Drawn, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    pen: Pen,
+    input: Drawn,
+    output_size: Any,
+    kernel_size: Any,
+    dilation: Any = 1,
+    padding: Any = 0,
+    stride: Any = 1,
 ) -> Drawn:
     if input.rank == 2:
         found = _fold(pen, pen.insert(input, 0), output_size, kernel_size, dilation, padding, stride)
