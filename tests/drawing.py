@@ -1,5 +1,6 @@
 """Programs of a few lines that torch runs and that are drawn from their source: both have to compute the same."""
 
+import dataclasses
 import importlib.util
 import itertools
 
@@ -80,7 +81,7 @@ def flat(value):
         return [one for item in value.values() for one in flat(item)]
     if isinstance(value, list | tuple):
         return [one for item in value for one in flat(item)]
-    return [] if value is None or isinstance(value, str | bool | int | float) else flat(vars(value))
+    return flat(vars(value)) if dataclasses.is_dataclass(value) else []
 
 
 def agrees(graph, net, args, words=None, tolerance=1e-4):

@@ -43,13 +43,13 @@ WITH_MORE = [
 
 
 @pytest.mark.parametrize(("layer", "inputs"), CASES)
-@pytest.mark.filterwarnings("ignore:.*enable_nested_tensor.*", "ignore:.*weight_norm.*")
+@pytest.mark.filterwarnings("ignore:.*enable_nested_tensor.*", "ignore:.*weight_norm.*", "ignore:.*oneDNN.*")
 def test_it_computes_what_torch_does(tmp_path, layer, inputs):
     check(tmp_path, "self.layer(x)", inputs, f"self.layer = {layer}")
 
 
 @pytest.mark.parametrize(("layer", "body", "inputs"), WITH_MORE)
-@pytest.mark.filterwarnings("ignore:.*enable_nested_tensor.*", "ignore:.*weight_norm.*")
+@pytest.mark.filterwarnings("ignore:.*enable_nested_tensor.*", "ignore:.*weight_norm.*", "ignore:.*oneDNN.*")
 def test_it_computes_what_torch_does_with_what_else_it_is_given(tmp_path, layer, body, inputs):
     check(tmp_path, body, inputs, f"self.layer = {layer}")
 

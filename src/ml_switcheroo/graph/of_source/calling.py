@@ -21,7 +21,7 @@ from ml_switcheroo.sources.static.python.values import (
 if TYPE_CHECKING:
     from ml_switcheroo.graph.of_source.machine import Drawer
 
-__all__ = ["SURPRISES", "apply", "drawn_in", "lower", "undrawn"]
+__all__ = ["SURPRISES", "apply", "drawn_in", "leaves", "lower", "undrawn"]
 
 SURPRISES = (TypeError, ValueError, KeyError, IndexError, AttributeError, ZeroDivisionError, OverflowError)
 """What a row may end in that is given what it does not expect."""
@@ -33,7 +33,7 @@ _ORDERED = frozenset("view view_as unsqueeze squeeze unflatten".split())
 def lower(machine: Drawer, row: Lowering, args: Arguments, word: str = "") -> Value:
     """Return what an operation of the program gives; a gap where that is not known."""
     if machine.strict:
-        args = _leaves(machine, args)
+        args = leaves(machine, args)
     given = list(inside([args.positional, args.keyword]))
     if (lost := next((one for one in given if isinstance(one, Lost)), None)) is not None:
         return lost
@@ -51,8 +51,8 @@ def lower(machine: Drawer, row: Lowering, args: Arguments, word: str = "") -> Va
         return machine.lost(f"{word or row.name}: {type(error).__name__}: {error}", *operands)
 
 
-def _leaves(machine: Drawer, args: Arguments) -> Arguments:
-    """Return arguments in which parameters are drawn."""
+def leaves(machine: Drawer, args: Arguments) -> Arguments:
+    """Return arguments in which parameters are the leaves that they are."""
     if not undrawn(args):
         return args
 

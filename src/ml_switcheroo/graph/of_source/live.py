@@ -70,6 +70,7 @@ class _Reader:
         names: dict[int, str] = {}
         paths: dict[int, str] = {}
         first: dict[int, str] = {}
+        members: dict[int, frozenset[str]] = {}
         for path, live in model.named_modules():
             copy = self.made.get(id(live))
             if copy is None:
@@ -87,7 +88,9 @@ class _Reader:
                 elif name in live._buffers:
                     held.holds = self._array(tensor)
             self._attributes(live, copy)
-        return State(specs, names, paths)
+            slots = LAYERS[KIND_OF_CLASS[copy.torch]].slots if copy.torch in KIND_OF_CLASS else ()
+            members[id(copy)] = frozenset([*dir(live), *slots])
+        return State(specs, names, paths, members)
 
     def _tensor(self, copy: Instance, name: str, live: Any) -> Tensor:
         """Return a parameter or buffer of a module as the reader has it."""
@@ -102,13 +105,15 @@ class _Reader:
         return own
 
     def _attributes(self, live: Any, copy: Instance) -> None:
+        if copy.torch in ("ModuleDict", "ParameterDict"):  # its items are its attributes
+            for name in [name for name in copy.attrs if name not in {**live._modules, **live._parameters}]:
+                del copy.attrs[name]
         for name, value in vars(live).items():
             hidden = name.startswith("_") and name in _OF_MODULES
             if hidden or name in copy.attrs or name in live._modules:
                 continue
-            found = self.value(value)
-            if found is not UNKNOWN:
-                copy.attrs[name] = found
+            copy.attrs[name] = self.value(value)
+        copy.open = copy.cls is UNKNOWN
 
     def value(self, value: Any, depth: int = 5) -> Value:
         """Return a value of a live program as the machine has it; unknown where it has none such."""
@@ -186,6 +191,8 @@ class _Reader:
         self.machine.heap.new(copy.attrs)
         for name, one in vars(value).items():
             copy.attrs[name] = self.value(one, depth - 1)
+        if copy.attrs.get("use_cache") is True:  # the first call fills a cache, and reads nothing from it
+            copy.attrs["use_cache"] = False
         return copy
 
 

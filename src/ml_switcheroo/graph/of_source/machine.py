@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, cast
@@ -24,10 +24,11 @@ from ml_switcheroo.sources.static.python.expressions import EXPRESSIONS
 from ml_switcheroo.sources.static.python.frames import Frame
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.operators import binary, compare_one
-from ml_switcheroo.sources.static.python.statements import STATEMENTS
+from ml_switcheroo.sources.static.python.statements import FORKS, STATEMENTS
 from ml_switcheroo.sources.static.python.tables import Outcome, Reader
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
+    UNKNOWN,
     Arguments,
     Builtin,
     Class,
@@ -35,6 +36,7 @@ from ml_switcheroo.sources.static.python.values import (
     Function,
     Instance,
     OneOf,
+    Raised,
     Site,
     Tensor,
     Unknown,
@@ -101,7 +103,9 @@ class Drawer(Machine):
         """
         answer = super().truth(value)
         if answer is None and self.strict and not self.heap.at_module_level:
-            raise Undecided(f"{self.line}: the program goes on by what is not known")
+            site = self.site
+            what = ast.unparse(getattr(site.node, "test", site.node))[:80] if site is not None else "a test"
+            raise Undecided(f"{self.line}: the program goes on by what is not known: {what}")
         return answer
 
     def call(self, function: Value, args: Arguments) -> Value:
@@ -122,6 +126,8 @@ class Drawer(Machine):
         owner = self.state.chosen(owner)
         if name == "training" and isinstance(owner, Instance):
             return False
+        if isinstance(owner, Instance) and self.state.lacks(owner, name):
+            raise Raised("AttributeError", name)
         if isinstance(owner, Instance) and (made := self.state.made_of(self, owner, name)) is not None:
             return made
         value = self.state.chosen(super().read(owner, name))
@@ -146,6 +152,14 @@ def _placed(inner: Reader) -> Reader:
             machine.sites.pop()
 
     return run
+
+
+def _if(machine: Machine, node: Any, rest: Sequence[ast.stmt], frame: Frame) -> Outcome | None:
+    machine.sites.append(Site(frame.source, node))
+    try:
+        return FORKS[ast.If](machine, node, rest, frame)
+    finally:
+        machine.sites.pop()
 
 
 def _unary(machine: Any, node: ast.UnaryOp, frame: Frame) -> Value:
@@ -179,6 +193,9 @@ def _compared(machine: Any, op: type, left: Value, right: Value) -> Value:
         found = attributes.compared(machine, op, left, right)
         if found is not NotImplemented:
             return found
+    if op in (ast.In, ast.NotIn) and isinstance(right, Instance) and machine.strict:
+        found = machine.call(machine.read(right, "__contains__"), Arguments([left]))
+        return found if op is ast.In or not isinstance(found, bool) else not found
     return machine.spread(lambda a, b: compare_one(machine, op, a, b), left, right)
 
 
@@ -263,6 +280,40 @@ def _lost(machine: Any, op: type, left: Value, right: Value) -> Value:
     return left if isinstance(left, Lost) else right
 
 
+def _function(machine: Any, function: Function, args: Arguments) -> Value:
+    """Call a function; one that only records what modules give, or warns, is the function that it wraps."""
+    inner = function.attrs.get("__wrapped__")
+    recorded = any(name.startswith("output_") and value for name, value in args.keyword.items())
+    if machine.strict and function.source.path.parts[-3:] == _ENVIRONMENT and function.name.startswith("is_"):
+        return "greater_or_equal" in function.name or function.name == "is_torch_available"
+    if function.name == "_register_model_output_pytree_node":
+        return None
+    if machine.strict and inner is not None and function.source.path.parts[-3:] in _RECORDING and not recorded:
+        return cast("Value", machine.call(inner, args))
+    try:
+        return CALLS[Function](machine, function, args)
+    except Raised as error:  # where decorators are not read, functions may take something else
+        if error.kind != "TypeError" or error.meant or not machine.heap.at_module_level:
+            raise
+        return UNKNOWN
+
+
+_ENVIRONMENT = ("transformers", "utils", "import_utils.py")
+"""Asks what is installed, and how the program is run: torch alone, a new one, and as it is."""
+
+_RECORDING = {("transformers", "utils", name) for name in ("output_capturing.py", "deprecation.py")}
+
+
+def _of_function(machine: Any, owner: Function, name: str) -> Value:
+    if name != "__code__":
+        return cast("Value", READERS[Function](machine, owner, name))
+    spec, made = owner.node.args, Instance(External("types.CodeType"))
+    names = [one.arg for one in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)]
+    names += [one.arg for one in (spec.vararg, spec.kwarg) if one is not None]
+    made.attrs.update({"co_varnames": tuple(names), "co_argcount": len(spec.posonlyargs) + len(spec.args)})
+    return made
+
+
 def _unknown(machine: Any, function: Unknown, args: Arguments) -> Value:
     return (
         TABLES.calls[Unknown](machine, function, args)
@@ -278,6 +329,8 @@ _OWN: Mapping[str, Any] = {
         ast.Subscript: _placed(EXPRESSIONS[ast.Subscript]),
         ast.UnaryOp: _placed(_unary),
         ast.Compare: _placed(_compare),
+        ast.BoolOp: _placed(EXPRESSIONS[ast.BoolOp]),
+        ast.IfExp: _placed(EXPRESSIONS[ast.IfExp]),
     },
     "statements": {
         **STATEMENTS,
@@ -286,7 +339,8 @@ _OWN: Mapping[str, Any] = {
         ast.For: _placed(STATEMENTS[ast.For]),
         ast.Assert: _placed(cast("Reader", _assert)),
     },
-    "calls": {**TABLES.calls, **CALLS, Unknown: _unknown, Lost: lambda machine, lost, args: lost},
+    "forks": {**FORKS, ast.If: _if},
+    "calls": {**TABLES.calls, **CALLS, Function: _function, Unknown: _unknown, Lost: lambda machine, lost, args: lost},
     "readers": {
         **TABLES.readers,
         Tensor: _attribute,
@@ -295,6 +349,7 @@ _OWN: Mapping[str, Any] = {
         Limits: attributes.of_limits,
         Device: attributes.of_device,
         Class: _class,
+        Function: _of_function,
     },
     "writers": {**TABLES.writers, Drawn: lambda machine, owner, name, value: None},
     "truths": {**TABLES.truths, Drawn: attributes.truth, Lost: lambda machine, lost: None},

@@ -6,7 +6,8 @@ from typing import Any
 
 from ml_switcheroo.graph.of_source.drawn import Drawn
 from ml_switcheroo.graph.of_source.layers.stateless import PARAMETERS
-from ml_switcheroo.sources.static.python.values import Arguments, Builtin, Instance, Tensor, Value
+from ml_switcheroo.sources.static.python.containers import subscript
+from ml_switcheroo.sources.static.python.values import Arguments, Builtin, Instance, Raised, Tensor, Value
 from ml_switcheroo.sources.static.torch import nn
 from ml_switcheroo.sources.static.torch.nn_methods import METHODS
 from ml_switcheroo.sources.static.torch.packages import OUTSIDE
@@ -28,7 +29,31 @@ def member(machine: Any, owner: Instance, external: str, name: str) -> Value:
         return Builtin(name, _register_buffer, owner)
     if name in ("parameters", "named_parameters", "buffers") and machine.strict:
         return Builtin(name, lambda machine, args: _listed(machine, args, name), owner)
+    if external.rpartition(".")[2] in _MAPPINGS and name in _OF_MAPPINGS:
+        return Builtin(name, _OF_MAPPINGS[name], owner)
     return OUTSIDE.member(machine, owner, external, name)
+
+
+_MAPPINGS = ("Mapping", "MutableMapping", "UserDict")
+
+
+def _get(machine: Any, args: Arguments) -> Value:
+    """Return what ``get`` of a mapping does that says what ``[]`` does."""
+    try:
+        return subscript(machine, args.positional[0], args.positional[1])
+    except Raised:
+        return args.get(2, "default")
+
+
+def _contains(machine: Any, args: Arguments) -> Value:
+    try:
+        subscript(machine, args.positional[0], args.positional[1])
+    except Raised:
+        return False
+    return True
+
+
+_OF_MAPPINGS = {"get": _get, "__contains__": _contains}
 
 
 def _register_buffer(machine: Any, args: Arguments) -> Value:

@@ -17,8 +17,10 @@ from ml_switcheroo.sources.static.python.classes import new_instance
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
+    Bound,
     Builtin,
     External,
+    Function,
     Instance,
     Tensor,
     Value,
@@ -190,6 +192,8 @@ def _asked(name: str) -> Callable[..., Value]:
 
 
 _TOLD: Mapping[str, Callable[..., Value]] = {
+    **dict.fromkeys(("os.environ.get", "os.getenv"), lambda machine, name, default=None: default),
+    "torch.utils._pytree.register_pytree_node": lambda machine, *args, **words: None,
     "torch.nn.Transformer.generate_square_subsequent_mask": square_mask,
     **dict.fromkeys(("torch.finfo", "torch.iinfo"), _finfo),
     "torch.Tensor": _tensor_class(FLOAT),
@@ -234,6 +238,20 @@ _TOLD: Mapping[str, Callable[..., Value]] = {
 }
 
 
+def _signature(machine: Any, args: Arguments) -> Value:
+    """Return a signature: the names of what a function takes."""
+    given = args.positional[0] if args.positional else None
+    function = given.function if isinstance(given, Bound) else given
+    if not isinstance(function, Function):
+        return EXTERNALS["inspect.signature"].run(machine, args)
+    spec = function.node.args
+    names = [one.arg for one in (*spec.posonlyargs, *spec.args)][isinstance(given, Bound) :]
+    rest = [one.arg for one in (spec.vararg, *spec.kwonlyargs, spec.kwarg) if one is not None]
+    made = new_instance(machine, External("builtins.object"))
+    made.attrs["parameters"] = machine.heap.new(dict.fromkeys([*names, *rest], UNKNOWN))
+    return made
+
+
 def _parameter(machine: Any, args: Arguments) -> Value:
     value = args.get(0, "data")
     if not isinstance(value, Drawn):
@@ -268,12 +286,17 @@ def _python(name: str) -> Callable[[Any, Arguments], Value]:
     usual = BUILTINS[name].run
 
     def run(machine: Any, args: Arguments) -> Value:
-        tensors = list(drawn_in(args))
+        of_one = name in ("len", "type", "int", "float", "bool", "str", "abs", "round")
+        tensors = [one for one in args.positional if isinstance(one, Drawn | Lost)] if of_one else list(drawn_in(args))
         if lost := [one for one in tensors if isinstance(one, Lost)]:
             return lost[0]
+        if name == "str" and args.positional and isinstance(args.positional[0], External | Builtin):
+            return f"<class '{args.positional[0].name}'>"
         if not tensors:
             return usual(machine, args)
         first = args.positional[0]
+        if name == "type":
+            return External("torch.Tensor") if isinstance(first, Drawn) else usual(machine, args)
         if name == "len":
             return first.shape[0] if isinstance(first, Drawn) and first.shape else UNKNOWN
         if name in ("int", "float", "bool") and isinstance(first, Drawn):
@@ -319,7 +342,7 @@ def _on_tensors(machine: Any, name: str, args: Arguments) -> Value:
 
 
 PYTHON = {
-    name: Builtin(name, _python(name)) for name in "len int float bool abs round pow sum max min".split()
+    name: Builtin(name, _python(name)) for name in "len int float bool abs round pow sum max min str type".split()
 }
 """Functions of Python, for tensors, too."""
 
@@ -333,6 +356,7 @@ def externals() -> Externals:
             "torch.nn.Buffer": Builtin("Buffer", _buffer),
             "einops.layers.torch.Rearrange": _pattern("Rearrange"),
             "einops.layers.torch.Reduce": _pattern("Reduce"),
+            "inspect.signature": Builtin("signature", _signature),
             "torch.inf": float("inf"),
             "torch.nan": float("nan"),
             "torch.pi": float(np.pi),
