@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import itertools
+import sys
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ def tensor(text, generator):
 
 def module_of(path):
     spec = importlib.util.spec_from_file_location(f"drawn_{next(_COUNT)}", path)
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 

@@ -88,8 +88,8 @@ class _Reader:
                 elif name in live._buffers:
                     held.holds = self._array(tensor)
             self._attributes(live, copy)
-            slots = LAYERS[KIND_OF_CLASS[copy.torch]].slots if copy.torch in KIND_OF_CLASS else ()
-            members[id(copy)] = frozenset([*dir(live), *slots])
+            if copy.torch not in KIND_OF_CLASS:
+                members[id(copy)] = frozenset(dir(live))
         return State(specs, names, paths, members)
 
     def _tensor(self, copy: Instance, name: str, live: Any) -> Tensor:
