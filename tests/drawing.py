@@ -1,4 +1,4 @@
-"""Programs of a few lines that torch runs and that are drawn from their source: both have to compute the same."""
+"""Programs of a few lines that torch runs, and that are drawn from their source: both compute the same."""
 
 import dataclasses
 import importlib.util
@@ -27,7 +27,7 @@ _COUNT = itertools.count()
 
 
 def tensor(text, generator):
-    """Return a tensor of ``f2,3`` (any numbers), ``p2`` (between 0.1 and 0.9), ``i5:2,3`` (below 5) or ``b2``."""
+    """Return a tensor of ``f2,3`` (any numbers), ``p2`` (from 0.1 to 0.9), ``i5:2,3`` (below 5) or ``b2``."""
     kind, _, sizes = text[0], *text[1:].rpartition(":")[1:]
     shape = [int(size) for size in sizes.split(",") if size]
     if kind == "i":
@@ -60,7 +60,11 @@ def made(path, name="Net", **arguments):
     with torch.no_grad():
         for key, value in net.state_dict().items():
             if value.is_floating_point() and value.numel():
-                noise = torch.rand_like(value) * 0.5 + 0.5 if key.endswith("var") else torch.randn_like(value) * 0.3
+                noise = (
+                    torch.rand_like(value) * 0.5 + 0.5
+                    if key.endswith("var")
+                    else torch.randn_like(value) * 0.3
+                )
                 value.copy_(noise if key.endswith(("var", "mean")) else value + noise)
     return net
 

@@ -50,12 +50,18 @@ def called(machine: Any, name: str, args: Arguments) -> Value:
         return None
     if name in _TOLD:
         return _TOLD[name](machine, *args.positional, **args.keyword)
-    if owner in ("torch.nn.init",):
+    if owner == "torch.nn.init":
         return args.positional[0] if args.positional else UNKNOWN
-    if owner == "numpy" or owner.startswith("numpy."):
+    if name.startswith("numpy."):
         return _of_numpy(machine, name, args)
+    return _operation(machine, name, args)
+
+
+def _operation(machine: Drawer, name: str, args: Arguments) -> Value:
+    """Return what an operation gives; while a model is made, of parameters what the reader says."""
+    owner, _, last = name.rpartition(".")
     row = FUNCTIONS.get(name) or _in_place(name) or _of_tensor(owner, last)
-    if row is not None and not (undrawn(args) and not machine.strict):
+    if row is not None and (machine.strict or not undrawn(args)):
         found = lower(machine, row, args, last)
         if not isinstance(found, Lost) or machine.strict:
             return found
@@ -63,10 +69,10 @@ def called(machine: Any, name: str, args: Arguments) -> Value:
         return OUTSIDE.call(machine, name, args)
     if owner.startswith("torch.") and last.startswith(_HARMLESS):
         return UNKNOWN
-    operands = [one.node for one in drawn_in(args)]
-    lost = next((one for one in drawn_in(args) if isinstance(one, Lost)), None)
-    if operands or owner.startswith(("torch", "einops")):
-        return lost or machine.lost(f"{name} is not known", *operands)
+    given = list(drawn_in(args))
+    lost = next((one for one in given if isinstance(one, Lost)), None)
+    if given or owner.startswith(("torch", "einops")):
+        return lost or machine.lost(f"{name} is not known", *(one.node for one in given))
     return UNKNOWN
 
 
@@ -118,9 +124,10 @@ def _of_numpy(machine: Drawer, name: str, args: Arguments) -> Value:
 
 
 _NUMPY = frozenset(
-    """arange linspace sqrt log log2 log10 exp sin cos tan power outer concatenate stack zeros ones eye array
-    asarray meshgrid ceil floor round abs minimum maximum prod sum cumsum mean float32 float64 int64 int32 tril
-    triu full zeros_like ones_like expand_dims arctan2 einsum transpose reshape where repeat tile clip""".split()
+    """arange linspace sqrt log log2 log10 exp sin cos tan power outer concatenate stack zeros ones eye
+    array asarray meshgrid ceil floor round abs minimum maximum prod sum cumsum mean float32 float64 int64
+    int32 tril triu full zeros_like ones_like expand_dims arctan2 einsum transpose reshape where repeat
+    tile clip""".split()
 )
 
 
@@ -218,8 +225,8 @@ _TOLD: Mapping[str, Callable[..., Value]] = {
         """torch.is_grad_enabled torch.is_inference_mode_enabled torch.jit.is_scripting torch.jit.is_tracing
         torch._C._get_tracing_state torch.compiler.is_compiling torch.compiler.is_dynamo_compiling
         torch._dynamo.is_compiling torch.compiler.is_exporting torch.onnx.is_in_onnx_export
-        torch.cuda.is_available torch.backends.mps.is_available torch.xpu.is_available torch.is_autocast_enabled
-        torch.is_autocast_cpu_enabled torch.overrides.has_torch_function
+        torch.cuda.is_available torch.backends.mps.is_available torch.xpu.is_available
+        torch.is_autocast_enabled         torch.is_autocast_cpu_enabled torch.overrides.has_torch_function
         torch.overrides.has_torch_function_unary torch.overrides.has_torch_function_variadic
         torch.distributed.is_available torch.distributed.is_initialized torch.is_anomaly_enabled
         torch.is_autocast_cache_enabled torch.is_inference torch.backends.cuda.flash_sdp_enabled
@@ -231,8 +238,8 @@ _TOLD: Mapping[str, Callable[..., Value]] = {
         torch.cuda.amp.autocast torch.amp.autocast torch.autograd.profiler.record_function torch._assert
         torch.profiler.record_function torch.manual_seed torch._check torch.set_printoptions
         torch.cuda.synchronize torch.nn.attention.sdpa_kernel torch.autograd.set_grad_enabled
-        torch.compiler.cudagraph_mark_step_begin torch._C._log_api_usage_once torch._dynamo.mark_static_address
-        torch.compiler.disable torch._dynamo.graph_break""".split(),
+        torch.compiler.cudagraph_mark_step_begin torch._C._log_api_usage_once
+        torch._dynamo.mark_static_address         torch.compiler.disable torch._dynamo.graph_break""".split(),
         _constant(UNKNOWN),
     ),
 }
@@ -286,8 +293,12 @@ def _python(name: str) -> Callable[[Any, Arguments], Value]:
     usual = BUILTINS[name].run
 
     def run(machine: Any, args: Arguments) -> Value:
-        of_one = name in ("len", "type", "int", "float", "bool", "str", "abs", "round")
-        tensors = [one for one in args.positional if isinstance(one, Drawn | Lost)] if of_one else list(drawn_in(args))
+        of_one = name in ("len", "type", "hasattr", "int", "float", "bool", "str", "abs", "round")
+        tensors = (
+            [one for one in args.positional if isinstance(one, Drawn | Lost)]
+            if of_one
+            else list(drawn_in(args))
+        )
         if lost := [one for one in tensors if isinstance(one, Lost)]:
             return lost[0]
         if name == "str" and args.positional and isinstance(args.positional[0], External | Builtin):
@@ -295,6 +306,9 @@ def _python(name: str) -> Callable[[Any, Arguments], Value]:
         if not tensors:
             return usual(machine, args)
         first = args.positional[0]
+        if name == "hasattr":
+            there = isinstance(machine.read(first, str(args.positional[1])), Lost)
+            return UNKNOWN if there else True
         if name == "type":
             return External("torch.Tensor") if isinstance(first, Drawn) else usual(machine, args)
         if name == "len":
@@ -332,17 +346,18 @@ def _on_tensors(machine: Any, name: str, args: Arguments) -> Value:
                 else lower(machine, METHODS["add"], Arguments([total, one]), "add")
             )
         return total
-    values = [
+    values: list[Any] = [
         machine.pen.known(one) if isinstance(one, Drawn) and one.node in machine.pen.fixed else one
         for one in listed
     ]
     if known(values):
-        return {"max": max, "min": min}[name](values)
+        return max(values) if name == "max" else min(values)
     return machine.lost(f"{name} of what depends on the input")
 
 
 PYTHON = {
-    name: Builtin(name, _python(name)) for name in "len int float bool abs round pow sum max min str type".split()
+    name: Builtin(name, _python(name))
+    for name in "len int float bool abs round pow sum max min str type hasattr".split()
 }
 """Functions of Python, for tensors, too."""
 

@@ -61,7 +61,7 @@ def forward(machine: Any, layer: Instance, args: Arguments) -> Value:
         return machine.lost(f"{word} of what was changed through another tensor", *operands)
     try:
         with machine.drawing(word):
-            return run(Called(machine, layer, args))  # type: ignore[no-any-return]
+            return run(Called(machine, layer, args))
     except Unlowered as error:
         return machine.lost(f"{word}: {error}", *operands)
     except SURPRISES as error:

@@ -12,7 +12,7 @@ from ml_switcheroo.graph.of_source.dtypes import by_name, category, limits, of_n
 from ml_switcheroo.graph.of_source.lowering import Lowering, rows
 from ml_switcheroo.graph.of_source.pen import Pen
 
-__all__ = ["ROWS", "COMPARED", "power", "where"]
+__all__ = ["COMPARED", "ROWS", "power", "where"]
 
 Operand = Drawn | Number
 
@@ -178,7 +178,7 @@ def _triangle(upper: bool) -> Any:
     def run(pen: Pen, input: Drawn, diagonal: int = 0) -> Drawn:
         if input.rank < 2:
             raise Unlowered(f"a triangle of {input.rank} axes")
-        kept = np.tri(*input.shape[-2:], pen.whole(diagonal) - upper, dtype=bool)
+        kept = np.tri(input.shape[-2], input.shape[-1], pen.whole(diagonal) - upper, dtype=bool)
         nothing = pen.constant(False if input.dtype == "bool" else 0, input.dtype)
         return pen.op("where", pen.constant(kept ^ upper), input, nothing, dtype=input.dtype)
 
@@ -241,8 +241,6 @@ def _type(pen: Pen, input: Drawn, dtype: Any = None) -> Drawn:
 
 
 COMPARED = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge"}
-
-_ALIKE = "input, other"
 
 
 def _close(pen: Pen, input: Drawn, other: Drawn, rtol: float = 1e-5, atol: float = 1e-8) -> Drawn:
