@@ -256,3 +256,14 @@ def test_functions_of_autograd_and_checkpoints_are_entered(tmp_path):
     forward += "def inner(self, x):\n    return Twice.apply(x, x)"
     graph = draw(tmp_path, forward, more=more)
     agrees(graph, made(tmp_path / "model.py"), [torch.ones(2, 3)])
+
+
+def test_parameters_are_those_of_the_checkpoint_without_its_buffers(tmp_path):
+    init = "self.norm = nn.BatchNorm1d(3); self.register_buffer('shift', torch.ones(3))"
+    forward = "def forward(self, x):\n    x = self.norm(x + self.shift).to(next(self.parameters()).dtype)\n"
+    forward += "    return x, sum(p.sum() for p in self.parameters()), [b.sum() for b in self.buffers()][0]"
+    draw(tmp_path, forward, init=init)
+    net, x = made(tmp_path / "model.py"), torch.ones(2, 3)
+    specs = specs_of(net.state_dict())
+    agrees(draw_source("model.py:Net", specs, [shown(x)], root=tmp_path), net, [x])
+    agrees(draw_live(net, specs, [shown(x)]), net, [x])

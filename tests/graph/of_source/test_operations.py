@@ -560,7 +560,27 @@ MADE = [
     ("torch.zeros(x.shape[0], x.size(1)) + x", "f2,3"),
     ("torch.triu_indices(3, 3)[0] + x", "i4:6"),
 ]
+REST = [
+    ("torch._weight_norm(x, y)", "f4,3 f4,1"),
+    ("torch.acosh(x + 1)", "p4"),
+    ("torch.atleast_3d(x)", "f2,3"),
+    ("torch.atleast_3d(x)", "f2"),
+    *((f"x.bitwise_{name}(y)", "b4 b4") for name in ("and", "or", "xor")),
+    *((f"x.{name}(y)", "f4 f4") for name in ("greater_equal", "less_equal", "not_equal", "floor_divide")),
+    ("torch.bitwise_and(x, y)", "b4 b4"),
+    ("torch.bitwise_or(x, y)", "b4 b4"),
+    ("torch.bitwise_xor(x, y)", "b4 b4"),
+    ("torch.floor_divide(x, y)", "i9:4 p4"),
+    ("torch.greater_equal(x, y)", "f4 f4"),
+    ("torch.less_equal(x, y)", "f4 f4"),
+    ("torch.not_equal(x, y)", "f4 f4"),
+    ("x.cfloat().real", "f4"),
+    ("x.fliplr()", "f2,3"),
+    ("torch.flipud(x)", "f2,3"),
+    ("torch.linalg.vecdot(x, y)", "f2,3 f2,3"),
+]
 CASES = [
+    *REST,
     *ELEMENTWISE,
     *ACTIVATIONS,
     *SHAPES,

@@ -98,7 +98,12 @@ def _state(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> State:
     for path, modules in attempt.fit.modules.items():
         for module in modules:
             paths.setdefault(id(module), path)
-    return State(specs, names, paths)
+    owners = {name: found[0].kind for name, found in attempt.fit.owners.items() if found}
+    buffers = {name for name, kind in owners.items() if kind == "buffer" or name.endswith(_STATISTICS)}
+    return State(specs, names, paths, frozenset(buffers))
+
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def _drawn(machine: Drawer, root: Instance, inputs: Sequence[Input], keywords: Mapping[str, Input]) -> Graph:

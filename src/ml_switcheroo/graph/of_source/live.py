@@ -90,7 +90,8 @@ class _Reader:
             self._attributes(live, copy)
             if copy.torch not in KIND_OF_CLASS:
                 members[id(copy)] = frozenset(dir(live))
-        return State(specs, names, paths, members)
+        buffers = frozenset(name for name, _ in model.named_buffers())
+        return State(specs, names, paths, buffers, members)
 
     def _tensor(self, copy: Instance, name: str, live: Any) -> Tensor:
         """Return a parameter or buffer of a module as the reader has it."""

@@ -27,7 +27,7 @@ def member(machine: Any, owner: Instance, external: str, name: str) -> Value:
     """Return an attribute that an instance has from a class of torch."""
     if name == "register_buffer":
         return Builtin(name, _register_buffer, owner)
-    if name in ("parameters", "named_parameters", "buffers") and machine.strict:
+    if name in ("parameters", "named_parameters", "buffers", "named_buffers") and machine.strict:
         return Builtin(name, lambda machine, args: _listed(machine, args, name), owner)
     if external.rpartition(".")[2] in _MAPPINGS and name in _OF_MAPPINGS:
         return Builtin(name, _OF_MAPPINGS[name], owner)
@@ -67,12 +67,15 @@ def _register_buffer(machine: Any, args: Arguments) -> Value:
 
 
 def _listed(machine: Any, args: Arguments, kind: str) -> Value:
-    """Return the parameters of a module, as far as the checkpoint has them."""
+    """Return the parameters or the buffers of a module, as far as the checkpoint has them."""
     owner = args.owner(Instance)
     path = machine.state.paths.get(id(owner))
     if path is None:
         return machine.lost(f"{kind} of a module whose place is not known")
     prefix = f"{path}." if path else ""
-    names = [name for name in machine.state.specs if name.startswith(prefix)]
+    buffers = (
+        machine.state.buffers if "buffers" in kind else machine.state.specs.keys() - machine.state.buffers
+    )
+    names = [name for name in machine.state.specs if name.startswith(prefix) and name in buffers]
     pairs = [(name.removeprefix(prefix), machine.state.leaf(machine, name)) for name in names]
     return machine.heap.new(pairs if kind.startswith("named") else [leaf for _, leaf in pairs])

@@ -26,12 +26,14 @@ class State:
         specs: The checkpoint.
         names: The name of each tensor that it has, by the id of the tensor.
         paths: The path of each module, by its id.
+        buffers: Which of the checkpoint's tensors are no parameters.
         members: What the class of each live module has, by its id.
     """
 
     specs: Mapping[str, TensorSpec] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)
     paths: Mapping[int, str] = field(default_factory=dict)
+    buffers: frozenset[str] = frozenset()
     members: Mapping[int, frozenset[str]] = field(default_factory=dict)
     _kept: dict[int, Drawn] = field(default_factory=dict)
 

@@ -34,17 +34,17 @@ def stack(pen: Pen, tensors: Any, dim: int = 0) -> Drawn:
 
 
 def _atleast(rank: int) -> Any:
+    """Return what gives a tensor so many axes; of three, the new ones stand around the others."""
+
     def run(pen: Pen, *tensors: Any) -> Any:
         given = tensors[0] if len(tensors) == 1 else tensors
         if isinstance(given, list | tuple):
             return tuple(run(pen, one) for one in given)
         if given.rank >= rank:
             return given
-        return (
-            pen.insert(given, *range(rank - given.rank))
-            if rank < 3 or given.rank < 2
-            else pen.insert(given, 2)
-        )
+        if rank < 3:
+            return pen.insert(given, *range(rank - given.rank))
+        return pen.insert(given, *((0, 1, 2), (0, 2), (2,))[given.rank])
 
     return run
 
