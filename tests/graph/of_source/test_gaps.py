@@ -200,6 +200,13 @@ def test_a_buffer_of_a_live_module_is_what_it_holds(tmp_path):
     agrees(draw_live(net, {}, [shown(x)]), net, [x])
 
 
+def test_wrappers_of_torch_are_seen_through(tmp_path):
+    draw(tmp_path, "def forward(self, x):\n    return self.layer(x)", init="self.layer = nn.Linear(3, 2)")
+    net, x = made(tmp_path / "model.py"), torch.ones(2, 3)
+    graph = draw_live(torch.nn.DataParallel(net), specs_of(net.state_dict()), [shown(x)])
+    agrees(graph, net, [x])
+
+
 def test_tied_parameters_are_one_leaf(tmp_path):
     text = """
         class Net(nn.Module):

@@ -18,6 +18,7 @@ from ml_switcheroo.graph.of_source.machine import Drawer
 from ml_switcheroo.graph.of_source.operations.table import FUNCTIONS
 from ml_switcheroo.graph.of_source.state import State
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
+from ml_switcheroo.sources.live import unwrapped
 from ml_switcheroo.sources.static.python.limits import deep_recursion, little_garbage
 from ml_switcheroo.sources.static.python.machine import STEPS
 from ml_switcheroo.sources.static.python.values import (
@@ -49,7 +50,7 @@ def read_live(model: Any, specs: Mapping[str, TensorSpec]) -> Iterator[tuple[Dra
     Returns:
         The machine that has read it, and the module as that sees it.
     """
-    machine = Drawer(Library([]), STEPS)
+    machine, model = Drawer(Library([]), STEPS), unwrapped(model)
     made: dict[int, Instance] = {}
     with deep_recursion(), little_garbage():
         root = copied(machine, model, made)
