@@ -104,17 +104,7 @@ def reading(
     root: Path | None = None,
     machine: Callable[[Library, int, Machine | None], Machine] = new_machine,
 ) -> Iterator[Attempt]:
-    """Read a model; what is done with it meanwhile may go as deep as reading does.
-
-    Args:
-        spec: As for :func:`read_layers`.
-        specs: The checkpoint.
-        root: As for :func:`read_layers`.
-        machine: Makes a machine of a library, a number of steps, and one that has read the same library.
-
-    Raises:
-        SourceError: The file cannot be read, or has no such class.
-    """
+    """Read a model, by a machine of one's own; what is done with it meanwhile may go as deep as that."""
     refuse_call(spec)
     place, _, name = spec.rpartition(":") if _names_something(spec) else (spec, "", "")
     source, library = _open(place, root)
@@ -279,7 +269,9 @@ def _all_open(name: str, default: Value) -> Value:
 def _attempt(entry: _Entry, opening: Opening, solved: Mapping[str, Value], steps: int) -> Attempt:
     if entry.before is not None:
         try:
-            return _one_reading(entry, entry.machine(entry.before.library, steps, entry.before), opening, solved)
+            return _one_reading(
+                entry, entry.machine(entry.before.library, steps, entry.before), opening, solved
+            )
         except Changed:
             entry.before, entry.shared = None, False
     found = _one_reading(entry, entry.machine(entry.library.again(), steps, None), opening, solved)
