@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
 from typing import Any
 
 from ml_switcheroo.computed import pools_in
@@ -218,15 +217,13 @@ def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
 def _fill(variables: Mapping[str, Any], leaves: Mapping[str, Array]) -> None:
     import keras
 
-    made, in_place = owned(leaves), keras.backend.backend() != "jax"
-    with ExitStack() as undo:
-        for path, variable in variables.items():
-            if path in made and in_place:
-                variable.assign(made[path])
-            elif path in made:
-                undo.callback(variable.assign, variable.value)
-                variable.assign(placed(variable.value, made, path))
-        undo.pop_all()
+    if keras.backend.backend() == "jax":
+        new: Mapping[str, Any] = placed({path: held.value for path, held in variables.items()}, leaves)
+    else:
+        new = owned(leaves)
+    for path, variable in variables.items():
+        if path in new:
+            variable.assign(new[path])
 
 
 def _read(model: Any) -> Mapping[str, Array]:
