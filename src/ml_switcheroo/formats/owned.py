@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -93,7 +93,11 @@ class Owned(Mapping[str, Array]):
         return making.finish()
 
     def hand_over(
-        self, paths: Iterable[str], take: Callable[[str, Array, tuple[int, ...]], T]
+        self,
+        paths: Iterable[str],
+        take: Callable[[str, Array, tuple[int, ...]], T],
+        *,
+        copied: bool = False,
     ) -> Iterator[tuple[str, T]]:
         """Hand leaves to a function, several at a time; yield path and result of each, in any order.
 
@@ -103,24 +107,26 @@ class Owned(Mapping[str, Array]):
                 to have: a framework turns them faster than NumPy does. Such an array is valid until the
                 function returns. Any other comes as it is, without an order, in memory that nothing else
                 uses.
+            copied: Whether the function copies every array: then none is valid for longer.
         """
-        for path, nbytes, taken in in_lanes(self._hand_overs(paths, take), _LANES, _AHEAD):
+
+        def jobs() -> Iterator[tuple[int, Callable[[], tuple[str, int, T]]]]:
+            for path in paths:
+                making = _Making(*_lying(Deferred.of(self._deferred(path))))
+                lent = copied or bool(making.order)
+                yield making.leaf.nbytes, partial(self._handed_over, path, making, take, lent)
+
+        for path, nbytes, taken in in_lanes(jobs(), _LANES, _AHEAD):
             self._progress(nbytes)
             yield path, taken
 
-    def _hand_overs(self, paths: Iterable[str], take: Callable[..., T]) -> Iterator[tuple[int, Any]]:
-        for path in paths:
-            making = _Making(*_lying(Deferred.of(self._deferred(path))))
-            yield making.leaf.nbytes, partial(self._handed_over, path, making, take)
-
-    def _handed_over(self, path: str, making: _Making, take: Callable[..., T]) -> tuple[str, int, T]:
-        size, dtype = making.leaf.size, making.leaf.dtype
-        if not making.order:
-            making.begin(self._pool, _aligned(size, dtype))
-            return path, making.leaf.nbytes, take(path, making.finish(), ())
-        with self._rooms.room(size, dtype) as room:
-            making.begin(self._pool, room)
-            return path, making.leaf.nbytes, take(path, making.finish(), making.order)
+    def _handed_over(
+        self, path: str, making: _Making, take: Callable[..., T], lent: bool
+    ) -> tuple[str, int, T]:
+        leaf, order = making.leaf, making.order
+        with self._rooms.room(leaf.size, leaf.dtype) if lent else nullcontext() as room:
+            making.begin(self._pool, _aligned(leaf.size, leaf.dtype) if room is None else room)
+            return path, leaf.nbytes, take(path, making.finish(), order)
 
     def deferred(self, path: str) -> Deferred:
         """Return a leaf that is not made yet, to cut slices out of it."""
