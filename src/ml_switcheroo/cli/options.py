@@ -80,9 +80,7 @@ def planning(command: F) -> F:
     return command
 
 
-def read_programs(
-    inputs: str | None, target_inputs: str | None, target_call: str | None
-) -> dict[str, Any]:
+def read_programs(inputs: str | None, target_inputs: str | None, target_call: str | None) -> dict[str, Any]:
     """Return what ``make_plan`` takes for reading both programs."""
     from ml_switcheroo.cli.factory import function_of, made_by
 
