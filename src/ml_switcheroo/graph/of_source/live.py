@@ -107,9 +107,6 @@ class _Reader:
         return own
 
     def _attributes(self, live: Any, copy: Instance) -> None:
-        if copy.torch in ("ModuleDict", "ParameterDict"):  # its items are its attributes
-            for name in [name for name in copy.attrs if name not in {**live._modules, **live._parameters}]:
-                del copy.attrs[name]
         for name, value in vars(live).items():
             hidden = name.startswith("_") and name in _OF_MODULES
             if hidden or name in copy.attrs or name in live._modules:

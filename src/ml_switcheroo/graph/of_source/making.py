@@ -29,9 +29,21 @@ def member(machine: Any, owner: Instance, external: str, name: str) -> Value:
         return Builtin(name, _register_buffer, owner)
     if name in ("parameters", "named_parameters", "buffers", "named_buffers") and machine.strict:
         return Builtin(name, lambda machine, args: _listed(machine, args, name), owner)
+    if name in _PARTS and owner.torch in ("ModuleDict", "ParameterDict") and machine.strict:
+        return Builtin(name, lambda machine, args: _items(machine, args, name), owner)
     if external.rpartition(".")[2] in _MAPPINGS and name in _OF_MAPPINGS:
         return Builtin(name, _OF_MAPPINGS[name], owner)
     return OUTSIDE.member(machine, owner, external, name)
+
+
+_PARTS = ("keys", "values", "items")
+
+
+def _items(machine: Any, args: Arguments, kind: str) -> Value:
+    """Return the modules or parameters of a dictionary of them, without its attributes of its own."""
+    held = args.owner(Instance).attrs.items()
+    pairs = [(name, value) for name, value in held if isinstance(value, Instance | Tensor)]
+    return machine.heap.new(pairs if kind == "items" else [pair[kind == "values"] for pair in pairs])
 
 
 _MAPPINGS = ("Mapping", "MutableMapping", "UserDict")
