@@ -231,16 +231,16 @@ def _simplest(digits: tuple[_Digit, ...]) -> tuple[_Digit, ...]:
 def _together(pieces: Sequence[_Piece]) -> list[list[_Piece]]:
     """Return the pieces that share a tensor or a leaf, together."""
     groups: list[list[_Piece]] = []
+    of: dict[tuple[str, str], list[_Piece]] = {}
     for piece in pieces:
-        touched = [group for group in groups if any(_share(piece, one) for one in group)]
-        joined = [one for group in touched for one in group]
-        groups = [group for group in groups if group not in touched]
-        groups.append([*joined, piece])
+        ends = [("leaf", piece.leaf), *(("tensor", name) for name in piece.sources)]
+        touched = {id(of[end]): of[end] for end in ends if end in of}
+        joined = [*(one for group in touched.values() for one in group), piece]
+        groups = [group for group in groups if id(group) not in touched] if touched else groups
+        groups.append(joined)
+        for one in joined:
+            of.update(dict.fromkeys([("leaf", one.leaf), *(("tensor", n) for n in one.sources)], joined))
     return groups
-
-
-def _share(one: _Piece, other: _Piece) -> bool:
-    return one.leaf == other.leaf or not set(one.sources).isdisjoint(other.sources)
 
 
 # ---- one move
