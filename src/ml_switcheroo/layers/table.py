@@ -14,7 +14,7 @@ from dataclasses import replace
 from ml_switcheroo.layers.argument import Argument
 from ml_switcheroo.layers.layer import Layer
 
-__all__ = ["LAYERS"]
+__all__ = ["TABLE"]
 
 _NORM = {"weight": "channel", "bias": "channel"}
 _RUNNING = {"running_mean": "channel", "running_var": "channel", "num_batches_tracked": ""}
@@ -108,6 +108,7 @@ _ROWS = (
         matched="linear",
         takes="in",
         channels="last",
+        turned="linear_in_out",
     ),
     # Hugging Face's, of GPT-2: https://github.com/huggingface/transformers, pytorch_utils.py.
     Layer(
@@ -122,6 +123,7 @@ _ROWS = (
         matched="linear",
         takes="in",
         channels="last",
+        turned="linear",
     ),
     Layer(
         "bilinear",
@@ -347,4 +349,4 @@ _ROWS = (
     ),
 )
 
-LAYERS: Mapping[str, Layer] = {layer.kind: layer for layer in _ROWS}
+TABLE: Mapping[str, Layer] = {layer.kind: layer for layer in _ROWS}

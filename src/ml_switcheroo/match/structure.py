@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as default
 
+from ml_switcheroo.layers import base_of
 from ml_switcheroo.match.assignment.field import lay_out, weigh
 from ml_switcheroo.match.assignment.leftovers import folded
 from ml_switcheroo.match.assignment.pairing import Match, pair
@@ -200,19 +201,19 @@ def _known_orders(
     for move in question.filled:
         square = len(set(move.inputs[0].shape)) < 2
         if (
-            move.kind in _ORDERS
+            base_of(move.kind) in _ORDERS
             and not square
             and len(move.inputs[0].shape) == 2
             and move.sources[0] in where
         ):
-            known[where[move.sources[0]].pattern] = _ORDERS[move.kind]
+            known[where[move.sources[0]].pattern] = _ORDERS[base_of(move.kind)]
     for unit in sources:
         if unit.piece is not None and unit.piece.part is not None:
             known[unit.pattern] = "io" if unit.piece.axis else "oi"
             continue
         for slot in unit.slots.values():
             found = {
-                finding.kind if finding.origin != "evidence" else ""
+                base_of(finding.kind) if finding.origin != "evidence" else ""
                 for path in slot.paths.values()
                 for finding in question.findings.get(path, ())
             }

@@ -17,6 +17,7 @@ from ml_switcheroo.recipes.constructor import (
     Needs,
     Spelled,
 )
+from ml_switcheroo.recipes.own import recipe_of
 from ml_switcheroo.recipes.parts import (
     REFUSED,
     Dropped,
@@ -59,4 +60,5 @@ __all__ = [
     "Wrapper",
     "part",
     "parts_of",
+    "recipe_of",
 ]

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.layers import LAYERS, load_offered_layers
 from ml_switcheroo.runtime.kinds import KeyKinds
+from ml_switcheroo.sources.by_rows import read_rows
 from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Knowledge, flattened_steps
 from ml_switcheroo.tensors import TensorSpec
 
@@ -38,6 +39,7 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
     >>> read_names(specs).findings["fc"].reason
     'out 2, in 3'
     """
+    load_offered_layers()
     shapes = {name: spec.shape for name, spec in specs.items()}
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
@@ -71,7 +73,29 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
         findings[path] = Finding(kind, "evidence", reason)
         if kind != "mha" and (flatten := _before_steps(path, shapes)):
             doubts[path] = flattened_steps(path, flatten)
+    _add_rows(shapes, findings, candidates, doubts)
     return Knowledge(findings, candidates, doubts=doubts)
+
+
+def _add_rows(
+    shapes: Mapping[str, tuple[int, ...]],
+    findings: dict[str, Finding],
+    candidates: dict[str, tuple[Finding, ...]],
+    doubts: dict[str, str],
+) -> None:
+    """Add what rows of your own say of modules that can be nothing else."""
+    rows = read_rows(shapes)
+    for path, finding in rows.findings.items():
+        if path in findings or path in candidates:
+            continue
+        findings[path] = finding
+        for slot in LAYERS[finding.kind].slots:
+            name = f"{path}.{slot}" if path else slot
+            candidates.pop(name, None)
+            doubts.pop(name, None)
+    for name, text in rows.doubts.items():
+        if name.rpartition(".")[0] not in {**findings, **candidates}:
+            doubts[name] = text
 
 
 def _beside(listed: Mapping[str, list[tuple[str, str]]], specs: Mapping[str, TensorSpec]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.layers import LAYERS, base_of
 from ml_switcheroo.match.paths.words import meaning, segment_tokens
 from ml_switcheroo.match.units.fused import FUSED
 from ml_switcheroo.match.units.kinds_by_name import plain_kind
@@ -50,7 +51,8 @@ def why_open(owner: Owner, options: Sequence[Option], request: Request) -> str:
     if options[0].refused:
         return next(iter(options[0].refused.values()))
     plain = [finding for finding in owner.possible if plain_kind(finding.kind) is not None]
-    shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == "weight"]
+    weight = LAYERS[plain[0].kind].own_name("weight")
+    shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == weight]
     matrix = plain_kind(plain[0].kind) in ("linear", "conv", "embedding")
     # The recipe of a square matrix fits whichever way the tree keeps it: only other leaves can show that.
     square = matrix and any(len(set(shape)) < len(shape) for shape in shapes)
@@ -86,12 +88,15 @@ def may_ask(owner: Owner, request: Request) -> bool:
 
 def _permuted(owner: Owner, finding: Finding, request: Request) -> bool:
     """Tell whether a Flatten before a module, or an Unflatten behind it, changes an order in the target."""
-    shape = request.specs[owner.tensors["weight"]].shape if "weight" in owner.tensors else ()
-    conv = len(shape) > 2 and finding.kind.startswith("conv")
-    taken = shape[-1:] if not conv else shape[:1] if finding.kind == "conv_transpose" else shape[1:2]
-    changes = ((finding.flatten, taken), (finding.unflatten, shape[:1]))
+    row = LAYERS[finding.kind]
+    name = owner.tensors.get(row.own_name("weight"))
+    shape = request.specs[name].shape if name is not None else ()
+    placed = (row.dense and len(shape) == 2) or (row.spatial and len(shape) > 2)
+    taken = shape[row.place("in")] if placed else shape[-1] if shape else None
+    given = shape[row.place("out")] if placed else shape[0] if shape else None
+    changes = ((finding.flatten, taken), (finding.unflatten, given))
     return request.target.channels == "last" and any(
-        change is not None and change.channels != 1 and (change.parts or (change.channels,) != size)
+        change is not None and change.channels != 1 and (change.parts or change.channels != size)
         for change, size in changes
     )
 
@@ -171,12 +176,12 @@ def _square(move: Move) -> bool:
 
 def _either_way_fits(move: Move) -> bool:
     shape = move.inputs[0].shape
-    return _square(move) or (move.kind == "conv" and len(shape) > 2 and shape[0] == shape[1])
+    return _square(move) or (base_of(move.kind) == "conv" and len(shape) > 2 and shape[0] == shape[1])
 
 
 def _either_way(move: Move) -> Ambiguity:
     """Ask how a square matrix or kernel lies, in a tree that keeps others otherwise than its framework."""
-    conv = move.kind == "conv"
+    conv = base_of(move.kind) == "conv"
     other = Axes("out in *space -> *space out in" if conv else "out in -> in out")
     kept, turned = replace(move, ops=move.ops if conv else ()), replace(move, ops=(other,))
     return Ambiguity(

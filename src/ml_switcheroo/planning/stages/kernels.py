@@ -17,7 +17,8 @@ from ml_switcheroo.unmoved import Ambiguity
 __all__ = ["doubt_kernels", "doubted_kernels"]
 
 _STAGE = "kernels"
-_BOTH = frozenset({"conv", "conv_transpose"})
+_TEXTS = {"conv": "a convolution", "conv_transpose": "a transposed convolution, whose kernel is square"}
+_BOTH = frozenset(_TEXTS)
 _DIGITS = re.compile(r"\d+")
 
 
@@ -94,11 +95,10 @@ def _shown(kernels: Iterable[Move], of: Mapping[str, Owner]) -> dict[str, set[st
 
 
 def _either_kind(owner: Owner) -> Ambiguity:
-    texts = {"conv": "a convolution", "conv_transpose": "a transposed convolution, whose kernel is square"}
     return Ambiguity(
         tuple(owner.tensors.values()),
-        tuple(texts.values()),
-        tuple(written(Kind(owner.path, kind)) for kind in texts),
+        tuple(_TEXTS.values()),
+        tuple(written(Kind(owner.path, kind)) for kind in _TEXTS),
     )
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from ml_switcheroo.code.library import Library, Source
 from ml_switcheroo.errors import SourceError
+from ml_switcheroo.layers import load_offered_layers
 from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.containing import contained
@@ -67,6 +68,7 @@ def read_layers(spec: str, specs: Mapping[str, TensorSpec], *, root: Path | None
     Raises:
         SourceError: The file cannot be read, or has no such class.
     """
+    load_offered_layers()
     with _read(spec, specs, root) as attempt:
         return knowledge_of(attempt, specs)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
+from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS, own_class
 from ml_switcheroo.sources.static.python.classes import OF_PACKAGES, new_instance
 from ml_switcheroo.sources.static.python.containers import expand
 from ml_switcheroo.sources.static.python.stdlib import STDLIB, as_it_is, builtins_of, first, product, pure
@@ -127,7 +127,7 @@ def _call(machine: Machine, name: str, args: Arguments) -> Value:
         return _constructed(machine, owner, args)
     if name == "builtins.object":
         return new_instance(machine, External(name))
-    if nn.name_of(name):
+    if nn.name_of(name) or own_class(owner, last):
         made = new_instance(machine, External(name))
         nn.construct(machine, made, name, args)
         return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
+from ml_switcheroo.layers import BASE_OF_CLASS, STATELESS
 from ml_switcheroo.sources.static.python.containers import children
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
@@ -17,10 +17,10 @@ from ml_switcheroo.sources.static.python.values import (
     Value,
     options,
 )
-from ml_switcheroo.sources.static.torch.alike import ALIKE, LOST, behind_features, followed, layout_of
+from ml_switcheroo.sources.static.torch.alike import ALIKE, LOST, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.torch.effects import applied
-from ml_switcheroo.sources.static.torch.followers import axes_of
+from ml_switcheroo.sources.static.torch.followers import axes_of, through
 from ml_switcheroo.sources.static.torch.images import feature_map, pooled, rank_of, windowed
 from ml_switcheroo.sources.static.torch.sequences import (
     RECURRENT,
@@ -52,7 +52,7 @@ def forward(machine: Machine, layer: Instance, args: Arguments) -> Value:
         return value
     tensors = [one for one in options(value) if isinstance(one, Tensor)]
     tensor = tensors[0] if len(tensors) == len(options(value)) == 1 else None
-    run = _LAYERS.get(KIND_OF_CLASS.get(name, name)) or _LAYERS.get(name.rstrip("123d"))
+    run = _LAYERS.get(BASE_OF_CLASS.get(name, name)) or _LAYERS.get(name.rstrip("123d"))
     if run is not None:
         return run(machine, layer, tensor)
     if "Pool" in name and name in STATELESS and (rank := rank_of(name)) is not None:
@@ -98,12 +98,7 @@ def _padding(layer: Instance) -> Value:
 
 
 def _linear(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
-    axes = tensor.axes if tensor is not None else None
-    layout = layout_of(tensor) if tensor is not None else LOST
-    site = tensor.site if tensor else None
-    used(layer).inputs.append((axes[-1] if axes else None, site, layout))
-    lead = axes[:-1] if axes else ((REST,),)
-    return made((*lead, (Atom("out", layer),)), behind_features(layout))
+    return through(layer, tensor)
 
 
 def _conv(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
+from ml_switcheroo.layers import BASE_OF_CLASS, KIND_OF_CLASS, LAYERS, OWN
 from ml_switcheroo.ops import Op, Scale, Shift
 from ml_switcheroo.sources.findings import Finding, Origin, Usage
 from ml_switcheroo.sources.static.python.classes import find
@@ -21,7 +21,7 @@ __all__ = ["Judged", "ParameterUses", "Record", "Seen", "Turned", "joined", "tur
 
 @dataclass(frozen=True, slots=True)
 class Turned:
-    """A matrix that is used as ``x @ weight``: its axes are in and out.
+    """A matrix that is used the other way round than its class says.
 
     Attributes:
         code: The code.
@@ -46,10 +46,11 @@ def written_as(found: ParameterUses, origin: Origin) -> dict[str, Finding]:
 
 def turned_as(finding: Finding, turned: Turned | None) -> Finding:
     """Return a finding of a linear whose matrix is used the other way round as what it is."""
-    if turned is None or finding.kind != "linear":
+    other = LAYERS[finding.kind].turned
+    if turned is None or not other:
         return finding
     reason = f"{finding.reason}, used as {turned.code} in {turned.by}"
-    return replace(finding, kind="linear_in_out", reason=reason, where=turned.where)
+    return replace(finding, kind=other, reason=reason, where=turned.where)
 
 
 @dataclass(slots=True)
@@ -196,13 +197,13 @@ class Judged:
                 own = "." not in record.name
                 self._records.setdefault(name, []).append((record, by, own))
         self._called.update(joined(path, below) if below else path for below in seen.called)
-        if KIND_OF_CLASS.get(made.torch, "") in _JUDGED and is_own(made):
+        if BASE_OF_CLASS.get(made.torch, "") in _JUDGED and is_own(made):
             if seen.inputs:
                 self._note(path, by, "takes its input", seen.inputs)
             if seen.outputs:
                 self._note(path, by, "gives its output", seen.outputs)
             if not (seen.plain or seen.inputs or seen.outputs):
-                self._more(path, made, f"nn.{made.torch}")
+                self._more(path, made, _layer_of(made))
         elif not made.torch and "weight" in made.attrs and (seen.outputs or not seen.plain):
             self._more(path, made, "a layer")
 
@@ -226,16 +227,17 @@ class Judged:
 
     def module(self, path: str, made: Instance) -> None:
         """Judge the tensors of a module."""
-        kind = KIND_OF_CLASS.get(made.torch, "")
+        kind = BASE_OF_CLASS.get(made.torch, "")
         if kind and kind not in _JUDGED:
             return
         if kind and (made.marks.hooked is not False or "forward" in made.attrs):
             what = "a hook" if made.marks.hooked is not False else "a forward that is set on it"
-            self.found.more[path] = f"{what} does more than the own forward of nn.{made.torch}"
+            self.found.more[path] = f"{what} does more than the own forward of {_layer_of(made)}"
         if not kind:
             self._written(path, made)
+        own_name = LAYERS[KIND_OF_CLASS[made.torch]].own_name if kind else str
         for key in ("weight", "bias") if kind else list(made.attrs):
-            name = joined(path, key)
+            name = joined(path, own_name(key))
             special = any(record.word in _SPECIAL for record, _, _ in self._records.get(name, ()))
             if name in self._specs and (special or not (kind and path in self._called)):
                 self._tensor(name, path, kind, "bias" if key == "bias" else "weight", made)
@@ -275,7 +277,8 @@ class Judged:
             return
         lies = {_lies(one[0].word, one[3].turned) for one in sums}
         plain = not any(one[3].ops or one[3].odd or one[3].unsure for one in sums)
-        if kind == "linear" and key == "weight" and lies == {"in out"} and plain:
+        used_as = _WRITTEN.get(next(iter(lies))) if len(lies) == 1 else None
+        if kind and LAYERS[kind].dense and key == "weight" and used_as and used_as != kind and plain:
             record, by, _, _ = sums[0]
             self.found.turned[path] = Turned(record.text, record.where, by)
             return
@@ -307,12 +310,16 @@ class Judged:
             return word in ("bias", "joined") or not kind
         if not kind:
             return word != "odd"
-        if kind in ("linear", "linear_in_out"):
-            lies = _lies(word, total.turned)
-            return lies == ("out in" if kind == "linear" else "in out") or word in ("joined", "einsum")
+        if LAYERS[kind].dense:
+            return _WRITTEN.get(_lies(word, total.turned)) == kind or word in ("joined", "einsum")
         if kind in _WORDS:
             return word in _WORDS[kind]
         return word in ("scale", "joined")
+
+
+def _layer_of(made: Instance) -> str:
+    """Say what a class derives from, or what a row of your own says that it is."""
+    return f"a {KIND_OF_CLASS[made.torch]}" if made.torch in OWN else f"nn.{made.torch}"
 
 
 def _place_of(made: Instance) -> str:
