@@ -11,12 +11,15 @@ from ml_switcheroo.layers.known import (
     KIND_OF_CLASS,
     LAYERS,
     OWN,
+    attends,
     base_of,
+    is_alone,
     layers_from,
     load_offered_layers,
     own_class,
     own_name,
     register_layer,
+    tracks,
 )
 from ml_switcheroo.layers.layer import PARAMETRISATIONS, REPARAMETRISED, Layer, Slot
 from ml_switcheroo.layers.without import COMPOSITES, STATELESS
@@ -32,13 +35,16 @@ __all__ = [
     "STATELESS",
     "Layer",
     "Slot",
+    "attends",
     "base_of",
+    "is_alone",
     "kind_of",
     "layers_from",
     "load_offered_layers",
     "own_class",
     "own_name",
     "register_layer",
+    "tracks",
 ]
 
 

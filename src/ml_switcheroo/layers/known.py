@@ -26,12 +26,15 @@ __all__ = [
     "KIND_OF_CLASS",
     "LAYERS",
     "OWN",
+    "attends",
     "base_of",
+    "is_alone",
     "layers_from",
     "load_offered_layers",
     "own_class",
     "own_name",
     "register_layer",
+    "tracks",
 ]
 
 ENTRY_POINTS = "ml_switcheroo.layers"
@@ -131,6 +134,33 @@ def own_class(module: str, name: str) -> str:
     if not module and len(found) > 1:
         raise UsageError(f"{name} is a class of several rows: {', '.join(sorted(found))}; give its full name")
     return max(found, key=len, default="")
+
+
+def is_alone(kind: str) -> bool:
+    """Tell whether tensors of a kind are no layer's: parameters and buffers that a class keeps by itself.
+
+    >>> is_alone("buffer"), is_alone("linear")
+    (True, False)
+    """
+    return kind in LAYERS and LAYERS[kind].alone
+
+
+def tracks(kind: str) -> bool:
+    """Tell whether a kind keeps running statistics.
+
+    >>> tracks("batch_norm"), tracks("layer_norm")
+    (True, False)
+    """
+    return kind in LAYERS and LAYERS[kind].own_name("running_mean") in LAYERS[kind].slots
+
+
+def attends(kind: str) -> bool:
+    """Tell whether a kind is an attention; what is no kind of layer is none.
+
+    >>> attends("mha"), attends("max_pool")
+    (True, False)
+    """
+    return kind in LAYERS and LAYERS[kind].attends
 
 
 def own_name(cls: str, slot: str) -> str:

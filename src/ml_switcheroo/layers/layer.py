@@ -82,6 +82,9 @@ class Layer:
         takes: The axis of its weight that its input goes to, which a Flatten before it makes.
         channels: Where what it computes has the channels in PyTorch: ``first`` of all axes but the batch, or
             ``last``; empty where its input decides.
+        uses: How its weight may be used in ``forward``, its own way first, in the words of ``operations``
+            (``weight:conv``); a matrix is also used as its axes say. Empty where that is not judged.
+        noun: What a message calls it, beside a kind that looks the same.
         turned: The kind whose matrix lies the other way round.
         like: Of a row of your own: the kind of the table that has the same slots under other names.
         renamed: Of such a row: its slots by those of that kind, where the names differ: ``{"weight": "w"}``.
@@ -106,6 +109,8 @@ class Layer:
     matched: Literal["", "linear", "conv", "norm", "embedding", "parameter"] = ""
     takes: Literal["", "in", "channel", "*channel"] = ""
     channels: Literal["", "first", "last"] = ""
+    uses: tuple[str, ...] = ()
+    noun: str = ""
     turned: str = ""
     like: str = ""
     renamed: Mapping[str, str] = field(default_factory=lambda: NOTHING)
@@ -151,6 +156,21 @@ class Layer:
     def spatial(self) -> bool:
         """Whether a window of its weight runs over the spatial axes of its input."""
         return any("*space" in axes for axes in self.slots.values())
+
+    @property
+    def transposed(self) -> bool:
+        """Whether it runs its window the other way: a transposed convolution."""
+        return self.spatial and self.place("in") < self.place("out")
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether it goes along steps, with gates."""
+        return "gate" in self.more
+
+    @property
+    def attends(self) -> bool:
+        """Whether it is an attention with queries, keys and values."""
+        return "qkv" in self.more
 
     def place(self, axis: str) -> int:
         """Return which axis of its weight has a name.

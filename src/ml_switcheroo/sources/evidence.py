@@ -26,7 +26,8 @@ _OF_LAYERS = re.compile(
     r"in_proj_(weight|bias)|[qkv]_proj_weight|bias_[kv]|weight_[gv]|original\d?"
     r"|(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse)?|weight_(orig|u|v|mask)"
 )
-_STAYS = ("parameter", "buffer")
+_STAYS = tuple(kind for kind, layer in LAYERS.items() if layer.alone)
+_OF_ATTENTION = next(kind for kind, layer in LAYERS.items() if layer.attends)
 
 
 def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
@@ -71,7 +72,7 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
             candidates[path] = possible
     for path, kind, reason in _by_slots(shapes):
         findings[path] = Finding(kind, "evidence", reason)
-        if kind != "mha" and (flatten := _before_steps(path, shapes)):
+        if LAYERS[kind].recurrent and (flatten := _before_steps(path, shapes)):
             doubts[path] = flattened_steps(path, flatten)
     _add_rows(shapes, findings, candidates, doubts)
     return Knowledge(findings, candidates, doubts=doubts)
@@ -169,15 +170,22 @@ def _by_slots(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str,
     for name, shape in shapes.items():
         path, dot, slot = name.rpartition(".")
         if slot in ("in_proj_weight", "q_proj_weight") and f"{path}{dot}out_proj.weight" in shapes:
-            yield path, "mha", f"{slot} beside out_proj"
+            yield path, _OF_ATTENTION, f"{slot} beside out_proj"
         projection = shapes.get(f"{path}{dot}weight_hr_l0")
         if slot in ("weight_hh_l0", "weight_hh") and len(shape) == 2:
             hidden = projection[1] if projection is not None else shape[1]
             gates, rest = divmod(shape[0], hidden or 1)
-            kind = {4: "lstm", 3: "gru", 1: "rnn"}.get(gates if not rest else 0)
-            if kind is not None and (projection is None or kind == "lstm"):
-                cell = "_cell" if slot == "weight_hh" else ""
-                yield path, kind + cell, f"{slot} has {gates} times {hidden} rows"
+            kind = _recurrent(slot, gates) if not rest else None
+            if kind is not None and (projection is None or LAYERS[kind].slot("weight_hr_l0") is not None):
+                yield path, kind, f"{slot} has {gates} times {hidden} rows"
+
+
+def _recurrent(slot: str, gates: int) -> str | None:
+    """Return the kind with a recurrent weight of that name and so many gates."""
+    found = (
+        row.kind for row in LAYERS.values() if row.more.get("gate") == gates and row.slot(slot) is not None
+    )
+    return next(found, None)
 
 
 def _before_steps(path: str, shapes: Mapping[str, tuple[int, ...]]) -> Flatten | None:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from ml_switcheroo.layers import LAYERS, base_of
+from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.match.paths.vocabulary import KNOWN, apart
 from ml_switcheroo.match.paths.words import meaning, segment_tokens
 from ml_switcheroo.moves import Move
@@ -157,10 +157,10 @@ def _bare(owner: Owner, path: str, request: Request, template: Template) -> Opti
     """
     finding, names = owner.possible[0], tuple(owner.tensors.values())
     have, want = request.specs[names[0]].shape, template.specs[path].shape
-    base = base_of(finding.kind)
-    plain = base in ("linear", "embedding") and len(names) == 1 and len(set(have)) == len(have) == 2
+    table = LAYERS[finding.kind].matched == "embedding"
+    plain = (table or LAYERS[finding.kind].dense) and len(names) == 1 and len(set(have)) == len(have) == 2
     turned = have != want
-    if not plain or want not in (have, have[::-1]) or (turned and base == "embedding"):
+    if not plain or want not in (have, have[::-1]) or (turned and table):
         return Option(finding, (), {}, dict.fromkeys(names, f"{path} is {want}, {names[0]} is {have}"))
     move = Move(names, (path,), (Axes("out in -> in out"),) if turned else ()).bind(request.specs)
     told = replace(move, kind=finding.kind, origin="target", reason=finding.reason, where=finding.where)

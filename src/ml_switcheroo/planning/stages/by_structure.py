@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.layers import LAYERS, base_of
+from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.match.paths.words import meaning, segment_tokens
 from ml_switcheroo.match.units.fused import FUSED
 from ml_switcheroo.match.units.kinds_by_name import plain_kind
@@ -174,14 +174,18 @@ def _square(move: Move) -> bool:
     return len(move.sources) == len(move.leaves) == 1 and len(shape) == 2 and shape[0] == shape[1]
 
 
+def _is_conv(move: Move) -> bool:
+    return LAYERS[move.kind].spatial and not LAYERS[move.kind].transposed
+
+
 def _either_way_fits(move: Move) -> bool:
     shape = move.inputs[0].shape
-    return _square(move) or (base_of(move.kind) == "conv" and len(shape) > 2 and shape[0] == shape[1])
+    return _square(move) or (_is_conv(move) and len(shape) > 2 and shape[0] == shape[1])
 
 
 def _either_way(move: Move) -> Ambiguity:
     """Ask how a square matrix or kernel lies, in a tree that keeps others otherwise than its framework."""
-    conv = base_of(move.kind) == "conv"
+    conv = _is_conv(move)
     other = Axes("out in *space -> *space out in" if conv else "out in -> in out")
     kept, turned = replace(move, ops=move.ops if conv else ()), replace(move, ops=(other,))
     return Ambiguity(

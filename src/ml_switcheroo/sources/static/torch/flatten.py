@@ -18,7 +18,6 @@ from ml_switcheroo.sources.static.torch.alike import ALIKE, FOLDED, INPUT, OWN, 
 from ml_switcheroo.sources.static.torch.atoms import Axis
 from ml_switcheroo.sources.static.torch.merged import Answer, answer_of
 from ml_switcheroo.sources.static.torch.rows.reading import Read
-from ml_switcheroo.sources.static.torch.sequences import RECURRENT
 from ml_switcheroo.sources.static.torch.uses import OwnUse, noted
 from ml_switcheroo.sources.static.torch.uses import used as used_by
 
@@ -192,7 +191,7 @@ class _Model:
 
     def before(self, layer: Layer) -> Answer:
         """Return what is flattened before a layer."""
-        if not layer.taken or not (layer.row.takes or layer.kind in RECURRENT):
+        if not layer.taken or not (layer.row.takes or layer.row.recurrent):
             return Answer()
         inputs = [given for made in layer.made for given in used_by(made).inputs]
         if not inputs:
@@ -321,4 +320,4 @@ def steps_flattened(path: str, kind: str, use: Use) -> list[str]:
     """Say that a recurrent layer takes a flattened image: no recipe permutes its columns."""
     flattens = use.flattens or ((use.flatten,) if use.flatten is not None else ())
     seen = [flatten for flatten in flattens if flatten.channels > 1]
-    return [flattened_steps(path, seen[0])] if kind in RECURRENT and seen else []
+    return [flattened_steps(path, seen[0])] if LAYERS[kind].recurrent and seen else []

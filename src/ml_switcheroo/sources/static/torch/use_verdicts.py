@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -103,28 +103,7 @@ class Seen:
     plain: bool = True
 
 
-_JUDGED = frozenset(
-    """linear linear_in_out conv conv_transpose embedding bilinear prelu layer_norm rms_norm group_norm
-    batch_norm instance_norm""".split()
-)
-_WORDS: Mapping[str, frozenset[str]] = {
-    "conv": frozenset({"conv", "linear", "right of @", "left of @", "einsum"}),
-    "conv_transpose": frozenset({"conv_transpose", "einsum"}),
-    "embedding": frozenset(
-        {"embedding", "linear", "right of @", "left of @", "joined", "bias", "einsum", "returned"}
-    ),
-    "prelu": frozenset({"prelu", "scale"}),
-    "bilinear": frozenset({"bilinear", "einsum"}),
-}
 _SPECIAL = frozenset({"once more", "set"})
-_WRITTEN: Mapping[str, str] = {
-    "out in": "linear",
-    "in out": "linear_in_out",
-    "conv": "conv",
-    "conv_transpose": "conv_transpose",
-    "embedding": "embedding",
-    "scale": "rms_norm",
-}
 _UNSURE = frozenset({"handed over", "einsum", "returned"})
 
 
@@ -178,6 +157,24 @@ def _lies(word: str, turned: bool) -> str:
     return "in out" if turned else "out in"
 
 
+def _judged(kind: str) -> bool:
+    """Tell whether it is known how a layer of a kind uses its weight."""
+    return bool(kind) and bool(LAYERS[kind].uses)
+
+
+def _computed(word: str, own: Set[str]) -> str:
+    """Return the kind that uses its weight so, and has these slots; of several the one with the fewest."""
+    rows = [
+        row
+        for row in LAYERS.values()
+        if word
+        and own <= row.slots.keys()
+        and not row.own
+        and (row.slots["weight"] if row.dense else "".join(row.uses[:1])) == word
+    ]
+    return min(rows, key=lambda row: len(row.slots)).kind if rows else ""
+
+
 class Judged:
     """Puts together what all that was followed says of each tensor."""
 
@@ -197,7 +194,7 @@ class Judged:
                 own = "." not in record.name
                 self._records.setdefault(name, []).append((record, by, own))
         self._called.update(joined(path, below) if below else path for below in seen.called)
-        if BASE_OF_CLASS.get(made.torch, "") in _JUDGED and is_own(made):
+        if _judged(BASE_OF_CLASS.get(made.torch, "")) and is_own(made):
             if seen.inputs:
                 self._note(path, by, "takes its input", seen.inputs)
             if seen.outputs:
@@ -228,7 +225,7 @@ class Judged:
     def module(self, path: str, made: Instance) -> None:
         """Judge the tensors of a module."""
         kind = BASE_OF_CLASS.get(made.torch, "")
-        if kind and kind not in _JUDGED:
+        if kind and not _judged(kind):
             return
         if kind and (made.marks.hooked is not False or "forward" in made.attrs):
             what = "a hook" if made.marks.hooked is not False else "a forward that is set on it"
@@ -253,9 +250,7 @@ class Judged:
         if any(total.unsure for total in sums):
             return
         words = {_lies(one.word, total.turned) or one.word for one, total in zip(records, sums, strict=True)}
-        kind = _WRITTEN.get(words.pop(), "") if len(words) == 1 else ""
-        if kind == "rms_norm" and "bias" in own:
-            kind = "layer_norm"
+        kind = _computed(words.pop(), own) if len(words) == 1 else ""
         ranks = LAYERS[kind].slots["weight"].split() if kind else []
         if kind and (rank == len(ranks) or "*" in ranks[-1]):
             self.found.written[path] = (kind, records[0].text, records[0].where)
@@ -277,7 +272,7 @@ class Judged:
             return
         lies = {_lies(one[0].word, one[3].turned) for one in sums}
         plain = not any(one[3].ops or one[3].odd or one[3].unsure for one in sums)
-        used_as = _WRITTEN.get(next(iter(lies))) if len(lies) == 1 else None
+        used_as = _computed(next(iter(lies)), {"weight"}) if len(lies) == 1 else ""
         if kind and LAYERS[kind].dense and key == "weight" and used_as and used_as != kind and plain:
             record, by, _, _ = sums[0]
             self.found.turned[path] = Turned(record.text, record.where, by)
@@ -310,11 +305,8 @@ class Judged:
             return word in ("bias", "joined") or not kind
         if not kind:
             return word != "odd"
-        if LAYERS[kind].dense:
-            return _WRITTEN.get(_lies(word, total.turned)) == kind or word in ("joined", "einsum")
-        if kind in _WORDS:
-            return word in _WORDS[kind]
-        return word in ("scale", "joined")
+        row = LAYERS[kind]
+        return word in row.uses or (row.dense and _lies(word, total.turned) == row.slots["weight"])
 
 
 def _layer_of(made: Instance) -> str:

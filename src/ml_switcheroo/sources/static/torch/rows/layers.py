@@ -51,7 +51,7 @@ def given_by(follower: Follower, machine: Machine, layer: Instance, args: Argume
             return as_tensor(_linear(follower, machine, weight, trace))
         if id(layer) in follower.tables:
             return as_tensor(trace.bare((*trace.shape, follower.tables[id(layer)])))
-        if weight is not None and kind == "conv":
+        if weight is not None and kind and LAYERS[kind].spatial:
             return as_tensor(_conv(follower, machine, weight, layer, trace))
         return _plain_layer(follower, machine, layer, trace, kind)
     except Untold:

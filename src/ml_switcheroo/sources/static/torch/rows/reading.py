@@ -119,12 +119,15 @@ class _Reading:
 
     def _add(self, made: Instance, name: str, shape: tuple[int, ...]) -> None:
         kind = BASE_OF_CLASS.get(made.torch, "")
-        if kind == "embedding" and len(shape) > 1:
+        if not kind or len(shape) < 2:
+            return
+        row = LAYERS[kind]
+        if row.matched == "embedding":
             self.tables[id(made)] = shape[1]
             return
-        if not kind or not (LAYERS[kind].dense or kind == "conv") or len(shape) < 2:
+        if not row.dense and (not row.spatial or row.transposed):
             return
-        weight = Weight(name, shape, LAYERS[kind].place("out"))
+        weight = Weight(name, shape, row.place("out"))
         before = self.layers.setdefault(id(made), weight)
         if before.name != name:
             if before.shape == shape:
