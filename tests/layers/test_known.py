@@ -12,6 +12,7 @@ import pytest
 import ml_switcheroo as ms
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, Layer, known, layers_from, own_class, register_layer
+from ml_switcheroo.targets import construct, find_target
 
 NORM = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), "channel")
 FROZEN = Layer("batch_norm", ("FrozenBatchNorm2d",), NORM, package="acme")
@@ -326,6 +327,16 @@ def test_a_class_whose_source_is_not_there_is_known_by_the_name_it_is_imported_b
     plan = ms.make_plan(state(shapes), to="nnx", layers=f"{tmp_path / 'model.py'}:Net")
     assert {move.origin for move in plan.moves} == {"static"}
     assert leaves(plan)["bn.running_mean",] == ("batch_norm", ("bn.mean",), [])
+
+
+def test_a_class_of_your_own_is_made_as_the_layer_that_it_is(rows):
+    rows(DENSE, DYT)
+    made = construct(find_target("nnx"), "acme.layers.Dense", {"in_features": 3, "out_features": 2})
+    assert (made.cls, dict(made.arguments)) == (
+        "flax.nnx.Linear",
+        {"in_features": 3, "out_features": 2, "use_bias": True},
+    )
+    assert construct(find_target("nnx"), "DyT", {}).why.startswith("dyt is a kind of your own")
 
 
 # Without the source ------------------------------------------------------------------------
