@@ -270,22 +270,21 @@ def in_equinox(name, args, made, shapes):
     return equinox.port(layer, one)
 
 
+def in_haikus_turn(made, x):
+    for number, one in enumerate(made.layers or (made,)):
+        named = {**one.arguments, "name": f"m_{number}" if made.layers else "m"}
+        module = built(Made(one.cls, named))
+        start = module.initial_state(len(x))
+        x = hk.dynamic_unroll(module, x.swapaxes(0, 1), start)[0].swapaxes(0, 1)
+    return x
+
+
 def in_haiku(name, args, made, shapes):
     norm = name.startswith("BatchNorm")
 
-    def unrolled(made, x, place):
-        module = built(Made(made.cls, {**made.arguments, "name": place}))
-        start = module.initial_state(len(x))
-        return hk.dynamic_unroll(module, x.swapaxes(0, 1), start)[0].swapaxes(0, 1)
-
-    def recurrent(x):
-        for number, one in enumerate(made.layers or (made,)):
-            x = unrolled(one, x, f"m_{number}" if made.layers else "m")
-        return x
-
     def function(*inputs, training=False):
         if name in ("RNN", "LSTM"):
-            return recurrent(*inputs)
+            return in_haikus_turn(made, *inputs)
         module = built(Made(made.cls, {**made.arguments, "name": "m"}))
         if norm:
             return module(inputs[0], training)
