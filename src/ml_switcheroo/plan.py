@@ -37,6 +37,7 @@ class Plan:
         missing: Target leaves that nothing fills.
         ambiguous: What has several answers.
         notes: What a person should know.
+        differences: Where the two programs compute something else, each with a line of both.
         source: Where the tensors come from, such as a file name.
     """
 
@@ -49,6 +50,7 @@ class Plan:
     ambiguous: tuple[Ambiguity, ...] = ()
     notes: tuple[str, ...] = ()
     source: str = ""
+    differences: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return plan_text(self)
@@ -76,11 +78,12 @@ class Plan:
         """Raise unless every tensor and every leaf is accounted for.
 
         Raises:
-            PlanError: Something is missing, unexpected or ambiguous; all of it is listed.
+            PlanError: Something is missing, unexpected or ambiguous, or the programs compute something
+                else; all of it is listed.
         """
         missing = () if allow_missing else tuple(self.missing)
         unexpected = () if allow_unexpected else tuple(self.unexpected)
-        if missing or unexpected or self.ambiguous:
+        if missing or unexpected or self.ambiguous or self.differences:
             short, full = problems_text(self, missing, unexpected)
             raise PlanError(
                 short,
@@ -181,6 +184,7 @@ class Plan:
                 for a in self.ambiguous
             ],
             "notes": list(self.notes),
+            **({"differences": list(self.differences)} if self.differences else {}),
         }
 
     def save(self, path: str | Path, *inputs: Any) -> None:
@@ -222,6 +226,7 @@ class Plan:
                 ),
                 notes=tuple(record["notes"]),
                 source=record["source"],
+                differences=tuple(record.get("differences", ())),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{path}: not a plan: {error!r}") from error

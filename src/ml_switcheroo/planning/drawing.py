@@ -10,6 +10,7 @@ from ml_switcheroo.planning.ledger import Ledger
 from ml_switcheroo.planning.options.flattened import depends_on_layout, either_layout
 from ml_switcheroo.planning.request import Request
 from ml_switcheroo.planning.stages.by_exclusion import exclude
+from ml_switcheroo.planning.stages.by_graph import by_graph
 from ml_switcheroo.planning.stages.by_recipe import by_recipe
 from ml_switcheroo.planning.stages.by_rule import by_rule
 from ml_switcheroo.planning.stages.by_structure import ask_structure
@@ -38,6 +39,7 @@ def draw(request: Request) -> tuple[Plan, Ledger]:
     ledger = Ledger(request.specs, request.template.specs if request.template is not None else None)
     ledger.note(note for known in request.knowledge for note in known.notes)
     by_rule(request, ledger)
+    by_graph(request, ledger)
     request, owners = _modules(request, ledger)
     _place(request, owners, ties, ledger)
     ties.join(request, ledger)
@@ -92,5 +94,6 @@ def _plan(request: Request, ledger: Ledger) -> Plan:
         missing=dict(ledger.missing),
         ambiguous=tuple(ledger.asked),
         notes=tuple(ledger.notes),
+        differences=tuple(ledger.differences),
         source=request.source,
     )

@@ -65,6 +65,7 @@ class Ledger:
         self._refused: dict[str, Unmoved] = {}
         self._asked: list[Ambiguity] = []
         self._notes: list[str] = []
+        self._differences: list[str] = []
         self._kept: dict[str, Unmoved] = {}
         self._missing: dict[str, Unmoved] = {}
 
@@ -99,6 +100,11 @@ class Ledger:
     def notes(self) -> Sequence[str]:
         """What a person should know."""
         return tuple(self._notes)
+
+    @property
+    def differences(self) -> Sequence[str]:
+        """Where the two programs compute something else."""
+        return tuple(self._differences)
 
     @property
     def kept(self) -> Mapping[str, Unmoved]:
@@ -188,6 +194,12 @@ class Ledger:
 
     def _add(self, stage: str, what: str, names: tuple[str, ...], why: str) -> None:
         self._entries.append(Entry(stage, what, names, why))
+
+    def part(self, stage: str, differences: Iterable[str]) -> None:
+        """Say where the two programs compute something else."""
+        for difference in differences:
+            self._add(stage, "differs", (), difference)
+            self._differences.append(difference)
 
     # ---- who said what -----------------------------------------------------------------------------
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.errors import RuleError, SourceError, UsageError
 from ml_switcheroo.formats import open_checkpoint
@@ -33,6 +33,10 @@ from ml_switcheroo.tensors import TensorSpec, spec_of
 from ml_switcheroo.tree import Template
 from ml_switcheroo.unmoved import Unmoved
 
+if TYPE_CHECKING:
+    from ml_switcheroo.graph.programs import Programs
+    from ml_switcheroo.recipes import Target
+
 __all__ = ["Prepared", "make_plan", "plan_into", "prepare", "specs_of"]
 
 
@@ -45,6 +49,9 @@ def make_plan(
     rules: Iterable[Rule] | str | Path = (),
     dtype: str | None = None,
     layout: str | None = None,
+    inputs: Any = None,
+    target_inputs: Any = None,
+    target_call: Callable[..., Any] | None = None,
 ) -> Plan:
     """Make the plan that moves a checkpoint to a target; no tensor is read for it.
 
@@ -60,6 +67,13 @@ def make_plan(
             every leaf keeps the bits it has.
         layout: Where the target model has the channels of its images, ``"first"`` or ``"last"``, where it is
             not as its framework's layers have them; a live model may say so by an attribute ``channels``.
+        inputs: What the PyTorch model is given: a batch, shapes (``"float32[1,3,64,64]"``), several in a
+            sequence, or by the names of the arguments. With it, with ``layers`` and with a live model as
+            ``like``, both programs are read, and what they compute decides; nothing is run.
+        target_inputs: The same as the target's model takes it; without it, axes are tried as they are, then
+            with the channels last.
+        target_call: What runs the target's model, with the model and its inputs; without it the model is
+            called.
 
     Returns:
         The plan. What could not be settled stands in it; ``plan.check()`` raises then.
@@ -79,11 +93,21 @@ def make_plan(
     if isinstance(state, str | Path):
         with open_checkpoint(state) as checkpoint:
             return make_plan(
-                checkpoint, to=to, layers=layers, like=like, rules=rules, dtype=dtype, layout=layout
+                checkpoint,
+                to=to,
+                layers=layers,
+                like=like,
+                rules=rules,
+                dtype=dtype,
+                layout=layout,
+                inputs=inputs,
+                target_inputs=target_inputs,
+                target_call=target_call,
             )
     with _uncollected():
         asked = {"layers": layers, "like": like, "rules": rules, "dtype": dtype, "layout": layout}
-        return _finished(prepare(state, to=to, **asked))
+        read = {"inputs": inputs, "target_inputs": target_inputs, "target_call": target_call}
+        return _finished(prepare(state, to=to, **asked, **read))
 
 
 def plan_into(state: Mapping[str, Any], model: Any, template: Template, **asked: Any) -> Plan:
@@ -139,6 +163,9 @@ def prepare(
     dtype: str | None = None,
     layout: str | None = None,
     template: Template | None = None,
+    inputs: Any = None,
+    target_inputs: Any = None,
+    target_call: Callable[..., Any] | None = None,
 ) -> Prepared:
     """Ask every source; the arguments are those of :func:`make_plan`, and the template of ``like``."""
     target = with_layout(find_target(to), layout)
@@ -171,8 +198,36 @@ def prepare(
         dtype=dtype,
         source=str(getattr(state, "path", "")),
         layout_shown=partial(layout_shown, like) if is_open else None,
+        programs=_programs(layers, target, like, inputs, target_inputs, target_call),
     )
     return Prepared(request, peeled, specs, dropped)
+
+
+def _programs(
+    layers: Any,
+    target: Target,
+    like: Any,
+    inputs: Any,
+    target_inputs: Any,
+    target_call: Callable[..., Any] | None,
+) -> Programs | None:
+    """Return what both programs are drawn from; None where no inputs are given.
+
+    Raises:
+        UsageError: Inputs are given, but not both programs.
+    """
+    if inputs is None:
+        if target_inputs is not None or target_call is not None:
+            raise UsageError("target_inputs= and target_call= go with inputs=, what PyTorch's model is given")
+        return None
+    if layers is None or isinstance(layers, Mapping) or owner_of(like, target) is None:
+        raise UsageError(
+            "inputs= is for reading both programs: say layers= (a module, or model.py:Net) and like= (a live"
+            " model)"
+        )
+    from ml_switcheroo.graph.programs import Programs
+
+    return Programs(layers, target, like, inputs, target_inputs, target_call)
 
 
 def specs_of(state: Mapping[str, Any]) -> Mapping[str, TensorSpec]:

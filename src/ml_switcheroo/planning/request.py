@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ml_switcheroo.planning.trace import Trace
 from ml_switcheroo.recipes import Target
@@ -12,6 +13,9 @@ from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.targets.ports import Shown
 from ml_switcheroo.tensors import TensorSpec
 from ml_switcheroo.tree import Template
+
+if TYPE_CHECKING:
+    from ml_switcheroo.graph.programs import Programs
 
 __all__ = ["Request"]
 
@@ -30,6 +34,7 @@ class Request:
         source: Where the tensors come from.
         layout_shown: Reads where the live target has the channels of its images; None where that is known. It
             takes a while: it is asked only where something depends on it.
+        programs: What both programs are drawn from, where the inputs are given.
         trace: Where to keep what was weighed; None for nowhere.
     """
 
@@ -41,4 +46,5 @@ class Request:
     dtype: str | None = None
     source: str = ""
     layout_shown: Callable[[], Shown] | None = None
+    programs: Programs | None = None
     trace: Trace | None = None

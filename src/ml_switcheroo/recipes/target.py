@@ -142,6 +142,8 @@ class Target:
         mapper: The ``KeyMapper`` of rewritten code; None where code cannot be rewritten for it.
         observer: The module that runs its models and records what their modules take and give, dotted; empty
             where there is none (see :mod:`ml_switcheroo.verification.observers`).
+        drawer: The module that draws what its live models compute, dotted; empty where there is none (see
+            :mod:`ml_switcheroo.graph.drawers`).
         files: What files it has.
     """
 
@@ -157,6 +159,7 @@ class Target:
     live: Live | None = None
     mapper: Mapper | None = None
     observer: str = ""
+    drawer: str = ""
     files: Files = field(default_factory=Files)
 
     @property

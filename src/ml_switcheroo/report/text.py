@@ -31,6 +31,7 @@ def plan_text(plan: Plan) -> str:
     lines += _section("unexpected: no leaf takes them", plan.unexpected)
     lines += _section("missing: nothing fills them", plan.missing)
     lines += _ambiguous(plan)
+    lines += _differences(plan)
     lines += [f"note: {note}" for note in plan.notes]
     return "\n".join(lines)
 
@@ -84,6 +85,11 @@ def summary(plan: Plan) -> str:
     return f"{total} tensor{'s' * (total != 1)} ({text}), {filled}"
 
 
+def _differences(plan: Plan) -> list[str]:
+    head = ["different: the programs compute something else"] if plan.differences else []
+    return [*head, *(f"  {line}" for line in plan.differences)]
+
+
 def problems_text(plan: Plan, missing: Sequence[str], unexpected: Sequence[str]) -> tuple[str, str]:
     """Write why a plan cannot be applied, and the cure: in at most 40 lines, and in full."""
     head = (
@@ -93,12 +99,15 @@ def problems_text(plan: Plan, missing: Sequence[str], unexpected: Sequence[str])
         _section("missing: nothing fills them", {path: plan.missing[path] for path in missing}),
         _section("unexpected: no leaf takes them", {name: plan.unexpected[name] for name in unexpected}),
         _ambiguous(plan),
+        _differences(plan),
         _rules(plan) if missing and plan.unexpected else [],
     ]
     cures = []
     if missing or unexpected:
         cures.append('add Rename("name in PyTorch", "path in the target"), Drop or Keep rules')
         cures += ["pass --allow-missing"] * bool(missing) + ["pass --allow-unexpected"] * bool(unexpected)
+    if plan.differences:
+        cures.append("correct the port where it computes something else")
     if plan.ambiguous:
         cures.append("say what the layers are (layers=, --layers) or add one of the rules above")
     cure = "To mend it: " + "; or ".join(cures) + "."

@@ -43,7 +43,7 @@ from ml_switcheroo.targets.jax_arrays import in_place_of, placed
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
 
-__all__ = ["CLASSES", "TARGET", "nodes", "path_of"]
+__all__ = ["CLASSES", "TARGET", "nodes", "path_of", "whole"]
 
 _AFFINE = (part("weight", "weight"), part("bias", "bias"))
 _BATCH_NORM = (
@@ -181,7 +181,7 @@ def _is_pair(model: Any) -> bool:
     )
 
 
-def _whole(model: Any) -> Any:
+def whole(model: Any) -> Any:
     """Return the module with its state in it.
 
     Raises:
@@ -236,7 +236,7 @@ def _leaves(model: Any) -> Mapping[str, Any]:
     """Return all that is a weight or a statistic: no functions, flags, counters or random keys."""
     return {
         path: node
-        for path, node in nodes(_whole(model))
+        for path, node in nodes(whole(model))
         if _holds_numbers(node) and not path.endswith(tuple(_SEEN))
     }
 
@@ -255,7 +255,7 @@ def _template(model: Any) -> Template:
     from equinox import Module, nn
 
     kinds, containers, attributes, own = {}, {}, {}, {}
-    for path, node in nodes(_whole(model)):
+    for path, node in nodes(whole(model)):
         if isinstance(node, nn.Sequential):
             containers[path] = "sequential"
         known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
@@ -267,7 +267,7 @@ def _template(model: Any) -> Template:
         if isinstance(node, nn.WeightNorm):
             attributes[path] = {"axis": node.axis}
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
-    modules = [(path, node) for path, node in nodes(_whole(model)) if isinstance(node, Module)]
+    modules = [(path, node) for path, node in nodes(whole(model)) if isinstance(node, Module)]
     computed, pools = computed_in(modules), pools_in(modules, "equinox")
     return Template(
         specs,
@@ -298,8 +298,8 @@ def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
             return in_place_of(leaf, np.array(_SEEN[counter]))
         return leaf
 
-    whole = jax.tree_util.tree_map_with_path(put, _whole(model))
-    return (nn.delete_init_state(whole), nn.State(whole)) if _is_pair(model) else whole
+    filled = jax.tree_util.tree_map_with_path(put, whole(model))
+    return (nn.delete_init_state(filled), nn.State(filled)) if _is_pair(model) else filled
 
 
 def _read(model: Any) -> Mapping[str, Array]:
@@ -346,4 +346,5 @@ TARGET = Target(
     live=Live(_owns, _template, _write, _read, immutable=True),
     mapper=Mapper("ml_switcheroo.runtime.into_equinox", "ml_switcheroo.runtime.live_equinox"),
     observer="ml_switcheroo.verification.observers.equinox",
+    drawer="ml_switcheroo.graph.drawers.equinox",
 )

@@ -244,4 +244,5 @@ TARGET = Target(
     live=Live(_owns, _template, _write, _read, immutable=True, tree=True, accepts=_accepts),
     mapper=Mapper("ml_switcheroo.runtime.into_haiku", "ml_switcheroo.runtime.live_haiku"),
     observer="ml_switcheroo.verification.observers.haiku",
+    drawer="ml_switcheroo.graph.drawers.haiku",
 )

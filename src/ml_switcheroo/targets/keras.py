@@ -284,5 +284,6 @@ TARGET = Target(
     live=Live(_owns, _template, _write, _read, fill=_fill),
     mapper=Mapper("ml_switcheroo.runtime.into_keras", "ml_switcheroo.runtime.live_keras"),
     observer="ml_switcheroo.verification.observers.keras",
+    drawer="ml_switcheroo.graph.drawers.keras",
     files=Files(("keras",), words=("tf",)),
 )

@@ -18,7 +18,7 @@ from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION, ONCE_MORE, PO
 from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.tree import Template, flatten, template_of_tree
 
-__all__ = ["TARGET"]
+__all__ = ["TARGET", "mapped"]
 
 # A layer of several is an item of a list, a direction is a child of nn.Bidirectional; each is an nn.RNN
 # that was made in setup (or under the name of PyTorch's module).
@@ -99,14 +99,14 @@ def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
         array = placed(now, leaves, path)
         return leaf.replace_boxed(array) if hasattr(leaf, "replace_boxed") else array
 
-    return _mapped(model, put)
+    return mapped(model, put)
 
 
-def _mapped(tree: Any, put: Callable[[str, Any], Any], path: str = "") -> Any:
+def mapped(tree: Any, put: Callable[[str, Any], Any], path: str = "") -> Any:
     """Return a tree of the same containers with each leaf put anew."""
     if not isinstance(tree, Mapping):
         return put(path, tree)
-    below = {key: _mapped(value, put, f"{path}/{key}".lstrip("/")) for key, value in tree.items()}
+    below = {key: mapped(value, put, f"{path}/{key}".lstrip("/")) for key, value in tree.items()}
     return type(tree)(below)  # type: ignore[call-arg]
 
 
@@ -139,5 +139,6 @@ TARGET = Target(
     live=Live(_owns, _template, _write, _read, immutable=True, tree=True, accepts=_accepts),
     mapper=Mapper("ml_switcheroo.runtime.into_linen", "ml_switcheroo.runtime.live_linen"),
     observer="ml_switcheroo.verification.observers.linen",
+    drawer="ml_switcheroo.graph.drawers.linen",
     files=Files(("orbax",), words=("flax",)),
 )

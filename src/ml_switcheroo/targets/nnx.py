@@ -39,7 +39,7 @@ from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.tensors import TensorSpec, spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
 
-__all__ = ["CLASSES", "TARGET"]
+__all__ = ["CLASSES", "TARGET", "held_by", "written"]
 
 CLASSES: Mapping[str, str] = {
     "Linear": "linear",
@@ -193,18 +193,18 @@ def _variables(nodes: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
 
     for path, node in nodes:
         if isinstance(node, nnx.Variable) and not isinstance(node, nnx.RngState):
-            yield _written(path), node
+            yield written(path), node
         elif isinstance(node, nnx.WeightNorm):
             if not node.use_scale:
                 raise UsageError(
-                    f"{_written(path) or 'the model'} is a WeightNorm(use_scale=False), which has no place"
+                    f"{written(path) or 'the model'} is a WeightNorm(use_scale=False), which has no place"
                     " for the lengths of the weight: make it with use_scale=True, or without the wrapper"
                 )
             for key in node.scales:
-                yield _written((*path, "scales", key)), _Length(node.scales, key)
+                yield written((*path, "scales", key)), _Length(node.scales, key)
 
 
-def _written(path: Sequence[Any]) -> str:
+def written(path: Sequence[Any]) -> str:
     """Write a path; some wrappers of Flax have keys that are paths themselves."""
     return ".".join(str(part) for key in path for part in (key if isinstance(key, tuple) else (key,)))
 
@@ -215,7 +215,7 @@ def _template(model: Any) -> Template:
     kinds, containers, attributes, own = {}, {}, {}, {}
     nodes = list(nnx.iter_graph(model))
     for path, node in nodes:
-        name = _written(path)
+        name = written(path)
         if isinstance(node, nnx.Sequential):
             containers[name] = "sequential"
         elif isinstance(node, nnx.Module):
@@ -229,7 +229,7 @@ def _template(model: Any) -> Template:
                 attributes[name] = {"feature_axes": node.feature_axes}
     held = dict(_variables(nodes))
     modules = (pair for pair in nodes if isinstance(pair[1], nnx.Module))
-    computed = computed_in((_written(path), node) for path, node in modules)
+    computed = computed_in((written(path), node) for path, node in modules)
     return Template(
         {path: _spec(variable) for path, variable in held.items()},
         kinds=kinds,
@@ -249,14 +249,15 @@ def _spec(variable: Any) -> TensorSpec:
     return spec_of(variable.get_value())
 
 
-def _held(model: Any) -> dict[str, Any]:
+def held_by(model: Any) -> dict[str, Any]:
+    """Return what holds the leaves of a module, by path."""
     from flax import nnx
 
     return dict(_variables(nnx.iter_graph(model)))
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
-    _fill(_held(model), leaves)
+    _fill(held_by(model), leaves)
     return model
 
 
@@ -273,7 +274,7 @@ def _fill(held: Mapping[str, Any], leaves: Mapping[str, Array]) -> None:
 
 
 def _read(model: Any) -> Mapping[str, Array]:
-    return {path: np.asarray(variable.get_value()) for path, variable in _held(model).items()}
+    return {path: np.asarray(variable.get_value()) for path, variable in held_by(model).items()}
 
 
 TARGET = Target(
@@ -296,5 +297,6 @@ TARGET = Target(
     live=Live(_owns, _template, _write, _read, fill=_fill),
     mapper=Mapper("ml_switcheroo.runtime.key_mapper", "ml_switcheroo.runtime.live_nnx"),
     observer="ml_switcheroo.verification.observers.nnx",
+    drawer="ml_switcheroo.graph.drawers.nnx",
     files=Files(("orbax",)),
 )

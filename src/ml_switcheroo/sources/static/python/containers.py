@@ -335,6 +335,8 @@ def store_item(machine: Machine, owner: Value, key: Value, value: Value) -> None
         _store_in_list(machine, owner, key, value)
     elif isinstance(owner, dict):
         _store_in_dict(machine, owner, key, value)
+    elif (run := machine.tables.stores.get(type(owner))) is not None:
+        run(machine, owner, key, value)
 
 
 def _store_in_dict(machine: Machine, owner: dict[Any, Value], key: Value, value: Value) -> None:

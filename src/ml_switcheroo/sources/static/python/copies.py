@@ -66,6 +66,7 @@ def copied(machine: Machine, value: Value, seen: dict[int, Value]) -> Value:
         made = _copied_instance(machine, value, seen)
     elif isinstance(value, Tensor):
         made = Tensor(value.shape, value.role, value.persistent, value.axes, value.site)
+        made.holds = value.holds
         seen[id(value)] = made
     elif isinstance(value, OneOf):
         made = join(copied(machine, one, seen) for one in value.choices)

@@ -265,7 +265,7 @@ class _Copy:
         return made
 
     def tensor(self, value: Tensor) -> Tensor:
-        if value.serial < self._first or value.axes is not None:
+        if value.serial < self._first or value.axes is not None or value.holds is not None:
             raise _Unsuited
         shape = None if value.shape is None else tuple(self.of(size) for size in value.shape)
         made = Tensor(shape, value.role, value.persistent, site=value.site)

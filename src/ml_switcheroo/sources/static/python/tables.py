@@ -95,6 +95,7 @@ class Tables:
         truths: How to tell true from false, by type.
         operators: What an operator gives, by the type of either side; NotImplemented where it cannot tell.
         subscripts: What ``owner[index]`` gives, by the type of the owner.
+        stores: What ``owner[index] = value`` does, by the type of the owner.
         items: What iterating gives, by type; None where the items are unknown.
         unpacked: What unpacking into so many names gives where the items are unknown, by type.
         nth: The item at a place, where one value stands for any number of items, by its type.
@@ -116,6 +117,7 @@ class Tables:
     truths: Mapping[type, Callable[[Machine, Any], bool | None]]
     operators: Mapping[type, Callable[[Machine, type, Value, Value], Value]] = field(default_factory=dict)
     subscripts: Mapping[type, Callable[[Machine, Any, Value], Value]] = field(default_factory=dict)
+    stores: Mapping[type, Callable[[Machine, Any, Value, Value], None]] = field(default_factory=dict)
     items: Mapping[type, Callable[[Machine, Any], list[Value] | None]] = field(default_factory=dict)
     unpacked: Mapping[type, Callable[[Any, int], list[Value] | None]] = field(default_factory=dict)
     nth: Mapping[type, Callable[[Any, int], Value]] = field(default_factory=dict)

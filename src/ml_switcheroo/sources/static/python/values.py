@@ -255,6 +255,7 @@ class Tensor:
         of: The layer whose own tensor it is.
         serial: When it was made, in the order of everything that is made.
         trace: The rows it holds, where rows are followed; see ``traces``.
+        holds: What it is made with, where programs are drawn.
     """
 
     shape: tuple[Value, ...] | None = None
@@ -266,6 +267,7 @@ class Tensor:
     of: Instance | None = None
     serial: int = field(default_factory=next_serial)
     trace: Any = None
+    holds: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ from ml_switcheroo.sources.static.reading.observed import Observed
 from ml_switcheroo.sources.static.torch.interpreter import new_machine
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["observe_forward", "read_layers"]
+__all__ = ["observe_forward", "read_layers", "reading"]
 
 
 def read_layers(spec: str, specs: Mapping[str, TensorSpec], *, root: Path | None = None) -> Knowledge:
@@ -68,8 +68,7 @@ def read_layers(spec: str, specs: Mapping[str, TensorSpec], *, root: Path | None
     Raises:
         SourceError: The file cannot be read, or has no such class.
     """
-    load_offered_layers()
-    with _read(spec, specs, root) as attempt:
+    with reading(spec, specs, root=root) as attempt:
         return knowledge_of(attempt, specs)
 
 
@@ -92,23 +91,40 @@ def observe_forward(
         SourceError: The file cannot be read, or has no such class.
     """
     notes: list[str] = []
-    with _read(spec, specs, root) as attempt:
+    with reading(spec, specs, root=root) as attempt:
         if attempt.failure:
             notes.append(f"{attempt.label}:{attempt.name} could not be followed: {attempt.failure}.")
         return observed(attempt, specs, notes, inputs), tuple(notes)
 
 
 @contextmanager
-def _read(spec: str, specs: Mapping[str, TensorSpec], root: Path | None) -> Iterator[Attempt]:
-    """Read a model; what is done with it meanwhile may go as deep as reading does."""
+def reading(
+    spec: str,
+    specs: Mapping[str, TensorSpec],
+    *,
+    root: Path | None = None,
+    machine: Callable[[Library, int, Machine | None], Machine] = new_machine,
+) -> Iterator[Attempt]:
+    """Read a model; what is done with it meanwhile may go as deep as reading does.
+
+    Args:
+        spec: As for :func:`read_layers`.
+        specs: The checkpoint.
+        root: As for :func:`read_layers`.
+        machine: Makes a machine of a library, a number of steps, and one that has read the same library.
+
+    Raises:
+        SourceError: The file cannot be read, or has no such class.
+    """
     refuse_call(spec)
+    load_offered_layers()
     place, _, name = spec.rpartition(":") if _names_something(spec) else (spec, "", "")
     source, library = _open(place, root)
     names = [name] if name else [node.name for node in source.classes]
     if not names:
         raise SourceError(source.label, "defines no class", cure="Name a class or a function: file.py:Net")
     with deep_recursion(), little_garbage():
-        attempts = [_best(_Entry(library, source.path, one, specs)) for one in names]
+        attempts = [_best(_Entry(library, source.path, one, specs, machine)) for one in names]
         if not name:
             attempts = _fitting(attempts, source)
         yield attempts[0]
@@ -148,6 +164,7 @@ class _Entry:
     """One class or function to start from.
 
     Attributes:
+        machine: Makes a machine.
         before: A reading that has left the modules as they are; None where there is none.
         shared: Whether a reading may go on with what another one has read of the modules.
         tests: How tests of arguments that are not their defaults come out, by their symbols.
@@ -157,6 +174,7 @@ class _Entry:
     path: Path
     name: str
     specs: Mapping[str, TensorSpec]
+    machine: Callable[[Library, int, Machine | None], Machine]
     before: Machine | None = None
     shared: bool = True
     tests: Mapping[str, bool] = field(default_factory=dict)
@@ -263,16 +281,18 @@ def _all_open(name: str, default: Value) -> Value:
 def _attempt(entry: _Entry, opening: Opening, solved: Mapping[str, Value], steps: int) -> Attempt:
     if entry.before is not None:
         try:
-            return _reading(entry, new_machine(entry.before.library, steps, entry.before), opening, solved)
+            return _one_reading(
+                entry, entry.machine(entry.before.library, steps, entry.before), opening, solved
+            )
         except Changed:
             entry.before, entry.shared = None, False
-    found = _reading(entry, new_machine(entry.library.again(), steps), opening, solved)
+    found = _one_reading(entry, entry.machine(entry.library.again(), steps, None), opening, solved)
     if entry.shared and found.alone:
         entry.before = found.machine
     return found
 
 
-def _reading(entry: _Entry, machine: Machine, opening: Opening, solved: Mapping[str, Value]) -> Attempt:
+def _one_reading(entry: _Entry, machine: Machine, opening: Opening, solved: Mapping[str, Value]) -> Attempt:
     machine.solved.update(solved)
     machine.told.update(entry.tests)
     steps = machine.steps

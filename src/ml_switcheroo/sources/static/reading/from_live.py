@@ -43,7 +43,7 @@ from ml_switcheroo.sources.static.torch.rows.reading import Read, read_parts
 from ml_switcheroo.sources.static.torch.use_verdicts import ParameterUses
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["LiveReader", "follow_live", "parameters_in"]
+__all__ = ["LiveReader", "class_of", "copied", "follow_live", "parameters_in"]
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ def follow_live(model: Any, notes: list[str], reader: LiveReader | None = None) 
 def _followed(model: Any, notes: list[str], reader: LiveReader) -> Mapping[int | str, Use]:
     machine, made = reader.machine, reader.made
     with deep_recursion():
-        root = _read(machine, model, made)
+        root = copied(machine, model, made)
         names = {id(module): name for name, module in model.named_modules()}
         lives = [live for live, _ in _pairs(model, made)]
         layers = [_layer(live, copy, names[id(live)]) for live, copy in _pairs(model, made)]
@@ -106,7 +106,7 @@ def parameters_in(
         reader: What of them has been read; it is added to.
     """
     with deep_recursion():
-        pairs = [(path, live, _read(reader.machine, live, reader.made)) for path, live in modules]
+        pairs = [(path, live, copied(reader.machine, live, reader.made)) for path, live in modules]
         found = uses_of(reader.machine.library, [(path, copy) for path, _, copy in pairs], specs, {})
     for path, live, copy in pairs:
         name = f"{path}.weight" if path else "weight"
@@ -159,10 +159,11 @@ def _layer(live: Any, copy: Instance, path: str) -> Layer:
     return Layer((copy,), path, kind, shape, getattr(live, "groups", 1))
 
 
-def _read(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
+def copied(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
+    """Return a live module as the reader sees it, and its modules in ``made``, by the ``id`` of the live ones."""
     if id(live) in made:
         return made[id(live)]
-    copy = Instance(_class(machine, type(live)))
+    copy = Instance(class_of(machine, type(live)))
     made[id(live)] = copy
     if type(live).__module__.partition(".")[0] == "einops" and isinstance(
         getattr(live, "pattern", None), str
@@ -172,7 +173,7 @@ def _read(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
         layer = machine.tables.externals.get(f"einops.layers.torch.{type(live).__name__}", UNKNOWN)
         copy.marks.calls = machine.call(layer, given)
     children = {
-        name: _read(machine, child, made) for name, child in live._modules.items() if child is not None
+        name: copied(machine, child, made) for name, child in live._modules.items() if child is not None
     }
     if copy.torch in ("Sequential", "ModuleList") or _torch_name(type(live)) in ("Sequential", "ModuleList"):
         copy.items = [children.pop(str(place)) for place in range(len(children)) if str(place) in children]
@@ -201,7 +202,7 @@ def _read(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
 def _listed(machine: Machine, value: Any, made: dict[int, Instance]) -> list[Value]:
     """Return a plain list of modules, as the reader sees them; an empty one for anything else."""
     listed = isinstance(value, list | tuple) and all(_is_module(one) for one in value)
-    return [_read(machine, one, made) for one in value] if listed else []
+    return [copied(machine, one, made) for one in value] if listed else []
 
 
 def _is_module(value: Any) -> bool:
@@ -219,7 +220,7 @@ def _is_hooked(live: Any) -> bool:
 def _members(machine: Machine, attributes: Mapping[str, Any]) -> dict[str, Value]:
     """Return the attributes that are members of an enumeration, as its source has them."""
     found = {name: value for name, value in attributes.items() if isinstance(value, enum.Enum)}
-    classes = {name: _class(machine, type(value)) for name, value in found.items()}
+    classes = {name: class_of(machine, type(value)) for name, value in found.items()}
     return {
         name: machine.read(classes[name], value.name)
         for name, value in found.items()
@@ -237,7 +238,7 @@ def _torch_name(cls: type) -> str:
     return ""
 
 
-def _class(machine: Machine, cls: type) -> Value:
+def class_of(machine: Machine, cls: type) -> Value:
     """Return the class as its source says; what lies nowhere on disk is unknown."""
     if cls.__module__ == "torch.nn.utils.parametrize":
         cls = cls.__mro__[1]  # the class that a parametrization has derived from

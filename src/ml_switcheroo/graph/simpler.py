@@ -1,0 +1,142 @@
+"""Say the same with less: what several primitives can say is drawn in one way, so that it can be compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ml_switcheroo.graph.graph import Draft
+
+__all__ = ["simpler"]
+
+Params = Mapping[str, Any]
+Shape = tuple[int, ...]
+
+
+def simpler(draft: Draft, op: str, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
+    """Return a node that does the same as another one would; None where there is no simpler one."""
+    rule = _RULES.get(op)
+    return rule(draft, operands, params, shape) if rule is not None else None
+
+
+def _is(draft: Draft, number: int, value: float) -> bool:
+    known = draft.known(number)
+    return known is not None and known.size > 0 and bool((known == value).all())
+
+
+def _zeros(draft: Draft, operands: tuple[int, ...], shape: Shape) -> int | None:
+    if not any(_is(draft, one, 0) for one in operands):
+        return None
+    return draft.constant(np.zeros(shape), draft.dtype(operands[0]))
+
+
+def _product(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
+    """Multiply by nothing, or by one."""
+    for one, other in (operands, operands[::-1]):
+        if _is(draft, one, 1) and draft.shape(other) == shape and draft.dtype(one) == draft.dtype(other):
+            return other
+    return _zeros(draft, operands, shape)
+
+
+def _sum(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
+    for one, other in (operands, operands[::-1]):
+        if _is(draft, one, 0) and draft.shape(other) == shape:
+            return other
+    return None
+
+
+def _contraction(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
+    return _zeros(draft, operands, shape)
+
+
+def _itself(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
+    return operands[0] if draft.shape(operands[0]) == shape else None
+
+
+def _reshape(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
+    (one,) = operands
+    node = draft[one]
+    if node.shape == shape:
+        return one
+    return draft.add("reshape", node.operands[0], shape=shape) if node.op == "reshape" else None
+
+
+def _transpose(draft: Draft, operands: tuple[int, ...], params: Params, _: Shape) -> int | None:
+    (one,), axes = operands, tuple(params["axes"])
+    node = draft[one]
+    if axes == tuple(range(len(axes))):
+        return one
+    if node.op == "transpose":
+        return draft.add(
+            "transpose", node.operands[0], axes=tuple(node.params["axes"][axis] for axis in axes)
+        )
+    return None
+
+
+def _conv(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
+    """Draw a convolution that reads each element once as a product with the patches."""
+    data, kernel = operands
+    sizes, stride = draft.shape(kernel)[2:], params["stride"]
+    fits = all(size in (1, step) for size, step in zip(sizes, stride, strict=True))
+    apart = len(set(sizes)) == 1 or all(size == step for size, step in zip(sizes, stride, strict=True))
+    still = all(tuple(pair) == (0, 0) for pair in params["padding"])
+    plain = all(one == 1 for one in (*params["spread"], params["groups"]))
+    dense = all(step == 1 or size == 1 for step, size in zip(params["dilation"], sizes, strict=True))
+    if not (fits and apart and still and plain and dense) or 0 in shape:
+        return _zeros(draft, operands, shape)
+    return _patches(draft, data, kernel, stride, shape)
+
+
+def _patches(draft: Draft, data: int, kernel: int, stride: Any, shape: Shape) -> int:
+    sizes, places, rank = draft.shape(kernel)[2:], shape[2:], len(stride)
+    batch, channels = draft.shape(data)[:2]
+    ends = [(count - 1) * step + size for count, step, size in zip(places, stride, sizes, strict=True)]
+    steps = [step if size == 1 else 1 for step, size in zip(stride, sizes, strict=True)]
+    cut = draft.add(
+        "slice", data, start=(0,) * (rank + 2), stop=(batch, channels, *ends), step=(1, 1, *steps)
+    )
+    split = [one for count, size in zip(places, sizes, strict=True) for one in (count, size)]
+    tiles = draft.add("reshape", cut, shape=(batch, channels, *split))
+    axes = (0, *range(2, 2 + 2 * rank, 2), 1, *range(3, 3 + 2 * rank, 2))
+    moved = draft.add("transpose", tiles, axes=axes)
+    flat = draft.add("reshape", moved, shape=(batch, *places, channels * math.prod(sizes)))
+    matrix = draft.add("reshape", kernel, shape=(draft.shape(kernel)[0], channels * math.prod(sizes)))
+    made = draft.add("dot", flat, matrix, contract=((rank + 1,), (1,)), batch=((), ()))
+    return draft.add("transpose", made, axes=(0, rank + 1, *range(1, rank + 1)))
+
+
+def _slice(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
+    whole = all(first == 0 and step == 1 for first, step in zip(params["start"], params["step"], strict=True))
+    return operands[0] if whole and draft.shape(operands[0]) == shape else None
+
+
+def _take(draft: Draft, operands: tuple[int, ...], params: Params, _: Shape) -> int | None:
+    """Draw rows that follow each other as a part of the table."""
+    table, axis = operands[0], params["axis"]
+    index = draft.known(operands[1])
+    if index is None or index.ndim != 1 or not np.array_equal(index, np.arange(len(index)) + index[:1]):
+        return None
+    size = draft.shape(table)
+    start = tuple(int(index[0]) if one == axis else 0 for one in range(len(size)))
+    stop = tuple(int(index[-1]) + 1 if one == axis else whole for one, whole in enumerate(size))
+    return draft.add("slice", table, start=start, stop=stop, step=(1,) * len(size))
+
+
+_RULES: Mapping[str, Callable[[Draft, tuple[int, ...], Params, Shape], int | None]] = MappingProxyType(
+    {
+        "mul": _product,
+        "add": _sum,
+        "dot": _contraction,
+        "conv": _conv,
+        "broadcast": _itself,
+        "reshape": _reshape,
+        "transpose": _transpose,
+        "slice": _slice,
+        "take": _take,
+    }
+)
