@@ -30,12 +30,14 @@ class Drawn:
         leaves: The leaves that they become.
         ops: What is done to them.
         tied: Whether a symmetry of both programs left a choice.
+        likely: Whether it is behind a difference, and only the sizes say so.
     """
 
     sources: tuple[str, ...]
     leaves: tuple[str, ...]
     ops: tuple[Op, ...]
     tied: bool = False
+    likely: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,12 @@ def moves_of(
             refused.append(Refused(leaf, sources, "its elements lie in an order that follows no rule"))
         else:
             found.append(_Piece(sources, leaf, digits, here, there, shift, tied))
+    likely = {match.target.kernel.leaf for match in matched.kernels if match.likely}
     made: list[Drawn] = []
     for group in _together(_merged(found)):
         try:
-            made.append(_move(group, shapes, leaves))
+            drawn = _move(group, shapes, leaves)
+            made.append(replace(drawn, likely=not likely.isdisjoint(drawn.leaves)))
         except _NoOperationError as why:
             names = tuple(dict.fromkeys(name for piece in group for name in piece.sources))
             refused += [Refused(leaf, names, str(why)) for leaf in dict.fromkeys(one.leaf for one in group)]

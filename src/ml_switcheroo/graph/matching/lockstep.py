@@ -17,7 +17,7 @@ from ml_switcheroo.graph.matching.profiles import Profiles, agree, columns_betwe
 from ml_switcheroo.graph.matching.side import Assumed, Region, Side
 from ml_switcheroo.graph.parameters import Kernel, Plain
 
-__all__ = ["KernelMatch", "Matched", "PlainMatch", "Unit", "match_graphs"]
+__all__ = ["KernelMatch", "Matched", "Parted", "PlainMatch", "Ready", "Unit", "match_graphs"]
 
 Array = np.ndarray[Any, Any]
 
@@ -52,6 +52,7 @@ class KernelMatch:
         columns: Which column of the source each of the target's is; None where they are in order.
         order: Which outer element of the source's part each of the target's is.
         tied: Whether a symmetry of both programs left a choice.
+        likely: Whether it is behind a difference, and only the sizes say so.
     """
 
     source: Unit
@@ -59,6 +60,7 @@ class KernelMatch:
     columns: Array | None
     order: Array
     tied: bool = False
+    likely: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,35 +80,9 @@ class PlainMatch:
     tied: bool = False
 
 
-@dataclass(frozen=True)
-class Matched:
-    """What two programs have in common.
-
-    Attributes:
-        source: The PyTorch side, with the values it came to.
-        target: The target side.
-        kernels: The kernels that are each other's.
-        plains: The other leaves that are each other's.
-        outputs: Whether each output is the same.
-        stuck: The nodes of data that the two go on with differently: of the source, of the target.
-    """
-
-    source: Side
-    target: Side
-    kernels: tuple[KernelMatch, ...]
-    plains: tuple[PlainMatch, ...]
-    outputs: tuple[bool, ...]
-    stuck: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def complete(self) -> bool:
-        """Whether both compute the same, all the way."""
-        return bool(self.outputs) and all(self.outputs)
-
-
 @dataclass(frozen=True, eq=False)
-class _Ready:
-    """A kernel whose data are known.
+class Ready:
+    """A kernel whose data are known, before it is matched.
 
     Attributes:
         kernel: The kernel.
@@ -121,6 +97,51 @@ class _Ready:
     rows: Array
     profile: Array
     region: Region
+
+
+@dataclass(frozen=True, eq=False)
+class Parted:
+    """Two kernels of one size that are given something else.
+
+    Attributes:
+        source: That of the source.
+        target: That of the target.
+        here: The values before that of the source, by node.
+        there: The values before that of the target.
+    """
+
+    source: Ready
+    target: Ready
+    here: Mapping[int, Array]
+    there: Mapping[int, Array]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What two programs have in common.
+
+    Attributes:
+        source: The PyTorch side, with the values it came to.
+        target: The target side.
+        kernels: The kernels that are each other's.
+        plains: The other leaves that are each other's.
+        outputs: Whether each output is the same.
+        parted: The kernels that come next where both compute something else, on either side.
+        left: The kernels of the source, and of the target, whose data are known and that have no other.
+    """
+
+    source: Side
+    target: Side
+    kernels: tuple[KernelMatch, ...]
+    plains: tuple[PlainMatch, ...]
+    outputs: tuple[bool, ...]
+    parted: tuple[Parted, ...] = ()
+    left: tuple[tuple[Ready, ...], tuple[Ready, ...]] = ((), ())
+
+    @property
+    def complete(self) -> bool:
+        """Whether both compute the same, all the way."""
+        return bool(self.outputs) and all(self.outputs) and not self.parted
 
 
 def match_graphs(
@@ -143,15 +164,21 @@ class _Lockstep:
     target: Side
     kernels: list[KernelMatch] = field(default_factory=list)
     plains: list[PlainMatch] = field(default_factory=list)
-    stuck: list[tuple[int, int]] = field(default_factory=list)
+    parted: list[Parted] = field(default_factory=list)
     _seed: int = 1
 
     def run(self) -> Matched:
         while self._step():
             pass
-        outputs = self._outputs()
+        left = tuple(self._ready(self.source)), tuple(self._ready(self.target))
         return Matched(
-            self.source, self.target, tuple(self.kernels), tuple(self.plains), outputs, tuple(self.stuck)
+            self.source,
+            self.target,
+            tuple(self.kernels),
+            tuple(self.plains),
+            self._outputs(),
+            tuple(self.parted),
+            left,
         )
 
     # ---- one step: all kernels whose data are known on both sides
@@ -160,7 +187,7 @@ class _Lockstep:
         mine, theirs = self._ready(self.source), self._ready(self.target)
         groups = self._groups(mine, theirs)
         if not groups:
-            return self._rearranged(mine, theirs)
+            return self._rearranged(mine, theirs) or self._go_on(mine, theirs)
         for group in groups:
             self._match_plains(*group)
         groups = self._groups(self._ready(self.source), self._ready(self.target))
@@ -172,9 +199,9 @@ class _Lockstep:
             deferred += [group] if not done else []
         if not moved and deferred:
             moved = self._match_together(deferred)
-        return moved or self._rearranged(mine, theirs)
+        return moved or self._rearranged(mine, theirs) or self._go_on(mine, theirs)
 
-    def _ready(self, side: Side, assumed: Assumed | None = None) -> list[_Ready]:
+    def _ready(self, side: Side, assumed: Assumed | None = None) -> list[Ready]:
         """Return the kernels that nothing stands for, and whose data are known."""
         taken = assumed or Assumed()
         found = []
@@ -185,7 +212,7 @@ class _Lockstep:
             found += [ready] if ready is not None else []
         return found
 
-    def _one_ready(self, side: Side, kernel: Kernel, assumed: Assumed) -> _Ready | None:
+    def _one_ready(self, side: Side, kernel: Kernel, assumed: Assumed) -> Ready | None:
         nodes, rows, regions = [], [], []
         for number in kernel.nodes:
             _, data, place = side.parameters.contractions[number]
@@ -199,15 +226,15 @@ class _Lockstep:
         if not nodes:
             return None
         whole = np.concatenate(rows)
-        return _Ready(kernel, tuple(nodes), whole, profile(whole), regions[0])
+        return Ready(kernel, tuple(nodes), whole, profile(whole), regions[0])
 
     def _groups(
-        self, mine: Sequence[_Ready], theirs: Sequence[_Ready]
-    ) -> list[tuple[list[_Ready], list[_Ready]]]:
+        self, mine: Sequence[Ready], theirs: Sequence[Ready]
+    ) -> list[tuple[list[Ready], list[Ready]]]:
         """Return the kernels of both sides that take the same in the same way."""
         found = []
         left = list(theirs)
-        done: list[_Ready] = []
+        done: list[Ready] = []
         for one in mine:
             if one in done:
                 continue
@@ -221,7 +248,7 @@ class _Lockstep:
 
     # ---- leaves that enter element by element
 
-    def _match_plains(self, here: Sequence[_Ready], there: Sequence[_Ready]) -> None:
+    def _match_plains(self, here: Sequence[Ready], there: Sequence[Ready]) -> None:
         """Match the leaves before some data that are equal with the same numbers in all leaves of a size."""
         goals = [_data(self.source, one) for one in here], [_data(self.target, one) for one in there]
         self._told_apart(*(sorted(set(itertools.chain(*each))) for each in goals))
@@ -260,7 +287,7 @@ class _Lockstep:
 
     # ---- kernels
 
-    def _match_group(self, here: Sequence[_Ready], there: Sequence[_Ready]) -> bool:
+    def _match_group(self, here: Sequence[Ready], there: Sequence[Ready]) -> bool:
         """Match kernels that take the same data; tell whether any was."""
         here, there = self._partners(here, there)
         units = self._units(here, there)
@@ -281,7 +308,7 @@ class _Lockstep:
             pairs += told
         return self._bind(_whole_kernels(pairs, [*units[0], *units[1]]), rows) or moved
 
-    def _partners(self, here: Sequence[_Ready], there: Sequence[_Ready]) -> tuple[list[_Ready], list[_Ready]]:
+    def _partners(self, here: Sequence[Ready], there: Sequence[Ready]) -> tuple[list[Ready], list[Ready]]:
         """Match the kernels of leaves that are matched already; return the others."""
         known = {match.source.kernel.leaf: match.target.kernel.leaf for match in self.kernels}
         left, rest = list(here), list(there)
@@ -295,7 +322,7 @@ class _Lockstep:
                     rest.remove(other)
         return left, rest
 
-    def _units(self, here: Sequence[_Ready], there: Sequence[_Ready]) -> tuple[list[Unit], list[Unit]] | None:
+    def _units(self, here: Sequence[Ready], there: Sequence[Ready]) -> tuple[list[Unit], list[Unit]] | None:
         """Return kernels, or parts of them, of the same widths on both sides; None where there are none."""
         mine, theirs = _whole(here), _whole(there)
         if _widths(mine) == _widths(theirs):
@@ -363,7 +390,7 @@ class _Lockstep:
                 found[("output", place)] = np.sort(value, axis=None)
         return found
 
-    def _match_together(self, groups: Sequence[tuple[list[_Ready], list[_Ready]]]) -> bool:
+    def _match_together(self, groups: Sequence[tuple[list[Ready], list[Ready]]]) -> bool:
         """Match groups that only show all together which of their kernels is which; or take them in order."""
         units = [self._units(*group) for group in groups]
         known = [(group, found) for group, found in zip(groups, units, strict=True) if found is not None]
@@ -383,7 +410,7 @@ class _Lockstep:
                 return True
         return False
 
-    def _bind(self, pairs: Sequence[tuple[Unit, Unit, bool]], rows: Mapping[Kernel, _Ready]) -> bool:
+    def _bind(self, pairs: Sequence[tuple[Unit, Unit, bool]], rows: Mapping[Kernel, Ready]) -> bool:
         """Match pairs of units, and put the same oracles in their place."""
         pieces: tuple[dict[Kernel, list[Piece]], ...] = (defaultdict(list), defaultdict(list))
         columns: dict[Kernel, Array | None] = {}
@@ -407,7 +434,7 @@ class _Lockstep:
         self.kernels += made
         return bool(pairs)
 
-    def _columns(self, here: Sequence[_Ready], there: Sequence[_Ready]) -> dict[Kernel, Array | None]:
+    def _columns(self, here: Sequence[Ready], there: Sequence[Ready]) -> dict[Kernel, Array | None]:
         """Return which column of the first kernel's data each column of the others' is."""
         found = {}
         for one in (*here, *there):
@@ -415,7 +442,7 @@ class _Lockstep:
             found[one.kernel] = between if between is None or len(between) else None
         return found
 
-    def _between(self, one: _Ready, other: _Ready) -> Array | None:
+    def _between(self, one: Ready, other: Ready) -> Array | None:
         """Return which column of the source's data each of the target's is."""
         size = one.rows.shape[1]
         return columns_between(one.rows, other.rows, self._orders(size, one.region, other.region))
@@ -427,7 +454,7 @@ class _Lockstep:
 
     # ---- another order of what kernels give
 
-    def _rearranged(self, mine: Sequence[_Ready], theirs: Sequence[_Ready]) -> bool:
+    def _rearranged(self, mine: Sequence[Ready], theirs: Sequence[Ready]) -> bool:
         """Find another order of what a kernel gives, with which both programs go on alike."""
         for one, other in itertools.product(mine, theirs):
             if one.kernel.key == other.kernel.key and one.profile.shape == other.profile.shape:
@@ -443,7 +470,7 @@ class _Lockstep:
         found = {self.target.parameters.contractions[one][0] for one in ends if one in self.target.contracted}
         return [match for match in self.kernels if match.target.kernel in found]
 
-    def _reordered(self, match: KernelMatch, one: _Ready, other: _Ready) -> bool:
+    def _reordered(self, match: KernelMatch, one: Ready, other: Ready) -> bool:
         kernel, width = match.target.kernel, match.target.width
         if width != len(kernel.outer) or any(node not in self.target.settled for node in kernel.nodes):
             return False
@@ -460,6 +487,39 @@ class _Lockstep:
                 return True
         self.target.settled.update(kept)
         return False
+
+    # ---- behind a difference
+
+    def _go_on(self, mine: Sequence[Ready], theirs: Sequence[Ready]) -> bool:
+        """Go on behind a difference, where one kernel of each side has its size, with the source's values."""
+        here, there = _by_size(mine), _by_size(theirs)
+        for size, ours in here.items():
+            others = there.get(size, [])
+            if len(ours) == len(others) == 1 and self._carried_over(ours[0], others[0]):
+                return True
+        return False
+
+    def _carried_over(self, one: Ready, other: Ready) -> bool:
+        nodes, graphs = (one.nodes, other.nodes), (self.source.graph, self.target.graph)
+        shapes = [
+            [graph.nodes[number].shape for number in each] for graph, each in zip(graphs, nodes, strict=True)
+        ]
+        if shapes[0] != shapes[1]:
+            return False
+        whole = [Unit(ready.kernel, np.arange(len(ready.kernel.outer))) for ready in (one, other)]
+        values = self.source.around(_data(self.source, one)), self.target.around(_data(self.target, other))
+        self.parted.append(Parted(one, other, *values))
+        self._seed += 1
+        shared = max(len(one.kernel.batch), 1)
+        oracle = tuple(Oracle((3, self._seed, place), whole[0].width) for place in range(shared))
+        binding = Binding((Piece(oracle, whole[0].where, whole[0].where),))
+        self.source.bindings[one.kernel] = self.target.bindings[other.kernel] = binding
+        self.source.settle(one.nodes)
+        for number, twin in zip(*nodes, strict=True):
+            region = self.source.region([number])
+            self.target.settled[twin] = self.source.value(number, self.source.computed(region, Assumed()))
+        self.kernels.append(KernelMatch(whole[0], whole[1], None, whole[0].where, likely=True))
+        return True
 
     # ---- outputs
 
@@ -482,15 +542,24 @@ class _Lockstep:
         return tuple(found) if same else (*found, False)
 
 
-def _data(side: Side, ready: _Ready) -> Iterator[int]:
+def _data(side: Side, ready: Ready) -> Iterator[int]:
     return (side.parameters.contractions[number][1] for number in ready.nodes)
 
 
-def _alike(one: _Ready, other: _Ready) -> bool:
+def _alike(one: Ready, other: Ready) -> bool:
     return one.kernel.key == other.kernel.key and agree(one.profile, other.profile)
 
 
-def _whole(ready: Sequence[_Ready]) -> list[Unit]:
+def _by_size(ready: Sequence[Ready]) -> dict[Any, list[Ready]]:
+    found: dict[Any, list[Ready]] = defaultdict(list)
+    for one in ready:
+        kernel = one.kernel
+        size = kernel.op, len(kernel.inner), len(kernel.taps), len(kernel.batch), len(kernel.outer)
+        found[size].append(one)
+    return found
+
+
+def _whole(ready: Sequence[Ready]) -> list[Unit]:
     return [Unit(one.kernel, np.arange(len(one.kernel.outer))) for one in ready]
 
 

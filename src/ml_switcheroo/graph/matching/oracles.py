@@ -132,7 +132,8 @@ def answered(graph: Graph, kernel: Kernel, number: int, place: int, data: Array,
         axis, sizes = node.params["axis"], kernel.outer_sizes
         whole = flat.reshape(*data.shape, *sizes)
         before = range(data.ndim, data.ndim + axis)
-        return whole.transpose(*before, *range(data.ndim), *range(data.ndim + axis, whole.ndim))
+        turned: Array = whole.transpose(*before, *range(data.ndim), *range(data.ndim + axis, whole.ndim))
+        return turned
     if kernel.op == "conv":
         return _convolved(graph, kernel, number, data, binding)
     batch, rows, free = _rows(node.params, place, data)
@@ -176,9 +177,9 @@ def _outer(kernel: Kernel, binding: Binding, rows: Array, *, taken: bool = False
     probes = _probes(rows.shape[-1])
     points = rows @ (probes if binding.columns is None else probes[binding.columns])
     lengths = np.sqrt(np.square(rows).sum(-1))
-    return (
-        _given(kernel, binding, _scaled(points, lengths)) * (lengths / math.sqrt(rows.shape[-1]))[..., None]
-    )
+    scale = lengths / math.sqrt(rows.shape[-1])
+    given: Array = _given(kernel, binding, _scaled(points, lengths)) * scale[..., None]
+    return given
 
 
 def _scaled(points: Array, lengths: Array) -> Array:

@@ -155,6 +155,18 @@ class Side:
         binding = assumed.bindings.get(kernel) or self.bindings[kernel]
         return answered(self.graph, kernel, number, place, self._value(data, known), binding)
 
+    def around(self, goals: Iterable[int]) -> dict[int, Array]:
+        """Return the values of goals and of all that they are computed from, back to what is settled."""
+        wanted = list(goals)
+        region = self.region(wanted)
+        known = self.computed(region, Assumed())
+        for number in region.nodes:
+            for operand in self.graph.nodes[number].operands:
+                if operand in self.settled:
+                    known[operand] = self.settled[operand]
+        known.update({number: self.value(number, known) for number in wanted})
+        return known
+
     def settle(self, goals: Iterable[int]) -> None:
         """Keep the values of nodes that depend on matched leaves alone; drop those nobody needs again."""
         for goal in goals:

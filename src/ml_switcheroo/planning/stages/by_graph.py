@@ -9,6 +9,8 @@ from ml_switcheroo.errors import SwitcherooError
 from ml_switcheroo.moves import Move
 from ml_switcheroo.planning.ledger import Ledger
 from ml_switcheroo.planning.request import Request
+from ml_switcheroo.rule_lines import written
+from ml_switcheroo.unmoved import Ambiguity
 
 if TYPE_CHECKING:
     from ml_switcheroo.graph.matching.lockstep import Matched
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["by_graph"]
 
 _STAGE = "by graph"
+_LIKELY = "likely this leaf, by its size alone: it is behind a difference of the two programs"
 _TIED = "a symmetry of both programs left a choice, which changes nothing they compute; taken in order"
 
 
@@ -41,7 +44,7 @@ def by_graph(request: Request, ledger: Ledger) -> None:
     drawn, refused = moves_of(matched, shapes, leaves)
     taken = ledger.moved | ledger.dropped.keys()
     filled = {path for move in ledger.moves for path in move.leaves}
-    moves = []
+    moves, likely = list[Move](), list[Move]()
     for one in drawn:
         if taken.isdisjoint(one.sources) and filled.isdisjoint(one.leaves):
             move = Move(
@@ -52,8 +55,9 @@ def by_graph(request: Request, ledger: Ledger) -> None:
                 reason="both programs compute the same with it",
                 notes=(_TIED,) if one.tied else (),
             )
-            moves.append(move.bind(request.specs))
+            (likely if one.likely else moves).append(move.bind(request.specs))
     ledger.move(_STAGE, moves)
+    ledger.ask(_STAGE, (Ambiguity(move.sources, (_LIKELY,), (written(move),)) for move in likely))
     ledger.note(f"{one.leaf}: {', '.join(one.sources)}: {one.why}" for one in refused)
     ledger.note(_gaps(matched))
     ledger.part(_STAGE, differences(matched))
