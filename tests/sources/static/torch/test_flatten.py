@@ -360,3 +360,30 @@ def test_a_flatten_before_a_matrix_that_is_turned_first_is_asked(tmp_path: Path)
         ("linear_in_out", 1),
         ("linear_in_out", 4),
     }
+
+
+MASKS = {
+    "a scalar": "x = torch.where(x >= 0, x, 0.1 * x)",
+    "on the right": "x = torch.where(0 < x, x, 0.1 * x)",
+    "two tensors": "x = torch.where(x > x.mean((2, 3), keepdim=True), x, -x)",
+    "equality": "x = torch.where(x == 0, x, 2 * x)",
+    "in a test": "if (x > 0).all():\n            x = x + 1",
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_a_comparison_of_tensors_has_their_axes(tmp_path: Path, name: str) -> None:
+    flatten = f"{MASKS[name]}\n        x = x.flatten(1)"
+    knowledge = read_and_compare(tmp_path, NET.replace("{flatten}", flatten))
+    found = knowledge.findings["fc1"].flatten
+    assert found is not None
+    assert (found.channels, found.of) == (6, "features.0")
+
+
+def test_what_a_mask_picks_is_asked(tmp_path: Path) -> None:
+    knowledge = read_and_compare(
+        tmp_path,
+        NET.replace("{flatten}", "x = x[x > 0].view(-1, 96)"),
+        unknown={"fc1.weight", "fc1.bias"},
+    )
+    assert possible(knowledge) == [1, 6]

@@ -139,6 +139,11 @@ def compare_one(machine: Machine, op: type, left: Value, right: Value) -> Value:
         return found is (op is ast.In)
     if op in (ast.Is, ast.IsNot):
         return _identical(left, right, op is ast.Is)
+    for side in (left, right):
+        known_by = machine.tables.compared.get(type(side))
+        found = NotImplemented if known_by is None else known_by(machine, left, right)
+        if found is not NotImplemented:
+            return found
     word, run = _COMPARE[op]
     if known(left) and known(right):
         try:

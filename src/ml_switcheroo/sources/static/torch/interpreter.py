@@ -42,6 +42,7 @@ TABLES = Tables(
     writers=WRITERS,
     truths=TRUTHS,
     operators={Tensor: effects.operate, Instance: nn.operate, Size: sizes.operate},
+    compared={Tensor: effects.compare},
     subscripts={Tensor: effects.subscript},
     items={Tensor: tensors.items},
     unpacked={Tensor: tensors.unpacked, tuple: sizes.unpacked},
