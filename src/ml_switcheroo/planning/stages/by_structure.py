@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from ml_switcheroo.rules import Rename, renamed
 from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tree import Template
-from ml_switcheroo.unmoved import Ambiguity, Unmoved
+from ml_switcheroo.unmoved import Ambiguity
 
 if TYPE_CHECKING:
     from ml_switcheroo.match.structure import Question
@@ -103,12 +103,20 @@ def _permuted(owner: Owner, finding: Finding, request: Request) -> bool:
 
 @dataclass(frozen=True)
 class ByStructure:
-    """What the structure of the target has settled, and what it has not."""
+    """What the structure of the target has settled, and what it has not.
+
+    Attributes:
+        moves: The moves.
+        doubts: What has several answers.
+        unexpected: Why no leaf takes a tensor, by its name.
+        dropped: Why a tensor is left behind, by its name.
+        odd: The kinds whose kernels the tree keeps otherwise than its framework.
+    """
 
     moves: list[Move]
     doubts: tuple[Ambiguity, ...]
-    unexpected: dict[str, Unmoved]
-    dropped: dict[str, Unmoved]
+    unexpected: Mapping[str, str]
+    dropped: Mapping[str, str]
     odd: frozenset[str] = frozenset()
 
 
@@ -117,8 +125,8 @@ def ask_structure(request: Request, named: ByRecipe, ledger: Ledger) -> ByStruct
     found = by_structure(request, named.pending, ledger.moves, named.rivals, named.options_of)
     ledger.move(_STAGE, found.moves)
     ledger.ask(_STAGE, {doubt.names: doubt for doubt in found.doubts}.values())
-    ledger.refuse(_STAGE, {name: left.why for name, left in found.unexpected.items()})
-    ledger.drop(_STAGE, {name: left.why for name, left in found.dropped.items()})
+    ledger.refuse(_STAGE, found.unexpected)
+    ledger.drop(_STAGE, found.dropped)
     return found
 
 
@@ -147,8 +155,8 @@ def by_structure(
     # A doubt is an answer, too: the recipe must not fill the leaf that is asked about.
     placed = {name for move in moves for name in move.sources}
     placed |= {name for doubt in doubts for name in doubt.names}
-    unexpected: dict[str, Unmoved] = {}
-    dropped: dict[str, Unmoved] = {}
+    unexpected: dict[str, str] = {}
+    dropped: dict[str, str] = {}
     for owner, options in pending:
         if not options and not placed.issuperset(owner.tensors.values()):
             options = options_of(owner)
@@ -160,12 +168,12 @@ def by_structure(
             open_ones = [move for move in left if move.kind in found.odd and _either_way_fits(move)]
             doubts += tuple(map(_either_way, open_ones))
             moves += [move for move in left if move not in open_ones]
-            dropped.update({n: Unmoved(request.specs[n], why) for n, why in only.dropped.items()})
+            dropped.update(only.dropped)
             placed.update(name for move in only.moves for name in move.sources)
         for name in owner.tensors.values():
             if name not in placed and name not in dropped:
                 why = only.refused.get(name) if only is not None else None
-                unexpected[name] = Unmoved(request.specs[name], why or "nothing in the target answers to it")
+                unexpected[name] = why or "nothing in the target answers to it"
     return ByStructure(moves, doubts, unexpected, dropped, found.odd)
 
 
