@@ -329,6 +329,68 @@ def test_a_class_whose_source_is_not_there_is_known_by_the_name_it_is_imported_b
     assert leaves(plan)["bn.running_mean",] == ("batch_norm", ("bn.mean",), [])
 
 
+BIASED = """
+import torch
+from torch import nn
+
+class Dense(nn.Module):
+    def __init__(self, bias):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(3, 3))
+        self.b = nn.Parameter(torch.zeros(3)) if bias else None
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.w, self.b)
+
+class Net(nn.Module):
+    def __init__(self, bias):
+        super().__init__()
+        self.fc = Dense(bias)
+        self.own = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x):
+        return self.fc(x)
+"""
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_slot_that_may_be_there_is_one_of_the_layer_where_the_checkpoint_has_it(package, rows, bias):
+    (package / "net.py").write_text(BIASED)
+    rows(DENSE)
+    shapes = {"fc.w": (3, 3), **({"fc.b": (3,)} if bias else {}), "own": (2,)}
+    plan = ms.make_plan(state(shapes), to="nnx", layers=f"{package / 'net.py'}:Net")
+    expected = {"fc.kernel", "own", *(["fc.bias"] if bias else [])}
+    assert set(plan.outputs) == expected, str(plan)
+
+
+def test_a_class_that_is_named_has_no_defaults_of_torchs(rows):
+    from flax import nnx
+
+    rows(FROZEN)
+    shapes = {name: shape for name, shape in SHAPES.items() if name.startswith("bn.")}
+    port = nnx.Dict(bn=nnx.BatchNorm(4, epsilon=1e-3, rngs=nnx.Rngs(0)))
+    notes = [
+        ms.make_plan(state(shapes), to="nnx", layers={"bn": named}, like=port).notes
+        for named in ("BatchNorm2d", "FrozenBatchNorm2d", ("FrozenBatchNorm2d", {"eps": 1e-5}))
+    ]
+    said = [any("epsilon is 0.001" in note for note in each) for each in notes]
+    assert said == [True, False, True]
+
+
+def test_a_plan_outlives_the_row(rows, tmp_path):
+    rows(DENSE)
+    values = {"fc.w": np.arange(6, dtype="f4").reshape(2, 3), "fc.b": np.ones(2, "f4")}
+    ms.make_plan(values, to="nnx", layers={"fc": "Dense"}).save(tmp_path / "plan.json")
+    for table in (known._LAYERS, known._KINDS, known._BASES, known._OWN):
+        table.pop("acme_dense", None)
+        table.pop("acme.Dense", None)
+    plan = ms.Plan.load(tmp_path / "plan.json")
+    assert "acme_dense" in str(plan)
+    leaves = plan.apply(values)
+    assert leaves["fc.kernel"].tolist() == values["fc.w"].T.tolist()
+    assert (~plan).apply(leaves)["fc.w"].tolist() == values["fc.w"].tolist()
+
+
 def test_a_class_of_your_own_is_made_as_the_layer_that_it_is(rows):
     rows(DENSE, DYT)
     made = construct(find_target("nnx"), "acme.layers.Dense", {"in_features": 3, "out_features": 2})

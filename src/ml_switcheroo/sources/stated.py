@@ -91,7 +91,8 @@ def from_table(table: Mapping[str, str | tuple[str, Mapping[str, Any]]]) -> Know
         if kind is None:
             classes[path] = word
         else:
-            findings[path] = Finding(kind, "rules", f"layers= says {word}", args=_plain(args))
+            written = {"written": True} if _own(word) else {}  # by a class that has no defaults of torch's
+            findings[path] = Finding(kind, "rules", f"layers= says {word}", args=_plain(args) | written)
     return Knowledge(findings, classes=classes)
 
 
@@ -149,8 +150,14 @@ def module_paths(names: Iterable[str]) -> Iterator[str]:
 
 
 def _kind(word: str) -> str | None:
+    if own := _own(word):
+        return KIND_OF_CLASS[own]
+    last = word.rpartition(".")[2]
+    return KIND_OF_CLASS.get(last, word if word in LAYERS else None)
+
+
+def _own(word: str) -> str:
+    """Return the class with a row of your own that a word names; empty for any other."""
     load_offered_layers()
     module, _, last = word.rpartition(".")
-    if own := own_class(module, last) if module or last not in KIND_OF_CLASS else "":
-        return KIND_OF_CLASS[own]
-    return KIND_OF_CLASS.get(last, word if word in LAYERS else None)
+    return own_class(module, last) if module or last not in KIND_OF_CLASS else ""

@@ -237,12 +237,10 @@ def _fit_layer(made: Instance, names: Names, path: str, result: Fit, taken: set[
         return
     moved = reparametrized(made)
     check_base(made, path)
-    if written := is_written(made):
-        take_written(made, path)
+    written = take_written(made, path) if is_written(made) else None
     for name in _slots(made, kind, names):
-        if name in made.attrs and not isinstance(made.attrs[name], Tensor):
-            continue
-        if written and name not in made.attrs:
+        own = isinstance(made.attrs.get(name), Tensor)
+        if not own and (name in made.attrs if written is None else name not in written):
             continue
         taken.add(name.split(".")[0])
         if name in moved and name not in names.below:
@@ -274,7 +272,7 @@ def _fit_slot(made: Instance, kind: str, name: str, names: Names, path: str, res
     for part in name.split("."):
         node = node.below.get(part, Names())
     full, wanted = joined(path, name), mentions(made, kind, name)
-    tensor = made.attrs[name] if isinstance(made.attrs.get(name), Tensor) else slot(made, name)
+    tensor = slot(made, name)
     if isinstance(tensor, Tensor) and wanted is not False:
         # Also where the checkpoint lacks it: a tied name is stored once.
         result.makers[full] = (id(tensor), "")

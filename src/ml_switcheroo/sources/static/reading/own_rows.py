@@ -31,8 +31,11 @@ def is_written(made: Instance) -> bool:
     )
 
 
-def take_written(made: Instance, path: str) -> None:
+def take_written(made: Instance, path: str) -> set[str]:
     """Take the tensors of a module for those of its row, and its attributes for the arguments of its kind.
+
+    Returns:
+        The slots that it has, or may have.
 
     Raises:
         UsageError: The row has a slot that the class does not make.
@@ -41,12 +44,15 @@ def take_written(made: Instance, path: str) -> None:
     if lacking and not made.open and all(isinstance(key, str) for key in made.attrs):
         refuse_row(made.torch, path, lacking, [key for key, one in made.attrs.items() if _is_tensor(one)])
     layer = LAYERS[KIND_OF_CLASS[made.torch]]
-    for slot in layer.slots:
-        for one in options(made.attrs.get(slot)):
-            if isinstance(one, Tensor) and one.of is None:
-                one.of = made
+    found = {
+        slot: [one for one in options(made.attrs.get(slot)) if isinstance(one, Tensor)]
+        for slot in layer.slots
+    }
+    for one in (one for tensors in found.values() for one in tensors):
+        one.of = one.of or made
     told = {name: made.attrs[name] for name in layer.args if name in made.attrs}
     made.args = {name: value for name, value in told.items() if known(value)}
+    return {slot for slot, tensors in found.items() if tensors}
 
 
 def check_base(made: Instance, path: str) -> None:
