@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ml_switcheroo.layers.known import (
     BASE_OF_CLASS,
+    ELSEWHERE,
     KIND_OF_CLASS,
     LAYERS,
     OWN,
@@ -27,6 +28,7 @@ from ml_switcheroo.layers.without import COMPOSITES, STATELESS
 __all__ = [
     "BASE_OF_CLASS",
     "COMPOSITES",
+    "ELSEWHERE",
     "KIND_OF_CLASS",
     "LAYERS",
     "OWN",

@@ -22,6 +22,7 @@ from ml_switcheroo.offered import load_offered, offered_as
 
 __all__ = [
     "BASE_OF_CLASS",
+    "ELSEWHERE",
     "ENTRY_POINTS",
     "KIND_OF_CLASS",
     "LAYERS",
@@ -53,6 +54,11 @@ KIND_OF_CLASS: Mapping[str, str] = _KINDS
 
 BASE_OF_CLASS: Mapping[str, str] = _BASES
 """For each class the kind of the table that it is."""
+
+ELSEWHERE: frozenset[str] = frozenset(
+    f"{row.package}.{name}" for row in TABLE.values() if row.package != "torch.nn" for name in row.classes
+)
+"""The classes of the table that are not torch's, by their full names."""
 
 OWN: Mapping[str, Layer] = _OWN
 """For each class of your own the row that has been given for it."""

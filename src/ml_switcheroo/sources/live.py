@@ -14,7 +14,15 @@ from typing import Any
 from ml_switcheroo.computed import Computed, pools_in
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, OWN, kind_of, load_offered_layers, own_class
+from ml_switcheroo.layers import (
+    ELSEWHERE,
+    KIND_OF_CLASS,
+    LAYERS,
+    OWN,
+    kind_of,
+    load_offered_layers,
+    own_class,
+)
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.python.containing import contained
 from ml_switcheroo.sources.static.reading.from_live import LiveReader, follow_live, parameters_in
@@ -158,10 +166,9 @@ def _tied(model: Any, specs: Mapping[str, TensorSpec]) -> tuple[tuple[str, ...],
 
 
 def _name(cls: type) -> str:
-    """Return the name of a class of torch (or of the one layer that transformers has); else nothing."""
-    if cls.__module__ == "transformers.pytorch_utils" and cls.__name__ == "Conv1D":
-        return cls.__name__
-    return cls.__name__ if cls.__module__.partition(".")[0] == "torch" else ""
+    """Return the name of a class of torch, or of another package that the table has; else nothing."""
+    known = cls.__module__.partition(".")[0] == "torch" or f"{cls.__module__}.{cls.__name__}" in ELSEWHERE
+    return cls.__name__ if known else ""
 
 
 def _join(path: str, part: str) -> str:
