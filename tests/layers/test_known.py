@@ -363,6 +363,51 @@ def test_a_slot_that_may_be_there_is_one_of_the_layer_where_the_checkpoint_has_i
     assert set(plan.outputs) == expected, str(plan)
 
 
+LSTM = """
+import torch
+from torch import nn
+
+class LSTM(nn.Module):
+    def __init__(self, i, h):
+        super().__init__()
+        self.weight_ih_l0 = nn.Parameter(torch.zeros(4 * h, i))
+        self.weight_hh_l0 = nn.Parameter(torch.zeros(4 * h, h))
+        self.bias_ih_l0 = nn.Parameter(torch.zeros(4 * h))
+        self.bias_hh_l0 = nn.Parameter(torch.zeros(4 * h))
+
+    def forward(self, x):
+        return torch.ops.acme.lstm(x, self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = LSTM(3, 5)
+
+    def forward(self, x):
+        return self.rnn(x)
+"""
+
+
+@pytest.mark.parametrize("how", ["static", "live"])
+@pytest.mark.parametrize(
+    "slots", [{}, {name: LAYERS["lstm"].slots[name] for name in ("weight_ih_l{layer}{way}",)}]
+)
+def test_a_row_may_name_slots_that_stand_for_each_layer(package, rows, how, slots):
+    (package / "net.py").write_text(LSTM)
+    rows(Layer("lstm", ("LSTM",), slots, package="acme"))
+    shapes = {"weight_ih_l0": (20, 3), "weight_hh_l0": (20, 5), "bias_ih_l0": (20,), "bias_hh_l0": (20,)}
+    given = {f"rnn.{name}": shape for name, shape in shapes.items()}
+    if how == "static":
+        layers = f"{package / 'net.py'}:Net"
+    else:
+        from acme.net import Net
+
+        layers = Net()
+    plan = ms.make_plan(state(given), to="nnx", layers=layers)
+    assert {(move.kind, move.origin) for move in plan.moves} == {("lstm", how)}
+    plan.check()
+
+
 def test_a_class_that_is_named_has_no_defaults_of_torchs(rows):
     from flax import nnx
 

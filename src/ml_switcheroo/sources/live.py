@@ -26,7 +26,7 @@ from ml_switcheroo.layers import (
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.python.containing import contained
 from ml_switcheroo.sources.static.reading.from_live import LiveReader, follow_live, parameters_in
-from ml_switcheroo.sources.static.reading.own_rows import refuse_base, refuse_row
+from ml_switcheroo.sources.static.reading.own_rows import lacking_slots, refuse_base, refuse_row
 from ml_switcheroo.sources.static.torch.flatten import steps_flattened, used_as
 from ml_switcheroo.sources.static.torch.use_verdicts import turned_as, written_as
 from ml_switcheroo.tensors import TensorSpec
@@ -140,7 +140,7 @@ def _agrees_with_row(path: str, module: Any, cls: str) -> None:
         UsageError: It names both.
     """
     there = {**module._parameters, **module._buffers} if cls in OWN else {}
-    lacking = [slot for slot in OWN[cls].slots if slot not in there] if cls in OWN else []
+    lacking = lacking_slots(cls, there) if cls in OWN else []
     if lacking:
         refuse_row(cls, path, lacking, list(there))
     inherited = type(module).forward.__module__ if cls in OWN else ""

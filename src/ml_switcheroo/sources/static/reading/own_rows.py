@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, OWN
 from ml_switcheroo.sources.static.python.classes import lineage
@@ -18,7 +20,7 @@ from ml_switcheroo.sources.static.python.values import (
 from ml_switcheroo.sources.static.torch.nn import name_of
 from ml_switcheroo.sources.static.torch.tracing import is_own
 
-__all__ = ["check_base", "is_written", "refuse_base", "refuse_row", "take_written"]
+__all__ = ["check_base", "is_written", "lacking_slots", "refuse_base", "refuse_row", "take_written"]
 
 
 def is_written(made: Instance) -> bool:
@@ -40,19 +42,28 @@ def take_written(made: Instance, path: str) -> set[str]:
     Raises:
         UsageError: The row has a slot that the class does not make.
     """
-    lacking = [slot for slot in OWN[made.torch].slots if made.attrs.get(slot, ABSENT) is ABSENT]
+    there = [key for key, one in made.attrs.items() if isinstance(key, str) and one is not ABSENT]
+    lacking = lacking_slots(made.torch, there)
     if lacking and not made.open and all(isinstance(key, str) for key in made.attrs):
         refuse_row(made.torch, path, lacking, [key for key, one in made.attrs.items() if _is_tensor(one)])
     layer = LAYERS[KIND_OF_CLASS[made.torch]]
     found = {
-        slot: [one for one in options(made.attrs.get(slot)) if isinstance(one, Tensor)]
-        for slot in layer.slots
+        name: [one for one in options(made.attrs[name]) if isinstance(one, Tensor)]
+        for name in there
+        if layer.slot(name) is not None
     }
     for one in (one for tensors in found.values() for one in tensors):
         one.of = one.of or made
     told = {name: made.attrs[name] for name in layer.args if name in made.attrs}
     made.args = {name: value for name, value in told.items() if known(value)}
     return {slot for slot, tensors in found.items() if tensors}
+
+
+def lacking_slots(cls: str, names: Iterable[str]) -> list[str]:
+    """Return the slots that the row of a class has, and none of the names is."""
+    layer = LAYERS[KIND_OF_CLASS[cls]]
+    found = {slot.pattern for name in names if (slot := layer.slot(name)) is not None}
+    return [slot for slot in OWN[cls].slots if slot not in found]
 
 
 def check_base(made: Instance, path: str) -> None:
