@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.graph.graph import Node
-from ml_switcheroo.graph.matching.lockstep import Matched, Parted, Ready
+from ml_switcheroo.graph.matching.matched import Matched, Parted, Ready
 from ml_switcheroo.graph.matching.profiles import agree, outputs_agree
 from ml_switcheroo.graph.matching.side import Assumed, Side
 from ml_switcheroo.graph.parameters import Kernel
@@ -54,6 +54,13 @@ def _data(side: Side, ready: Ready) -> list[int]:
 
 def _alone(matched: Matched) -> Iterator[str]:
     """Yield the kernels that only one of the programs goes on with."""
+    mine, theirs = matched.left
+    if mine and theirs and not any(agree(one.profile, other.profile) for one in mine for other in theirs):
+        goals = _data(matched.source, mine[0]), _data(matched.target, theirs[0])
+        values = matched.source.around(goals[0]), matched.target.around(goals[1])
+        if text := _parting(matched, *goals, *values):
+            yield text
+            return
     for side, ready, word in (
         (matched.source, matched.left[0], "the PyTorch model"),
         (matched.target, matched.left[1], "the target's model"),

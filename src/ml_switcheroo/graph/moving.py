@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.graph.matching.lockstep import KernelMatch, Matched
+from ml_switcheroo.graph.matching.matched import KernelMatch, Matched
 from ml_switcheroo.graph.views import digits_of
 from ml_switcheroo.ops import Axes, Branch, Concat, Copy, Flip, Gates, Op, Shift, Split, Sum, Unstack
 

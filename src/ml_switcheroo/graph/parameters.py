@@ -12,7 +12,7 @@ import numpy as np
 from ml_switcheroo.graph.graph import Graph, Node
 from ml_switcheroo.graph.views import View, followed, places
 
-__all__ = ["Kernel", "Parameters", "Plain", "outer_index", "parameters_of"]
+__all__ = ["Kernel", "Parameters", "Plain", "beside_of", "outer_index", "parameters_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -291,6 +291,17 @@ def _bias(graph: Graph, parameters: Parameters, root: int) -> tuple[frozenset[Ke
         mine = frozenset(parameters.contractions[number][0] for number in kernels)
         found = mine if found is None else found & mine
     return (found, lies) if found and lies is not None else None
+
+
+def beside_of(graph: Graph, parameters: Parameters, root: int) -> list[int]:
+    """Return the nodes that a leaf is combined with, element by element."""
+    found = (
+        one
+        for number, user in _entries(graph, parameters, root)
+        for one in graph.nodes[user].operands
+        if one != number
+    )
+    return sorted(set(found))
 
 
 def _entries(graph: Graph, parameters: Parameters, root: int) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,8 @@ from ml_switcheroo.errors import SwitcherooError
 from ml_switcheroo.graph.drawers import draw_target
 from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.inputs import Given, given, numbers_for, orders_of
-from ml_switcheroo.graph.matching.lockstep import Matched, match_graphs
+from ml_switcheroo.graph.matching.lockstep import match_graphs
+from ml_switcheroo.graph.matching.matched import Matched
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.tensors import TensorSpec
 

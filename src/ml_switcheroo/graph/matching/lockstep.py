@@ -11,137 +11,19 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.graph.graph import Graph
-from ml_switcheroo.graph.matching.oracles import Binding, Oracle, Piece, content, rows_of
+from ml_switcheroo.graph.matching.matched import KernelMatch, Matched, Pair, Parted, PlainMatch, Ready, Unit
+from ml_switcheroo.graph.matching.oracles import Binding, Oracle, Piece, content, data_of, rows_of
 from ml_switcheroo.graph.matching.parts import orders_between, parts_of, splits_of
 from ml_switcheroo.graph.matching.profiles import Profiles, agree, columns_between, outputs_agree, profile
 from ml_switcheroo.graph.matching.side import Assumed, Region, Side
-from ml_switcheroo.graph.parameters import Kernel, Plain
+from ml_switcheroo.graph.matching.telling import Assumption, told_apart
+from ml_switcheroo.graph.parameters import Kernel, Plain, beside_of
 
-__all__ = ["KernelMatch", "Matched", "Parted", "PlainMatch", "Ready", "Unit", "match_graphs"]
+__all__ = ["match_graphs"]
 
 Array = np.ndarray[Any, Any]
 
 _MOST_ORDERS = 120
-
-
-@dataclass(frozen=True, eq=False)
-class Unit:
-    """A kernel, or a part of it.
-
-    Attributes:
-        kernel: The kernel.
-        where: Which of its outer elements.
-    """
-
-    kernel: Kernel
-    where: Array
-
-    @property
-    def width(self) -> int:
-        """How many outer elements it has."""
-        return len(self.where)
-
-
-@dataclass(frozen=True, eq=False)
-class KernelMatch:
-    """A part of a kernel of the source that one of the target is.
-
-    Attributes:
-        source: The part of the source's kernel.
-        target: The part of the target's.
-        columns: Which column of the source each of the target's is; None where they are in order.
-        order: Which outer element of the source's part each of the target's is.
-        tied: Whether a symmetry of both programs left a choice.
-        likely: Whether it is behind a difference, and only the sizes say so.
-    """
-
-    source: Unit
-    target: Unit
-    columns: Array | None
-    order: Array
-    tied: bool = False
-    likely: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class PlainMatch:
-    """A leaf of the source that enters element by element, that one of the target is.
-
-    Attributes:
-        source: That of the source.
-        target: That of the target.
-        order: Which element of the source's each of the target's is, both flat.
-        tied: Whether a symmetry of both programs left a choice.
-    """
-
-    source: Plain
-    target: Plain
-    order: Array
-    tied: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Ready:
-    """A kernel whose data are known, before it is matched.
-
-    Attributes:
-        kernel: The kernel.
-        nodes: Those of its contractions whose data are known.
-        rows: Their rows.
-        profile: The profile of those.
-        region: What was computed for them.
-    """
-
-    kernel: Kernel
-    nodes: tuple[int, ...]
-    rows: Array
-    profile: Array
-    region: Region
-
-
-@dataclass(frozen=True, eq=False)
-class Parted:
-    """Two kernels of one size that are given something else.
-
-    Attributes:
-        source: That of the source.
-        target: That of the target.
-        here: The values before that of the source, by node.
-        there: The values before that of the target.
-    """
-
-    source: Ready
-    target: Ready
-    here: Mapping[int, Array]
-    there: Mapping[int, Array]
-
-
-@dataclass(frozen=True)
-class Matched:
-    """What two programs have in common.
-
-    Attributes:
-        source: The PyTorch side, with the values it came to.
-        target: The target side.
-        kernels: The kernels that are each other's.
-        plains: The other leaves that are each other's.
-        outputs: Whether each output is the same.
-        parted: The kernels that come next where both compute something else, on either side.
-        left: The kernels of the source, and of the target, whose data are known and that have no other.
-    """
-
-    source: Side
-    target: Side
-    kernels: tuple[KernelMatch, ...]
-    plains: tuple[PlainMatch, ...]
-    outputs: tuple[bool, ...]
-    parted: tuple[Parted, ...] = ()
-    left: tuple[tuple[Ready, ...], tuple[Ready, ...]] = ((), ())
-
-    @property
-    def complete(self) -> bool:
-        """Whether both compute the same, all the way."""
-        return bool(self.outputs) and all(self.outputs) and not self.parted
 
 
 def match_graphs(
@@ -254,25 +136,36 @@ class _Lockstep:
         self._told_apart(*(sorted(set(itertools.chain(*each))) for each in goals))
 
     def _told_apart(self, goals: Sequence[int], others: Sequence[int]) -> None:
+        """Match leaves by what another content of each changes; then by what each is combined with."""
         regions = self.source.region(goals), self.target.region(others)
         numbers = Profiles()
-        signs = []
-        for side, region, wanted in zip((self.source, self.target), regions, (goals, others), strict=True):
-            base = side.computed(region, Assumed())
-            found: dict[Any, list[Plain]] = defaultdict(list)
-            for plain in region.plains:
-                changed = Assumed(contents={plain.root: content(plain.shape, (1,))})
-                values = side.computed(region, changed, base)
-                profiles = [numbers.number(np.sort(side.value(one, values), axis=None)) for one in wanted]
-                before = [numbers.number(np.sort(side.value(one, base), axis=None)) for one in wanted]
-                moved = tuple(sorted(Counter(zip(before, profiles, strict=True)).items()))
-                found[(tuple(sorted(plain.shape)), moved)].append(plain)
-            signs.append(found)
+        signs = [
+            _plains_by(plains, _changes(side, region, wanted, numbers))
+            for side, region, wanted, plains in zip(
+                (self.source, self.target), regions, (goals, others), (r.plains for r in regions), strict=True
+            )
+        ]
+        tied = []
         for sign, mine in signs[0].items():
             theirs = signs[1].get(sign, [])
-            if len(mine) == len(theirs):
-                for one, other in zip(mine, theirs, strict=True):
-                    self._bind_plain(one, other, tied=len(mine) > 1)
+            if len(mine) == len(theirs) == 1:
+                self._bind_plain(mine[0], theirs[0])
+            elif len(mine) == len(theirs):
+                tied.append((mine, theirs))
+        for mine, theirs in tied:
+            met = [
+                _met(side, plains, numbers) for side, plains in ((self.source, mine), (self.target, theirs))
+            ]
+            here, there = (_plains_by(plains, each) for plains, each in zip((mine, theirs), met, strict=True))
+            alone = {key for key, found in here.items() if len(found) == len(there.get(key, ())) == 1}
+            for key in alone:
+                self._bind_plain(here[key][0], there[key][0])
+            left = [
+                [one for one in each if one.root not in side.contents]
+                for each, side in ((mine, self.source), (theirs, self.target))
+            ]
+            for one, other in zip(*left, strict=True):
+                self._bind_plain(one, other, tied=True)
 
     def _bind_plain(self, one: Plain, other: Plain, *, tied: bool = False) -> None:
         self._seed += 1
@@ -289,24 +182,33 @@ class _Lockstep:
 
     def _match_group(self, here: Sequence[Ready], there: Sequence[Ready]) -> bool:
         """Match kernels that take the same data; tell whether any was."""
-        here, there = self._partners(here, there)
-        units = self._units(here, there)
-        if units is None:
-            return False
-        rows = {one.kernel: one for one in (*here, *there)}
-        columns = self._columns(here, there)
-        moved = not here
+        left, rest = self._partners(here, there)
+        moved = len(left) < len(here)
+        units = self._units(left, rest)
+        if units is None or not left:
+            return moved
+        pairs = self._paired(units, units, self._columns(left, rest))
+        rows = {one.kernel: one for one in (*left, *rest)}
+        return self._bind(_whole_kernels(pairs, [*units[0], *units[1]]), rows) or moved
+
+    def _paired(
+        self,
+        units: tuple[Sequence[Unit], Sequence[Unit]],
+        assumed: tuple[Sequence[Unit], Sequence[Unit]],
+        columns: Mapping[Kernel, Array | None],
+    ) -> list[Pair]:
+        """Return the units that are each other's, with oracles for all that are assumed."""
         mine, theirs = _by_width(units[0]), _by_width(units[1])
-        pairs: list[tuple[Unit, Unit, bool]] = []
+        assumption: Assumption | None = None
+        pairs: list[Pair] = []
         for width, ours in mine.items():
             if len(ours) == 1:
-                pairs.append((ours[0], theirs[width][0], False))
+                pairs.append(Pair(ours[0], theirs[width][0]))
                 continue
-            told = self._signed(ours, theirs[width], units, columns)
-            if told is None:
-                return moved
-            pairs += told
-        return self._bind(_whole_kernels(pairs, [*units[0], *units[1]]), rows) or moved
+            if assumption is None:
+                assumption = Assumption((self.source, self.target), assumed, columns, self._ready)
+            pairs += told_apart(ours, theirs[width], assumption)
+        return pairs
 
     def _partners(self, here: Sequence[Ready], there: Sequence[Ready]) -> tuple[list[Ready], list[Ready]]:
         """Match the kernels of leaves that are matched already; return the others."""
@@ -315,8 +217,7 @@ class _Lockstep:
         for one in here:
             other = next((two for two in rest if two.kernel.leaf == known.get(one.kernel.leaf, "")), None)
             if other is not None and len(one.kernel.outer) == len(other.kernel.outer):
-                whole = Unit(one.kernel, np.arange(len(one.kernel.outer)))
-                pair = (whole, Unit(other.kernel, np.arange(len(other.kernel.outer))), False)
+                pair = Pair(_whole([one])[0], _whole([other])[0])
                 if self._bind([pair], {one.kernel: one, other.kernel: other}):
                     left.remove(one)
                     rest.remove(other)
@@ -342,80 +243,26 @@ class _Lockstep:
             )
         return (made[0], made[1]) if _widths(made[0]) == _widths(made[1]) else None
 
-    def _signed(
-        self,
-        mine: Sequence[Unit],
-        theirs: Sequence[Unit],
-        units: tuple[Sequence[Unit], Sequence[Unit]],
-        columns: Mapping[Kernel, Array | None],
-    ) -> list[tuple[Unit, Unit, bool]] | None:
-        """Tell units of one width apart by what each of them changes further on.
-
-        Returns:
-            The pairs that are told apart; None where the programs go on differently.
-        """
-        numbers, oracles = Profiles(), _Oracles()
-        signs = []
-        for side, ours, group in ((self.source, mine, units[0]), (self.target, theirs, units[1])):
-            found: dict[Any, list[Unit]] = defaultdict(list)
-            before = self._further(side, oracles.bindings(group, None, columns))
-            for unit in ours:
-                after = self._further(side, oracles.bindings(group, unit, columns))
-                moved = frozenset(
-                    (key[1], numbers.number(value), numbers.number(after[key]))
-                    for key, value in before.items()
-                    if key in after and not agree(value, after[key])
-                )
-                found[moved].append(unit)
-            signs.append(found)
-        pairs: list[tuple[Unit, Unit, bool]] = []
-        for sign, ours in signs[0].items():
-            others = signs[1].get(sign, [])
-            if len(ours) != len(others):
-                return None
-            if sign or len(ours) == 1:  # what changes nothing yet is told apart later
-                pairs += [(one, other, len(ours) > 1) for one, other in zip(ours, others, strict=True)]
-        return pairs
-
-    def _further(self, side: Side, bindings: Mapping[Kernel, Binding]) -> dict[Any, Array]:
-        """Return the profiles of all data that become known with some kernels assumed."""
-        assumed = Assumed(bindings)
-        found: dict[Any, Array] = {
-            (id(one.kernel), one.kernel.key): one.profile for one in self._ready(side, assumed)
-        }
-        for place, number in enumerate(side.graph.outputs):
-            region = side.region([number], bindings)
-            if not region.blocked and number not in side.settled:
-                value = side.value(number, side.computed(region, assumed))
-                found[("output", place)] = np.sort(value, axis=None)
-        return found
-
     def _match_together(self, groups: Sequence[tuple[list[Ready], list[Ready]]]) -> bool:
-        """Match groups that only show all together which of their kernels is which; or take them in order."""
+        """Match groups that only show all together which of their kernels is which."""
         units = [self._units(*group) for group in groups]
         known = [(group, found) for group, found in zip(groups, units, strict=True) if found is not None]
-        mine = [unit for _, found in known for unit in found[0]]
-        theirs = [unit for _, found in known for unit in found[1]]
+        whole = tuple([unit for _, found in known for unit in found[place]] for place in (0, 1))
         columns = {kernel: one for group, _ in known for kernel, one in self._columns(*group).items()}
         for group, found in known:
-            pairs: list[tuple[Unit, Unit, bool]] = []
-            for width, ours in _by_width(found[0]).items():
-                others = _by_width(found[1])[width]
-                told = self._signed(ours, others, (mine, theirs), columns) if len(ours) > 1 else None
-                if not told:
-                    told = [(one, two, len(ours) > 1) for one, two in zip(ours, others, strict=True)]
-                pairs += told
+            pairs = self._paired(found, (whole[0], whole[1]), columns)
             rows = {one.kernel: one for each in group for one in each}
             if self._bind(_whole_kernels(pairs, [*found[0], *found[1]]), rows):
                 return True
         return False
 
-    def _bind(self, pairs: Sequence[tuple[Unit, Unit, bool]], rows: Mapping[Kernel, Ready]) -> bool:
+    def _bind(self, pairs: Sequence[Pair], rows: Mapping[Kernel, Ready]) -> bool:
         """Match pairs of units, and put the same oracles in their place."""
         pieces: tuple[dict[Kernel, list[Piece]], ...] = (defaultdict(list), defaultdict(list))
         columns: dict[Kernel, Array | None] = {}
         made = []
-        for one, other, tied in pairs:
+        for pair in pairs:
+            one, other = pair.source, pair.target
             between = self._between(rows[one.kernel], rows[other.kernel])
             if between is not None and not len(between):
                 return False
@@ -426,7 +273,8 @@ class _Lockstep:
             pieces[0][one.kernel].append(Piece(oracle, one.where, order))
             pieces[1][other.kernel].append(Piece(oracle, other.where, order))
             columns[other.kernel] = between
-            made.append(KernelMatch(one, other, between, order, tied))
+            likely = pair.likely or bool(self.parted)
+            made.append(KernelMatch(one, other, between, order, pair.tied, likely))
         for side, found in zip((self.source, self.target), pieces, strict=True):
             for kernel, parts in found.items():
                 side.bindings[kernel] = Binding(tuple(parts), columns.get(kernel))
@@ -491,34 +339,54 @@ class _Lockstep:
     # ---- behind a difference
 
     def _go_on(self, mine: Sequence[Ready], theirs: Sequence[Ready]) -> bool:
-        """Go on behind a difference, where one kernel of each side has its size, with the source's values."""
-        here, there = _by_size(mine), _by_size(theirs)
-        for size, ours in here.items():
-            others = there.get(size, [])
-            if len(ours) == len(others) == 1 and self._carried_over(ours[0], others[0]):
+        """Go on behind a difference, where only one place of each side fits, with the source's values."""
+        here, there = _by_data(mine), _by_data(theirs)
+        fitting = [(one, other) for one in here for other in there if _sizes(one) == _sizes(other)]
+        for one, other in fitting:
+            rivals = [pair for pair in fitting if pair[0] is one or pair[1] is other]
+            if len(rivals) > 1:
+                continue
+            same = agree(one[0].profile, other[0].profile)
+            if self._other_window(one, other) if same else self._other_data(one, other):
                 return True
         return False
 
-    def _carried_over(self, one: Ready, other: Ready) -> bool:
-        nodes, graphs = (one.nodes, other.nodes), (self.source.graph, self.target.graph)
-        shapes = [
-            [graph.nodes[number].shape for number in each] for graph, each in zip(graphs, nodes, strict=True)
-        ]
-        if shapes[0] != shapes[1]:
+    def _other_data(self, ours: Sequence[Ready], others: Sequence[Ready]) -> bool:
+        """Let the target go on with the data of the source; tell whether they have as many elements."""
+        one, other = ours[0], others[0]
+        mine, theirs = self.source.places(one), self.target.places(other)
+        here, there = (
+            side.around([data for _, data, _ in each])
+            for side, each in ((self.source, mine), (self.target, theirs))
+        )
+        if len(mine) != len(theirs) or any(
+            here[data].size != there[twin].size
+            for (_, data, _), (_, twin, _) in zip(mine, theirs, strict=True)
+        ):
             return False
-        whole = [Unit(ready.kernel, np.arange(len(ready.kernel.outer))) for ready in (one, other)]
-        values = self.source.around(_data(self.source, one)), self.target.around(_data(self.target, other))
-        self.parted.append(Parted(one, other, *values))
-        self._seed += 1
-        shared = max(len(one.kernel.batch), 1)
-        oracle = tuple(Oracle((3, self._seed, place), whole[0].width) for place in range(shared))
-        binding = Binding((Piece(oracle, whole[0].where, whole[0].where),))
-        self.source.bindings[one.kernel] = self.target.bindings[other.kernel] = binding
-        self.source.settle(one.nodes)
-        for number, twin in zip(*nodes, strict=True):
-            region = self.source.region([number])
-            self.target.settled[twin] = self.source.value(number, self.source.computed(region, Assumed()))
-        self.kernels.append(KernelMatch(whole[0], whole[1], None, whole[0].where, likely=True))
+        self.parted.append(Parted(one, other, here, there))
+        for (number, data, place), (twin, given, side) in zip(mine, theirs, strict=True):
+            rows = rows_of(self.source.graph, one.kernel, number, place, here[data])
+            shape = self.target.graph.nodes[given].shape
+            self.target.settled[given] = data_of(self.target.graph, other.kernel, twin, side, rows, shape)
+        for plain in self.source.region([data for _, data, _ in mine]).plains:
+            self.source.contents[plain.root] = content(plain.shape, (0,))
+        return True
+
+    def _other_window(self, ours: Sequence[Ready], others: Sequence[Ready]) -> bool:
+        """Let the target go on with what a convolution of the source gives that has another window."""
+        (one, *more), (other, *rest) = ours, others
+        pairs = list(zip(one.nodes, other.nodes, strict=False))
+        shapes = [(self.source.graph.nodes[a].shape, self.target.graph.nodes[b].shape) for a, b in pairs]
+        if more or rest or len(one.nodes) != len(other.nodes) or any(a != b for a, b in shapes):
+            return False
+        here = self.source.around(_data(self.source, one))
+        self.parted.append(Parted(one, other, here, self.target.around(_data(self.target, other))))
+        pair = Pair(_whole(ours)[0], _whole(others)[0])
+        if not self._bind([pair], {one.kernel: one, other.kernel: other}):
+            return False
+        for number, twin in pairs:
+            self.target.settled[twin] = self.source.around([number])[number]
         return True
 
     # ---- outputs
@@ -542,6 +410,41 @@ class _Lockstep:
         return tuple(found) if same else (*found, False)
 
 
+def _plains_by(plains: Sequence[Plain], signs: Mapping[Plain, Any]) -> dict[Any, list[Plain]]:
+    found: dict[Any, list[Plain]] = defaultdict(list)
+    for plain in plains:
+        if plain in signs:
+            found[signs[plain]].append(plain)
+    return found
+
+
+def _changes(side: Side, region: Region, goals: Sequence[int], numbers: Profiles) -> dict[Plain, Any]:
+    """Return what another content of each leaf changes; nothing of those that change nothing."""
+    base = side.computed(region, Assumed())
+    before = [numbers.number(np.sort(side.value(one, base), axis=None)) for one in goals]
+    found: dict[Plain, Any] = {}
+    for plain in region.plains:
+        changed = Assumed(contents={plain.root: content(plain.shape, (1,))})
+        values = side.computed(region, changed, base)
+        after = [numbers.number(np.sort(side.value(one, values), axis=None)) for one in goals]
+        moved = frozenset((one, two) for one, two in zip(before, after, strict=True) if one != two)
+        if moved:
+            found[plain] = tuple(sorted(plain.shape)), moved
+    return found
+
+
+def _met(side: Side, plains: Sequence[Plain], numbers: Profiles) -> dict[Plain, Any]:
+    """Return what each leaf is combined with."""
+    found: dict[Plain, Any] = {}
+    for plain in plains:
+        beside = [
+            one for one in beside_of(side.graph, side.parameters, plain.root) if one in side.parameters.data
+        ]
+        values = side.around(beside)
+        found[plain] = frozenset(numbers.number(np.sort(values[one], axis=None)) for one in beside)
+    return found
+
+
 def _data(side: Side, ready: Ready) -> Iterator[int]:
     return (side.parameters.contractions[number][1] for number in ready.nodes)
 
@@ -550,13 +453,23 @@ def _alike(one: Ready, other: Ready) -> bool:
     return one.kernel.key == other.kernel.key and agree(one.profile, other.profile)
 
 
-def _by_size(ready: Sequence[Ready]) -> dict[Any, list[Ready]]:
-    found: dict[Any, list[Ready]] = defaultdict(list)
+def _by_data(ready: Sequence[Ready]) -> list[list[Ready]]:
+    """Return the kernels that take the same, together."""
+    groups: list[list[Ready]] = []
     for one in ready:
-        kernel = one.kernel
-        size = kernel.op, len(kernel.inner), len(kernel.taps), len(kernel.batch), len(kernel.outer)
-        found[size].append(one)
-    return found
+        group = next((group for group in groups if agree(group[0].profile, one.profile)), None)
+        if group is None:
+            groups.append([one])
+        else:
+            group.append(one)
+    return groups
+
+
+def _sizes(group: Sequence[Ready]) -> Any:
+    """Return what two groups of kernels have to have in common to be likely each other's."""
+    kernels = [one.kernel for one in group]
+    columns = {(kernel.op, len(kernel.inner), len(kernel.batch), len(kernel.taps)) for kernel in kernels}
+    return frozenset(columns), sum(len(kernel.outer) for kernel in kernels), group[0].rows.shape
 
 
 def _whole(ready: Sequence[Ready]) -> list[Unit]:
@@ -583,34 +496,9 @@ def _by_width(units: Sequence[Unit]) -> dict[int, list[Unit]]:
     return found
 
 
-def _whole_kernels(
-    pairs: Sequence[tuple[Unit, Unit, bool]], units: Sequence[Unit]
-) -> list[tuple[Unit, Unit, bool]]:
+def _whole_kernels(pairs: Sequence[Pair], units: Sequence[Unit]) -> list[Pair]:
     """Leave out the pairs of kernels some of whose parts have no pair."""
-    paired = {unit for one, other, _ in pairs for unit in (one, other)}
+    paired = {unit for pair in pairs for unit in (pair.source, pair.target)}
     open_ones = {unit.kernel for unit in units if unit not in paired}
-    left = [pair for pair in pairs if open_ones.isdisjoint((pair[0].kernel, pair[1].kernel))]
+    left = [pair for pair in pairs if open_ones.isdisjoint((pair.source.kernel, pair.target.kernel))]
     return left if len(left) == len(pairs) else _whole_kernels(left, units)
-
-
-class _Oracles:
-    """The same oracles for both programs, in the place of units that are not matched yet."""
-
-    def __init__(self) -> None:
-        self._made: dict[tuple[int, ...], Oracle] = {}
-
-    def bindings(
-        self, units: Sequence[Unit], other: Unit | None, columns: Mapping[Kernel, Array | None]
-    ) -> dict[Kernel, Binding]:
-        """Return the same oracle for all units of a width, and another one for one of them."""
-        pieces: dict[Kernel, list[Piece]] = defaultdict(list)
-        for unit in units:
-            shared = max(len(unit.kernel.batch), 1)
-            oracle = tuple(self._one(int(unit is other), unit.width, place) for place in range(shared))
-            pieces[unit.kernel].append(Piece(oracle, unit.where, np.arange(unit.width)))
-        return {kernel: Binding(tuple(found), columns.get(kernel)) for kernel, found in pieces.items()}
-
-    def _one(self, *seed: int) -> Oracle:
-        if seed not in self._made:
-            self._made[seed] = Oracle((4, *seed), seed[1])
-        return self._made[seed]

@@ -13,7 +13,7 @@ from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.parameters import Kernel
 from ml_switcheroo.graph.primitives import PRIMITIVES
 
-__all__ = ["TOLERANCE", "Binding", "Oracle", "Piece", "answered", "content", "rows_of"]
+__all__ = ["TOLERANCE", "Binding", "Oracle", "Piece", "answered", "content", "data_of", "rows_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -155,6 +155,21 @@ def rows_of(graph: Graph, kernel: Kernel, number: int, place: int, data: Array) 
     return rows.reshape(-1, rows.shape[-1])
 
 
+def data_of(
+    graph: Graph, kernel: Kernel, number: int, place: int, rows: Array, shape: Sequence[int]
+) -> Array:
+    """Return data of a shape whose rows are given: the way back from :func:`rows_of`."""
+    if kernel.op == "take":
+        return rows.reshape(shape)
+    if kernel.op == "conv":
+        return np.moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+    params = graph.nodes[number].params
+    inner, shared = params["contract"][place], params["batch"][place]
+    free = [axis for axis in range(len(shape)) if axis not in {*inner, *shared}]
+    order = [*shared, *free, *inner]
+    return rows.reshape([shape[axis] for axis in order]).transpose(np.argsort(order))
+
+
 def _rows(params: Any, place: int, data: Array) -> tuple[tuple[int, ...], Array, tuple[int, ...]]:
     """Return the sizes that data share with the kernel, the rows ``(shared, rows, columns)``, their sizes."""
     inner, shared = params["contract"][place], params["batch"][place]
@@ -177,9 +192,13 @@ def _outer(kernel: Kernel, binding: Binding, rows: Array, *, taken: bool = False
     probes = _probes(rows.shape[-1])
     points = rows @ (probes if binding.columns is None else probes[binding.columns])
     lengths = np.sqrt(np.square(rows).sum(-1))
-    scale = lengths / math.sqrt(rows.shape[-1])
-    given: Array = _given(kernel, binding, _scaled(points, lengths)) * scale[..., None]
-    return given
+    return _given(kernel, binding, _scaled(points, lengths)) * _gain(lengths, rows.shape[-1])
+
+
+def _gain(lengths: Array, count: int) -> Array:
+    """Return how strong the answers for rows are: a longer row gives more, but never without end."""
+    mean = lengths / math.sqrt(count)
+    return np.asarray(mean / (1 + mean))[..., None]
 
 
 def _scaled(points: Array, lengths: Array) -> Array:
@@ -211,7 +230,7 @@ def _convolved(graph: Graph, kernel: Kernel, number: int, data: Array, binding: 
     probed = points.reshape(batch, groups, _PROBES, -1).transpose(1, 0, 3, 2).reshape(groups, -1, _PROBES)
     given = _given(kernel, binding, _scaled(probed, lengths))
     made = np.stack([rows[:, group * width :][:, :width] for group, rows in enumerate(given)])
-    made = made * (lengths / math.sqrt(columns * math.prod(taps)))[..., None]
+    made = made * _gain(lengths, columns * math.prod(taps))
     turned = made.reshape(groups, batch, -1, width).transpose(1, 0, 3, 2)
     return turned.reshape(batch, len(kernel.outer), *points.shape[2:])
 

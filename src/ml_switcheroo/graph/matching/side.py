@@ -155,6 +155,10 @@ class Side:
         binding = assumed.bindings.get(kernel) or self.bindings[kernel]
         return answered(self.graph, kernel, number, place, self._value(data, known), binding)
 
+    def places(self, ready: Any) -> list[tuple[int, int, int]]:
+        """Return of each contraction its node, the node of its data, and which operand those are."""
+        return [(number, *self.parameters.contractions[number][1:]) for number in ready.nodes]
+
     def around(self, goals: Iterable[int]) -> dict[int, Array]:
         """Return the values of goals and of all that they are computed from, back to what is settled."""
         wanted = list(goals)

@@ -13,7 +13,7 @@ from ml_switcheroo.rule_lines import written
 from ml_switcheroo.unmoved import Ambiguity
 
 if TYPE_CHECKING:
-    from ml_switcheroo.graph.matching.lockstep import Matched
+    from ml_switcheroo.graph.matching.matched import Matched
 
 __all__ = ["by_graph"]
 

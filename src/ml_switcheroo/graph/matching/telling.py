@@ -1,0 +1,122 @@
+"""Tell kernels apart that take the same, by what each of them changes further on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ml_switcheroo.graph.matching.matched import Pair, Ready, Unit
+from ml_switcheroo.graph.matching.oracles import Binding, Oracle, Piece
+from ml_switcheroo.graph.matching.profiles import Profiles, agree
+from ml_switcheroo.graph.matching.side import Assumed, Side
+from ml_switcheroo.graph.parameters import Kernel
+
+__all__ = ["Assumption", "told_apart"]
+
+Array = np.ndarray[Any, Any]
+Columns = Mapping[Kernel, Array | None]
+Changes = frozenset[tuple[Any, Any, int, int]]
+"""What changes further on: what takes it, the place among outputs, its profile before and after."""
+
+
+class Assumption:
+    """Units of both programs that oracles stand for while they are told apart.
+
+    Args:
+        sides: Both programs.
+        units: The units of each.
+        columns: In which order each kernel takes its data.
+        ready: Returns the kernels whose data are known with some assumed.
+    """
+
+    def __init__(
+        self,
+        sides: tuple[Side, Side],
+        units: tuple[Sequence[Unit], Sequence[Unit]],
+        columns: Columns,
+        ready: Callable[[Side, Assumed], Sequence[Ready]],
+    ) -> None:
+        self._sides, self._units, self._columns, self._ready = sides, units, columns, ready
+        self._oracles: dict[tuple[int, ...], Oracle] = {}
+        self._numbers = Profiles()
+        self._before = [self._further(side, self._bindings(place, None)) for place, side in enumerate(sides)]
+
+    def changes(self, place: int, unit: Unit) -> Changes:
+        """Return what changes further on where another oracle stands for one unit of a side."""
+        before = self._before[place]
+        after = self._further(self._sides[place], self._bindings(place, unit))
+        return frozenset(
+            (key[1], key[2], self._numbers.number(value), self._numbers.number(after[key]))
+            for key, value in before.items()
+            if key in after and not agree(value, after[key])
+        )
+
+    def _further(self, side: Side, bindings: Mapping[Kernel, Binding]) -> dict[Any, Array]:
+        """Return the profiles of all data and outputs that become known with some kernels assumed."""
+        assumed = Assumed(bindings)
+        found: dict[Any, Array] = {
+            (id(one.kernel), one.kernel.key, None): one.profile for one in self._ready(side, assumed)
+        }
+        for place, number in enumerate(side.graph.outputs):
+            region = side.region([number], bindings)
+            if not region.blocked and number not in side.settled:
+                value = side.value(number, side.computed(region, assumed))
+                found[(place, "output", place)] = np.sort(value, axis=None)
+        return found
+
+    def _bindings(self, place: int, other: Unit | None) -> dict[Kernel, Binding]:
+        """Return the same oracle for all units of a width, and another one for one of them."""
+        pieces: dict[Kernel, list[Piece]] = defaultdict(list)
+        for unit in self._units[place]:
+            shared = max(len(unit.kernel.batch), 1)
+            oracle = tuple(self._oracle(int(unit is other), unit.width, one) for one in range(shared))
+            pieces[unit.kernel].append(Piece(oracle, unit.where, np.arange(unit.width)))
+        return {kernel: Binding(tuple(found), self._columns.get(kernel)) for kernel, found in pieces.items()}
+
+    def _oracle(self, *seed: int) -> Oracle:
+        if seed not in self._oracles:
+            self._oracles[seed] = Oracle((4, *seed), seed[1])
+        return self._oracles[seed]
+
+
+_LEVELS: tuple[Callable[[Changes], Any], ...] = (
+    lambda changes: changes,
+    lambda changes: frozenset((key, before, after) for key, _, before, after in changes),
+    lambda changes: frozenset((key, place) for key, place, _, _ in changes),
+)
+"""What two units have to agree in: everything; all but which output it is; what takes what they give."""
+
+
+def told_apart(mine: Sequence[Unit], theirs: Sequence[Unit], assumption: Assumption) -> list[Pair]:
+    """Return the units of one width that are each other's.
+
+    Units that change the same are told apart by nothing both programs compute: any order is right, and theirs
+    is taken. Where the programs go on differently behind a unit, what takes its result still says which one
+    it likely is.
+    """
+    left = [
+        [(unit, assumption.changes(place, unit)) for unit in units]
+        for place, units in enumerate((mine, theirs))
+    ]
+    pairs: list[Pair] = []
+    for level, seen in enumerate(_LEVELS):
+        here, there = (_by(each, seen) for each in left)
+        for sign, ours in here.items():
+            others = there.get(sign, [])
+            certain = len(ours) == 1 or (level == 0 and bool(sign))
+            if len(ours) == len(others) and certain:
+                tied, likely = len(ours) > 1, level == len(_LEVELS) - 1
+                pairs += [Pair(one, two, tied, likely) for one, two in zip(ours, others, strict=True)]
+        done = {unit for pair in pairs for unit in (pair.source, pair.target)}
+        left = [[(unit, changes) for unit, changes in each if unit not in done] for each in left]
+    return pairs
+
+
+def _by(units: Sequence[tuple[Unit, Changes]], seen: Callable[[Changes], Any]) -> dict[Any, list[Unit]]:
+    found: dict[Any, list[Unit]] = defaultdict(list)
+    for unit, changes in units:
+        found[seen(changes)].append(unit)
+    return found
