@@ -346,27 +346,28 @@ def ours(model: Any, path: Path, to: str) -> dict[str, float]:
         ms.to_torch(model[0], like=model[1])
         return took
     made = ms.load_into(model, path, to=to or None)
-    if type(model).__module__.startswith("mlx") or hasattr(model, "update_modules"):
-        import mlx.core as mx
-
-        mx.eval(model.parameters())
-    else:
-        _ready(made, model)
+    _ready(made, model)
     return took
 
 
 def _ready(*values: Any) -> None:
-    jax = sys.modules.get("jax")
-    nnx = sys.modules.get("flax.nnx")
-    for value in values if jax else ():
-        is_module = nnx is not None and isinstance(value, nnx.Module)
-        jax.block_until_ready(nnx.state(value) if is_module else value)
+    """Wait until all that was asked for is computed."""
+    jax, nnx, keras, mx = map(sys.modules.get, ("jax", "flax.nnx", "keras", "mlx.core"))
+    for value in values:
+        if mx is not None:
+            mx.eval(value.parameters() if hasattr(value, "parameters") else [])
+        elif keras is not None and isinstance(value, keras.Layer):
+            _ready([variable.value for variable in value.variables])
+        elif jax is not None:
+            is_module = nnx is not None and isinstance(value, nnx.Module)
+            jax.block_until_ready(nnx.state(value) if is_module else value)
 
 
 def side(name: str, whose: str, path: Path, layers: int) -> None:
     """Measure one side, and print it as JSON."""
     make, by_hand, to = SIDES[name]
     model = make(layers)
+    _ready(model)
     peak, took = Peak(), {}
     peak.start()
     start = time.perf_counter()
@@ -374,6 +375,7 @@ def side(name: str, whose: str, path: Path, layers: int) -> None:
         took = ours(model, path, to)
     else:
         by_hand(model, path)
+        _ready(model)
     seconds = time.perf_counter() - start
     peak.going = False
     peak.join()

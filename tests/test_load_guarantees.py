@@ -22,6 +22,7 @@ import pytest
 import torch
 from flax import linen, nnx
 from mlx import nn as mlx
+from safetensors.numpy import save_file
 
 import ml_switcheroo as ms
 from ml_switcheroo.errors import CheckpointError, LoadError, UsageError
@@ -260,3 +261,116 @@ def test_the_sharding_over_two_devices_is_kept():
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split() == ["OK", "nnx", "OK", "linen", "OK", "equinox", "OK", "haiku"]
+
+
+@everywhere
+def test_progress_ends_with_the_bytes_of_all_leaves(to):
+    made, model, seen = net(), FRAMEWORKS[to].make(jnp.bfloat16), []
+    loaded(to, model, made.state_dict(), made, progress=lambda *now: seen.append(now))
+    total = sum(spec.nbytes for spec, _ in bits(to, model).values())
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+    assert seen[-1] == (total, total)
+
+
+WIDE = {"a": (300, 500), "b": (500, 300), "c": (300, 500), "one": (500, 1), "last": (1, 900)}
+"""The width of what comes in and goes out: large enough for threads, or of a single row or column."""
+
+
+class NnxWide(nnx.Module):
+    def __init__(self):
+        for name, (size_in, size_out) in WIDE.items():
+            setattr(self, name, nnx.Linear(size_in, size_out, rngs=nnx.Rngs(0)))
+
+
+class MlxWide(mlx.Module):
+    def __init__(self):
+        super().__init__()
+        for name, sizes in WIDE.items():
+            self[name] = mlx.Linear(*sizes)
+
+
+def keras_wide():
+    layers = {name: (keras.Input((size,)), out) for name, (size, out) in WIDE.items()}
+    outputs = [keras.layers.Dense(out, name=name)(x) for name, (x, out) in layers.items()]
+    return keras.Model([x for x, _ in layers.values()], outputs)
+
+
+def equinox_wide():
+    return {name: eqx.nn.Linear(*sizes, key=KEY) for name, sizes in WIDE.items()}
+
+
+LARGE = {
+    "nnx": NnxWide,
+    "nnx without values": lambda: nnx.eval_shape(NnxWide),
+    "equinox": lambda: EqxNet(equinox_wide(), None),
+    "keras": keras_wide,
+    "mlx": MlxWide,
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+@pytest.mark.parametrize("kind", ["pt", "safetensors"])
+def test_a_loaded_model_has_no_part_of_the_file_or_of_what_it_was_read_through(case, kind, tmp_path):
+    to, path = case.partition(" ")[0], tmp_path / f"net.{kind}"
+    prefix = "fc." if to == "equinox" else ""
+    draw = np.random.default_rng(0)
+    state = {}
+    for name, (size_in, size_out) in WIDE.items():
+        state[f"{prefix}{name}.weight"] = draw.standard_normal((size_out, size_in), "f4")
+        state[f"{prefix}{name}.bias"] = draw.standard_normal(size_out, "f4")
+    if kind == "pt":
+        torch.save({name: torch.from_numpy(array) for name, array in state.items()}, path)
+    else:
+        save_file(state, path)
+    new = loaded(to, LARGE[case](), path, None)
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+    back = ms.to_torch(new, like=state, to=to)
+    assert all(np.array_equal(back[name], array) for name, array in state.items())
+
+
+TENSORFLOW = """
+import os
+import sys
+import warnings
+os.environ["KERAS_BACKEND"] = "tensorflow"
+sys.path[:0] = {paths!r}
+import keras
+import numpy as np
+import ml_switcheroo as ms
+
+assert keras.backend.backend() == "tensorflow"
+draw = np.random.default_rng(0)
+for dtype in ("float32", "bfloat16", "float16"):
+    layers = [keras.layers.Dense(500, dtype=dtype, name=name) for name in "abc"]
+    layers += [keras.layers.Conv2D(70, 3, dtype=dtype, name="conv"), keras.layers.Dense(1, name="one")]
+    shapes = {{**dict.fromkeys("abc", (300,)), "conv": (8, 8, 30), "one": (900,)}}
+    inputs = [keras.Input(shapes[layer.name]) for layer in layers]
+    model = keras.Model(inputs, [layer(x) for layer, x in zip(layers, inputs)])
+    state = {{
+        f"{{layer.name}}.{{slot}}": draw.standard_normal(shape, "f4").astype("f2").astype("f4")
+        for layer in layers
+        for slot, shape in (
+            ("weight", layer.kernel.shape[::-1] if layer.name != "conv" else (70, 30, 3, 3)),
+            ("bias", layer.bias.shape),
+        )
+    }}
+    seen, variables = [], [layer.kernel for layer in layers]
+    ms.load_into(model, {{n: np.array(a) for n, a in state.items()}}, progress=lambda *now: seen.append(now))
+    assert seen[-1][0] == seen[-1][1] > 0
+    for layer, variable in zip(layers, variables):
+        weight = state[f"{{layer.name}}.weight"]
+        turned = weight.transpose(2, 3, 1, 0) if layer.name == "conv" else weight.T
+        assert layer.kernel is variable
+        expected = keras.ops.cast(keras.ops.convert_to_tensor(turned), layer.kernel.dtype)
+        assert np.array_equal(keras.ops.cast(layer.kernel, "float32"), keras.ops.cast(expected, "float32"))
+    print("OK", dtype)
+"""
+
+
+def test_keras_on_tensorflow_is_filled():
+    pytest.importorskip("tensorflow")
+    code = TENSORFLOW.format(paths=list(sys.path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == ["OK", "float32", "OK", "bfloat16", "OK", "float16"]

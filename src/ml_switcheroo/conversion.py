@@ -39,6 +39,9 @@ class Conversion:
         rules: The user's rules.
         dtype: The dtype that floating-point leaves get.
         layout: Where the target model has the channels of its images, likewise.
+        inputs: What the PyTorch model is given, so that both programs are read, likewise.
+        target_inputs: What the target's model takes, if that differs, likewise.
+        target_call: What runs the target's model, likewise.
         select: Which state dict, if the file holds several.
         plan: A plan made before. Then ``layers``, ``rules``, ``dtype`` and ``layout`` are not used, and
             ``like`` only to lay out a file of Keras.
@@ -55,6 +58,9 @@ class Conversion:
     rules: Iterable[Rule] | str | Path = ()
     dtype: str | None = None
     layout: str | None = None
+    inputs: Any = None
+    target_inputs: Any = None
+    target_call: Callable[..., Any] | None = None
     select: str | None = None
     plan: Plan | None = None
     allow_missing: bool = False
@@ -133,6 +139,9 @@ class Conversion:
             rules=self.rules,
             dtype=self.dtype,
             layout=self.layout,
+            inputs=self.inputs,
+            target_inputs=self.target_inputs,
+            target_call=self.target_call,
         )
         if plan.target != target:
             raise UsageError(f"the plan is one to {plan.target}, not to {target}")
@@ -152,6 +161,9 @@ def convert(
     rules: Iterable[Rule] | str | Path = (),
     dtype: str | None = None,
     layout: str | None = None,
+    inputs: Any = None,
+    target_inputs: Any = None,
+    target_call: Callable[..., Any] | None = None,
     select: str | None = None,
     plan: Plan | None = None,
     allow_missing: bool = False,
@@ -177,6 +189,9 @@ def convert(
         rules=rules,
         dtype=dtype,
         layout=layout,
+        inputs=inputs,
+        target_inputs=target_inputs,
+        target_call=target_call,
         select=select,
         plan=plan,
         allow_missing=allow_missing,

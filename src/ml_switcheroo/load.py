@@ -56,6 +56,9 @@ def load_into(
     strict: bool = True,
     allow_overflow: bool = False,
     layout: str | None = None,
+    inputs: Any = None,
+    target_inputs: Any = None,
+    target_call: Callable[..., Any] | None = None,
     progress: bool | Callable[[int, int], object] = False,
 ) -> Loaded | Any:
     """Fill a live model with the tensors of a PyTorch checkpoint, or of a converted one.
@@ -76,6 +79,9 @@ def load_into(
         allow_overflow: Load although finite values become infinite, NaN, 0 or other integers in the dtype
             of a leaf.
         layout: Where the model has the channels of its images, as in :func:`make_plan`.
+        inputs: What the PyTorch model is given, so that both programs are read, as in :func:`make_plan`.
+        target_inputs: What the model takes, if that differs, likewise.
+        target_call: What runs the model, likewise.
         progress: Whether to show on stderr how many bytes are loaded; or a function that is called with that
             number and the bytes of all leaves.
 
@@ -101,6 +107,9 @@ def load_into(
                 strict=strict,
                 allow_overflow=allow_overflow,
                 layout=layout,
+                inputs=inputs,
+                target_inputs=target_inputs,
+                target_call=target_call,
                 progress=progress,
             )
     target = owner_of(model, find_target(to) if to else None)
@@ -113,7 +122,8 @@ def load_into(
         )
     template = target.live.template(model)
     asked = {"to": target.name, "layers": layers, "rules": rules, "layout": layout}
-    plan = plan_into(state, model, template, **asked)
+    read = {"inputs": inputs, "target_inputs": target_inputs, "target_call": target_call}
+    plan = plan_into(state, model, template, **asked, **read)
     plan.check(allow_missing=True, allow_unexpected=True)
     names = {path: torch_name(path, target, template) for path in plan.missing}
     loaded = Loaded(sorted(names.values()), sorted(plan.unexpected))

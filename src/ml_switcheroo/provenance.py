@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["exported", "refuse_converted", "stamp", "stamped_target"]
 
 _PREFIX = "ml_switcheroo"
+_OF_TORCH = ("", "pt")  # of the words that loaders put under ``format``
 
 
 def stamp(plan: Plan, source_hash: str) -> dict[str, str]:
@@ -51,8 +52,10 @@ def stamped_target(state: Mapping[str, Any]) -> str | None:
     """
     metadata = dict(getattr(state, "metadata", {}))
     word = metadata.get("format", "")
-    by_word = (target.name for target in all_targets().values() if word in target.files.words)
-    return metadata.get(f"{_PREFIX}.target") or next(by_word, None)
+    stamp = metadata.get(f"{_PREFIX}.target")
+    if stamp or word in _OF_TORCH:
+        return stamp
+    return next((target.name for target in all_targets().values() if word in target.files.words), None)
 
 
 def refuse_converted(state: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -138,6 +137,8 @@ def load_rules(path: str | Path) -> tuple[Rule, ...]:
     Raises:
         RuleError: The file is no TOML, or holds something that is no rule.
     """
+    import tomllib  # most rules come from no file
+
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

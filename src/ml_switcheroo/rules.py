@@ -183,6 +183,8 @@ def renamed(name: str, rules: Iterable[Rule]) -> str:
         RuleError: Two rules give the name two different places.
     """
     found = [rule for rule in rules if isinstance(rule, Rename) and rule.apply(name) is not None]
+    if not found:
+        return name
     results = {rule.apply(name): rule for rule in spelled_out(found, lambda rule: rule.source)}
     if len(results) > 1:
         listed = "; ".join(f"{rule} -> {result}" for result, rule in results.items())

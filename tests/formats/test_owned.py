@@ -91,41 +91,62 @@ def test_a_file_that_was_cut_off_is_an_error(tmp_path):
             leaves.check_sources()
 
 
+def handed_over(made, paths):
+    """Return a copy of each leaf, turned, and its order; what was handed over without one is kept."""
+
+    def take(path, array, order):
+        assert array.flags.c_contiguous
+        return (np.array(array.transpose(order)) if order else array), order
+
+    return dict(made.hand_over(paths, take))
+
+
 @pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 2, 0), (2, 1, 0)])
-def test_a_leaf_whose_axes_were_turned_can_be_had_as_it_lies(axes):
+def test_a_leaf_whose_axes_were_turned_is_handed_over_as_it_lies(axes):
     array = DRAW.standard_normal((40, 60, 700))
-    leaf = Deferred.of(array).transpose(axes)
-    made, order = Owned({"a": leaf, "b": leaf}).unturned("a")
-    assert np.array_equal(made.transpose(order) if order else made, array.transpose(axes))
-    assert made.shape == array.shape
-    assert made.flags.c_contiguous
+    made, order = handed_over(Owned({"a": Deferred.of(array).transpose(axes)}), "a")["a"]
+    assert bool(order) == (axes != (0, 1, 2))
+    assert np.array_equal(made, array.transpose(axes))
     assert not np.shares_memory(made, array)
 
 
-def test_what_is_no_turned_source_comes_as_it_is():
-    array = DRAW.standard_normal((40, 60))
+def test_what_is_no_turned_source_is_handed_over_as_it_is():
+    array = DRAW.standard_normal((400, 600))
     cases = {
-        "cut": (Deferred.of(array).T[:9], array.T[:9]),
+        "cut": (Deferred.of(array).T[:90], array.T[:90]),
         "cast": (Deferred.of(array).T.astype("float32"), array.T.astype("float32")),
         "flipped": (np.flip(Deferred.of(array).T, 0), np.flip(array.T, 0)),
         "joined": (np.concatenate([Deferred.of(array).T] * 2), np.concatenate([array.T] * 2)),
     }
-    made = Owned({name: leaf for name, (leaf, _) in cases.items()})
+    found = handed_over(Owned({name: leaf for name, (leaf, _) in cases.items()}), cases)
     for name, (_, expected) in cases.items():
-        found, order = made.unturned(name)
-        assert order == ()
-        assert np.array_equal(found, expected)
+        assert found[name][1] == ()
+        assert np.array_equal(found[name][0], expected)
 
 
-def test_leaves_as_they_lie_share_their_room_only_with_those_that_come_later():
-    arrays = {str(i): DRAW.standard_normal((300, 900 + i)) for i in range(5)}
-    made = Owned({**{name: Deferred.of(array).T for name, array in arrays.items()}, "plain": arrays["0"]})
-    kept = made["plain"]
+@pytest.mark.parametrize("rows", [3, 300])
+def test_leaves_that_are_handed_over_share_their_room_only_while_they_are(rows):
+    arrays = {str(i): DRAW.standard_normal((rows, 900 + i)) for i in range(12)}
+    leaves = {name: array if name in "159" else Deferred.of(array).T for name, array in arrays.items()}
+    seen = []
+    found = handed_over(Owned(leaves, seen.append), arrays)
     for name, array in arrays.items():
-        lying, order = made.unturned(name)
-        assert order == (1, 0)
-        assert np.array_equal(lying, array)
-        assert np.array_equal(kept, arrays["0"])
+        assert np.array_equal(found[name][0], array if name in "159" else array.T)
+    assert sorted(seen) == sorted(array.nbytes for array in arrays.values())
+
+
+def test_a_hand_over_that_fails_ends_it():
+    arrays = {str(i): DRAW.standard_normal((300, 900)) for i in range(40)}
+    taken = []
+
+    def take(path, array, order):
+        taken.append(path)
+        if path == "3":
+            raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        list(Owned(arrays).hand_over(arrays, take))
+    assert len(taken) < len(arrays)
 
 
 def test_a_stretch_says_where_a_leaf_lies(tmp_path):

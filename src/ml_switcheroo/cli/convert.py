@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ml_switcheroo.cli.like import read_like
-from ml_switcheroo.cli.options import FILE, as_json, full, planning, show_json
+from ml_switcheroo.cli.options import FILE, as_json, full, planning, read_programs, show_json
 
 __all__ = ["convert"]
 
@@ -51,6 +51,9 @@ def convert(
     select: str | None,
     dtype: str | None,
     layout: str | None,
+    inputs: str | None,
+    target_inputs: str | None,
+    target_call: str | None,
     plan_file: Path | None,
     *,
     allow_missing: bool,
@@ -82,6 +85,7 @@ def convert(
         rules=rules or (),
         dtype=dtype,
         layout=layout,
+        **read_programs(inputs, target_inputs, target_call),
         select=select,
         plan=Plan.load(plan_file) if plan_file else None,
         allow_missing=allow_missing,

@@ -10,7 +10,17 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["FILE", "as_json", "configured_target", "full", "layout", "planning", "show_json", "target"]
+__all__ = [
+    "FILE",
+    "as_json",
+    "configured_target",
+    "full",
+    "layout",
+    "planning",
+    "read_programs",
+    "show_json",
+    "target",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,10 +62,36 @@ def planning(command: F) -> F:
             metavar="SPEC",
             help="The target's tree: port.py:make_model (called without arguments) or a spec file (JSON).",
         ),
+        click.option(
+            "--inputs",
+            metavar="SHAPES",
+            help="What the PyTorch model is given, to read both programs: 'float32[1,3,64,64]', several with"
+            " a space between, or data.py:make.",
+        ),
+        click.option("--target-inputs", metavar="SHAPES", help="What the target takes, if that differs."),
+        click.option(
+            "--target-call",
+            metavar="FILE:FUNCTION",
+            help="Runs the target model: f(model, *inputs); needed for the variables of Linen and Haiku.",
+        ),
         target,
     ):
         command = option(command)
     return command
+
+
+def read_programs(inputs: str | None, target_inputs: str | None, target_call: str | None) -> dict[str, Any]:
+    """Return what ``make_plan`` takes for reading both programs."""
+    from ml_switcheroo.cli.factory import function_of, made_by
+
+    def read(text: str | None, option: str) -> Any:
+        return made_by(text, option) if text and ":" in text else text
+
+    return {
+        "inputs": read(inputs, "--inputs"),
+        "target_inputs": read(target_inputs, "--target-inputs"),
+        "target_call": function_of(target_call, "--target-call") if target_call else None,
+    }
 
 
 def show_json(record: Any) -> None:

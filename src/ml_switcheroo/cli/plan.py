@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ml_switcheroo.cli.like import read_like
-from ml_switcheroo.cli.options import FILE, as_json, planning, show_json
+from ml_switcheroo.cli.options import FILE, as_json, planning, read_programs, show_json
 
 __all__ = ["plan"]
 
@@ -31,6 +31,7 @@ __all__ = ["plan"]
     metavar="NAME",
     help="Print all that is known of one tensor or leaf, and what was weighed.",
 )
+@click.option("--graph", is_flag=True, help="Print what both programs compute; with --inputs.")
 @as_json
 def plan(
     checkpoint: Path,
@@ -41,11 +42,15 @@ def plan(
     select: str | None,
     dtype: str | None,
     layout: str | None,
+    inputs: str | None,
+    target_inputs: str | None,
+    target_call: str | None,
     output: Path | None,
     html: Path | None,
     old: Path | None,
     explain: str | None,
     *,
+    graph: bool,
     as_json: bool,
 ) -> None:
     """Show what would become of every tensor of CHECKPOINT, and why; only headers are read.
@@ -59,7 +64,7 @@ def plan(
     from ml_switcheroo.formats import open_checkpoint
     from ml_switcheroo.formats.apart import write_text
     from ml_switcheroo.plan import Plan
-    from ml_switcheroo.planning.planner import make_plan
+    from ml_switcheroo.planning.planner import drawn_programs, make_plan
 
     options: dict[str, Any] = {
         "to": to,
@@ -68,18 +73,23 @@ def plan(
         "rules": rules or (),
         "dtype": dtype,
         "layout": layout,
+        **read_programs(inputs, target_inputs, target_call),
     }
-    inputs = [checkpoint, layers, like, rules, old]
-    _check_outputs([path for path in (output, html) if path is not None], inputs)
+    given = [checkpoint, layers, like, rules, old, inputs, target_inputs, target_call]
+    _check_outputs([path for path in (output, html) if path is not None], given)
     with open_checkpoint(checkpoint, select=select) as opened:
         if explain is not None:
             click.echo(explained(explain, opened, **options))
             return
+        if graph:
+            for drawn in drawn_programs(opened, **options):
+                click.echo(str(drawn))
+            return
         made = make_plan(opened, **options)
     if output is not None:
-        made.save(output, *inputs)
+        made.save(output, *given)
     if html is not None:
-        write_text(html, made.to_html(), *inputs)
+        write_text(html, made.to_html(), *given)
     if old is not None:
         changes = Plan.load(old).changes(made)
         click.echo(changes or f"as in {old}", err=not changes)

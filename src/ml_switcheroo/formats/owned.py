@@ -2,24 +2,29 @@
 
 A framework keeps using the memory of an array that is aligned and that nothing else uses; it has to copy any
 other array first. A leaf is filled by several threads, piece by piece along the axis that is the
-slowest in its source, and the next leaf is begun while the framework takes this one.
+slowest in its source, and the next leaf is begun while the framework takes this one; or several are handed
+over at the same time.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
+import mmap
 import os
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ml_switcheroo.formats.deferred import Deferred
 from ml_switcheroo.formats.files import SourceFile
-from ml_switcheroo.formats.pages import buffer, offset_in_file, slowest_first
+from ml_switcheroo.formats.lanes import in_lanes
+from ml_switcheroo.formats.pages import offset_in_file, slowest_first
 from ml_switcheroo.formats.parts import Box, Part
 from ml_switcheroo.formats.tiles import Array
 
@@ -27,9 +32,13 @@ __all__ = ["Owned", "Stretch", "owned"]
 
 _ALIGNED = 64  # bytes; what XLA takes without a copy
 _PIECE = 2**22  # bytes that a thread fills at a time
-_AHEAD = 2**28  # bytes of a leaf that is begun before it is asked for
+_HUGE = 2**22  # bytes of an array for which NumPy asks for huge pages
+_AHEAD = 2**28  # bytes of leaves that are begun before they are asked for
 
 THREADS = min(8, os.cpu_count() or 1)
+_LANES = min(4, THREADS)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,7 @@ class Owned(Mapping[str, Array]):
         self._next = dict(zip(leaves, [*leaves][1:], strict=False))
         self._begun: dict[str, _Making] = {}
         self._lent = Deferred.of(np.empty(0))
-        self._rooms = itertools.cycle((_Room(), _Room()))  # one is filled while the other is read
+        self._rooms = _Rooms()
         self._pool = ThreadPoolExecutor(THREADS)
 
     def __getitem__(self, path: str) -> Array:
@@ -75,25 +84,49 @@ class Owned(Mapping[str, Array]):
         Raises:
             CheckpointError: The file behind it has changed or was closed.
         """
-        return self._taken(path, turned=False).finish()
-
-    def unturned(self, path: str) -> tuple[Array, tuple[int, ...]]:
-        """Return a leaf with its axes as they lie in its source, and the order that they are to have.
-
-        A framework turns axes faster than NumPy does. Such an array is valid until the next leaf is asked
-        for; any other comes as it is, with no order, in memory that nothing else uses.
-        """
-        making = self._taken(path, turned=True)
-        return making.finish(), making.order
-
-    def _taken(self, path: str, *, turned: bool) -> _Making:
-        making = self._begun.pop(path, None) or self._begin(path, turned=turned)
+        making = self._begun.pop(path, None) or self._begin(path)
         after = self._next.get(path)
         self._begun = {}
         if after is not None and making.leaf.nbytes <= _AHEAD:
-            self._begun = {after: self._begin(after, turned=turned)}
+            self._begun = {after: self._begin(after)}
         self._progress(making.leaf.nbytes)
-        return making
+        return making.finish()
+
+    def hand_over(
+        self,
+        paths: Iterable[str],
+        take: Callable[[str, Array, tuple[int, ...]], T],
+        *,
+        copied: bool = False,
+    ) -> Iterator[tuple[str, T]]:
+        """Hand leaves to a function, several at a time; yield path and result of each, in any order.
+
+        Args:
+            paths: Which ones.
+            take: Gets the path, the leaf with its axes as they lie in its source, and the order that they are
+                to have: a framework turns them faster than NumPy does. Such an array is valid until the
+                function returns. Any other comes as it is, without an order, in memory that nothing else
+                uses.
+            copied: Whether the function copies every array: then none is valid for longer.
+        """
+
+        def jobs() -> Iterator[tuple[int, Callable[[], tuple[str, int, T]]]]:
+            for path in paths:
+                making = _Making(*_lying(Deferred.of(self._deferred(path))))
+                lent = copied or bool(making.order)
+                yield making.leaf.nbytes, partial(self._handed_over, path, making, take, lent)
+
+        for path, nbytes, taken in in_lanes(jobs(), _LANES, _AHEAD):
+            self._progress(nbytes)
+            yield path, taken
+
+    def _handed_over(
+        self, path: str, making: _Making, take: Callable[..., T], lent: bool
+    ) -> tuple[str, int, T]:
+        leaf, order = making.leaf, making.order
+        with self._rooms.room(leaf.size, leaf.dtype) if lent else nullcontext() as room:
+            making.begin(self._pool, _aligned(leaf.size, leaf.dtype) if room is None else room)
+            return path, leaf.nbytes, take(path, making.finish(), order)
 
     def deferred(self, path: str) -> Deferred:
         """Return a leaf that is not made yet, to cut slices out of it."""
@@ -130,16 +163,15 @@ class Owned(Mapping[str, Array]):
         leaf = Deferred.of(self._deferred(path))
         if not _is_view(leaf):
             self._progress(leaf.nbytes)
-            return self._begin(path, turned=False).finish()
+            return self._begin(path).finish()
         leaf.check()
         self._progress(leaf.nbytes)
         self._lent = leaf
         return np.asarray(leaf)
 
-    def _begin(self, path: str, *, turned: bool) -> _Making:
-        leaf = Deferred.of(self._deferred(path))
-        making = _Making(*_lying(leaf)) if turned else _Making(leaf)
-        making.begin(self._pool, next(self._rooms).of if making.order else _aligned)
+    def _begin(self, path: str) -> _Making:
+        making = _Making(Deferred.of(self._deferred(path)))
+        making.begin(self._pool, _aligned(making.leaf.size, making.leaf.dtype))
         return making
 
     def __contains__(self, path: object) -> bool:
@@ -167,7 +199,7 @@ def _lying(leaf: Deferred) -> tuple[Deferred, tuple[int, ...]]:
         return leaf, ()
     array = leaf.patches[0].array
     lie = slowest_first(array)
-    if lie == sorted(lie) or array.shape != leaf.shape or not array.transpose(lie).flags.c_contiguous:
+    if array.flags.c_contiguous or array.shape != leaf.shape or not array.transpose(lie).flags.c_contiguous:
         return leaf, ()
     return leaf.transpose(lie), tuple(map(int, np.argsort(lie)))
 
@@ -193,10 +225,10 @@ class _Making:
     array: Array = field(init=False)
     pieces: list[Future[None]] = field(default_factory=list)
 
-    def begin(self, pool: ThreadPoolExecutor, room: Callable[[int, np.dtype[Any]], Array]) -> None:
-        """Hand the pieces to threads; a leaf of one piece is made when it is asked for."""
+    def begin(self, pool: ThreadPoolExecutor, array: Array) -> None:
+        """Hand the pieces to threads, to fill a flat array; a leaf of one piece is made here."""
         self.leaf.check()
-        self.array = room(self.leaf.size, self.leaf.dtype)
+        self.array = array
         tasks = list(self._tasks())
         if len(tasks) > 1:
             self.pieces = [pool.submit(part.fill, target, box) for part, target, box in tasks]
@@ -241,16 +273,36 @@ def _axes(part: Part) -> Iterator[tuple[int, int]]:
     return zip(part.shape, largest.strides, strict=True)
 
 
-class _Room:
+class _Rooms:
     """Memory that one leaf after the other is read into: fresh pages cost as much as reading does."""
 
-    def of(self, size: int, dtype: np.dtype[Any]) -> Array:
-        """Return room for a number of elements, in place of what was there."""
-        return buffer(self, size * dtype.itemsize)[: size * dtype.itemsize].view(dtype)
+    def __init__(self) -> None:
+        self._free: list[Array] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def room(self, size: int, dtype: np.dtype[Any]) -> Iterator[Array]:
+        """Lend room for a number of elements: the largest that is free, so that few have to be large."""
+        nbytes = size * dtype.itemsize
+        with self._lock:
+            room = self._free.pop() if self._free else None
+        if room is None or room.nbytes < nbytes:
+            room = _aligned(nbytes, np.dtype(np.uint8))
+        yield room[:nbytes].view(dtype)
+        with self._lock:
+            self._free = sorted([*self._free, room], key=len)
 
 
 def _aligned(size: int, dtype: np.dtype[Any]) -> Array:
-    """Return room for a number of elements, at an address that frameworks take as it is."""
-    room = np.empty(size * dtype.itemsize + _ALIGNED, np.uint8)
+    """Return room for a number of elements, at an address that frameworks take as it is.
+
+    It has small pages: NumPy asks for huge ones, which are faster only where they lie ready. A virtual
+    machine has often given them back to its host, and then they come at 0.4 GB/s, small ones at 2.
+    """
+    nbytes = size * dtype.itemsize
+    if nbytes >= _HUGE and hasattr(mmap, "MAP_ANONYMOUS"):
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        return np.frombuffer(mmap.mmap(-1, nbytes, flags=flags), np.uint8)[:nbytes].view(dtype)
+    room = np.empty(nbytes + _ALIGNED, np.uint8)
     start = -room.ctypes.data % _ALIGNED
-    return room[start : start + size * dtype.itemsize].view(dtype)
+    return room[start : start + nbytes].view(dtype)

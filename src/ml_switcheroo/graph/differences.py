@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.graph.graph import Node
-from ml_switcheroo.graph.matching.matched import Matched, Parted, Ready
+from ml_switcheroo.graph.matching.matched import KernelMatch, Matched, Parted, Ready
 from ml_switcheroo.graph.matching.profiles import agree, outputs_agree
 from ml_switcheroo.graph.matching.side import Assumed, Side
 from ml_switcheroo.graph.parameters import Kernel
@@ -18,14 +20,21 @@ __all__ = ["differences"]
 
 Array = np.ndarray[Any, Any]
 
+_LAYER = re.compile(r"[\w.]+\.(\w+) \(")
 _WINDOW = ("stride", "padding", "dilation", "spread", "groups", "kernel size")
 _SEEN = frozenset({"reshape", "transpose", "broadcast", "cast", "flip"})
 
 
 def differences(matched: Matched) -> Iterator[str]:
-    """Yield what two programs do differently, as sentences; nothing where one could not be followed."""
-    if matched.complete:
-        return
+    """Yield what two programs do differently, as sentences; the same on the same lines is counted."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for text in (*(() if matched.complete else _told_of(matched)), *_turned(matched)):
+        found[_LAYER.sub(r"\1 (", text.partition(": ")[2] or text)].append(text)
+    for first, *more in found.values():
+        yield first + (f" (and {len(more)} more like it)" if more else "")
+
+
+def _told_of(matched: Matched) -> Iterator[str]:
     for parted in matched.parted:
         yield _between(matched, parted)
     yield from _alone(matched)
@@ -53,21 +62,61 @@ def _data(side: Side, ready: Ready) -> list[int]:
 
 
 def _alone(matched: Matched) -> Iterator[str]:
-    """Yield the kernels that only one of the programs goes on with."""
+    """Yield what the programs go on with differently, where nothing can be carried over."""
     mine, theirs = matched.left
-    if mine and theirs and not any(agree(one.profile, other.profile) for one in mine for other in theirs):
-        goals = _data(matched.source, mine[0]), _data(matched.target, theirs[0])
+    new = [one for one in mine if not any(agree(one.profile, other.profile) for other in theirs)]
+    strange = [one for one in theirs if not any(agree(one.profile, other.profile) for other in mine)]
+    if mine and theirs and (new or strange):
+        goals = _data(matched.source, (new or mine)[0]), _data(matched.target, (strange or theirs)[0])
         values = matched.source.around(goals[0]), matched.target.around(goals[1])
         if text := _parting(matched, *goals, *values):
             yield text
             return
-    for side, ready, word in (
-        (matched.source, matched.left[0], "the PyTorch model"),
-        (matched.target, matched.left[1], "the target's model"),
-    ):
-        for one in ready:
-            name = one.kernel.leaf or "a computed kernel"
-            yield f"{name} is used by {word} alone, or on other data ({_line(side, one.nodes[0])})"
+    said = [_going_on(matched.source, mine), _going_on(matched.target, theirs)]
+    if mine or theirs:
+        yield f"the PyTorch model goes on with {said[0]}, the target's with {said[1]}"
+
+
+def _going_on(side: Side, ready: Sequence[Ready]) -> str:
+    if not ready:
+        return "nothing more"
+    names = ", ".join(one.kernel.leaf or "a computed kernel" for one in ready)
+    return f"{names} ({_line(side, ready[0].nodes[0])})"
+
+
+def _turned(matched: Matched) -> Iterator[str]:
+    """Yield the leaves that the target uses in two ways of which the source has only one."""
+    uses: dict[tuple[str, str], list[KernelMatch]] = defaultdict(list)
+    for match in matched.kernels:
+        if match.source.kernel.leaf and match.target.kernel.leaf and match.source.width > 1:
+            uses[match.source.kernel.leaf, match.target.kernel.leaf].append(match)
+    for (name, path), found in uses.items():
+        first, *others = found
+        for other in others:
+            if _kept_apart(first) != _kept_apart(other) and first.source.width == len(
+                first.source.kernel.outer
+            ):
+                lines = (
+                    _line(matched.source, other.source.kernel.nodes[0]),
+                    _line(matched.target, other.target.kernel.nodes[0]),
+                    _line(matched.target, first.target.kernel.nodes[0]),
+                )
+                yield (
+                    f"{name} ({lines[0]}): {path} is turned here ({lines[1]}), and not where it is used first"
+                    f" ({lines[2]}), or the other way round"
+                )
+                break
+
+
+def _kept_apart(match: KernelMatch) -> bool:
+    """Tell whether the axis that is contracted lies before the other one on both sides, or on neither."""
+    sides = []
+    for kernel in (match.source.kernel, match.target.kernel):
+        inner, outer = (
+            abs(int(axis[1] - axis[0])) if len(axis) > 1 else 0 for axis in (kernel.inner, kernel.outer)
+        )
+        sides.append(inner > outer)
+    return sides[0] == sides[1]
 
 
 def _outputs(matched: Matched) -> Iterator[str]:
@@ -115,7 +164,7 @@ def _parting(
     after = _after(matched.source, roots[0][:1] or mine)
     if roots[0] and roots[1]:
         one, other = _paired(nodes[0], nodes[1], *roots)
-        texts = _told(nodes[0], one, nodes[0][one], nodes[1], nodes[1][other])
+        texts = _told(nodes[0], nodes[0][one], nodes[1], nodes[1][other])
         lines = _line(matched.source, one), _line(matched.target, other)
         return f"{after}{texts[0]} ({lines[0]}); {texts[1]} ({lines[1]})"
     side, found, word = (
@@ -141,7 +190,8 @@ def _roots(
             agreed[number] = any(agree(value, other) for other in by_size.get(value.size, ()))
         return agreed[number]
 
-    found, stack, seen = set[int](), [number for number in goals if number in own], set[int]()
+    found, seen = set[int](), set[int]()
+    stack = [number for number in goals if number in own]
     while stack:
         number = stack.pop()
         if number in seen or is_agreed(number):
@@ -151,7 +201,7 @@ def _roots(
         open_ones = [one for one in before if not is_agreed(one) and side.graph.nodes[one].op != "constant"]
         if open_ones:
             stack.extend(open_ones)
-        else:
+        elif number not in side.parameters.plains:
             found.add(number)
     return sorted(found)
 
@@ -160,18 +210,23 @@ def _paired(
     mine: Sequence[Node], theirs: Sequence[Node], here: Sequence[int], there: Sequence[int]
 ) -> tuple[int, int]:
     """Return the first roots that do the same with other numbers; else the first of each."""
-    for one in here:
-        for other in there:
-            if mine[one].op == theirs[other].op:
-                return one, other
+    for one, other in itertools.product(here, there):
+        if mine[one].op == theirs[other].op:
+            return one, other
+    # A number that is tiny beside what it is added to shows one operation later.
+    near = [
+        [*each, *(one for number in each for one in nodes[number].operands)]
+        for nodes, each in ((mine, here), (theirs, there))
+    ]
+    for one, other in itertools.product(*near):
+        numbers = _number(mine, mine[one]), _number(theirs, theirs[other])
+        if mine[one].op == theirs[other].op and None not in numbers and numbers[0] != numbers[1]:
+            return one, other
     return here[0], there[0]
 
 
-def _told(
-    mine: Sequence[Node], number: int, one: Node, theirs: Sequence[Node], other: Node
-) -> tuple[str, str]:
+def _told(mine: Sequence[Node], one: Node, theirs: Sequence[Node], other: Node) -> tuple[str, str]:
     """Return what two operations are called; where they are of one sort, what they differ in."""
-    del number
     texts = _word(one), _word(other)
     if one.op != other.op:
         return texts
@@ -187,13 +242,19 @@ def _number(nodes: Sequence[Node], node: Node) -> float | None:
     """Return the number that an operation takes; None where it takes none."""
     for operand in node.operands:
         value = nodes[operand].params.get("value")
-        if nodes[operand].op == "constant" and value is not None and value.size == 1:
-            return float(value.reshape(()))
+        if nodes[operand].op == "constant" and value is not None and _is_number(value):
+            return float(value.flat[0])
     return None
 
 
+def _is_number(value: Array) -> bool:
+    return value.dtype.kind in "if" and value.size > 0 and bool((value == value.flat[0]).all())
+
+
 def _word(node: Node) -> str:
-    kind = node.params.get("kind")
+    kind, step = node.params.get("kind"), node.params.get("step", (1,))
+    if node.op == "slice" and any(one != 1 for one in step):
+        return f"every {max(step)}th element"
     return node.word or (f"{kind} over a window" if kind else node.op)
 
 

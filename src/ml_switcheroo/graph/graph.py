@@ -80,6 +80,30 @@ class Graph:
     outputs: tuple[int, ...]
     gaps: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        lines = [f"  {path} {list(self.nodes[number].shape)}" for path, number in self.leaves.items()]
+        heads = [f"{len(self.nodes)} nodes, {len(lines)} leaves", *lines]
+        steps = [f"  {self._step(number)}" for number, node in enumerate(self.nodes) if node.operands]
+        ends = [f"gives {', '.join(map(self._name, self.outputs))}", *(f"gap: {gap}" for gap in self.gaps)]
+        return "\n".join([*heads, *steps, *ends])
+
+    def _step(self, number: int) -> str:
+        node = self.nodes[number]
+        said = f"{node.word} ({node.line})" if node.word and node.line else node.word or str(node.line or "")
+        given = ", ".join(map(self._name, node.operands))
+        return f"%{number} = {node.op}({given}) {list(node.shape)}  {said}".rstrip()
+
+    def _name(self, number: int) -> str:
+        node = self.nodes[number]
+        if node.op == "leaf":
+            return str(node.params["path"])
+        if node.op == "input":
+            return f"input {self.inputs.index(number)}"
+        if node.op == "constant":
+            value = node.params["value"]
+            return f"{value.flat[0]:g}" if value.size == 1 else f"constant {list(value.shape)}"
+        return f"%{number}"
+
 
 @dataclass(slots=True)
 class Draft:

@@ -34,10 +34,11 @@ from ml_switcheroo.tree import Template
 from ml_switcheroo.unmoved import Unmoved
 
 if TYPE_CHECKING:
+    from ml_switcheroo.graph.graph import Graph
     from ml_switcheroo.graph.programs import Programs
     from ml_switcheroo.recipes import Target
 
-__all__ = ["Prepared", "make_plan", "plan_into", "prepare", "specs_of"]
+__all__ = ["Prepared", "drawn_programs", "make_plan", "plan_into", "prepare", "specs_of"]
 
 
 def make_plan(
@@ -201,6 +202,22 @@ def prepare(
         programs=_programs(layers, target, like, inputs, target_inputs, target_call),
     )
     return Prepared(request, peeled, specs, dropped)
+
+
+def drawn_programs(state: Mapping[str, Any], **asked: Any) -> tuple[Graph, Graph]:
+    """Draw both programs; the arguments are those of :func:`make_plan`.
+
+    Raises:
+        UsageError: No inputs are given.
+        SwitcherooError: One of the programs cannot be drawn.
+    """
+    from ml_switcheroo.graph.programs import match_programs
+
+    request = prepare(state, **asked).request
+    if request.programs is None:
+        raise UsageError('say what the PyTorch model is given, for example inputs="float32[1,3,64,64]"')
+    matched = match_programs(request.programs, request.specs)
+    return matched.source.graph, matched.target.graph
 
 
 def _programs(

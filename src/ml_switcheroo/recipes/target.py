@@ -48,9 +48,11 @@ class Naming:
         >>> Naming("/", join_digits=True, collections=True).path("net.0.fc", "bias")
         'params/net_0/fc/bias'
         """
-        written: list[str] = []
+        segments = f"{module}.{leaf}".strip(".").split(".")
+        nested = self.sequential and containers
+        written: list[str] = [] if nested or self.join_digits else segments
         walked: list[str] = []
-        for segment in f"{module}.{leaf}".strip(".").split("."):
+        for segment in segments if nested or self.join_digits else ():
             digits = segment.isdecimal()
             if digits and self.sequential and containers.get(".".join(walked)) == "sequential":
                 written.append(self.sequential)

@@ -31,7 +31,7 @@ from ml_switcheroo.sources.static.torch.flatten import steps_flattened, used_as
 from ml_switcheroo.sources.static.torch.use_verdicts import turned_as, written_as
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["read_module"]
+__all__ = ["read_module", "unwrapped"]
 
 _CONTAINERS: Mapping[str, str] = MappingProxyType(
     {
@@ -85,7 +85,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
     walked, reader = list(_walk(model, ("",))), LiveReader()
     parameters = parameters_in(walked, specs, reader)
     failed: list[str] = []
-    uses = follow_live(_unwrapped(model), failed, reader)
+    uses = follow_live(unwrapped(model), failed, reader)
     said: dict[str, tuple[Finding, ...]] = {}
     containers: dict[str, str] = {}
     owned: set[str] = set()
@@ -291,7 +291,8 @@ def _inside(module: Any) -> str:
     return name if name and getattr(module, name, None) is not None else ""
 
 
-def _unwrapped(module: Any) -> Any:
+def unwrapped(module: Any) -> Any:
+    """Return what wrappers of torch stand around: ``DataParallel``, ``torch.compile``, FSDP."""
     while name := _inside(module):
         module = getattr(module, name)
     return module

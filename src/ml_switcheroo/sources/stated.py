@@ -141,12 +141,12 @@ def module_paths(names: Iterable[str]) -> Iterator[str]:
     seen = {""}
     yield ""
     for name in names:
-        parts = name.split(".")
-        for count in range(1, len(parts) + 1):
-            path = ".".join(parts[:count])
-            if path not in seen:
-                seen.add(path)
-                yield path
+        new, path = [], name
+        while path not in seen:
+            seen.add(path)
+            new.append(path)
+            path = path.rpartition(".")[0]
+        yield from reversed(new)
 
 
 def _kind(word: str) -> str | None:

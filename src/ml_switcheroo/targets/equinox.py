@@ -18,7 +18,6 @@ import numpy as np
 from ml_switcheroo.computed import pools_in
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Flip, GateSum, Sum
 from ml_switcheroo.recipes import (
     REFUSED,
@@ -285,21 +284,24 @@ def _is_layer(cls: type) -> bool:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
-    leaves = owned(leaves)
     import jax
     from equinox import nn
 
-    def put(keys: Any, leaf: Any) -> Any:
-        path = path_of(keys)
+    old, tree = jax.tree_util.tree_flatten_with_path(whole(model))
+    paths = [path_of(keys) for keys, _ in old]
+    new = placed({path: leaf for path, (_, leaf) in zip(paths, old, strict=True)}, leaves)
+
+    def put(path: str, leaf: Any) -> Any:
         counter = next((name for name in _SEEN if path.endswith(name)), None)
-        if path in leaves:
-            return placed(leaf, leaves, path)
-        if counter is not None and path.removesuffix(counter) + "running_mean" in leaves:
+        if path in new:
+            return new[path]
+        if counter is not None and path.removesuffix(counter) + "running_mean" in new:
             return in_place_of(leaf, np.array(_SEEN[counter]))
         return leaf
 
-    filled = jax.tree_util.tree_map_with_path(put, whole(model))
-    return (nn.delete_init_state(filled), nn.State(filled)) if _is_pair(model) else filled
+    filled = [put(path, leaf) for path, (_, leaf) in zip(paths, old, strict=True)]
+    made = jax.tree_util.tree_unflatten(tree, filled)
+    return (nn.delete_init_state(made), nn.State(made)) if _is_pair(model) else made
 
 
 def _read(model: Any) -> Mapping[str, Array]:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.formats.owned import Owned, owned
 from ml_switcheroo.ops import Array, Concat, Flip, Gates, Shift, Sum
 from ml_switcheroo.recipes import (
     REFUSED,
@@ -199,25 +198,25 @@ def _template(model: Any) -> Template:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
-    leaves = owned(leaves)
+    new = placed(dict(_leaves(model)), leaves)
     if _is_pair(model):
-        return tuple(_filled(tree, leaves) for tree in model)
-    return _filled(model, leaves)
+        return tuple(_filled(tree, new) for tree in model)
+    return _filled(model, new)
 
 
-def _filled(tree: Any, leaves: Owned) -> Any:
+def _filled(tree: Any, new: Mapping[str, Any]) -> Any:
     return {
-        module: {name: _value(module, name, leaf, set(own), leaves) for name, leaf in own.items()}
+        module: {name: _value(module, name, leaf, set(own), new) for name, leaf in own.items()}
         for module, own in tree.items()
     }
 
 
-def _value(module: str, name: str, leaf: Any, beside: set[str], leaves: Owned) -> Any:
+def _value(module: str, name: str, leaf: Any, beside: set[str], new: Mapping[str, Any]) -> Any:
     path = f"{module}/{name}"
-    if path in leaves:
-        return placed(leaf, leaves, path)
-    if beside == _AVERAGE and f"{module}/average" in leaves:
-        return in_place_of(leaf, np.array(_SEEN) if name == "counter" else leaves[f"{module}/average"])
+    if path in new:
+        return new[path]
+    if beside == _AVERAGE and f"{module}/average" in new:
+        return in_place_of(leaf, np.array(_SEEN if name == "counter" else new[f"{module}/average"]))
     return leaf
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ml_switcheroo.formats.deferred import Deferred
-from ml_switcheroo.formats.owned import Owned
+from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array
 
 __all__ = ["in_place_of", "in_shards", "placed"]
@@ -28,24 +28,45 @@ def in_place_of(leaf: Any, array: Array) -> Any:
     return jax.device_put(np.asarray(array, leaf.dtype, order="C"), getattr(leaf, "sharding", None))
 
 
-def placed(leaf: Any, leaves: Owned, path: str) -> Any:
-    """Return a leaf of some leaves as JAX's, in place of one of a model: its axes are turned where it lies.
+def placed(old: Mapping[str, Any], leaves: Mapping[str, Array]) -> dict[str, Any]:
+    """Return leaves as JAX's arrays, in place of those of a model; their axes are turned where they lie.
 
     On the CPU, JAX takes an array with its strides and turns it while copying; a device gets the array as it
     lies and turns it there. Of a leaf in shards each device gets its own slice.
+
+    Args:
+        old: What they replace, by path; what is no leaf is left out.
+        leaves: The leaves.
     """
+    made = owned(leaves)
+    found = [path for path in made if path in old]
+    apart = {path for path in found if _is_in_shards(old[path])}
+    new = dict(
+        made.hand_over(
+            (path for path in found if path not in apart),
+            lambda path, array, order: _handed_over(old[path], array, order),
+        )
+    )
+    return new | {path: in_shards(made.deferred(path), old[path].sharding, old[path].dtype) for path in apart}
+
+
+def _is_in_shards(leaf: Any) -> bool:
+    sharding = getattr(leaf, "sharding", None)
+    return sharding is not None and len(sharding.device_set) > 1
+
+
+def _handed_over(leaf: Any, array: Array, order: tuple[int, ...]) -> Any:
+    """Return an array as JAX's, with its axes in an order, in place of a leaf."""
     import jax
 
+    if not order:
+        return in_place_of(leaf, array)
+    if array.dtype != leaf.dtype:
+        return in_place_of(leaf, np.array(array.transpose(order), leaf.dtype, order="C"))
     sharding = getattr(leaf, "sharding", None)
-    if sharding is None:
-        return in_place_of(leaf, leaves[path])
-    if len(sharding.device_set) > 1:
-        return in_shards(leaves.deferred(path), sharding, leaf.dtype)
-    array, order = leaves.unturned(path)
-    if not order or array.dtype != leaf.dtype:  # of another dtype NumPy makes a copy, turned and all
-        return in_place_of(leaf, array.transpose(order) if order else array)
+    platform = next(iter(sharding.device_set)).platform if sharding else jax.default_backend()
     # Waited for: the memory of the array is used for the next one.
-    if next(iter(sharding.device_set)).platform == "cpu":
+    if platform == "cpu":
         return jax.block_until_ready(jax.device_put(array.transpose(order), sharding))
     return jax.block_until_ready(_turn()(jax.device_put(array, sharding), order))
 

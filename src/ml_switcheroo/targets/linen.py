@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Concat, GateSum, Sum
 from ml_switcheroo.recipes import Files, Live, Mapper, Naming, Recipe, Target, Wrapper, part
 from ml_switcheroo.targets.constructors.linen import CONSTRUCTORS
@@ -90,14 +89,11 @@ def _unboxed(leaf: Any) -> Any:
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
-    leaves = owned(leaves)
+    new = placed({path: _unboxed(leaf) for path, leaf in flatten(model, "/")}, leaves)
 
     def put(path: str, leaf: Any) -> Any:
-        now = _unboxed(leaf)
-        if path not in leaves:
-            return leaf
-        array = placed(now, leaves, path)
-        return leaf.replace_boxed(array) if hasattr(leaf, "replace_boxed") else array
+        array = new.get(path, leaf)
+        return leaf.replace_boxed(array) if path in new and hasattr(leaf, "replace_boxed") else array
 
     return mapped(model, put)
 

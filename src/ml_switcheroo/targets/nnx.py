@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +14,6 @@ import numpy as np
 
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array, Sum
 from ml_switcheroo.recipes import (
     Compared,
@@ -262,15 +260,9 @@ def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
 
 
 def _fill(held: Mapping[str, Any], leaves: Mapping[str, Array]) -> None:
-    leaves = owned(leaves)
-    with ExitStack() as undo:
-        for path, variable in held.items():
-            if path in leaves:
-                now = variable.get_value()
-                new = placed(now, leaves, path)
-                undo.callback(variable.set_value, now)
-                variable.set_value(new)
-        undo.pop_all()
+    old = {path: variable.get_value() for path, variable in held.items()}
+    for path, array in placed(old, leaves).items():
+        held[path].set_value(array)
 
 
 def _read(model: Any) -> Mapping[str, Array]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.offered import load_offered, offered_as
 from ml_switcheroo.recipes import Target
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["ENTRY_POINTS", "offered_targets", "register"]
 
@@ -47,6 +50,8 @@ def offered_targets(own: Mapping[str, Target]) -> Mapping[str, Target]:
 
 @cache
 def _points() -> tuple[EntryPoint, ...]:
+    from importlib.metadata import entry_points  # slow, and few models are of another package
+
     return tuple(entry_points(group=ENTRY_POINTS))
 
 

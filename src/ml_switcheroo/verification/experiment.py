@@ -77,7 +77,14 @@ class Experiment:
             PlanError: A plan that is made here is ambiguous.
             UsageError: A model or an argument does not fit the others.
         """
-        sides = Sides.of(plan, self.source_model, self.target_model, self.to, self.rules, self.layout)
+        read: dict[str, Any] | None = None
+        if self.source_call is None:
+            read = {
+                "inputs": self.inputs,
+                "target_inputs": self.target_inputs,
+                "target_call": self.target_call,
+            }
+        sides = Sides.of(plan, self.source_model, self.target_model, self.to, self.rules, self.layout, read)
         state, model = self.source_model.state_dict(), self.target_model
         if load:
             model = sides.live.write(model, sides.plan.apply(state, partial=True))

@@ -76,8 +76,20 @@ class Sides:
         to: str | None,
         rules: Iterable[Rule] | str | Path = (),
         layout: str | None = None,
+        read: Mapping[str, Any] | None = None,
     ) -> Sides:
         """Find out what the models are.
+
+        Names and shapes make the plan; where they leave something open, what both programs compute does.
+
+        Args:
+            plan: The plan, where there is one.
+            source_model: The PyTorch model.
+            target_model: The target's.
+            to: Name of the target.
+            rules: The rules of a plan that is made here.
+            layout: Where the target model has its channels.
+            read: The inputs of both, with which both programs are read.
 
         Raises:
             PlanError: A plan that is made here is ambiguous.
@@ -90,7 +102,12 @@ class Sides:
         if plan is None:
             options = {"like": target_model, "rules": rules, "layout": layout}
             plan = make_plan(state, to=target.name, layers=source_model, **options)
-            plan.check(allow_missing=True, allow_unexpected=True)
+            if read is not None and (plan.missing or plan.ambiguous):
+                plan = _more_filled(
+                    plan, make_plan(state, to=target.name, layers=source_model, **options, **read)
+                )
+            if not plan.differences:  # which the run shows
+                plan.check(allow_missing=True, allow_unexpected=True)
         absent = sorted(name for name in plan.inputs if name not in state)
         if absent:
             raise UsageError(f"the plan is for another model: PyTorch's has no {', '.join(absent[:5])}")
@@ -120,6 +137,11 @@ class Sides:
         """Whether any layer has its channels before axes of space."""
         kinds = {finding.kind for finding in self.findings.values()} | {m.kind for m in self.plan.moves}
         return any(channels_last(kind) is not None for kind in kinds)
+
+
+def _more_filled(plan: Plan, other: Plan) -> Plan:
+    """Return the plan that fills more leaves; where both fill as many, the first."""
+    return other if len(other.outputs) > len(plan.outputs) or other.differences else plan
 
 
 def run_source(model: Any, call: Callable[..., Any] | None, inputs: Inputs) -> Run:

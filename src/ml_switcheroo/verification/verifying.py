@@ -26,7 +26,7 @@ def verified(reference: Reference, model: Any) -> Verification:
     outputs = reference.outputs(sides, other, limit)
     weights = _other_weights(reference, model)
     first = locate(layers, outputs, weights, _last(mine.calls), _last(other.calls), limit)
-    notes = [*reference.remarks, *plan.notes]
+    notes = [*plan.differences, *reference.remarks, *plan.notes]
     if len(weights) == len(plan.outputs) > 0:
         notes.append("no leaf is what the plan gives: was the target model loaded? (load=True, --load)")
     return Verification(

@@ -81,7 +81,10 @@ class _Lockstep:
             deferred += [group] if not done else []
         if not moved and deferred:
             moved = self._match_together(deferred)
-        return moved or self._rearranged(mine, theirs) or self._go_on(mine, theirs)
+        moved = moved or self._rearranged(mine, theirs) or self._go_on(mine, theirs)
+        if not moved:
+            self._look_behind(deferred)
+        return moved
 
     def _ready(self, side: Side, assumed: Assumed | None = None) -> list[Ready]:
         """Return the kernels that nothing stands for, and whose data are known."""
@@ -350,6 +353,24 @@ class _Lockstep:
             if self._other_window(one, other) if same else self._other_data(one, other):
                 return True
         return False
+
+    def _look_behind(self, groups: Sequence[tuple[list[Ready], list[Ready]]]) -> None:
+        """Keep what differs behind kernels that cannot be told apart for that."""
+        units = [found for group in groups if (found := self._units(*group)) is not None]
+        whole = tuple([unit for found in units for unit in found[place]] for place in (0, 1))
+        columns = {kernel: one for group in groups for kernel, one in self._columns(*group).items()}
+        assumption = Assumption((self.source, self.target), (whole[0], whole[1]), columns, self._ready)
+        for side, bindings in zip((self.source, self.target), assumption.bindings, strict=True):
+            side.bindings.update(bindings)
+        mine, theirs = self._ready(self.source), self._ready(self.target)
+        for one, other in itertools.product(mine, theirs):
+            if one.kernel.key == other.kernel.key and not agree(one.profile, other.profile):
+                here = self.source.around(_data(self.source, one))
+                self.parted.append(Parted(one, other, here, self.target.around(_data(self.target, other))))
+                break
+        for side, bindings in zip((self.source, self.target), assumption.bindings, strict=True):
+            for kernel in bindings:
+                del side.bindings[kernel]
 
     def _other_data(self, ours: Sequence[Ready], others: Sequence[Ready]) -> bool:
         """Let the target go on with the data of the source; tell whether they have as many elements."""

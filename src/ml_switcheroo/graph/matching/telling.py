@@ -44,6 +44,11 @@ class Assumption:
         self._numbers = Profiles()
         self._before = [self._further(side, self._bindings(place, None)) for place, side in enumerate(sides)]
 
+    @property
+    def bindings(self) -> tuple[dict[Kernel, Binding], dict[Kernel, Binding]]:
+        """The oracles that stand for all units of each side."""
+        return self._bindings(0, None), self._bindings(1, None)
+
     def changes(self, place: int, unit: Unit) -> Changes:
         """Return what changes further on where another oracle stands for one unit of a side."""
         before = self._before[place]

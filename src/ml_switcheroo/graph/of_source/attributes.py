@@ -119,7 +119,7 @@ _ASKED: Mapping[str, Callable[..., Value]] = {
 
 # ---- operators
 
-_BINARY = {
+_BINARY: Mapping[type, str] = {
     ast.Add: "add",
     ast.Sub: "sub",
     ast.Mult: "mul",
@@ -132,7 +132,14 @@ _BINARY = {
     ast.BitOr: "bitwise_or",
     ast.BitXor: "bitwise_xor",
 }
-_COMPARED = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
+_COMPARED: Mapping[type, str] = {
+    ast.Eq: "eq",
+    ast.NotEq: "ne",
+    ast.Lt: "lt",
+    ast.LtE: "le",
+    ast.Gt: "gt",
+    ast.GtE: "ge",
+}
 _OPERATORS: Mapping[str, tuple[type, bool]] = {
     **{f"__{word}__": (op, False) for op, word in {**_BINARY, **_COMPARED}.items()},
     **{f"__r{word}__": (op, True) for op, word in _BINARY.items()},
@@ -171,7 +178,8 @@ def compared(machine: Drawer, op: type, left: Value, right: Value) -> Value:
 
 def invert(machine: Drawer, op: type, value: Drawn) -> Value:
     """Return ``-x``, ``~x`` or ``+x``."""
-    word = {ast.USub: "neg", ast.Invert: "bitwise_not", ast.UAdd: "positive"}[op]
+    words: Mapping[type, str] = {ast.USub: "neg", ast.Invert: "bitwise_not", ast.UAdd: "positive"}
+    word = words[op]
     return lower(machine, METHODS[word], Arguments([value]))
 
 
@@ -183,7 +191,7 @@ def _at(pen: Any, x: Drawn, index: Any) -> Drawn:
     return x.view(found, lambda new: put(pen, x, index, new)) if is_plain(index) else found
 
 
-_AT, _PUT = (rows("", {name: run})[0] for name, run in {"[]": _at, "[]=": put}.items())
+_AT, _PUT = rows("", {"[]": _at})[0], rows("", {"[]=": put})[0]
 
 
 def subscript(machine: Any, tensor: Drawn, index: Value) -> Value:

@@ -21,7 +21,7 @@ from ml_switcheroo.sources.static.python.values import (
 if TYPE_CHECKING:
     from ml_switcheroo.graph.of_source.machine import Drawer
 
-__all__ = ["SURPRISES", "apply", "drawn_in", "lower", "undrawn"]
+__all__ = ["SURPRISES", "apply", "drawn_in", "leaves", "lower", "undrawn"]
 
 SURPRISES = (TypeError, ValueError, KeyError, IndexError, AttributeError, ZeroDivisionError, OverflowError)
 """What a row may end in that is given what it does not expect."""
@@ -32,6 +32,8 @@ _ORDERED = frozenset("view view_as unsqueeze squeeze unflatten".split())
 
 def lower(machine: Drawer, row: Lowering, args: Arguments, word: str = "") -> Value:
     """Return what an operation of the program gives; a gap where that is not known."""
+    if machine.strict:
+        args = leaves(machine, args)
     given = list(inside([args.positional, args.keyword]))
     if (lost := next((one for one in given if isinstance(one, Lost)), None)) is not None:
         return lost
@@ -47,6 +49,20 @@ def lower(machine: Drawer, row: Lowering, args: Arguments, word: str = "") -> Va
         return machine.lost(f"{word or row.name}: {error}", *operands)
     except SURPRISES as error:
         return machine.lost(f"{word or row.name}: {type(error).__name__}: {error}", *operands)
+
+
+def leaves(machine: Drawer, args: Arguments) -> Arguments:
+    """Return arguments in which parameters are the leaves that they are."""
+    if not undrawn(args):
+        return args
+
+    def leaf(value: Value) -> Value:
+        if isinstance(value, Tensor):
+            return machine.state.drawn(machine, value)
+        return type(value)(map(leaf, value)) if isinstance(value, list | tuple) else value
+
+    words = {name: leaf(value) for name, value in args.keyword.items()}
+    return Arguments([*map(leaf, args.positional)], words, args.open_positional, args.open_keyword)
 
 
 def apply(

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from ml_switcheroo.graph.of_source.pen import Pen
 
-__all__ = ["Device", "Drawn", "Limits", "Lost", "Number", "Storage", "Unlowered", "inside"]
+__all__ = ["Device", "Drawn", "Limits", "Lost", "Number", "Storage", "Undecided", "Unlowered", "inside"]
 
 Number: TypeAlias = bool | int | float | complex
+
+
+class Undecided(Exception):  # caught where drawing starts
+    """The program goes on by what nobody knows."""
 
 
 class Unlowered(Exception):
@@ -112,7 +116,7 @@ class Drawn:
             self.back(self)
 
     def view(self, other: Drawn, back: Callable[[Drawn], Drawn] | None = None) -> Drawn:
-        """Return a tensor as one that looks at the same storage; ``back`` makes this one of what it becomes."""
+        """Return a tensor that looks at the same storage; ``back`` makes this one of what it becomes."""
         if other is self:
             return self
         written = None if back is None else lambda new: self._is(back(new))

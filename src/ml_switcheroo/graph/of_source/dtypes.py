@@ -116,6 +116,6 @@ def limits(dtype: str) -> Limits:
         return Limits(int(whole.min), int(whole.max), bits=int(whole.bits))
     if category(dtype) != "float":
         raise Unlowered(f"limits of {dtype}")
-    real: Any = ml_dtypes.finfo(kind)
+    real: Any = ml_dtypes.finfo(kind)  # type: ignore[no-untyped-call]
     tiny = float(real.smallest_normal)
     return Limits(float(real.min), float(real.max), float(real.eps), tiny, tiny, int(real.bits))

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.graph.graph import Graph
-from ml_switcheroo.graph.of_source.drawn import Drawn, Lost, Unlowered
-from ml_switcheroo.graph.of_source.machine import Drawer, Undecided
+from ml_switcheroo.graph.of_source.drawn import Drawn, Lost, Undecided, Unlowered
+from ml_switcheroo.graph.of_source.machine import Drawer
 from ml_switcheroo.graph.of_source.state import State
 from ml_switcheroo.sources.static.python.machine import Budget
 from ml_switcheroo.sources.static.python.values import (
@@ -48,8 +48,8 @@ def draw_source(
     Args:
         spec: ``path/model.py:Net``, as for ``read_layers``.
         specs: The checkpoint: shape and dtype by tensor name.
-        inputs: What ``forward`` is given: ``((2, 3, 32, 32), "float32")`` for each tensor; dictionaries, lists
-            and plain values (a flag) as they are. What is left out has its default.
+        inputs: What ``forward`` is given: ``((2, 3, 32, 32), "float32")`` for each tensor; dictionaries,
+            lists and plain values (a flag) as they are. What is left out has its default.
         keywords: What it is given by name.
         root: Folder that the path and the imports are relative to; the working directory if None.
 
@@ -78,7 +78,8 @@ def draw_live(
 ) -> Graph:
     """Return what ``forward`` of a live ``torch.nn.Module`` computes, from the source of its class.
 
-    The arguments are those of :func:`draw_source`; of the module, only classes, attributes and shapes are read.
+    The arguments are those of :func:`draw_source`. Of the module, classes, attributes and shapes are read,
+    and the values of tensors that no state dict has.
     """
     from ml_switcheroo.graph.of_source.live import read_live
 
@@ -97,7 +98,12 @@ def _state(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> State:
     for path, modules in attempt.fit.modules.items():
         for module in modules:
             paths.setdefault(id(module), path)
-    return State(specs, names, paths)
+    owners = {name: found[0].kind for name, found in attempt.fit.owners.items() if found}
+    buffers = {name for name, kind in owners.items() if kind == "buffer" or name.endswith(_STATISTICS)}
+    return State(specs, names, paths, frozenset(buffers))
+
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def _drawn(machine: Drawer, root: Instance, inputs: Sequence[Input], keywords: Mapping[str, Input]) -> Graph:

@@ -18,6 +18,7 @@ from ml_switcheroo.graph.of_source.machine import Drawer
 from ml_switcheroo.graph.of_source.operations.table import FUNCTIONS
 from ml_switcheroo.graph.of_source.state import State
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
+from ml_switcheroo.sources.live import unwrapped
 from ml_switcheroo.sources.static.python.limits import deep_recursion, little_garbage
 from ml_switcheroo.sources.static.python.machine import STEPS
 from ml_switcheroo.sources.static.python.values import (
@@ -49,7 +50,7 @@ def read_live(model: Any, specs: Mapping[str, TensorSpec]) -> Iterator[tuple[Dra
     Returns:
         The machine that has read it, and the module as that sees it.
     """
-    machine = Drawer(Library([]), STEPS)
+    machine, model = Drawer(Library([]), STEPS), unwrapped(model)
     made: dict[int, Instance] = {}
     with deep_recursion(), little_garbage():
         root = copied(machine, model, made)
@@ -70,6 +71,7 @@ class _Reader:
         names: dict[int, str] = {}
         paths: dict[int, str] = {}
         first: dict[int, str] = {}
+        members: dict[int, frozenset[str]] = {}
         for path, live in model.named_modules():
             copy = self.made.get(id(live))
             if copy is None:
@@ -87,7 +89,10 @@ class _Reader:
                 elif name in live._buffers:
                     held.holds = self._array(tensor)
             self._attributes(live, copy)
-        return State(specs, names, paths)
+            if copy.torch not in KIND_OF_CLASS:
+                members[id(copy)] = frozenset(dir(live))
+        buffers = frozenset(name for name, _ in model.named_buffers())
+        return State(specs, names, paths, buffers, members)
 
     def _tensor(self, copy: Instance, name: str, live: Any) -> Tensor:
         """Return a parameter or buffer of a module as the reader has it."""
@@ -106,9 +111,8 @@ class _Reader:
             hidden = name.startswith("_") and name in _OF_MODULES
             if hidden or name in copy.attrs or name in live._modules:
                 continue
-            found = self.value(value)
-            if found is not UNKNOWN:
-                copy.attrs[name] = found
+            copy.attrs[name] = self.value(value)
+        copy.open = copy.cls is UNKNOWN
 
     def value(self, value: Any, depth: int = 5) -> Value:
         """Return a value of a live program as the machine has it; unknown where it has none such."""
@@ -186,6 +190,8 @@ class _Reader:
         self.machine.heap.new(copy.attrs)
         for name, one in vars(value).items():
             copy.attrs[name] = self.value(one, depth - 1)
+        if copy.attrs.get("use_cache") is True:  # the first call fills a cache, and reads nothing from it
+            copy.attrs["use_cache"] = False
         return copy
 
 

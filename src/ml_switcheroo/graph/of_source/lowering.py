@@ -68,8 +68,8 @@ def rows(where: str, table: Mapping[str, Run], *, view: bool = False) -> list[Lo
     """Return a row for each entry of a table.
 
     Args:
-        where: ``t`` for a function of torch, ``f`` of its functional, ``s`` of special, ``l`` of linalg, ``e``
-            of einops, ``m`` for a method.
+        where: ``t`` for a function of torch, ``f`` of its functional, ``s`` of special, ``l`` of linalg,
+            ``e`` of einops, ``m`` for a method.
         table: By names with spaces between, the function that draws it.
         view: Whether results look at the storage of what is given.
     """

@@ -10,12 +10,18 @@ import numpy as np
 from ml_switcheroo.graph.of_source.calling import drawn_in, lower, undrawn
 from ml_switcheroo.graph.of_source.drawn import Device, Drawn, Lost, Unlowered, inside
 from ml_switcheroo.graph.of_source.dtypes import FLOAT, by_name, limits, promoted, torch_name
+from ml_switcheroo.graph.of_source.layers.transformers import square_mask
+from ml_switcheroo.graph.of_source.making import construct
 from ml_switcheroo.graph.of_source.operations.table import FUNCTIONS, METHODS
+from ml_switcheroo.sources.static.python.classes import new_instance
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
+    Bound,
     Builtin,
     External,
+    Function,
+    Instance,
     Tensor,
     Value,
     known,
@@ -32,16 +38,30 @@ __all__ = ["PYTHON", "called", "externals"]
 def called(machine: Any, name: str, args: Arguments) -> Value:
     """Return what a function gives whose code is not read."""
     owner, _, last = name.rpartition(".")
-    if name_of(name) or (last == "__init__" and name_of(owner)) or name == "builtins.object":
+    if name == "builtins.object":
         return OUTSIDE.call(machine, name, args)
+    if name_of(name):
+        made = new_instance(machine, External(name))
+        construct(machine, made, name, args)
+        return made
+    if last == "__init__" and name_of(owner):
+        if args.positional and isinstance(args.positional[0], Instance):
+            construct(machine, args.positional[0], owner, Arguments(args.positional[1:], args.keyword))
+        return None
     if name in _TOLD:
         return _TOLD[name](machine, *args.positional, **args.keyword)
-    if owner in ("torch.nn.init",):
+    if owner == "torch.nn.init":
         return args.positional[0] if args.positional else UNKNOWN
-    if owner == "numpy" or owner.startswith("numpy."):
+    if name.startswith("numpy."):
         return _of_numpy(machine, name, args)
+    return _operation(machine, name, args)
+
+
+def _operation(machine: Drawer, name: str, args: Arguments) -> Value:
+    """Return what an operation gives; while a model is made, of parameters what the reader says."""
+    owner, _, last = name.rpartition(".")
     row = FUNCTIONS.get(name) or _in_place(name) or _of_tensor(owner, last)
-    if row is not None and not (undrawn(args) and not machine.strict):
+    if row is not None and (machine.strict or not undrawn(args)):
         found = lower(machine, row, args, last)
         if not isinstance(found, Lost) or machine.strict:
             return found
@@ -49,10 +69,10 @@ def called(machine: Any, name: str, args: Arguments) -> Value:
         return OUTSIDE.call(machine, name, args)
     if owner.startswith("torch.") and last.startswith(_HARMLESS):
         return UNKNOWN
-    operands = [one.node for one in drawn_in(args)]
-    lost = next((one for one in drawn_in(args) if isinstance(one, Lost)), None)
-    if operands or owner.startswith(("torch", "einops")):
-        return lost or machine.lost(f"{name} is not known", *operands)
+    given = list(drawn_in(args))
+    lost = next((one for one in given if isinstance(one, Lost)), None)
+    if given or owner.startswith(("torch", "einops")):
+        return lost or machine.lost(f"{name} is not known", *(one.node for one in given))
     return UNKNOWN
 
 
@@ -104,9 +124,10 @@ def _of_numpy(machine: Drawer, name: str, args: Arguments) -> Value:
 
 
 _NUMPY = frozenset(
-    """arange linspace sqrt log log2 log10 exp sin cos tan power outer concatenate stack zeros ones eye array
-    asarray meshgrid ceil floor round abs minimum maximum prod sum cumsum mean float32 float64 int64 int32 tril
-    triu full zeros_like ones_like expand_dims arctan2 einsum transpose reshape where repeat tile clip""".split()
+    """arange linspace sqrt log log2 log10 exp sin cos tan power outer concatenate stack zeros ones eye
+    array asarray meshgrid ceil floor round abs minimum maximum prod sum cumsum mean float32 float64 int64
+    int32 tril triu full zeros_like ones_like expand_dims arctan2 einsum transpose reshape where repeat
+    tile clip""".split()
 )
 
 
@@ -178,6 +199,9 @@ def _asked(name: str) -> Callable[..., Value]:
 
 
 _TOLD: Mapping[str, Callable[..., Value]] = {
+    **dict.fromkeys(("os.environ.get", "os.getenv"), lambda machine, name, default=None: default),
+    "torch.utils._pytree.register_pytree_node": lambda machine, *args, **words: None,
+    "torch.nn.Transformer.generate_square_subsequent_mask": square_mask,
     **dict.fromkeys(("torch.finfo", "torch.iinfo"), _finfo),
     "torch.Tensor": _tensor_class(FLOAT),
     "torch.FloatTensor": _tensor_class(FLOAT),
@@ -201,8 +225,8 @@ _TOLD: Mapping[str, Callable[..., Value]] = {
         """torch.is_grad_enabled torch.is_inference_mode_enabled torch.jit.is_scripting torch.jit.is_tracing
         torch._C._get_tracing_state torch.compiler.is_compiling torch.compiler.is_dynamo_compiling
         torch._dynamo.is_compiling torch.compiler.is_exporting torch.onnx.is_in_onnx_export
-        torch.cuda.is_available torch.backends.mps.is_available torch.xpu.is_available torch.is_autocast_enabled
-        torch.is_autocast_cpu_enabled torch.overrides.has_torch_function
+        torch.cuda.is_available torch.backends.mps.is_available torch.xpu.is_available
+        torch.is_autocast_enabled         torch.is_autocast_cpu_enabled torch.overrides.has_torch_function
         torch.overrides.has_torch_function_unary torch.overrides.has_torch_function_variadic
         torch.distributed.is_available torch.distributed.is_initialized torch.is_anomaly_enabled
         torch.is_autocast_cache_enabled torch.is_inference torch.backends.cuda.flash_sdp_enabled
@@ -214,11 +238,25 @@ _TOLD: Mapping[str, Callable[..., Value]] = {
         torch.cuda.amp.autocast torch.amp.autocast torch.autograd.profiler.record_function torch._assert
         torch.profiler.record_function torch.manual_seed torch._check torch.set_printoptions
         torch.cuda.synchronize torch.nn.attention.sdpa_kernel torch.autograd.set_grad_enabled
-        torch.compiler.cudagraph_mark_step_begin torch._C._log_api_usage_once torch._dynamo.mark_static_address
-        torch.compiler.disable torch._dynamo.graph_break""".split(),
+        torch.compiler.cudagraph_mark_step_begin torch._C._log_api_usage_once
+        torch._dynamo.mark_static_address         torch.compiler.disable torch._dynamo.graph_break""".split(),
         _constant(UNKNOWN),
     ),
 }
+
+
+def _signature(machine: Any, args: Arguments) -> Value:
+    """Return a signature: the names of what a function takes."""
+    given = args.positional[0] if args.positional else None
+    function = given.function if isinstance(given, Bound) else given
+    if not isinstance(function, Function):
+        return EXTERNALS["inspect.signature"].run(machine, args)
+    spec = function.node.args
+    names = [one.arg for one in (*spec.posonlyargs, *spec.args)][isinstance(given, Bound) :]
+    rest = [one.arg for one in (spec.vararg, *spec.kwonlyargs, spec.kwarg) if one is not None]
+    made = new_instance(machine, External("builtins.object"))
+    made.attrs["parameters"] = machine.heap.new(dict.fromkeys([*names, *rest], UNKNOWN))
+    return made
 
 
 def _parameter(machine: Any, args: Arguments) -> Value:
@@ -255,12 +293,24 @@ def _python(name: str) -> Callable[[Any, Arguments], Value]:
     usual = BUILTINS[name].run
 
     def run(machine: Any, args: Arguments) -> Value:
-        tensors = list(drawn_in(args))
+        of_one = name in ("len", "type", "hasattr", "int", "float", "bool", "str", "abs", "round")
+        tensors = (
+            [one for one in args.positional if isinstance(one, Drawn | Lost)]
+            if of_one
+            else list(drawn_in(args))
+        )
         if lost := [one for one in tensors if isinstance(one, Lost)]:
             return lost[0]
+        if name == "str" and args.positional and isinstance(args.positional[0], External | Builtin):
+            return f"<class '{args.positional[0].name}'>"
         if not tensors:
             return usual(machine, args)
         first = args.positional[0]
+        if name == "hasattr":
+            there = isinstance(machine.read(first, str(args.positional[1])), Lost)
+            return UNKNOWN if there else True
+        if name == "type":
+            return External("torch.Tensor") if isinstance(first, Drawn) else usual(machine, args)
         if name == "len":
             return first.shape[0] if isinstance(first, Drawn) and first.shape else UNKNOWN
         if name in ("int", "float", "bool") and isinstance(first, Drawn):
@@ -296,17 +346,18 @@ def _on_tensors(machine: Any, name: str, args: Arguments) -> Value:
                 else lower(machine, METHODS["add"], Arguments([total, one]), "add")
             )
         return total
-    values = [
+    values: list[Any] = [
         machine.pen.known(one) if isinstance(one, Drawn) and one.node in machine.pen.fixed else one
         for one in listed
     ]
     if known(values):
-        return {"max": max, "min": min}[name](values)
+        return max(values) if name == "max" else min(values)
     return machine.lost(f"{name} of what depends on the input")
 
 
 PYTHON = {
-    name: Builtin(name, _python(name)) for name in "len int float bool abs round pow sum max min".split()
+    name: Builtin(name, _python(name))
+    for name in "len int float bool abs round pow sum max min str type hasattr".split()
 }
 """Functions of Python, for tensors, too."""
 
@@ -320,6 +371,7 @@ def externals() -> Externals:
             "torch.nn.Buffer": Builtin("Buffer", _buffer),
             "einops.layers.torch.Rearrange": _pattern("Rearrange"),
             "einops.layers.torch.Reduce": _pattern("Reduce"),
+            "inspect.signature": Builtin("signature", _signature),
             "torch.inf": float("inf"),
             "torch.nan": float("nan"),
             "torch.pi": float(np.pi),

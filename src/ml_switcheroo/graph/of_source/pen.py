@@ -95,7 +95,7 @@ class Pen:
         if isinstance(value, Drawn):
             return value
         if isinstance(value, list | tuple) and any(isinstance(one, Drawn) for one in value):
-            from ml_switcheroo.graph.of_source.operations.shapes import stack
+            from ml_switcheroo.graph.of_source.operations.joining import stack
 
             return stack(self, [self.tensor(one, dtype) for one in value])
         try:

@@ -26,11 +26,15 @@ class State:
         specs: The checkpoint.
         names: The name of each tensor that it has, by the id of the tensor.
         paths: The path of each module, by its id.
+        buffers: Which of the checkpoint's tensors are no parameters.
+        members: What the class of each live module has, by its id.
     """
 
     specs: Mapping[str, TensorSpec] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)
     paths: Mapping[int, str] = field(default_factory=dict)
+    buffers: frozenset[str] = frozenset()
+    members: Mapping[int, frozenset[str]] = field(default_factory=dict)
     _kept: dict[int, Drawn] = field(default_factory=dict)
 
     def chosen(self, value: Value) -> Value:
@@ -39,6 +43,11 @@ class State:
             return value
         there = [one for one in value.choices if id(one) in self.paths or id(one) in self.names]
         return there[0] if len(there) == 1 else value
+
+    def lacks(self, module: Instance, name: str) -> bool:
+        """Tell whether a live module certainly has no such attribute."""
+        known = self.members.get(id(module))
+        return known is not None and name not in known and name not in module.attrs
 
     def name(self, path: str, slot: str) -> str:
         """Return the name of a tensor below a module."""

@@ -98,6 +98,8 @@ def made(
 
 def _leaf(pattern: str, at: At, gathered: Gathered) -> str:
     """Write a leaf for one layer and way; a segment for the only layer or way is left out."""
+    if "{" not in pattern:
+        return pattern
     values = dict(at)
     ways = [dict(other) for other in gathered.ways(())]
 

@@ -61,10 +61,11 @@ def why_open(owner: Owner, options: Sequence[Option], request: Request) -> str:
 
 def _spreads(owner: Owner, options: Sequence[Option]) -> bool:
     """Tell whether the rows of a module that is called a fused projection become axes of the leaf."""
-    words = set(map(str, meaning(segment_tokens(owner.path.rpartition(".")[2]))))
-    fused = not words.isdisjoint(FUSED) or {"gate", "up"} <= words
     moves = [move for option in options for move in option.moves]
-    return fused and any(len(move.outputs[0].shape) > len(move.inputs[0].shape) for move in moves)
+    if all(len(move.outputs[0].shape) <= len(move.inputs[0].shape) for move in moves):
+        return False
+    words = set(map(str, meaning(segment_tokens(owner.path.rpartition(".")[2]))))
+    return not words.isdisjoint(FUSED) or {"gate", "up"} <= words
 
 
 def _in_turns(owner: Owner) -> bool:

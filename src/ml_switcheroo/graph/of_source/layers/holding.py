@@ -1,4 +1,4 @@
-"""The layers of torch.nn that hold tensors and are one operation, or a few: linear ones, convolutions, norms."""
+"""The layers of torch.nn that hold tensors and are a few operations: linear ones, convolutions, norms."""
 
 from __future__ import annotations
 
@@ -75,20 +75,22 @@ def _conv_transpose(called: Called) -> Drawn:
     return found
 
 
+_SLOTS = ("running_mean", "running_var", "weight", "bias")
+
+
 def _batch_norm(called: Called) -> Drawn:
-    slots = [called.slot(name) for name in ("running_mean", "running_var", "weight", "bias")]
+    slots: dict[str, Any] = {name: called.slot(name) for name in _SLOTS}
     if called.argument("track_running_stats") is False:
-        slots[:2] = [None, None]
-    return norms.batch_norm(called.pen, called.input, *slots, eps=called.argument("eps"))
+        slots["running_mean"] = slots["running_var"] = None
+    return norms.batch_norm(called.pen, called.input, eps=called.argument("eps"), **slots)
 
 
 def _instance_norm(called: Called) -> Drawn:
     pen, x = called.pen, called.input
-    if x.rank == called.rank + 1:
-        x = pen.insert(x, 0)
-    slots = [called.slot(name) for name in ("running_mean", "running_var", "weight", "bias")]
-    tracked = slots[0] is not None
-    found = norms.instance_norm(pen, x, *slots, use_input_stats=not tracked, eps=called.argument("eps"))
+    x = pen.insert(x, 0) if x.rank == called.rank + 1 else x
+    slots: dict[str, Any] = {name: called.slot(name) for name in _SLOTS}
+    of_input = slots["running_mean"] is None
+    found = norms.instance_norm(pen, x, use_input_stats=of_input, eps=called.argument("eps"), **slots)
     return pen.reshape(found, called.input.shape)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from ml_switcheroo.graph.of_source.drawn import Drawn, Unlowered
 from ml_switcheroo.graph.of_source.layers.called import Called
+from ml_switcheroo.graph.of_source.operations.joining import stack
 from ml_switcheroo.graph.of_source.operations.products import linear
-from ml_switcheroo.graph.of_source.operations.shapes import stack, unbind
+from ml_switcheroo.graph.of_source.operations.shapes import unbind
 from ml_switcheroo.graph.of_source.pen import Pen
 
 __all__ = ["RECURRENT"]

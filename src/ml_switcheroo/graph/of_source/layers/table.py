@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ml_switcheroo.graph.of_source.calling import SURPRISES
+from ml_switcheroo.graph.of_source.calling import SURPRISES, leaves
 from ml_switcheroo.graph.of_source.drawn import Drawn, Lost, Unlowered, inside
 from ml_switcheroo.graph.of_source.layers.called import Called
 from ml_switcheroo.graph.of_source.layers.holding import HOLDING
@@ -43,6 +43,7 @@ def forward(machine: Any, layer: Instance, args: Arguments) -> Value:
     """Return what an instance gives whose class is not read."""
     if not machine.strict:
         return OUTSIDE.forward(machine, layer, args)
+    args = leaves(machine, args)
     given = list(inside([args.positional, args.keyword]))
     if (lost := next((one for one in given if isinstance(one, Lost)), None)) is not None:
         return lost
@@ -60,7 +61,7 @@ def forward(machine: Any, layer: Instance, args: Arguments) -> Value:
         return machine.lost(f"{word} of what was changed through another tensor", *operands)
     try:
         with machine.drawing(word):
-            return run(Called(machine, layer, args))  # type: ignore[no-any-return]
+            return run(Called(machine, layer, args))
     except Unlowered as error:
         return machine.lost(f"{word}: {error}", *operands)
     except SURPRISES as error:

@@ -14,7 +14,7 @@ from ml_switcheroo.graph.of_source.operations.attention import masked
 from ml_switcheroo.graph.of_source.operations.products import linear, matmul
 from ml_switcheroo.graph.of_source.operations.shapes import flatten
 from ml_switcheroo.graph.of_source.pen import Pen
-from ml_switcheroo.sources.static.python.values import Arguments, Value
+from ml_switcheroo.sources.static.python.values import Value
 
 __all__ = ["ATTENTION", "TRANSFORMERS", "square_mask"]
 
@@ -239,10 +239,11 @@ def _transformer(called: Called) -> Any:
     return called.call(called.child("decoder"), given["tgt"], memory, **words)
 
 
-def square_mask(machine: Any, args: Arguments) -> Value:
+def square_mask(machine: Any, *given: Any, **words: Any) -> Drawn:
     """Return what ``generate_square_subsequent_mask`` does."""
-    size = machine.pen.whole(args.positional[-1])
-    return machine.pen.constant(np.where(np.tri(size, dtype=bool), 0.0, -np.inf), "float32")
+    size = machine.pen.whole(words.get("sz", given[-1] if given else None))
+    found: Drawn = machine.pen.constant(np.where(np.tri(size, dtype=bool), 0.0, -np.inf), "float32")
+    return found
 
 
 TRANSFORMERS: Mapping[str, Callable[[Called], Any]] = {

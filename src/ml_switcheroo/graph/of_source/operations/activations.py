@@ -172,7 +172,7 @@ def _dropped(pen: Pen, input: Drawn, p: float = 0.5, training: Any = False, inpl
     return _dropout(pen, input, p, training)
 
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Any] = {
     "relu": _relu,
     "relu6": _relu6,
     "hardtanh": _hardtanh,

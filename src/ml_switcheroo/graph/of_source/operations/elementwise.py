@@ -178,7 +178,7 @@ def _triangle(upper: bool) -> Any:
     def run(pen: Pen, input: Drawn, diagonal: int = 0) -> Drawn:
         if input.rank < 2:
             raise Unlowered(f"a triangle of {input.rank} axes")
-        kept = np.tri(*input.shape[-2:], pen.whole(diagonal) - upper, dtype=bool)
+        kept = np.tri(input.shape[-2], input.shape[-1], pen.whole(diagonal) - upper, dtype=bool)
         nothing = pen.constant(False if input.dtype == "bool" else 0, input.dtype)
         return pen.op("where", pen.constant(kept ^ upper), input, nothing, dtype=input.dtype)
 
@@ -241,8 +241,6 @@ def _type(pen: Pen, input: Drawn, dtype: Any = None) -> Drawn:
 
 
 COMPARED = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge"}
-
-_ALIKE = "input, other"
 
 
 def _close(pen: Pen, input: Drawn, other: Drawn, rtol: float = 1e-5, atol: float = 1e-8) -> Drawn:
@@ -309,7 +307,6 @@ ROWS: list[Lowering] = [
             "isinf": _isinf,
             "isfinite": lambda pen, input: pen.op("is_finite", input),
             "nan_to_num": _nan_to_num,
-            "where": _where,
             "masked_fill": _masked_fill,
             "clamp clip": _clamp,
             "clamp_min": lambda pen, input, min: _clamp(pen, input, min),
@@ -337,11 +334,12 @@ ROWS: list[Lowering] = [
             "logit": _logit,
         },
     ),
-    *rows("t", {"rsub": _rsub, "complex": _complex, "polar": _polar}),
+    *rows("t", {"where": _where, "rsub": _rsub, "complex": _complex, "polar": _polar}),
     *rows(
         "m",
         {
             "to": _to,
+            "where": lambda pen, input, condition, other: where(pen, condition, input, other),
             "type": _type,
             "type_as": lambda pen, input, other: pen.cast(input, other.dtype),
             "float": _as("float32"),

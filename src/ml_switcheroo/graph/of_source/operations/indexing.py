@@ -136,9 +136,9 @@ def _forward(pen: Pen, index: Drawn, size: int) -> Drawn:
     return pen.constant(np.where(known < 0, known + size, known), "int64") if (known < 0).any() else index
 
 
-def put(pen: Pen, x: Drawn, index: Any, value: Any, *, add: bool = False) -> Drawn:
+def put(pen: Pen, x: Drawn, index: Any, value: Any) -> Drawn:
     """Return a tensor that has other elements at an index."""
-    parts = [part for part in _parts(index)]
+    parts = _parts(index)
     mask = parts[0] if len(parts) == 1 and isinstance(parts[0], Drawn) and parts[0].dtype == "bool" else None
     new = value if isinstance(value, Drawn) else pen.constant(value, x.dtype)
     if mask is not None and not new.shape:

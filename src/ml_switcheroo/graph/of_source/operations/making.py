@@ -180,5 +180,5 @@ ROWS: list[Lowering] = [
             "normal uniform trunc_normal exponential random": _random_like("it"),
         },
     ),
-    *rows("t", {"fill": _fill}),
+    *rows("t", {"fill": _fill, "zero": _set(0)}),
 ]

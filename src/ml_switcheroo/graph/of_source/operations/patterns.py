@@ -8,8 +8,8 @@ from typing import Any
 
 from ml_switcheroo.graph.of_source.drawn import Drawn, Unlowered
 from ml_switcheroo.graph.of_source.lowering import Lowering, rows
+from ml_switcheroo.graph.of_source.operations.joining import stack
 from ml_switcheroo.graph.of_source.operations.products import einsum
-from ml_switcheroo.graph.of_source.operations.shapes import stack
 from ml_switcheroo.graph.of_source.pen import Pen
 
 __all__ = ["ROWS"]

@@ -63,6 +63,7 @@ def _inner(pen: Pen, input: Drawn, other: Drawn) -> Drawn:
 
 
 def bilinear(pen: Pen, input1: Drawn, input2: Drawn, weight: Drawn, bias: Drawn | None = None) -> Drawn:
+    """Return what a bilinear layer gives."""
     left = pen.dot(input1, weight, ((input1.rank - 1,), (1,)))  # ... out in2
     batch = tuple(range(input1.rank - 1))
     found = pen.dot(left, input2, ((input1.rank,), (input2.rank - 1,)), (batch, batch))

@@ -210,9 +210,13 @@ def _cumextreme(op: str) -> Any:
     return run
 
 
-def _diff(pen: Pen, input: Drawn, n: int = 1, dim: int = -1) -> Drawn:
+def _diff(
+    pen: Pen, input: Drawn, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None
+) -> Drawn:
+    axis = input.axis(dim)
+    ends = [*([prepend] if prepend is not None else []), input, *([append] if append is not None else [])]
+    input = pen.concat(ends, axis)
     for _ in range(n):
-        axis = input.axis(dim)
         size = input.shape[axis]
         input = pen.slice(input, axis, 1, size) - pen.slice(input, axis, 0, size - 1)
     return input

@@ -14,7 +14,7 @@ from ml_switcheroo.graph.of_source.dtypes import by_name
 from ml_switcheroo.graph.of_source.lowering import Lowering, rows, view_rows
 from ml_switcheroo.graph.of_source.pen import Pen
 
-__all__ = ["ROWS", "flatten", "stack", "unflatten"]
+__all__ = ["ROWS", "flatten", "unbind", "unflatten"]
 
 
 def _view(pen: Pen, input: Drawn, *size: Any) -> Drawn:
@@ -226,91 +226,6 @@ def _narrow(pen: Pen, input: Drawn, dim: int, start: Any, length: Any) -> Drawn:
     return pen.slice(input, axis, first, first + pen.whole(length))
 
 
-# ---- together
-
-
-def _tensors(pen: Pen, given: Any) -> list[Drawn]:
-    if isinstance(given, Drawn):
-        return list(unbind(pen, given))
-    return [pen.tensor(one) for one in given]
-
-
-def _cat(pen: Pen, tensors: Any, dim: Any = 0) -> Drawn:
-    parts = [one for one in _tensors(pen, tensors) if one.shape != (0,)] or _tensors(pen, tensors)[:1]
-    return pen.concat(parts, parts[0].axis(pen.whole(dim)))
-
-
-def stack(pen: Pen, tensors: Any, dim: int = 0) -> Drawn:
-    """Return tensors side by side, along a new axis."""
-    parts = _tensors(pen, tensors)
-    place = dim % (parts[0].rank + 1)
-    return pen.concat([pen.insert(one, place) for one in parts], place)
-
-
-def _atleast(rank: int) -> Any:
-    def run(pen: Pen, *tensors: Any) -> Any:
-        given = tensors[0] if len(tensors) == 1 else tensors
-        if isinstance(given, list | tuple):
-            return tuple(run(pen, one) for one in given)
-        if given.rank >= rank:
-            return given
-        return (
-            pen.insert(given, *range(rank - given.rank))
-            if rank < 3 or given.rank < 2
-            else pen.insert(given, 2)
-        )
-
-    return run
-
-
-def _hstack(pen: Pen, tensors: Any) -> Drawn:
-    parts = [_atleast(1)(pen, one) for one in _tensors(pen, tensors)]
-    return pen.concat(parts, 0 if parts[0].rank == 1 else 1)
-
-
-def _column_stack(pen: Pen, tensors: Any) -> Drawn:
-    parts = _tensors(pen, tensors)
-    return pen.concat(
-        [pen.reshape(one, (math.prod(one.shape), 1)) if one.rank < 2 else one for one in parts], 1
-    )
-
-
-def _vstack(pen: Pen, tensors: Any) -> Drawn:
-    return pen.concat([_atleast(2)(pen, one) for one in _tensors(pen, tensors)], 0)
-
-
-def _dstack(pen: Pen, tensors: Any) -> Drawn:
-    parts = [_atleast(2)(pen, one) for one in _tensors(pen, tensors)]
-    return pen.concat([pen.insert(one, 2) if one.rank == 2 else one for one in parts], 2)
-
-
-def _block_diag(pen: Pen, *tensors: Any) -> Drawn:
-    parts = [_atleast(2)(pen, one) for one in tensors]
-    width, before, found = sum(one.shape[1] for one in parts), 0, []
-    for one in parts:
-        found.append(pen.pad(one, (0, before), (0, width - before - one.shape[1])))
-        before += one.shape[1]
-    return pen.concat(found, 0)
-
-
-def _meshgrid(pen: Pen, *tensors: Any, indexing: str = "ij") -> tuple[Drawn, ...]:
-    given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else tensors
-    parts = [pen.reshape(one, (math.prod(one.shape),)) for one in given]
-    shape = [one.shape[0] for one in parts]
-    axes = [1, 0, *range(2, len(parts))] if indexing == "xy" and len(parts) > 1 else list(range(len(parts)))
-    found = []
-    for place, one in enumerate(parts):
-        whole = pen.broadcast(pen.insert(one, *(axis for axis in range(len(parts)) if axis != place)), shape)
-        found.append(pen.transpose(whole, axes))
-    return tuple(found)
-
-
-def _broadcast_tensors(pen: Pen, *tensors: Any) -> tuple[Drawn, ...]:
-    given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else tensors
-    shape = np.broadcast_shapes(*(one.shape for one in given))
-    return tuple(pen.broadcast(one, shape) for one in given)
-
-
 def _view_as_complex(pen: Pen, input: Drawn) -> Drawn:
     real, imag = unbind(pen, input, -1)
     return pen.op("complex", real, imag, dtype="complex64")
@@ -318,7 +233,7 @@ def _view_as_complex(pen: Pen, input: Drawn) -> Drawn:
 
 def _view_as_real(pen: Pen, input: Drawn) -> Drawn:
     parts = [pen.op(op, input, dtype="float32") for op in ("real", "imag")]
-    return stack(pen, parts, -1)
+    return pen.concat([pen.insert(one, one.rank) for one in parts], input.rank)
 
 
 def _pixel_shuffle(pen: Pen, input: Drawn, upscale_factor: int) -> Drawn:
@@ -376,6 +291,7 @@ ROWS: list[Lowering] = [
             "narrow": _narrow,
             "select": _select,
             "detach": _itself,
+            "contiguous": _clone,  # perhaps the tensor itself, perhaps a copy
         },
     ),
     *rows(
@@ -395,27 +311,16 @@ ROWS: list[Lowering] = [
         "m",
         {
             "repeat": _repeat,
-            "contiguous pin_memory coalesce to_dense cuda cpu requires_grad_ share_memory_ as_subclass": _itself,
+            "pin_memory coalesce to_dense cuda cpu": _itself,
+            "requires_grad_ share_memory_ as_subclass": _itself,
         },
     ),
     *rows("", {"cast to_local full_tensor": _itself}),
     *rows(
         "t",
         {
-            "cat concat concatenate": _cat,
-            "stack": stack,
-            "hstack": _hstack,
-            "column_stack": _column_stack,
-            "vstack row_stack": _vstack,
-            "dstack": _dstack,
-            "block_diag": _block_diag,
-            "meshgrid": _meshgrid,
-            "broadcast_tensors": _broadcast_tensors,
             "view_as_complex": _view_as_complex,
             "view_as_real": _view_as_real,
-            "atleast_1d": _atleast(1),
-            "atleast_2d": _atleast(2),
-            "atleast_3d": _atleast(3),
             "channel_shuffle": _channel_shuffle,
         },
     ),

@@ -10,8 +10,10 @@ from ml_switcheroo.graph.of_source.operations import (
     attention,
     elementwise,
     indexing,
+    joining,
     making,
     norms,
+    patches,
     patterns,
     products,
     reductions,
@@ -25,7 +27,7 @@ __all__ = ["FUNCTIONS", "METHODS"]
 _ROWS = [
     row
     for part in (
-        *(elementwise, activations, shapes, reductions, products, indexing),
+        *(elementwise, activations, shapes, reductions, products, indexing, joining, patches),
         *(making, windows, resizing, norms, attention, patterns),
     )
     for row in part.ROWS

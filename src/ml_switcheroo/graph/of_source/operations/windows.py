@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from ml_switcheroo.graph.of_source.lowering import Lowering, rows
 from ml_switcheroo.graph.of_source.operations.elementwise import power
 from ml_switcheroo.graph.of_source.pen import Pen
 
-__all__ = ["ROWS", "adapted", "around", "conv", "conv_transpose", "pad", "spread_over"]
+__all__ = ["ROWS", "adapted", "around", "conv", "conv_transpose", "pad", "spread_over", "window"]
 
 
 def spread_over(pen: Pen, given: Any, rank: int) -> tuple[int, ...]:
@@ -28,7 +27,7 @@ def _batched(run: Any) -> Any:
 
     def lowered(pen: Pen, input: Drawn, weight: Drawn, *args: Any, **words: Any) -> Drawn:
         if input.rank == weight.rank:
-            return run(pen, input, weight, *args, **words)
+            return cast("Drawn", run(pen, input, weight, *args, **words))
         if input.rank != weight.rank - 1:
             raise Unlowered(f"a convolution of {input.shape} by {weight.shape}")
         found = run(pen, pen.insert(input, 0), weight, *args, **words)
@@ -56,6 +55,7 @@ def _conv(
 def around(
     pen: Pen, padding: Any, kernel: Sequence[int], apart: Sequence[int]
 ) -> tuple[tuple[int, int], ...]:
+    """Return what is added before and behind each spatial axis."""
     if padding == "valid":
         return ((0, 0),) * len(kernel)
     if padding == "same":
@@ -178,7 +178,7 @@ def _ends(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil
     return max((count - 1) * stride + span - size - 2 * padding, 0)
 
 
-def _window(
+def window(
     pen: Pen,
     x: Drawn,
     kind: str,
@@ -187,6 +187,7 @@ def _window(
     pads: Sequence[tuple[int, int]],
     apart: Sequence[int],
 ) -> Drawn:
+    """Return windows of the last axes, each reduced to one number."""
     lead = x.rank - len(size)
     ones = (1,) * lead
     return pen.op(
@@ -216,7 +217,7 @@ def _max_pool(rank: int) -> Any:
         steps = spread_over(pen, stride, rank) if stride not in (None, [], ()) else size
         each = list(zip(input.shape[-rank:], size, steps, around, apart, strict=True))
         pads = [(one[3], one[3] + _ends(*one, ceil_mode)) for one in each]
-        found = _window(pen, input, "max", size, steps, pads, apart)
+        found = window(pen, input, "max", size, steps, pads, apart)
         if return_indices:
             return found, pen.gap("the places of max_pool", found.shape, "int64", input)
         return found
@@ -241,7 +242,7 @@ def _avg_pool(rank: int) -> Any:
         more = [_ends(*one, 1, ceil_mode) for one in each]
         pads = [(low, low + extra) for low, extra in zip(around, more, strict=True)]
         ones = (1,) * rank
-        found = _window(pen, input, "sum", size, steps, pads, ones)
+        found = window(pen, input, "sum", size, steps, pads, ones)
         if divisor_override is not None:
             return found / float(divisor_override)
         if not any(more) and (count_include_pad or not any(around)):
@@ -251,7 +252,7 @@ def _avg_pool(rank: int) -> Any:
             for length, low in zip(input.shape[-rank:], around, strict=True)
         ]
         inner = [(0, extra) if count_include_pad else both for both, extra in zip(pads, more, strict=True)]
-        count = _window(pen, pen.constant(np.ones(shape), input.dtype), "sum", size, steps, inner, ones)
+        count = window(pen, pen.constant(np.ones(shape), input.dtype), "sum", size, steps, inner, ones)
         return found / count
 
     return run
@@ -292,7 +293,7 @@ def adapted(kind: str, rank: int) -> Any:
             )
         if all(size % one == 0 for size, one in zip(input.shape[lead:], goal, strict=True)):
             size = [whole // one for whole, one in zip(input.shape[lead:], goal, strict=True)]
-            found = _window(
+            found = window(
                 pen, input, "sum" if kind == "avg" else "max", size, size, [(0, 0)] * rank, [1] * rank
             )
             return found / float(math.prod(size)) if kind == "avg" else found
@@ -310,78 +311,6 @@ def _uneven(pen: Pen, x: Drawn, axis: int, goal: int, kind: str) -> Drawn:
     if kind == "avg":
         return pen.concat([pen.mean(part, [axis], keep=True) for part in parts], axis)
     return pen.concat([pen.reduce("amax", part, [axis], keep=True) for part in parts], axis)
-
-
-def _local_response_norm(
-    pen: Pen, input: Drawn, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> Drawn:
-    widths = [(0, 0)] * input.rank
-    widths[1] = (size // 2, (size - 1) // 2)
-    lengths = [size if axis == 1 else 1 for axis in range(input.rank)]
-    ones = [1] * input.rank
-    mean = _window(pen, input * input, "sum", lengths, ones, widths, ones) / float(size)
-    return input / power(pen, mean * float(alpha) + float(k), float(beta))
-
-
-# ---- patches
-
-
-def _places(
-    pen: Pen, sizes: Sequence[int], kernel: Any, dilation: Any, padding: Any, stride: Any
-) -> list[Any]:
-    """Return, for each axis, the place of each element of a window, for each window."""
-    each = [spread_over(pen, one, len(sizes)) for one in (kernel, dilation, padding, stride)]
-    found = []
-    for size, length, apart, around, step in zip(sizes, *each, strict=True):
-        count = (size + 2 * around - apart * (length - 1) - 1) // step + 1
-        found.append(np.arange(length)[:, None] * apart + np.arange(count) * step)
-    return found
-
-
-def _unfold(
-    pen: Pen, input: Drawn, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
-) -> Drawn:
-    if input.rank == 3:
-        found = _unfold(pen, pen.insert(input, 0), kernel_size, dilation, padding, stride)
-        return pen.reshape(found, found.shape[1:])
-    high, wide = _places(pen, input.shape[2:], kernel_size, dilation, padding, stride)
-    around = spread_over(pen, padding, 2)
-    x = pen.pad(input, (0, 0, *around), (0, 0, *around))
-    x = pen.op("take", x, pen.constant(high), axis=2, dtype=x.dtype)
-    x = pen.op("take", x, pen.constant(wide), axis=4, dtype=x.dtype)  # n c kh oh kw ow
-    x = pen.transpose(x, (0, 1, 2, 4, 3, 5))
-    n, channels, *sizes = x.shape
-    return pen.reshape(x, (n, channels * sizes[0] * sizes[1], sizes[2] * sizes[3]))
-
-
-def _fold(
-    pen: Pen,
-    input: Drawn,
-    output_size: Any,
-    kernel_size: Any,
-    dilation: Any = 1,
-    padding: Any = 0,
-    stride: Any = 1,
-) -> Drawn:
-    if input.rank == 2:
-        found = _fold(pen, pen.insert(input, 0), output_size, kernel_size, dilation, padding, stride)
-        return pen.reshape(found, found.shape[1:])
-    goal, around, steps = (spread_over(pen, one, 2) for one in (output_size, padding, stride))
-    high, wide = _places(pen, goal, kernel_size, dilation, padding, stride)
-    kernel = (len(high), len(wide))
-    count = (high.shape[1], wide.shape[1])
-    x = pen.reshape(input, (input.shape[0], -(-input.shape[1] // math.prod(kernel)), *kernel, *count))
-    whole: Drawn | None = None
-    for i, j in itertools.product(*map(range, kernel)):
-        part = pen.slice(pen.slice(x, 2, i, i + 1), 3, j, j + 1)
-        part = pen.reshape(part, (*x.shape[:2], *count))
-        low = [int(high[i, 0]) - around[0], int(wide[j, 0]) - around[1]]
-        ends = [goal[0] - 1 - (int(high[i, -1]) - around[0]), goal[1] - 1 - (int(wide[j, -1]) - around[1])]
-        placed = pen.pad(part, (0, 0, *low), (0, 0, *ends), 0, (0, 0, steps[0] - 1, steps[1] - 1))
-        whole = placed if whole is None else whole + placed
-    if whole is None:
-        raise Unlowered("fold without a kernel")
-    return whole
 
 
 _RANKS = (1, 2, 3)
@@ -406,9 +335,6 @@ ROWS: list[Lowering] = [
             **{f"adaptive_avg_pool{rank}d": adapted("avg", rank) for rank in (2, 3)},
             **{f"adaptive_max_pool{rank}d": adapted("max", rank) for rank in (2, 3)},
             "pad": pad,
-            "unfold": _unfold,
-            "fold": _fold,
-            "local_response_norm": _local_response_norm,
         },
     ),
 ]

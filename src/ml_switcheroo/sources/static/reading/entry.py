@@ -105,17 +105,7 @@ def reading(
     root: Path | None = None,
     machine: Callable[[Library, int, Machine | None], Machine] = new_machine,
 ) -> Iterator[Attempt]:
-    """Read a model; what is done with it meanwhile may go as deep as reading does.
-
-    Args:
-        spec: As for :func:`read_layers`.
-        specs: The checkpoint.
-        root: As for :func:`read_layers`.
-        machine: Makes a machine of a library, a number of steps, and one that has read the same library.
-
-    Raises:
-        SourceError: The file cannot be read, or has no such class.
-    """
+    """Read a model, by a machine of one's own; what is done with it meanwhile may go as deep as that."""
     refuse_call(spec)
     load_offered_layers()
     place, _, name = spec.rpartition(":") if _names_something(spec) else (spec, "", "")

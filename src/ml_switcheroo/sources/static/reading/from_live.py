@@ -160,7 +160,7 @@ def _layer(live: Any, copy: Instance, path: str) -> Layer:
 
 
 def copied(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
-    """Return a live module as the reader sees it, and its modules in ``made``, by the ``id`` of the live ones."""
+    """Return a live module as the reader sees it; ``made`` gets all, by the ``id`` of the live ones."""
     if id(live) in made:
         return made[id(live)]
     copy = Instance(class_of(machine, type(live)))
