@@ -650,3 +650,34 @@ def test_moved_as_a_row_says_the_layers_compute_the_same(package, rows, how):
     rows_last = image.permute(0, 2, 3, 1).reshape(2, -1).numpy()
     found = (rows_last @ new["fc.kernel"] + new["fc.bias"]) @ new["out.kernel"] + new["out.bias"]
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
+
+
+MODEL = """
+from torch import nn
+from no_such_package import DyT
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.n = DyT(4)
+
+    def forward(self, x):
+        return self.n(x)
+"""
+READ = """
+import numpy as np
+import ml_switcheroo as ms
+
+state = {"n.alpha": np.ones(1), "n.weight": np.ones(4), "n.bias": np.ones(4)}
+plan = ms.make_plan(state, to="nnx", layers="model.py:Net")
+assert {(move.kind, move.origin) for move in plan.moves} == {("dyt", "static")}, plan
+"""
+
+
+def test_rows_of_an_installed_package_are_there_before_source_is_read(tmp_path):
+    install(tmp_path, "acme_rows:ROWS")
+    (tmp_path / "acme_rows.py").write_text(ROWS.replace('"acme"', '"no_such_package"'))
+    (tmp_path / "model.py").write_text(MODEL)
+    done = run(tmp_path, "-c", READ)
+    assert done.returncode == 0, done.stderr

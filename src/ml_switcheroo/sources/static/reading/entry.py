@@ -11,7 +11,6 @@ from types import MappingProxyType
 
 from ml_switcheroo.code.library import Library, Source
 from ml_switcheroo.errors import SourceError
-from ml_switcheroo.layers import load_offered_layers
 from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.containing import contained
@@ -107,7 +106,6 @@ def reading(
 ) -> Iterator[Attempt]:
     """Read a model, by a machine of one's own; what is done with it meanwhile may go as deep as that."""
     refuse_call(spec)
-    load_offered_layers()
     place, _, name = spec.rpartition(":") if _names_something(spec) else (spec, "", "")
     source, library = _open(place, root)
     names = [name] if name else [node.name for node in source.classes]

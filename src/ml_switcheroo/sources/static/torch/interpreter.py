@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ml_switcheroo.code.library import Library
+from ml_switcheroo.layers import load_offered_layers
 from ml_switcheroo.sources.static.python.attributes import READERS, WRITERS
 from ml_switcheroo.sources.static.python.builtin import BUILTINS, TRUTHS
 from ml_switcheroo.sources.static.python.calls import CALLS
@@ -61,4 +62,5 @@ def new_machine(library: Library, steps: int = STEPS, before: Machine | None = N
 
     It has read nothing yet, or what another machine has read of the modules.
     """
+    load_offered_layers()
     return Machine(library, TABLES, steps, before)
