@@ -49,6 +49,7 @@ class _Lockstep:
     plains: list[PlainMatch] = field(default_factory=list)
     parted: list[Parted] = field(default_factory=list)
     _seed: int = 1
+    _known: dict[str, str] = field(default_factory=dict)
     _waiting: dict[Side, Waiting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -223,7 +224,7 @@ class _Lockstep:
 
     def _partners(self, here: Sequence[Ready], there: Sequence[Ready]) -> tuple[list[Ready], list[Ready]]:
         """Match the kernels of leaves that are matched already; return the others."""
-        known = {match.source.kernel.leaf: match.target.kernel.leaf for match in self.kernels}
+        known = self._known
         left, rest = list(here), list(there)
         for one in here:
             other = next((two for two in rest if two.kernel.leaf == known.get(one.kernel.leaf, "")), None)
@@ -290,7 +291,10 @@ class _Lockstep:
             for kernel, parts in found.items():
                 side.bindings[kernel] = Binding(tuple(parts), columns.get(kernel))
             side.settle([node for kernel in found for node in rows[kernel].nodes])
+            for kernel in found:
+                self._waiting[side].done(kernel)
         self.kernels += made
+        self._known.update((one.source.kernel.leaf, one.target.kernel.leaf) for one in made)
         return bool(pairs)
 
     def _columns(self, here: Sequence[Ready], there: Sequence[Ready]) -> dict[Kernel, Array | None]:

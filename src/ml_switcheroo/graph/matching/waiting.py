@@ -30,6 +30,10 @@ class Waiting:
             found.update(self._behind[kernel])
         return sorted((kernel for kernel in found if kernel not in known), key=self._place.__getitem__)
 
+    def done(self, kernel: Kernel) -> None:
+        """Take a kernel out that something stands for."""
+        del self._behind[self._blocker.pop(kernel)][kernel]
+
     def put(self, kernel: Kernel, region: Region) -> None:
         """Note what a kernel waits for: the first that blocks its data."""
         blocker = region.blocker if region.blocked else None
