@@ -96,10 +96,10 @@ class _Lockstep:
         """Return the kernels that nothing stands for, and whose data are known."""
         taken = assumed or Assumed()
         waiting = self._waiting[side]
-        asked = waiting.kernels(side.bindings.keys() | taken.bindings.keys())
+        asked = waiting.kernels(side.bindings, taken.bindings)
         found = []
         for kernel in asked:
-            if kernel not in taken.bindings:
+            if kernel not in taken.bindings and kernel not in side.bindings:
                 ready, region = self._one_ready(side, kernel, taken)
                 waiting.put(kernel, region)
                 found += [ready] if ready is not None else []
