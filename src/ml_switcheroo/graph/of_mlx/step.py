@@ -1,0 +1,62 @@
+"""One primitive of MLX, as it was exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ml_switcheroo.graph.graph import Draft
+
+__all__ = ["Lowered", "Made", "Step"]
+
+Shape = tuple[int, ...]
+Made = int | tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One primitive.
+
+    Attributes:
+        draft: What it is drawn in.
+        operands: The nodes that it takes.
+        arguments: Its arguments, in the order in which it states them.
+        results: The shape and the dtype of each of its results.
+    """
+
+    draft: Draft
+    operands: tuple[int, ...]
+    arguments: tuple[Any, ...]
+    results: Sequence[tuple[Shape, str]]
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of its first result."""
+        return self.results[0][0]
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of its first result."""
+        return self.results[0][1]
+
+    def number(self, value: float) -> int:
+        """Return a number, of the dtype of the first result."""
+        return self.draft.constant(value, self.dtype)
+
+    def called(self, name: str, run: Callable[..., Any]) -> int:
+        """Return a call of NumPy, for what has no primitive."""
+        return self.draft.add(
+            "call",
+            *self.operands,
+            dtype=self.dtype,
+            shape=self.shape,
+            name=name,
+            number=0,
+            run=lambda *arrays: np.asarray(run(*arrays)),
+        )
+
+
+Lowered = Callable[[Step], Made]
