@@ -11,7 +11,8 @@ from typing import Any
 
 from ml_switcheroo.graph.graph import Draft, Graph
 from ml_switcheroo.graph.inputs import Given
-from ml_switcheroo.graph.of_mlx.lowering import EACH, LOWERED, STRETCHED, Step
+from ml_switcheroo.graph.of_mlx.lowering import EACH, LOWERED, STRETCHED
+from ml_switcheroo.graph.step import Step
 from ml_switcheroo.targets.mlx_arrays import from_mlx
 from ml_switcheroo.tensors import TensorSpec
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -10,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.graph.of_mlx.step import Lowered, Step
+from ml_switcheroo.graph.formulas import cut
+from ml_switcheroo.graph.step import Lowered, Step
 
 __all__ = ["LOWERED"]
 
@@ -18,26 +18,9 @@ Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 
 
-def _cut(step: Step, data: int, first: Sequence[int], pace: Sequence[int], sizes: Sequence[int]) -> int:
-    """Return so many elements of each axis, from the first on, forwards or backwards."""
-    ends = [one + (size - 1) * by for one, by, size in zip(first, pace, sizes, strict=True)]
-    start = tuple(min(pair) for pair in zip(first, ends, strict=True))
-    stop = tuple(max(pair) + 1 if size else low for pair, size, low in _three(first, ends, sizes, start))
-    made = step.draft.add("slice", data, start=start, stop=stop, step=tuple(map(abs, pace)))
-    back = tuple(axis for axis, by in enumerate(pace) if by < 0 and sizes[axis] > 1)
-    return step.draft.add("flip", made, axes=back) if back else made
-
-
-def _three(
-    first: Sequence[int], ends: Sequence[int], sizes: Sequence[int], start: Sequence[int]
-) -> list[tuple[tuple[int, int], int, int]]:
-    pairs = zip(first, ends, strict=True)
-    return list(zip(pairs, sizes, start, strict=True))
-
-
 def _slice(step: Step) -> int:
     first, _, pace = step.arguments
-    return _cut(step, step.operands[0], first, pace, step.shape)
+    return cut(step.draft, step.operands[0], first, pace, step.shape)
 
 
 def _split(step: Step) -> tuple[int, ...]:
@@ -46,7 +29,7 @@ def _split(step: Step) -> tuple[int, ...]:
     found, place = [], 0
     for shape, _ in step.results:
         first = tuple(place if one == axis else 0 for one in range(len(shape)))
-        found.append(_cut(step, data, first, (1,) * len(shape), shape))
+        found.append(cut(step.draft, data, first, (1,) * len(shape), shape))
         place += shape[axis]
     return tuple(found)
 
@@ -70,7 +53,7 @@ def _dynamic_slice(step: Step) -> int | None:
         return None
     limits = zip(first, shape, step.shape, strict=True)
     first = [int(np.clip(one, 0, whole - size)) for one, whole, size in limits]
-    return _cut(step, data, first, (1,) * len(shape), step.shape)
+    return cut(step.draft, data, first, (1,) * len(shape), step.shape)
 
 
 # ---- what is written into a part
@@ -85,12 +68,9 @@ def _written(step: Step, kind: int, first: Sequence[int], pace: Sequence[int]) -
         return None
     sizes, whole = draft.shape(part), draft.shape(data)
     ends = [one + (size - 1) * by + 1 for one, by, size in zip(first, pace, sizes, strict=True)]
-    words = {
-        "low": tuple(first),
-        "high": tuple(size - end for size, end in zip(whole, ends, strict=True)),
-        "interior": tuple(by - 1 for by in pace),
-    }
-    spread = draft.add("pad", part, draft.constant(0.0, draft.dtype(part)), **words)
+    behind = tuple(size - end for size, end in zip(whole, ends, strict=True))
+    nothing, apart = draft.constant(0.0, draft.dtype(part)), tuple(by - 1 for by in pace)
+    spread = draft.add("pad", part, nothing, low=tuple(first), high=behind, interior=apart)
     if kind == _ADDED:
         return draft.add("add", data, spread)
     there = np.zeros(whole, np.bool_)
@@ -109,7 +89,7 @@ def _dynamic_slice_update(step: Step) -> int | None:
 
 
 def _scatter(step: Step) -> int | None:
-    """Let NumPy write what the indices say; several writes to one place in other ways than MLX's are not it."""
+    """Let NumPy write, or add, what the indices say where."""
     kind, axes = step.arguments
     if int(kind) not in (_REPLACED, _ADDED):
         return None
@@ -163,7 +143,11 @@ def _gather(step: Step) -> int | None:
     if len(axes) == 1:
         made = draft.add("take", data, _from_the_end(step, indices[0], shape[axes[0]]), axis=axes[0])
         count = len(lead)
-        order = (*range(axes[0], axes[0] + count), *range(axes[0]), *range(axes[0] + count, count + len(left)))
+        order = (
+            *range(axes[0], axes[0] + count),
+            *range(axes[0]),
+            *range(axes[0] + count, count + len(left)),
+        )
         made = draft.add("transpose", made, axes=order)
         return draft.add("reshape", made, shape=step.shape)
     turned = draft.add("transpose", data, axes=(*axes, *left))
@@ -206,7 +190,7 @@ def _strided(step: Step) -> int:
         return draft.add("take", flat, draft.constant(np.broadcast_to(lies, shape), "int64"), axis=0)
     made = draft.add("reshape", flat, shape=whole)
     order: list[list[int]] = []
-    for axis, (places, window) in enumerate(found):
+    for places, window in found:
         at = sum(map(len, order))
         order.append(list(range(at, at + (1 if window is None else 2))))
         if window is not None:

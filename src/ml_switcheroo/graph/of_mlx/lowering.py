@@ -11,10 +11,11 @@ from types import MappingProxyType
 
 import numpy as np
 
+from ml_switcheroo.graph.formulas import logaddexp, logsumexp, reciprocal, softmax
 from ml_switcheroo.graph.of_mlx import indexing
-from ml_switcheroo.graph.of_mlx.step import Lowered, Made, Step
+from ml_switcheroo.graph.step import Lowered, Step
 
-__all__ = ["EACH", "LOWERED", "STRETCHED", "Step"]
+__all__ = ["EACH", "LOWERED", "STRETCHED"]
 
 
 def _same(op: str) -> Lowered:
@@ -36,7 +37,7 @@ def _log(step: Step) -> int:
 
 def _sqrt(step: Step) -> int:
     root = step.draft.add("sqrt", *step.operands)
-    return step.draft.add("div", step.number(1.0), root) if step.arguments[0] else root
+    return reciprocal(step.draft, root) if step.arguments[0] else root
 
 
 def _square(step: Step) -> int:
@@ -49,12 +50,6 @@ def _cast(step: Step) -> int:
 
 def _equal(step: Step) -> int | None:
     return None if step.arguments[0] else step.draft.add("eq", *step.operands)
-
-
-def _logaddexp(step: Step) -> int:
-    draft, (one, other) = step.draft, step.operands
-    apart = draft.add("neg", draft.add("abs", draft.add("sub", one, other)))
-    return draft.add("add", draft.add("max", one, other), draft.add("log1p", draft.add("exp", apart)))
 
 
 def _divided(step: Step) -> tuple[int, int]:
@@ -114,7 +109,7 @@ EACH: Mapping[str, Lowered] = MappingProxyType(
         "DivMod": _divided,
         "Equal": _equal,
         "Log": _log,
-        "LogAddExp": _logaddexp,
+        "LogAddExp": lambda step: logaddexp(step.draft, *step.operands),
         "Sqrt": _sqrt,
         "Square": _square,
         **dict.fromkeys(("Copy", "Depends", "StopGradient"), _itself),
@@ -169,27 +164,6 @@ def _arg_reduce(step: Step) -> int:
     kind, axis = step.arguments
     made = step.draft.add(("argmin", "argmax")[int(kind)], step.operands[0], axes=(axis,))
     return step.draft.add("reshape", made, shape=step.shape)
-
-
-def _kept(step: Step, op: str, number: int) -> int:
-    """Reduce the last axis, and keep it."""
-    shape = step.draft.shape(number)
-    made = step.draft.add(op, number, axes=(len(shape) - 1,))
-    return step.draft.add("reshape", made, shape=(*shape[:-1], 1))
-
-
-def _softmax(step: Step) -> int:
-    draft, (data,) = step.draft, step.operands
-    found = draft.add("exp", draft.add("sub", data, _kept(step, "amax", data)))
-    return draft.add("div", found, _kept(step, "sum", found))
-
-
-def _logsumexp(step: Step) -> int:
-    draft, (data,) = step.draft, step.operands
-    largest = _kept(step, "amax", data)
-    largest = draft.add("where", draft.add("is_finite", largest), largest, step.number(0.0))
-    total = _kept(step, "sum", draft.add("exp", draft.add("sub", data, largest)))
-    return draft.add("add", draft.add("log", total), largest)
 
 
 _SCANS = (("cummax", -np.inf), ("cummin", np.inf), ("cumsum", 0.0), ("cumprod", 1.0))
@@ -262,12 +236,12 @@ LOWERED: Mapping[str, Lowered] = MappingProxyType(
         "BitwiseBinary": _bitwise,
         "Concatenate": _concat,
         "Convolution": _conv,
-        "LogSumExp": _logsumexp,
+        "LogSumExp": lambda step: logsumexp(step.draft, step.operands[0]),
         "Matmul": _matmul,
         "Pad": _pad,
         "Reduce": _reduce,
         "Scan": _scan,
-        "Softmax": _softmax,
+        "Softmax": lambda step: softmax(step.draft, step.operands[0]),
         "Sort": _sort("sort"),
         "Transpose": _transpose,
         **indexing.LOWERED,

@@ -1,4 +1,4 @@
-"""One primitive of MLX, as it was exported."""
+"""One operation of a framework, as it was traced."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ import numpy as np
 
 from ml_switcheroo.graph.graph import Draft
 
-__all__ = ["Lowered", "Made", "Step"]
+__all__ = ["Lowered", "Made", "Step", "Unfollowed"]
 
+Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 Made = int | tuple[int, ...] | None
 
 
+class Unfollowed(Exception):
+    """What an operation does cannot be followed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One primitive.
+    """One operation.
 
     Attributes:
         draft: What it is drawn in.
         operands: The nodes that it takes.
-        arguments: Its arguments, in the order in which it states them.
+        arguments: Its arguments: by their names, or in the order in which the framework states them.
         results: The shape and the dtype of each of its results.
     """
 
     draft: Draft
     operands: tuple[int, ...]
-    arguments: tuple[Any, ...]
+    arguments: Any
     results: Sequence[tuple[Shape, str]]
 
     @property
@@ -45,6 +50,21 @@ class Step:
     def number(self, value: float) -> int:
         """Return a number, of the dtype of the first result."""
         return self.draft.constant(value, self.dtype)
+
+    def known(self, place: int) -> Array:
+        """Return the value of an operand that has to be known before anything is given.
+
+        Raises:
+            Unfollowed: It is not.
+        """
+        value = self.draft.known(self.operands[place])
+        if value is None:
+            raise Unfollowed("depends on what is given")
+        return value
+
+    def whole(self, place: int) -> tuple[int, ...]:
+        """Return the whole numbers of an operand that has to be known."""
+        return tuple(int(one) for one in self.known(place).reshape(-1))
 
     def called(self, name: str, run: Callable[..., Any]) -> int:
         """Return a call of NumPy, for what has no primitive."""
