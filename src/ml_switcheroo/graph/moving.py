@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.graph.matching.matched import KernelMatch, Matched
+from ml_switcheroo.graph.parameters import Kernel, Parameters, Plain
 from ml_switcheroo.graph.views import digits_of
 from ml_switcheroo.ops import Axes, Branch, Concat, Copy, Flip, Gates, Op, Shift, Split, Sum, Unstack
 
@@ -139,6 +140,7 @@ _Lying = tuple[tuple[str, ...], str, Mapping[str, tuple[Array, Array]], int, int
 
 def _lying(matched: Matched) -> Iterator[_Lying]:
     """Yield tensors, leaf, where the elements of each axis lie in both, where the first does, the shift."""
+    biases = _by_kernel(matched.source.parameters), _by_kernel(matched.target.parameters)
     for match in matched.kernels:
         one, other = match.source.kernel, match.target.kernel
         if not one.leaf or not other.leaf:
@@ -150,7 +152,7 @@ def _lying(matched: Matched) -> Iterator[_Lying]:
         first = [sum(int(pair[side][0]) for pair in lies.values() if len(pair[side])) for side in (0, 1)]
         here, there = one.offset + first[0], other.offset + first[1]
         yield (one.leaf,), other.leaf, apart, here, there, 0.0, match.tied
-        yield from _biases(matched, match)
+        yield from _biases(match, biases)
     for plain in matched.plains:
         size = np.arange(len(plain.order))
         lies = {"channel": (plain.order, size)} if len(size) > 1 else {}
@@ -161,19 +163,27 @@ def _lying(matched: Matched) -> Iterator[_Lying]:
             yield plain.source.leaves, leaf, lies, first_of, 0, shift, plain.tied
 
 
-def _biases(matched: Matched, match: KernelMatch) -> Iterator[_Lying]:
-    mine, theirs = matched.source.parameters, matched.target.parameters
-    for root, (kernels, lies) in theirs.biases.items():
-        if match.target.kernel not in kernels:
-            continue
-        for other, (sources, places) in mine.biases.items():
-            if match.source.kernel in sources:
-                here, there = places[match.source.where][match.order], lies[match.target.where]
-                pair = {"out": (here, there)} if len(here) > 1 else {}
-                plain, leaf = mine.plains[other], theirs.plains[root].leaves
-                shift = plain.shift - theirs.plains[root].shift
-                if len(leaf) == 1:
-                    yield plain.leaves, leaf[0], pair, int(here[0]), int(there[0]), shift, match.tied
+_Biases = Mapping[Kernel, Sequence[tuple[Plain, Array]]]
+
+
+def _by_kernel(parameters: Parameters) -> _Biases:
+    found: dict[Kernel, list[tuple[Plain, Array]]] = defaultdict(list)
+    for root, (kernels, lies) in parameters.biases.items():
+        for kernel in kernels:
+            found[kernel].append((parameters.plains[root], lies))
+    return found
+
+
+def _biases(match: KernelMatch, biases: tuple[_Biases, _Biases]) -> Iterator[_Lying]:
+    """Yield what is added to what two kernels give."""
+    mine = biases[0].get(match.source.kernel, ())
+    theirs = biases[1].get(match.target.kernel, ())
+    for (other, lies), (plain, places) in itertools.product(theirs, mine):
+        here, there = places[match.source.where][match.order], lies[match.target.where]
+        pair = {"out": (here, there)} if len(here) > 1 else {}
+        shift = plain.shift - other.shift
+        if len(other.leaves) == 1:
+            yield plain.leaves, other.leaves[0], pair, int(here[0]), int(there[0]), shift, match.tied
 
 
 def _digits(lies: Mapping[str, tuple[Array, Array]]) -> tuple[_Digit, ...] | None:
@@ -231,16 +241,16 @@ def _simplest(digits: tuple[_Digit, ...]) -> tuple[_Digit, ...]:
 def _together(pieces: Sequence[_Piece]) -> list[list[_Piece]]:
     """Return the pieces that share a tensor or a leaf, together."""
     groups: list[list[_Piece]] = []
+    of: dict[tuple[str, str], list[_Piece]] = {}
     for piece in pieces:
-        touched = [group for group in groups if any(_share(piece, one) for one in group)]
-        joined = [one for group in touched for one in group]
-        groups = [group for group in groups if group not in touched]
-        groups.append([*joined, piece])
+        ends = [("leaf", piece.leaf), *(("tensor", name) for name in piece.sources)]
+        touched = {id(of[end]): of[end] for end in ends if end in of}
+        joined = [*(one for group in touched.values() for one in group), piece]
+        groups = [group for group in groups if id(group) not in touched] if touched else groups
+        groups.append(joined)
+        for one in joined:
+            of.update(dict.fromkeys([("leaf", one.leaf), *(("tensor", n) for n in one.sources)], joined))
     return groups
-
-
-def _share(one: _Piece, other: _Piece) -> bool:
-    return one.leaf == other.leaf or not set(one.sources).isdisjoint(other.sources)
 
 
 # ---- one move

@@ -1,6 +1,9 @@
 """What is not known is a gap that says why and where, and never a guess."""
 
+import subprocess
+import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
@@ -274,3 +277,42 @@ def test_parameters_are_those_of_the_checkpoint_without_its_buffers(tmp_path):
     specs = specs_of(net.state_dict())
     agrees(draw_source("model.py:Net", specs, [shown(x)], root=tmp_path), net, [x])
     agrees(draw_live(net, specs, [shown(x)]), net, [x])
+
+
+def test_a_dictionary_of_layers_may_have_attributes_of_its_own(tmp_path):
+    more = """
+        class Block(nn.ModuleDict):
+            def __init__(self):
+                super().__init__()
+                self.scale = 2.0
+                for i in range(2):
+                    self.add_module(f"layer{i}", nn.Linear(3, 3))
+
+            def forward(self, x):
+                for name, layer in self.items():
+                    x = layer(x) * self.scale
+                return x
+    """
+    draw(tmp_path, "def forward(self, x):\n    return self.block(x)", init="self.block = Block()", more=more)
+    net, x = made(tmp_path / "model.py"), torch.ones(2, 3)
+    specs = specs_of(net.state_dict())
+    agrees(draw_source("model.py:Net", specs, [shown(x)], root=tmp_path), net, [x])
+    agrees(draw_live(net, specs, [shown(x)]), net, [x])
+
+
+def test_nothing_of_torch_is_imported():
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['einops'] = None;"
+        "from ml_switcheroo.graph.of_source.entry import draw_source;"
+        "from ml_switcheroo.tensors import TensorSpec;"
+        "specs = {'layer.weight': TensorSpec((2, 3), 'float32')};"
+        "graph = draw_source('plain.py:Net', specs, [((4, 3), 'float32')]);"
+        "print(graph.gaps, graph.nodes[graph.outputs[0]].shape)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=FOLDER
+    )
+    assert found.stdout == "() (4, 2)\n"
+
+
+FOLDER = Path(__file__).parent / "networks"

@@ -17,6 +17,7 @@ from ml_switcheroo.graph.matching.parts import orders_between, parts_of, splits_
 from ml_switcheroo.graph.matching.profiles import Profiles, agree, columns_between, outputs_agree, profile
 from ml_switcheroo.graph.matching.side import Assumed, Region, Side
 from ml_switcheroo.graph.matching.telling import Assumption, told_apart
+from ml_switcheroo.graph.matching.waiting import Waiting
 from ml_switcheroo.graph.parameters import Kernel, Plain, beside_of
 
 __all__ = ["match_graphs"]
@@ -48,6 +49,11 @@ class _Lockstep:
     plains: list[PlainMatch] = field(default_factory=list)
     parted: list[Parted] = field(default_factory=list)
     _seed: int = 1
+    _known: dict[str, str] = field(default_factory=dict)
+    _waiting: dict[Side, Waiting] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._waiting = {side: Waiting(side.parameters.kernels) for side in (self.source, self.target)}
 
     def run(self) -> Matched:
         while self._step():
@@ -89,29 +95,32 @@ class _Lockstep:
     def _ready(self, side: Side, assumed: Assumed | None = None) -> list[Ready]:
         """Return the kernels that nothing stands for, and whose data are known."""
         taken = assumed or Assumed()
+        waiting = self._waiting[side]
+        asked = waiting.kernels(side.bindings.keys() | taken.bindings.keys())
         found = []
-        for kernel in side.parameters.kernels:
-            if kernel in side.bindings or kernel in taken.bindings:
-                continue
-            ready = self._one_ready(side, kernel, taken)
-            found += [ready] if ready is not None else []
+        for kernel in asked:
+            if kernel not in taken.bindings:
+                ready, region = self._one_ready(side, kernel, taken)
+                waiting.put(kernel, region)
+                found += [ready] if ready is not None else []
         return found
 
-    def _one_ready(self, side: Side, kernel: Kernel, assumed: Assumed) -> Ready | None:
+    def _one_ready(self, side: Side, kernel: Kernel, assumed: Assumed) -> tuple[Ready | None, Region]:
+        """Return a kernel with its data, as far as they are known, and what the first of them depend on."""
         nodes, rows, regions = [], [], []
         for number in kernel.nodes:
             _, data, place = side.parameters.contractions[number]
             region = side.region([data], assumed.bindings)
+            regions.append(region)
             if region.blocked:
                 break  # later ones wait for this one, or are of the same loop
             value = side.value(data, side.computed(region, assumed))
             nodes.append(number)
-            regions.append(region)
             rows.append(rows_of(side.graph, kernel, number, place, value))
         if not nodes:
-            return None
+            return None, regions[0]
         whole = np.concatenate(rows)
-        return Ready(kernel, tuple(nodes), whole, profile(whole), regions[0])
+        return Ready(kernel, tuple(nodes), whole, profile(whole), regions[0]), regions[0]
 
     def _groups(
         self, mine: Sequence[Ready], theirs: Sequence[Ready]
@@ -215,7 +224,7 @@ class _Lockstep:
 
     def _partners(self, here: Sequence[Ready], there: Sequence[Ready]) -> tuple[list[Ready], list[Ready]]:
         """Match the kernels of leaves that are matched already; return the others."""
-        known = {match.source.kernel.leaf: match.target.kernel.leaf for match in self.kernels}
+        known = self._known
         left, rest = list(here), list(there)
         for one in here:
             other = next((two for two in rest if two.kernel.leaf == known.get(one.kernel.leaf, "")), None)
@@ -282,7 +291,10 @@ class _Lockstep:
             for kernel, parts in found.items():
                 side.bindings[kernel] = Binding(tuple(parts), columns.get(kernel))
             side.settle([node for kernel in found for node in rows[kernel].nodes])
+            for kernel in found:
+                self._waiting[side].done(kernel)
         self.kernels += made
+        self._known.update((one.source.kernel.leaf, one.target.kernel.leaf) for one in made)
         return bool(pairs)
 
     def _columns(self, here: Sequence[Ready], there: Sequence[Ready]) -> dict[Kernel, Array | None]:
@@ -329,7 +341,7 @@ class _Lockstep:
         for order in self._orders(width, one.region, other.region):
             for node, value in kept.items():
                 self.target.settled[node] = self.target.in_order(node, value, order)
-            again = self._one_ready(self.target, other.kernel, Assumed())
+            again = self._one_ready(self.target, other.kernel, Assumed())[0]
             if again is not None and agree(again.profile, one.profile):
                 self.kernels[self.kernels.index(match)] = replace(match, order=order)
                 (piece,) = self.target.bindings[kernel].pieces
