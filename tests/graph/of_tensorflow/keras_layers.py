@@ -64,7 +64,10 @@ class Block(keras.Model):
         pace = 100.0 ** (-ops.arange(half, dtype="float32") / half)
         angle = ops.arange(x.shape[1], dtype="float32")[:, None, None] * pace
         one, other = x[..., :half], x[..., half:]
-        turned = [one * ops.cos(angle) - other * ops.sin(angle), one * ops.sin(angle) + other * ops.cos(angle)]
+        turned = [
+            one * ops.cos(angle) - other * ops.sin(angle),
+            one * ops.sin(angle) + other * ops.cos(angle),
+        ]
         return ops.concatenate(turned, axis=-1)
 
     def call(self, x):
@@ -102,10 +105,16 @@ def called(make):
 L = layers
 CASES = {
     "dense": (functional(lambda: L.Dense(3, activation="tanh")), "f2,5,4"),
-    "einsum_dense": (functional(lambda: L.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="de")), "f2,5,4"),
+    "einsum_dense": (
+        functional(lambda: L.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="de")),
+        "f2,5,4",
+    ),
     "embedding": (functional(lambda: L.Embedding(7, 4)), "i7:2,5"),
     "conv1d": (functional(lambda: L.Conv1D(4, 3, padding="causal", dilation_rate=2)), "f2,8,4"),
-    "conv2d_groups": (functional(lambda: L.Conv2D(4, 3, groups=2, padding="same", dilation_rate=2)), "f2,8,8,4"),
+    "conv2d_groups": (
+        functional(lambda: L.Conv2D(4, 3, groups=2, padding="same", dilation_rate=2)),
+        "f2,8,8,4",
+    ),
     "conv3d": (functional(lambda: L.Conv3D(4, 3)), "f1,4,4,4,2"),
     "depthwise": (functional(lambda: L.DepthwiseConv2D(3, 2, "same", depth_multiplier=2)), "f2,8,8,4"),
     "depthwise1d": (functional(lambda: L.DepthwiseConv1D(3)), "f2,8,4"),
@@ -117,7 +126,10 @@ CASES = {
     "rms_norm": (functional(L.RMSNormalization), "f2,5,4"),
     "unit_norm": (functional(L.UnitNormalization), "f2,5"),
     "batch_norm": (functional(L.BatchNormalization), "f2,4,4,4"),
-    "pools": (functional(lambda: L.MaxPooling2D(3, 2, "same"), lambda: L.AveragePooling2D(2, 1, "same")), "f2,8,8,3"),
+    "pools": (
+        functional(lambda: L.MaxPooling2D(3, 2, "same"), lambda: L.AveragePooling2D(2, 1, "same")),
+        "f2,8,8,3",
+    ),
     "pools1d": (functional(lambda: L.MaxPooling1D(2), L.GlobalAveragePooling1D), "f2,8,3"),
     "global": (functional(L.GlobalMaxPooling2D), "f2,4,4,3"),
     "shapes": (

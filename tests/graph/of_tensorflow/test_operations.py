@@ -43,15 +43,17 @@ CALLS = [
     ("tf.acosh(1 + x)", "p3"),
     *(
         (f"tf.{name}(x, y)", "f2,3 f3")
-        for name in """add subtract multiply divide maximum minimum atan2 equal not_equal less less_equal greater
-    greater_equal math.squared_difference math.divide_no_nan math.floordiv math.floormod""".split()
+        for name in """add subtract multiply divide maximum minimum atan2 equal not_equal less less_equal
+    greater greater_equal math.squared_difference math.divide_no_nan math.floordiv math.floormod""".split()
     ),
     *((f"(x - 4) {op} 3", "i9:2,3") for op in "+ - * // % < ==".split()),
     ("tf.bitwise.bitwise_and(x, 3)", "i9:4"),
     ("tf.pow(x, y), x ** 2, 2.0 ** x", "p4 f4"),
     ("tf.logical_and(x, y), tf.logical_or(x, y), tf.logical_not(x), tf.math.logical_xor(x, y)", "b5 b5"),
-    ("tf.where(x, y, 0.5), tf.where(y > 0, y, -y), tf.raw_ops.Select(condition=x[:, 0], x=y, y=-y)",
-     "b2,3 f2,3"),
+    (
+        "tf.where(x, y, 0.5), tf.where(y > 0, y, -y), tf.raw_ops.Select(condition=x[:, 0], x=y, y=-y)",
+        "b2,3 f2,3",
+    ),
     ("tf.clip_by_value(x, -0.5, 0.5), tf.add_n([x, x, x]), tf.cast(x, 'int32'), tf.cast(x, 'bool')", "f6"),
     ("nn.leaky_relu(x, 0.3), nn.gelu(x, approximate=True), nn.bias_add(x, y)", "f2,3 f3"),
     *(
@@ -61,8 +63,10 @@ CALLS = [
     ("tf.reduce_any(x, axis=1), tf.reduce_all(x)", "b2,3"),
     ("tf.argmax(x, axis=1), tf.argmin(x, axis=-1)", "f2,3,4"),
     *(
-        (f"tf.math.{name}(x, axis=1), tf.math.{name}(x, 1, exclusive=True), tf.math.{name}(x, 1, reverse=True)",
-         "f2,4")
+        (
+            f"tf.math.{name}(x), tf.math.{name}(x, 1, exclusive=True), tf.math.{name}(x, -1, reverse=True)",
+            "f2,4",
+        )
         for name in ("cumsum", "cumprod")
     ),
     ("tf.cumsum(x, 1, exclusive=True, reverse=True)", "f2,4"),
@@ -109,12 +113,17 @@ CALLS = [
         for padding in ("SAME", "VALID")
         for holes in ((2, 2), (3, 1), (1, 2))
     ),
-    ("nn.convolution(x, y, padding='SAME', dilations=2), nn.convolution(x, y, padding='VALID', dilations=[3])",
-     "f2,9,3 f3,3,5"),
+    (
+        "nn.convolution(x, y, padding='SAME', dilations=2), nn.convolution(x, y, dilations=[3])",
+        "f2,9,3 f3,3,5",
+    ),
     ("nn.conv1d(x, y, stride=2, padding='SAME')", "f2,9,3 f3,3,5"),
     ("nn.conv3d(x, y, strides=(1, 2, 2, 2, 1), padding='SAME')", "f1,4,5,4,2 f2,3,2,2,3"),
     ("nn.depthwise_conv2d(x, y, strides=(1, 2, 2, 1), padding='SAME')", "f2,7,7,3 f3,3,3,2"),
-    ("nn.depthwise_conv2d(x, y, strides=(1, 1, 1, 1), padding='SAME', dilations=(2, 2))", "f2,7,7,3 f3,3,3,2"),
+    (
+        "nn.depthwise_conv2d(x, y, strides=(1, 1, 1, 1), padding='SAME', dilations=(2, 2))",
+        "f2,7,7,3 f3,3,3,2",
+    ),
     ("nn.conv2d_transpose(x, y, (2, 10, 8, 5), strides=2, padding='SAME')", "f2,5,4,3 f3,3,5,3"),
     ("nn.conv2d_transpose(x, y, (2, 12, 9, 5), strides=2, padding='VALID')", "f2,5,4,3 f3,3,5,3"),
     ("nn.conv1d_transpose(x, y, (2, 11, 5), strides=2, padding='VALID')", "f2,5,3 f3,5,3"),
@@ -126,8 +135,10 @@ CALLS = [
     ),
     ("nn.max_pool1d(x, 2, 2, 'VALID'), nn.avg_pool1d(x, 3, 1, 'SAME')", "f2,7,3"),
     ("nn.max_pool3d(x, 2, 2, 'VALID'), nn.avg_pool3d(x, 3, 2, 'SAME')", "f1,5,4,4,2"),
-    ("tf.raw_ops.FusedBatchNormV3(x=x, scale=y, offset=y, mean=z, variance=z, is_training=False)[0]",
-     "f2,4,4,3 f3 p3"),
+    (
+        "tf.raw_ops.FusedBatchNormV3(x=x, scale=y, offset=y, mean=z, variance=z, is_training=False)[0]",
+        "f2,4,4,3 f3 p3",
+    ),
     *(
         (f"tf.image.resize(x, ({size}, 5), '{kind}')", "f1,4,3,2")
         for kind in ("bilinear", "nearest")
