@@ -79,8 +79,14 @@ def _transpose(draft: Draft, operands: tuple[int, ...], params: Params, _: Shape
 
 
 def _conv(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
-    """Draw a convolution that reads each element once as a product with the patches."""
+    """Draw zeros around data as padding, and what reads each element once as a product with the patches."""
     data, kernel = operands
+    inside = _unpadded(draft, data)
+    if inside is not None:
+        bare, around = inside
+        pads = zip(params["padding"], around, strict=True)
+        padding = tuple((low + before, high + behind) for (low, high), (before, behind) in pads)
+        return draft.add("conv", bare, kernel, **{**params, "padding": padding})
     sizes, stride = draft.shape(kernel)[2:], params["stride"]
     fits = all(size in (1, step) for size, step in zip(sizes, stride, strict=True))
     apart = len(set(sizes)) == 1 or all(size == step for size, step in zip(sizes, stride, strict=True))
@@ -90,6 +96,21 @@ def _conv(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape)
     if not (fits and apart and still and plain and dense) or 0 in shape:
         return _zeros(draft, operands, shape)
     return _patches(draft, data, kernel, stride, shape)
+
+
+def _unpadded(draft: Draft, data: int) -> tuple[int, tuple[tuple[int, int], ...]] | None:
+    """Return data without the zeros around its spatial axes, and how many."""
+    node, axes = draft[data], tuple(range(len(draft.shape(data))))
+    order = axes
+    if node.op == "transpose":
+        order, node = tuple(node.params["axes"]), draft[node.operands[0]]
+    if node.op != "pad" or not _is(draft, node.operands[1], 0) or any(node.params["interior"]):
+        return None
+    widths = [(node.params["low"][axis], node.params["high"][axis]) for axis in order]
+    if any(widths[0]) or any(widths[1]) or any(size < 0 for pair in widths for size in pair):
+        return None
+    bare = node.operands[0] if order == axes else draft.add("transpose", node.operands[0], axes=order)
+    return bare, tuple(widths[2:])
 
 
 def _patches(draft: Draft, data: int, kernel: int, stride: Any, shape: Shape) -> int:

@@ -241,7 +241,9 @@ class _Lockstep:
         if _widths(mine) == _widths(theirs):
             return self._both_parted(mine, theirs) or (mine, theirs)
         ours, others = _parted(self.source, mine, theirs), _parted(self.target, theirs, mine)
-        return (ours, others) if _widths(ours) == _widths(others) else None
+        # What is one on the other side may be taken apart here all the same, as the halves that RoPE turns.
+        pairs = (ours, theirs), (mine, others), (ours, others)
+        return next((pair for pair in pairs if _widths(pair[0]) == _widths(pair[1])), None)
 
     def _both_parted(
         self, mine: Sequence[Unit], theirs: Sequence[Unit]

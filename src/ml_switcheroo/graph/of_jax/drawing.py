@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ml_switcheroo.graph.graph import Draft, Graph, Line
 from ml_switcheroo.graph.inputs import Given
+from ml_switcheroo.graph.lines import line_of
 from ml_switcheroo.graph.of_jax.lowering import LOWERED
 from ml_switcheroo.tensors import TensorSpec
 
@@ -202,23 +202,10 @@ def _as(array: Any, spec: Any) -> Any:
     return jax.numpy.asarray(array, spec.dtype)
 
 
-_FRAMEWORKS = ("site-packages", "dist-packages", "<frozen", "importlib")
-
-
 def _line(equation: Any) -> Line | None:
     """Return the innermost line of the traced program that no package has."""
     trace = equation.source_info.traceback
-    for frame in trace.frames if trace is not None else ():
-        if not any(word in frame.file_name for word in _FRAMEWORKS) and not _is_ours(frame.file_name):
-            return Line(Path(frame.file_name).name, frame.line_num)
-    return None
-
-
-_OURS = str(Path(__file__).parents[2])
-
-
-def _is_ours(file: str) -> bool:
-    return file.startswith(_OURS)
+    return line_of((frame.file_name, frame.line_num) for frame in trace.frames) if trace is not None else None
 
 
 def _row(draft: Draft, stacked: int, place: int) -> int:
