@@ -66,7 +66,7 @@ def given(inputs: Any) -> Given:
 def _separated(text: str) -> list[str]:
     found = re.findall(r"[a-z]\w*\s*\[[\d\s,]*\]", text)
     if not found or re.sub(r"[\s;]", "", text) != re.sub(r"\s", "", "".join(found)):
-        raise UsageError(f"inputs: {text!r} says no shapes; write for example {_EXAMPLE}")
+        raise UsageError(f"inputs: {text!r} says no dtypes and shapes; write for example {_EXAMPLE}")
     return found
 
 
@@ -74,7 +74,7 @@ def _one(value: Any) -> tuple[TensorSpec, Array | None]:
     if isinstance(value, str):
         matched = _WRITTEN.fullmatch(value)
         if matched is None or matched[1] not in DTYPES:
-            raise UsageError(f"inputs: {value!r} says no shape; write for example {_EXAMPLE}")
+            raise UsageError(f"inputs: {value!r} says no dtype and shape; write for example {_EXAMPLE}")
         sizes = tuple(int(size) for size in matched[2].split(",") if size.strip())
         return TensorSpec(sizes, matched[1]), None
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):

@@ -73,10 +73,11 @@ class _Drawing:
 
         for equation in jaxpr.eqns:
             operands = [read(atom) for atom in equation.invars]
-            outside = self._draft.line
-            self._draft.line = _line(equation) or outside
+            outside = self._draft.line, self._draft.word
+            line, word = _place(equation)
+            self._draft.line, self._draft.word = line or outside[0], word or outside[1]
             known.update(zip(equation.outvars, self._equation(equation, operands), strict=True))
-            self._draft.line = outside
+            self._draft.line, self._draft.word = outside
         return [read(atom) for atom in jaxpr.outvars]
 
     def _equation(self, equation: Any, operands: Drawn) -> list[int]:
@@ -205,13 +206,17 @@ def _as(array: Any, spec: Any) -> Any:
 _FRAMEWORKS = ("site-packages", "dist-packages", "<frozen", "importlib")
 
 
-def _line(equation: Any) -> Line | None:
-    """Return the innermost line of the traced program that no package has."""
-    trace = equation.source_info.traceback
+def _place(equation: Any) -> tuple[Line | None, str]:
+    """Return the innermost line of the program that no package has, and the function of jax.nn it calls."""
+    import jax
+
+    trace, word = equation.source_info.traceback, ""
     for frame in trace.frames if trace is not None else ():
-        if not any(word in frame.file_name for word in _FRAMEWORKS) and not _is_ours(frame.file_name):
-            return Line(Path(frame.file_name).name, frame.line_num)
-    return None
+        if not any(one in frame.file_name for one in _FRAMEWORKS) and not _is_ours(frame.file_name):
+            return Line(Path(frame.file_name).name, frame.line_num), word
+        if callable(getattr(jax.nn, frame.function_name, None)):
+            word = frame.function_name
+    return None, ""
 
 
 _OURS = str(Path(__file__).parents[2])

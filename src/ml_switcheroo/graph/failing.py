@@ -1,0 +1,37 @@
+"""Why a target's model could not be traced, with the user's own line."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+
+from ml_switcheroo.graph.inputs import Given
+
+__all__ = ["failures_text"]
+
+_OTHERS = (
+    str(Path(__file__).parents[1]),
+    *(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    "<",
+)
+_MOST = 200
+
+
+def failures_text(failures: Iterable[tuple[Given, Exception]]) -> str:
+    """Say in one line why a model could not be traced, for each order of its inputs that was tried."""
+    by_reason: dict[str, list[str]] = {}
+    for given, error in failures:
+        by_reason.setdefault(_reason(error), []).append(", ".join(map(str, given.specs)))
+    return "; ".join(f"given {' or '.join(taken)}: {reason}" for reason, taken in by_reason.items())
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error, behind the innermost line that no package has."""
+    own = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_OTHERS)
+    ]
+    said = next(iter(str(error).strip().splitlines()), "")
+    text = f"{type(error).__name__}: {said[:_MOST]}".removesuffix(": ")
+    return f"{Path(own[-1].filename).name}:{own[-1].lineno}: {text}" if own else text
