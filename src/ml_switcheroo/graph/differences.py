@@ -74,7 +74,9 @@ def _alone(matched: Matched) -> Iterator[str]:
             yield text
             return
     said = [_going_on(matched.source, mine), _going_on(matched.target, theirs)]
-    if mine or theirs:
+    # Behind a gap there may be more than is known.
+    known = (mine or not matched.source.graph.gaps) and (theirs or not matched.target.graph.gaps)
+    if (mine or theirs) and known:
         yield f"the PyTorch model goes on with {said[0]}, the target's with {said[1]}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def numbers_for(inputs: Given, graph: Graph) -> list[Array]:
     found: list[Array] = []
     for number, spec, value in zip(graph.inputs, inputs.specs, inputs.values, strict=True):
         if spec.dtype.startswith(("float", "bfloat", "complex")):
-            found.append(random.normal(size=spec.shape))
+            found.append(random.normal(size=spec.shape) * _loudness(spec.shape, random))
         elif value is not None and np.ptp(value) > 0:
             found.append(value.astype(np.int64) if value.dtype != np.bool_ else value)
         elif spec.dtype == "bool":
@@ -104,6 +105,24 @@ def numbers_for(inputs: Given, graph: Graph) -> list[Array]:
         else:
             rows = min(_rows_of_tables(graph, number), default=2)
             found.append(random.integers(0, max(rows, 1), size=spec.shape))
+    return found
+
+
+_QUIET, _SHARE = 0.03, 0.25
+
+
+def _loudness(shape: Sequence[int], random: np.random.Generator) -> Array:
+    """Return factors for an input: some rows, along its last axis and its second, are weaker than others.
+
+    What a program adds to a variance shows on them alone.
+    """
+    found = np.ones(tuple(shape))
+    for axis in {1, len(shape) - 1} if len(shape) > 1 else ():
+        rows = np.moveaxis(found, axis, -1)  # a view
+        count = math.prod(rows.shape[:-1])
+        quiet = np.zeros(count, np.bool_)
+        quiet[random.permutation(count)[: math.ceil(count * _SHARE) if count > 1 else 0]] = True
+        rows[quiet.reshape(rows.shape[:-1])] = _QUIET
     return found
 
 
