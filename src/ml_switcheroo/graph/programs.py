@@ -11,9 +11,9 @@ import numpy as np
 
 from ml_switcheroo.errors import SwitcherooError
 from ml_switcheroo.graph.drawers import draw_target
+from ml_switcheroo.graph.failing import failures_text
 from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.inputs import Given, given, numbers_for, orders_of
-from ml_switcheroo.graph.lines import raised_at
 from ml_switcheroo.graph.matching.lockstep import match_graphs
 from ml_switcheroo.graph.matching.matched import Matched
 from ml_switcheroo.recipes import Target
@@ -71,12 +71,14 @@ def match_programs(programs: Programs, specs: Mapping[str, TensorSpec]) -> Match
     source = draw_model(programs.layers, specs, mine)
     numbers = numbers_for(mine, source)
     best: Matched | None = None
-    failures: list[Exception] = []
+    failures: list[tuple[Given, Exception]] = []
     for taken, axes in orders_of(mine, theirs):
         try:
             target = draw_target(programs.target, programs.model, programs.call, taken)
+        except SwitcherooError:
+            raise
         except Exception as error:  # noqa: BLE001 - the user's own code: said below, where no order works
-            failures.append(error)
+            failures.append((taken, error))
             continue
         turned = [array.transpose(order) for array, order in zip(numbers, axes, strict=True)]
         found = match_graphs(source, target, numbers, turned)
@@ -85,12 +87,7 @@ def match_programs(programs: Programs, specs: Mapping[str, TensorSpec]) -> Match
         if found.complete:
             return found
     if best is None:
-        said = "; or ".join(dict.fromkeys(map(_said, failures)))
-        raise SwitcherooError(f"the target's model cannot be traced: {said}") from failures[-1]
+        raise SwitcherooError(
+            f"the target's model cannot be traced: {failures_text(failures)}"
+        ) from failures[0][1]
     return best
-
-
-def _said(failure: Exception) -> str:
-    """Return what an error says, with the line of the user's that it is from."""
-    line = raised_at(failure)
-    return f"{failure} ({line})" if line is not None else str(failure)
