@@ -97,7 +97,7 @@ def numbers_for(inputs: Given, graph: Graph) -> list[Array]:
     for number, spec, value in zip(graph.inputs, inputs.specs, inputs.values, strict=True):
         if spec.dtype.startswith(("float", "bfloat", "complex")):
             found.append(random.normal(size=spec.shape))
-        elif value is not None and np.ptp(value) > 0:
+        elif value is not None and _varies(value):
             found.append(value.astype(np.int64) if value.dtype != np.bool_ else value)
         elif spec.dtype == "bool":
             found.append(np.ones(spec.shape, np.bool_))
@@ -105,6 +105,10 @@ def numbers_for(inputs: Given, graph: Graph) -> list[Array]:
             rows = min(_rows_of_tables(graph, number), default=2)
             found.append(random.integers(0, max(rows, 1), size=spec.shape))
     return found
+
+
+def _varies(value: Array) -> bool:
+    return bool((value != value.reshape(-1)[:1]).any())
 
 
 def _rows_of_tables(graph: Graph, number: int) -> Iterator[int]:
@@ -172,7 +176,7 @@ def _turns(mine: Given, theirs: Given, place: int) -> Iterator[Axes]:
     plain = tuple(range(len(shape)))
     likely = dict.fromkeys((plain, _channels_last(plain), *itertools.permutations(plain)))
     fitting = [axes for axes in likely if tuple(shape[axis] for axis in axes) == wanted]
-    if one is not None and other is not None and np.ptp(one) > 0:
+    if one is not None and other is not None and _varies(one):
         same = [axes for axes in fitting if np.array_equal(one.transpose(axes), other)]
         fitting = same or fitting
     yield from fitting

@@ -81,7 +81,7 @@ class Parameters:
         data: Which nodes depend on what the program is given.
         users: The nodes that take a node.
         biases: Of each leaf that is added to what kernels gave, and to nothing else, those kernels, and where
-            the element of each of their outer elements lies in it.
+            the element of each of the outer elements of each lies in it.
     """
 
     kernels: tuple[Kernel, ...]
@@ -89,7 +89,7 @@ class Parameters:
     contractions: Mapping[int, tuple[Kernel, int, int]]
     data: frozenset[int]
     users: Mapping[int, tuple[int, ...]]
-    biases: Mapping[int, tuple[frozenset[Kernel], Array]]
+    biases: Mapping[int, Mapping[Kernel, Array]]
 
 
 def parameters_of(graph: Graph) -> Parameters:
@@ -273,24 +273,37 @@ def _enters(
     return False
 
 
-def _bias(graph: Graph, parameters: Parameters, root: int) -> tuple[frozenset[Kernel], Array] | None:
+def _bias(graph: Graph, parameters: Parameters, root: int) -> Mapping[Kernel, Array] | None:
     """Return the kernels to whose results a leaf is added, and to nothing else; None for any other leaf."""
-    found: frozenset[Kernel] | None = None
-    lies: Array | None = None
+    found: dict[Kernel, Array] = {}
     for view_node, user in _entries(graph, parameters, root):
-        node = graph.nodes[user]
-        if node.op != "add":
+        added = _added(graph, parameters, view_node, user, root)
+        if not added:
             return None
-        (other,) = [one for one in node.operands if one != view_node] or [view_node]
-        kernels, where = _addends(graph, parameters, other), None
-        for number in kernels:
-            where = _aligned(graph, parameters, number, view_node, user, root)
-            if where is None or (lies is not None and not np.array_equal(where, lies)):
-                return None
-            lies = where
-        mine = frozenset(parameters.contractions[number][0] for number in kernels)
-        found = mine if found is None else found & mine
-    return (found, lies) if found and lies is not None else None
+        if any(kernel in found and not np.array_equal(found[kernel], lies) for kernel, lies in added.items()):
+            return None
+        found.update(added)
+    return found or None
+
+
+def _added(
+    graph: Graph, parameters: Parameters, view_node: int, user: int, root: int
+) -> dict[Kernel, Array] | None:
+    """Return the kernels to whose results a view of a leaf is added, and where its elements lie for each."""
+    node = graph.nodes[user]
+    if node.op != "add":
+        return None
+    (other,) = [one for one in node.operands if one != view_node] or [view_node]
+    found: dict[Kernel, Array] = {}
+    for number in _addends(graph, parameters, other):
+        kernel, lies = (
+            parameters.contractions[number][0],
+            _aligned(graph, parameters, number, view_node, user, root),
+        )
+        if lies is None or (kernel in found and not np.array_equal(found[kernel], lies)):
+            return None
+        found[kernel] = lies
+    return found
 
 
 def beside_of(graph: Graph, parameters: Parameters, root: int) -> list[int]:

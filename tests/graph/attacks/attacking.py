@@ -13,6 +13,7 @@ import ml_switcheroo as ms
 import numpy as np
 import torch
 from ml_switcheroo.errors import SwitcherooError
+from ml_switcheroo.targets import owner_of
 
 TOLERANCE = 1e-4
 KINDS = ("layers", "attention", "convolutions", "recurrent", "shapes", "towers", "lies", "wrong")
@@ -67,7 +68,7 @@ class Pair:
 
     def options(self) -> dict[str, Any]:
         """Return what lets the library read both programs."""
-        asked = {"to": self.to, "layers": self.layers, "inputs": self.given(), "target_call": self.call}
+        asked = {"to": self.to or owner_of(self.make()).name, "layers": self.layers, "inputs": self.given(), "target_call": self.call}
         if self.turned:
             asked["target_inputs"] = self.ported()
         return asked
