@@ -12,7 +12,8 @@ import numpy as np
 
 from ml_switcheroo.graph.laying import Digit, NoOperationError, Piece, rearranged, simplest, whole
 from ml_switcheroo.graph.views import places
-from ml_switcheroo.ops import Branch, Concat, Copy, Gates, Op, Order, Split, Sum
+from ml_switcheroo.ops import Branch, Concat, Copy, Gates, Op, Order, Split, trace
+from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["ops_of"]
 
@@ -74,10 +75,9 @@ def ops_of(
     paths = tuple(dict.fromkeys(piece.leaf for piece in pieces))
     if len(pieces) == 1:
         (piece,) = pieces
-        lead: tuple[Op, ...] = (Sum(),) if len(piece.sources) > 1 else ()
-        return names, paths, (*lead, *whole(piece, shapes[names[0]], leaves[paths[0]]))
+        return names, paths, (*piece.lead, *whole(piece, _shape(piece, shapes), leaves[paths[0]]))
     if any(len(piece.sources) > 1 for piece in pieces):
-        raise NoOperationError("tensors are added to each other and taken apart at once")
+        raise NoOperationError("several tensors make up one that is taken apart")
     if len(names) == 1 and len(paths) == 1:
         return names, paths, _within_one(pieces, shapes[names[0]], leaves[paths[0]])
     if len(names) == 1 and len(paths) == len(pieces):
@@ -85,6 +85,12 @@ def ops_of(
     if len(paths) == 1 and len(names) == len(pieces):
         return _joined(pieces, paths[0], shapes, leaves[paths[0]])
     raise NoOperationError("several tensors become several leaves, cut in different places")
+
+
+def _shape(piece: Piece, shapes: Mapping[str, Shape]) -> Shape:
+    """Return the shape of the tensor that a piece is a part of, once it is one."""
+    specs = tuple(TensorSpec(shapes[name], "float32") for name in piece.sources)
+    return trace(piece.lead, specs)[-1][0].shape
 
 
 def _parted(

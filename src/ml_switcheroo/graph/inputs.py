@@ -135,7 +135,11 @@ def orders_of(mine: Given, theirs: Given | None) -> Iterator[tuple[Given, tuple[
     """
     if theirs is None:
         plain = tuple(tuple(range(len(spec.shape))) for spec in mine.specs)
-        for axes in dict.fromkeys((plain, tuple(map(_channels_last, plain)))):
+        last = tuple(
+            _channels_last(axes) if _tells(spec) else axes
+            for axes, spec in zip(plain, mine.specs, strict=True)
+        )
+        for axes in dict.fromkeys((plain, last)):
             yield _turned(mine, axes), axes
         return
     if len(mine.specs) != len(theirs.specs):
@@ -153,6 +157,11 @@ def orders_of(mine: Given, theirs: Given | None) -> Iterator[tuple[Given, tuple[
 
 def _channels_last(axes: Axes) -> Axes:
     return (0, *axes[2:], 1) if len(axes) in (3, 4, 5) else axes
+
+
+def _tells(spec: TensorSpec) -> bool:
+    """Tell whether an input may be taken channels last unasked: a square sequence may be just that."""
+    return len(spec.shape) != 3 or spec.shape[1] != spec.shape[2]
 
 
 def _turned(inputs: Given, axes: Sequence[Axes]) -> Given:

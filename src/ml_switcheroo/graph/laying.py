@@ -35,13 +35,14 @@ class Piece:
     """A part of a leaf that is a part of a tensor.
 
     Attributes:
-        sources: The tensor; several are added to each other.
+        sources: The tensor, or the several that are made one.
         leaf: The leaf.
         digits: The elements.
         here: Where the first lies in the tensor.
         there: Where the first lies in the leaf.
         shift: What is added.
         tied: Whether a symmetry of both programs left a choice.
+        lead: What makes one tensor of several.
     """
 
     sources: tuple[str, ...]
@@ -51,6 +52,7 @@ class Piece:
     there: int
     shift: float = 0.0
     tied: bool = False
+    lead: tuple[Op, ...] = ()
 
     @property
     def count(self) -> int:

@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.graph.cutting import ops_of
+from ml_switcheroo.graph.folding import folded
 from ml_switcheroo.graph.laying import Digit, NoOperationError, Piece, simplest
 from ml_switcheroo.graph.matching.matched import KernelMatch, Matched
 from ml_switcheroo.graph.views import digits_of
-from ml_switcheroo.ops import Op
+from ml_switcheroo.ops import Op, Sum
+
+_MOST_BLOCKS = 64
 
 __all__ = ["Drawn", "Refused", "moves_of"]
 
@@ -68,12 +71,13 @@ def moves_of(
     """
     found: list[Piece] = []
     refused: list[Refused] = []
-    for sources, leaf, lies, here, there, shift, tied in _lying(matched):
-        digits = _digits(lies)
-        if digits is None:
-            refused.append(Refused(leaf, sources, "its elements lie in an order that follows no rule"))
-        else:
-            found.append(Piece(sources, leaf, digits, here, there, shift, tied))
+    for one in _lying(matched):
+        pieces = list(_pieces(one))
+        found += pieces
+        if not pieces:
+            refused.append(
+                Refused(one.leaf, one.sources, "its elements lie in an order that follows no rule")
+            )
     likely = {match.target.kernel.leaf for match in matched.kernels if match.likely}
     made: list[Drawn] = []
     for group in _together(_merged(found)):
@@ -87,22 +91,37 @@ def moves_of(
     return made, refused
 
 
-_Lying = tuple[tuple[str, ...], str, Mapping[str, tuple[Array, Array]], int, int, float, bool]
+@dataclass(frozen=True)
+class _Lying:
+    """Where elements lie in a tensor and in a leaf: for each axis, in both; and what is done first."""
+
+    sources: tuple[str, ...]
+    leaf: str
+    axes: Mapping[str, tuple[Array, Array]]
+    here: int
+    there: int
+    shift: float
+    tied: bool
+    lead: tuple[Op, ...] = ()
 
 
 def _lying(matched: Matched) -> Iterator[_Lying]:
-    """Yield tensors, leaf, where the elements of each axis lie in both, where the first does, the shift."""
     for match in matched.kernels:
         one, other = match.source.kernel, match.target.kernel
-        if not one.leaf or not other.leaf:
-            continue
-        outer = one.outer[match.source.where][match.order], other.outer[match.target.where]
-        inner = one.inner if match.columns is None else one.inner[match.columns], other.inner
-        lies = {"batch": (one.batch, other.batch), "out": outer, "in": inner, "tap": (one.taps, other.taps)}
-        apart = {name: pair for name, pair in lies.items() if len(pair[0]) > 1}
-        first = [sum(int(pair[side][0]) for pair in lies.values() if len(pair[side])) for side in (0, 1)]
-        here, there = one.offset + first[0], other.offset + first[1]
-        yield (one.leaf,), other.leaf, apart, here, there, 0.0, match.tied
+        made = ((one.leaf,), ()) if one.leaf else folded(matched.source.graph, one.root)
+        if made is not None and other.leaf:
+            outer = one.outer[match.source.where][match.order], other.outer[match.target.where]
+            inner = one.inner if match.columns is None else one.inner[match.columns], other.inner
+            axes = {
+                "batch": (one.batch, other.batch),
+                "out": outer,
+                "in": inner,
+                "tap": (one.taps, other.taps),
+            }
+            first = [sum(int(pair[side][0]) for pair in axes.values() if len(pair[side])) for side in (0, 1)]
+            here, there = one.offset + first[0], other.offset + first[1]
+            apart = {name: pair for name, pair in axes.items() if len(pair[0]) > 1}
+            yield _Lying(made[0], other.leaf, apart, here, there, 0.0, match.tied, made[1])
         yield from _biases(matched, match)
     for plain in matched.plains:
         size = np.arange(len(plain.order))
@@ -111,7 +130,11 @@ def _lying(matched: Matched) -> Iterator[_Lying]:
         (leaf, *more) = plain.target.leaves
         if not more:
             first_of = int(plain.order[0]) if len(size) else 0
-            yield plain.source.leaves, leaf, lies, first_of, 0, shift, plain.tied
+            yield _summed(plain.source.leaves, leaf, lies, first_of, 0, shift, plain.tied)
+
+
+def _summed(sources: tuple[str, ...], *more: Any) -> _Lying:
+    return _Lying(sources, *more, (Sum(),) if len(sources) > 1 else ())
 
 
 def _biases(matched: Matched, match: KernelMatch) -> Iterator[_Lying]:
@@ -128,7 +151,48 @@ def _biases(matched: Matched, match: KernelMatch) -> Iterator[_Lying]:
                 plain, leaf = mine.plains[other], theirs.plains[root].leaves
                 shift = plain.shift - theirs.plains[root].shift
                 if len(leaf) == 1:
-                    yield plain.leaves, leaf[0], pair, int(here[0]), int(there[0]), shift, match.tied
+                    yield _summed(plain.leaves, leaf[0], pair, int(here[0]), int(there[0]), shift, match.tied)
+
+
+def _pieces(one: _Lying) -> Iterator[Piece]:
+    """Yield the piece that some elements are; several where blocks of an axis lie in another order."""
+    digits = _digits(one.axes)
+    if digits is not None and all(digit.here > 0 or _alone(digit, digits) for digit in digits):
+        yield Piece(one.sources, one.leaf, digits, one.here, one.there, one.shift, one.tied, one.lead)
+        return
+    for name, (here, there) in one.axes.items():
+        parts = _blocks(here, there)
+        rest = {key: pair for key, pair in one.axes.items() if key != name}
+        if len(parts) == 1 or _digits(rest) is None:
+            continue
+        for part in parts:
+            own = {name: (here[part], there[part])} if len(here[part]) > 1 else {}
+            digits = _digits({**own, **rest})
+            if digits is None:
+                return
+            at = one.here + int(here[part][0] - here[0]), one.there + int(there[part][0] - there[0])
+            yield Piece(one.sources, one.leaf, digits, *at, one.shift, one.tied, one.lead)
+        return
+    if digits is not None:
+        yield Piece(one.sources, one.leaf, digits, one.here, one.there, one.shift, one.tied, one.lead)
+
+
+def _alone(digit: Digit, digits: Sequence[Digit]) -> bool:
+    """Tell whether elements that lie from the end are a whole axis, or the places of a window."""
+    axes = [other.name.rstrip("0123456789") for other in digits]
+    own = digit.name.rstrip("0123456789")
+    return own == "tap" or axes.count(own) == 1
+
+
+def _blocks(here: Array, there: Array) -> list[slice]:
+    """Return the parts of an axis in each of which the elements lie equally far apart on both sides."""
+    steps = np.stack([np.diff(here), np.diff(there)], axis=1)
+    kinds, counts = np.unique(steps, axis=0, return_counts=True)
+    common = kinds[np.argmax(counts)]
+    ends = np.flatnonzero((steps != common).any(axis=1)) + 1
+    if len(ends) > _MOST_BLOCKS:
+        return [slice(0, len(here))]
+    return [slice(*pair) for pair in itertools.pairwise([0, *(int(end) for end in ends), len(here)])]
 
 
 def _digits(lies: Mapping[str, tuple[Array, Array]]) -> tuple[Digit, ...] | None:
@@ -147,13 +211,13 @@ def _merged(pieces: Sequence[Piece]) -> list[Piece]:
     """Join the pieces of one tensor and one leaf that lie equally far apart on both sides."""
     grouped: dict[Any, list[Piece]] = defaultdict(list)
     for piece in {(p.sources, p.leaf, _bare(p), p.here, p.there): p for p in pieces}.values():
-        grouped[(piece.sources, piece.leaf, piece.digits, piece.shift)].append(piece)
+        grouped[(piece.sources, piece.leaf, piece.digits, piece.shift, piece.lead)].append(piece)
     made: list[Piece] = []
     for group in grouped.values():
         group.sort(key=lambda piece: piece.there)
         here = {two.here - one.here for one, two in itertools.pairwise(group)}
         there = {two.there - one.there for one, two in itertools.pairwise(group)}
-        if len(group) > 1 and len(here) == len(there) == 1:
+        if len(group) > 1 and len(here) == len(there) == 1 and min(*here, *there) > 0:
             digit = Digit("part", len(group), here.pop(), there.pop())
             first = group[0]
             tied = any(piece.tied for piece in group)

@@ -330,18 +330,16 @@ def _entries(graph: Graph, parameters: Parameters, root: int) -> Iterator[tuple[
 
 
 def _addends(graph: Graph, parameters: Parameters, number: int) -> list[int]:
-    """Return the contractions whose results are added up to a node, none of which anything else takes."""
+    """Return the contractions among what is added up to a node, none of which anything else takes."""
     found, stack = [], [number]
     while stack:
         one = stack.pop()
         if len(parameters.users.get(one, ())) > 1:
-            return []
+            continue
         if one in parameters.contractions:
             found.append(one)
         elif graph.nodes[one].op in ("reshape", "transpose", "cast", "add"):
             stack.extend(two for two in graph.nodes[one].operands if two in parameters.data)
-        else:
-            return []
     return found
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["simpler"]
 
+_MOST_PARTS = 64
+
 Params = Mapping[str, Any]
 Shape = tuple[int, ...]
 
@@ -50,8 +52,38 @@ def _sum(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> in
     return None
 
 
-def _contraction(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
-    return _zeros(draft, operands, shape)
+def _contraction(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
+    """Draw data that are multiplied with a leaf for each element of an axis as that many products."""
+    (axes, others), count = params["batch"], shape[0] if shape else 0
+    learned = [_is_leaf(draft, one) for one in operands]
+    if len(axes) != 1 or not 1 < count <= _MOST_PARTS or all(learned) or not any(learned):
+        return _zeros(draft, operands, shape)
+    contract = tuple(
+        tuple(axis - (axis > taken) for axis in inner)
+        for inner, taken in zip(params["contract"], (axes[0], others[0]), strict=True)
+    )
+    made = []
+    for place in range(count):
+        parts = [
+            _row(draft, one, axis, place) for one, axis in zip(operands, (axes[0], others[0]), strict=True)
+        ]
+        part = draft.add("dot", *parts, contract=contract, batch=((), ()))
+        made.append(draft.add("reshape", part, shape=(1, *shape[1:])))
+    return draft.add("concat", *made, axis=0)
+
+
+def _is_leaf(draft: Draft, number: int) -> bool:
+    while draft[number].op in ("reshape", "transpose", "slice", "flip", "cast"):
+        number = draft[number].operands[0]
+    return draft[number].op == "leaf"
+
+
+def _row(draft: Draft, number: int, axis: int, place: int) -> int:
+    shape = draft.shape(number)
+    start = tuple(place if one == axis else 0 for one in range(len(shape)))
+    stop = tuple(place + 1 if one == axis else size for one, size in enumerate(shape))
+    cut = draft.add("slice", number, start=start, stop=stop, step=(1,) * len(shape))
+    return draft.add("reshape", cut, shape=(*shape[:axis], *shape[axis + 1 :]))
 
 
 def _itself(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
@@ -79,8 +111,14 @@ def _transpose(draft: Draft, operands: tuple[int, ...], params: Params, _: Shape
 
 
 def _conv(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
-    """Draw a convolution that reads each element once as a product with the patches."""
+    """Draw a convolution that reads each element once as a product with the patches; pad within it."""
     data, kernel = operands
+    inside = _unpadded(draft, data, 0.0) if all(one == 1 for one in params["spread"]) else None
+    if inside is not None and not any(map(any, inside[1][:2])):
+        data, widths = inside
+        pads = zip(params["padding"], widths[2:], strict=True)
+        whole = tuple((low + more, high + above) for (low, high), (more, above) in pads)
+        return draft.add("conv", data, kernel, **{**params, "padding": whole})
     sizes, stride = draft.shape(kernel)[2:], params["stride"]
     fits = all(size in (1, step) for size, step in zip(sizes, stride, strict=True))
     apart = len(set(sizes)) == 1 or all(size == step for size, step in zip(sizes, stride, strict=True))
@@ -90,6 +128,32 @@ def _conv(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape)
     if not (fits and apart and still and plain and dense) or 0 in shape:
         return _zeros(draft, operands, shape)
     return _patches(draft, data, kernel, stride, shape)
+
+
+def _unpadded(draft: Draft, number: int, value: float) -> tuple[int, list[tuple[int, int]]] | None:
+    """Return what was padded with a value, and how wide on each axis; None for what was not padded."""
+    node = draft[number]
+    if node.op == "transpose":
+        found = _unpadded(draft, node.operands[0], value)
+        if found is None:
+            return None
+        axes = node.params["axes"]
+        return draft.add("transpose", found[0], axes=axes), [found[1][axis] for axis in axes]
+    if node.op != "pad" or any(node.params["interior"]) or not _is(draft, node.operands[1], value):
+        return None
+    widths = list(zip(node.params["low"], node.params["high"], strict=True))
+    return (node.operands[0], widths) if all(one >= 0 for pair in widths for one in pair) else None
+
+
+def _window(draft: Draft, operands: tuple[int, ...], params: Params, _: Shape) -> int | None:
+    """Pad within a window."""
+    value = {"sum": 0.0, "max": -math.inf, "min": math.inf}[params["kind"]]
+    inside = _unpadded(draft, operands[0], value)
+    if inside is None:
+        return None
+    pads = zip(params["padding"], inside[1], strict=True)
+    whole = tuple((low + more, high + above) for (low, high), (more, above) in pads)
+    return draft.add("window", inside[0], **{**params, "padding": whole})
 
 
 def _patches(draft: Draft, data: int, kernel: int, stride: Any, shape: Shape) -> int:
@@ -133,6 +197,7 @@ _RULES: Mapping[str, Callable[[Draft, tuple[int, ...], Params, Shape], int | Non
         "add": _sum,
         "dot": _contraction,
         "conv": _conv,
+        "window": _window,
         "broadcast": _itself,
         "reshape": _reshape,
         "transpose": _transpose,

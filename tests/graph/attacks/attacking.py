@@ -124,7 +124,7 @@ def distance(pair: Pair, net: torch.nn.Module, port: Any) -> float:
     theirs = list(arrays_of(ran(pair, port)))
     if len(mine) != len(theirs):
         return float("inf")
-    return max(_apart(one, other) for one, other in zip(mine, theirs, strict=True))
+    return max(_apart(one, other, bool(pair.turned)) for one, other in zip(mine, theirs, strict=True))
 
 
 def ran(pair: Pair, port: Any) -> Any:
@@ -182,8 +182,8 @@ def _array(word: str, random: np.random.Generator) -> np.ndarray:
     return random.integers(0, int(kind[1:]), size=sizes)
 
 
-def _apart(one: np.ndarray, other: np.ndarray) -> float:
-    if one.ndim >= 3 and one.shape != other.shape and one.size == other.size:
+def _apart(one: np.ndarray, other: np.ndarray, turned: bool) -> float:
+    if turned and one.ndim >= 3:
         other = np.moveaxis(other, -1, 1)
     if one.shape != other.shape:
         return float("inf")
