@@ -124,17 +124,24 @@ def _lying(matched: Matched) -> Iterator[_Lying]:
             yield _Lying(made[0], other.leaf, apart, here, there, 0.0, match.tied, made[1])
         yield from _biases(matched, match)
     for plain in matched.plains:
-        size = np.arange(len(plain.order))
-        lies = {"channel": (plain.order, size)} if len(size) > 1 else {}
+        mine, theirs = plain.source.lies[plain.order], plain.target.lies
+        lies = {"channel": (mine, theirs)} if len(mine) > 1 else {}
         shift = plain.source.shift - plain.target.shift
         (leaf, *more) = plain.target.leaves
-        if not more:
-            first_of = int(plain.order[0]) if len(size) else 0
-            yield _summed(plain.source.leaves, leaf, lies, first_of, 0, shift, plain.tied)
+        if not more and len(mine):
+            yield _summed(plain.source.leaves, leaf, lies, int(mine[0]), int(theirs[0]), shift, plain.tied)
 
 
-def _summed(sources: tuple[str, ...], *more: Any) -> _Lying:
-    return _Lying(sources, *more, (Sum(),) if len(sources) > 1 else ())
+def _summed(
+    sources: tuple[str, ...],
+    leaf: str,
+    axes: Mapping[str, tuple[Array, Array]],
+    here: int,
+    there: int,
+    shift: float,
+    tied: bool,
+) -> _Lying:
+    return _Lying(sources, leaf, axes, here, there, shift, tied, (Sum(),) if len(sources) > 1 else ())
 
 
 def _biases(matched: Matched, match: KernelMatch) -> Iterator[_Lying]:

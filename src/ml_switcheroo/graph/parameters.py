@@ -62,12 +62,19 @@ class Plain:
         root: The node that stands for it.
         shape: Its shape, without axes of size 1.
         shift: What the program adds to the leaf before anything else.
+        part: Where its elements lie in the leaf, where it is a part of one; None for all of it.
     """
 
     leaves: tuple[str, ...]
     root: int
     shape: tuple[int, ...]
     shift: float = 0.0
+    part: Array | None = None
+
+    @property
+    def lies(self) -> Array:
+        """Where its elements lie in the leaf."""
+        return np.arange(math.prod(self.shape)) if self.part is None else self.part
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +133,8 @@ def parameters_of(graph: Graph) -> Parameters:
     }
     made = Parameters(tuple(kernels.values()), plains, contractions, frozenset(data), taken, {})
     biases = {root: bias for root in plains if (bias := _bias(graph, made, root)) is not None}
-    return Parameters(made.kernels, plains, contractions, made.data, taken, biases)
+    parted = dict(_parted(graph, taken, plains, biases))
+    return Parameters(made.kernels, parted, contractions, made.data, taken, biases)
 
 
 def _live(graph: Graph) -> set[int]:
@@ -250,6 +258,52 @@ def _plains(
                 done.add(other)
         shape = tuple(size for size in graph.nodes[number].shape if size != 1)
         yield Plain(leaves, root, shape, shift)
+
+
+def _parted(
+    graph: Graph,
+    users: Mapping[int, tuple[int, ...]],
+    plains: Mapping[int, Plain],
+    biases: Mapping[int, Mapping[Kernel, Array]],
+) -> Iterator[tuple[int, Plain]]:
+    """Yield plain leaves; of one whose rows go separate ways, as those of stacked layers do, each row."""
+    for root, plain in plains.items():
+        slices = users.get(root, ())
+        if root in biases or len(slices) < 2 or any(graph.nodes[one].op != "slice" for one in slices):
+            yield root, plain
+            continue
+        parts = {one: followed(graph, one) for one in slices}
+        lies = {
+            one: places([digit for axis in seen[1].axes for digit in axis]) + seen[1].offset
+            for one, seen in parts.items()
+            if seen is not None and seen[0] == root
+        }
+        whole = np.concatenate(list(lies.values())) if lies else np.zeros(0)
+        if len(lies) < len(slices) or len(np.unique(whole)) < len(whole):
+            yield root, plain
+            continue
+        for one, part in lies.items():
+            end, shift = _shifted(graph, users, one)
+            shape = tuple(size for size in graph.nodes[one].shape if size != 1)
+            yield end, Plain(plain.leaves, end, shape, shift, part)
+
+
+def _shifted(graph: Graph, users: Mapping[int, tuple[int, ...]], number: int) -> tuple[int, float]:
+    """Return the node of a part of a leaf with 1 added, where that is what a program does with it first."""
+    end = number
+    while len(users.get(end, ())) == 1 and graph.nodes[users[end][0]].op in ("reshape", "cast"):
+        (end,) = users[end]
+    (user, *more) = users.get(end, (-1,))
+    node = graph.nodes[user]
+    if user < 0 or more or node.op != "add" or not any(_is_one(graph.nodes[one]) for one in node.operands):
+        return number, 0.0
+    return user, 1.0
+
+
+def _is_one(node: Node) -> bool:
+    return (
+        node.op == "constant" and node.params["value"].size == 1 and bool((node.params["value"] == 1).all())
+    )
 
 
 def _enters(

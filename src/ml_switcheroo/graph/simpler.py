@@ -56,6 +56,10 @@ def _contraction(draft: Draft, operands: tuple[int, ...], params: Params, shape:
     """Draw data that are multiplied with a leaf for each element of an axis as that many products."""
     (axes, others), count = params["batch"], shape[0] if shape else 0
     learned = [_is_leaf(draft, one) for one in operands]
+    if not axes and any(learned) and not all(learned):
+        summed = _of_joined(draft, operands, params, learned.index(False))
+        if summed is not None:
+            return summed
     if len(axes) != 1 or not 1 < count <= _MOST_PARTS or all(learned) or not any(learned):
         return _zeros(draft, operands, shape)
     contract = tuple(
@@ -72,6 +76,30 @@ def _contraction(draft: Draft, operands: tuple[int, ...], params: Params, shape:
     return draft.add("concat", *made, axis=0)
 
 
+def _of_joined(draft: Draft, operands: tuple[int, ...], params: Params, data: int) -> int | None:
+    """Draw a product with what was joined along the axis that is summed over as the sum of the products."""
+    node = draft[operands[data]]
+    (axis,) = axes if len(axes := params["contract"][data]) == 1 else (-1,)
+    if node.op != "concat" or node.params["axis"] != axis:
+        return None
+    first, made, twin = 0, None, params["contract"][1 - data][0]
+    for one in node.operands:
+        size = draft.shape(one)[axis]
+        part = _piece(draft, operands[1 - data], twin, first, first + size)
+        pair = (one, part) if data == 0 else (part, one)
+        product = draft.add("dot", *pair, contract=params["contract"], batch=params["batch"])
+        made = product if made is None else draft.add("add", made, product)
+        first += size
+    return made
+
+
+def _piece(draft: Draft, number: int, axis: int, first: int, last: int) -> int:
+    shape = draft.shape(number)
+    start = tuple(first if one == axis else 0 for one in range(len(shape)))
+    stop = tuple(last if one == axis else size for one, size in enumerate(shape))
+    return draft.add("slice", number, start=start, stop=stop, step=(1,) * len(shape))
+
+
 def _is_leaf(draft: Draft, number: int) -> bool:
     while draft[number].op in ("reshape", "transpose", "slice", "flip", "cast"):
         number = draft[number].operands[0]
@@ -80,9 +108,7 @@ def _is_leaf(draft: Draft, number: int) -> bool:
 
 def _row(draft: Draft, number: int, axis: int, place: int) -> int:
     shape = draft.shape(number)
-    start = tuple(place if one == axis else 0 for one in range(len(shape)))
-    stop = tuple(place + 1 if one == axis else size for one, size in enumerate(shape))
-    cut = draft.add("slice", number, start=start, stop=stop, step=(1,) * len(shape))
+    cut = _piece(draft, number, axis, place, place + 1)
     return draft.add("reshape", cut, shape=(*shape[:axis], *shape[axis + 1 :]))
 
 
