@@ -41,18 +41,21 @@ class _Cut:
     order: tuple[int, ...]
     sizes: tuple[int, ...]
 
-    def within(self, pieces: Sequence[Piece], place: int, side: str) -> tuple[Piece, Shape]:
-        """Return the piece that comes at a place as the whole of its part, and the shape of that part."""
-        size, piece = self.sizes[place], pieces[self.order[place]]
+    def within(self, piece: Piece, place: int, side: str) -> tuple[Piece, Shape]:
+        """Return a piece that is, or is in, the part at a place, as it lies there, and the shape of that."""
+        size, whole_size = self.sizes[place], self.shape[self.axis]
         shape = (*self.shape[: self.axis], size, *self.shape[self.axis + 1 :])
-        reach, whole_size = math.prod(self.shape[self.axis :]), self.shape[self.axis]
+        reach = math.prod(self.shape[self.axis :])
 
         def moved(digit: Digit) -> Digit:
             apart = getattr(digit, side)
             return _with(digit, side, apart * size // whole_size) if abs(apart) >= reach else digit
 
         own = tuple(map(moved, _split_at(piece.digits, reach, side)))
-        return _with(replace(piece, digits=own), side, 0), shape
+        outer, inner = divmod(getattr(piece, side), reach)
+        first = sum(self.sizes[:place]) * reach // whole_size
+        start = outer * (reach * size // whole_size) + inner - first
+        return _with(replace(piece, digits=own), side, start), shape
 
 
 Laid = TypeVar("Laid", Digit, Piece)
@@ -76,13 +79,17 @@ def ops_of(
     if len(pieces) == 1:
         (piece,) = pieces
         return names, paths, (*piece.lead, *whole(piece, _shape(piece, shapes), leaves[paths[0]]))
-    if any(len(piece.sources) > 1 for piece in pieces):
+    sources = {(piece.sources, piece.lead): _shape(piece, shapes) for piece in pieces}
+    if len(sources) == 1:
+        ((_, lead), shape), *_ = sources.items()
+        if len(paths) == 1:
+            return names, paths, (*lead, *_within_one(pieces, shape, leaves[paths[0]]))
+        if len(paths) == len(pieces):
+            turned, ops = _parted(pieces, shape, leaves)
+            return names, turned, (*lead, *ops)
+    if any(piece.lead for piece in pieces):
         raise NoOperationError("several tensors make up one that is taken apart")
-    if len(names) == 1 and len(paths) == 1:
-        return names, paths, _within_one(pieces, shapes[names[0]], leaves[paths[0]])
-    if len(names) == 1 and len(paths) == len(pieces):
-        return _parted(pieces, names[0], shapes[names[0]], leaves)
-    if len(paths) == 1 and len(names) == len(pieces):
+    if len(paths) == 1:
         return _joined(pieces, paths[0], shapes, leaves[paths[0]])
     raise NoOperationError("several tensors become several leaves, cut in different places")
 
@@ -94,32 +101,35 @@ def _shape(piece: Piece, shapes: Mapping[str, Shape]) -> Shape:
 
 
 def _parted(
-    pieces: Sequence[Piece], name: str, shape: Shape, leaves: Mapping[str, Shape]
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Op, ...]]:
+    pieces: Sequence[Piece], shape: Shape, leaves: Mapping[str, Shape]
+) -> tuple[tuple[str, ...], tuple[Op, ...]]:
     """Take a tensor apart, or copy it to leaves that are each the whole of it."""
     if all(piece.count == math.prod(shape) for piece in pieces):
         branches = tuple(whole(piece, shape, leaves[piece.leaf]) for piece in pieces)
-        return (name,), tuple(piece.leaf for piece in pieces), (Copy(len(pieces)), *_branch(branches))
+        return tuple(piece.leaf for piece in pieces), (Copy(len(pieces)), *_branch(branches))
     cut = _cut(pieces, shape, "here")
     branches = tuple(
-        whole(*cut.within(pieces, place, "here"), leaves[pieces[one].leaf])
+        whole(*cut.within(pieces[one], place, "here"), leaves[pieces[one].leaf])
         for place, one in enumerate(cut.order)
     )
     paths = tuple(pieces[one].leaf for one in cut.order)
-    return (name,), paths, (*cut.before, Split(cut.axis, cut.sizes), *_branch(branches))
+    return paths, (*cut.before, Split(cut.axis, cut.sizes), *_branch(branches))
 
 
 def _joined(
     pieces: Sequence[Piece], path: str, shapes: Mapping[str, Shape], leaf: Shape
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Op, ...]]:
-    """Join tensors to one leaf."""
-    cut = _cut(pieces, leaf, "there")
+    """Join tensors to one leaf; the parts of each may come there in another order."""
+    names = tuple(dict.fromkeys(piece.sources[0] for piece in pieces))
+    cut = _cut(pieces, leaf, "there", [names.index(piece.sources[0]) for piece in pieces])
     branches = []
     for place, one in enumerate(cut.order):
-        own, inner = cut.within(pieces, place, "there")
-        branches.append(whole(own, shapes[pieces[one].sources[0]], inner))
-    names = tuple(pieces[one].sources[0] for one in cut.order)
-    return names, (path,), (*_branch(branches), Concat(cut.axis), *cut.after)
+        own = [cut.within(piece, place, "there") for piece in pieces if piece.sources[0] == names[one]]
+        shape, ((_, inner), *_) = shapes[names[one]], own
+        parts = [piece for piece, _ in own]
+        branches.append(whole(parts[0], shape, inner) if len(own) == 1 else _within_one(parts, shape, inner))
+    turned = tuple(names[one] for one in cut.order)
+    return turned, (path,), (*_branch(branches), Concat(cut.axis), *cut.after)
 
 
 def _within_one(pieces: Sequence[Piece], shape: Shape, leaf: Shape) -> tuple[Op, ...]:
@@ -130,9 +140,8 @@ def _within_one(pieces: Sequence[Piece], shape: Shape, leaf: Shape) -> tuple[Op,
     turned = tuple(mine.order.index(one) for one in theirs.order)
     branches = []
     for place, one in enumerate(theirs.order):
-        own, part = mine.within(pieces, mine.order.index(one), "here")
-        alone = replace(theirs, order=(0,) * len(theirs.order))
-        own, inner = alone.within([own], place, "there")
+        own, part = mine.within(pieces[one], mine.order.index(one), "here")
+        own, inner = theirs.within(own, place, "there")
         branches.append(whole(own, part, inner))
     order = (Order(turned),) if turned != tuple(range(len(turned))) else ()
     split = Split(mine.axis, mine.sizes)
@@ -158,9 +167,17 @@ def _branch(branches: Sequence[tuple[Op, ...]]) -> tuple[Op, ...]:
     return (Branch(tuple(branches)),) if any(branches) else ()
 
 
-def _cut(pieces: Sequence[Piece], shape: Shape, side: str) -> _Cut:
-    """Return how the pieces of a tensor follow each other, along one of its axes or a part of one."""
-    outer, order, counts, inner = _runs(pieces, math.prod(shape), side)
+def _cut(pieces: Sequence[Piece], shape: Shape, side: str, groups: Sequence[int] = ()) -> _Cut:
+    """Return how the pieces of a tensor follow each other, along one of its axes or a part of one.
+
+    Args:
+        pieces: The pieces.
+        shape: The shape of the tensor.
+        side: Whether it is ``here`` or ``there``.
+        groups: Of each piece the part that it belongs to; each is one by itself if not said.
+    """
+    owners = groups or range(len(pieces))
+    outer, order, counts, inner = _runs(pieces, math.prod(shape), side, owners)
     for axis in range(len(shape)):
         unit = math.prod(shape[axis + 1 :])
         if math.prod(shape[:axis]) == outer and inner % unit == 0 and shape[axis] > 1:
@@ -172,7 +189,9 @@ def _cut(pieces: Sequence[Piece], shape: Shape, side: str) -> _Cut:
     )
 
 
-def _runs(pieces: Sequence[Piece], size: int, side: str) -> tuple[int, tuple[int, ...], tuple[int, ...], int]:
+def _runs(
+    pieces: Sequence[Piece], size: int, side: str, owners: Sequence[int]
+) -> tuple[int, tuple[int, ...], tuple[int, ...], int]:
     """Return how often pieces follow each other, in which order, how long they are, of how many each.
 
     Elements that lie alike in all pieces are left out before: what remains is as long as one axis.
@@ -192,7 +211,7 @@ def _runs(pieces: Sequence[Piece], size: int, side: str) -> tuple[int, tuple[int
         own = [_without_first(each, size, common) for each in own]
         size, outer = size // common, outer * common
     owner = np.full(size, -1, np.int32)
-    for place, (start, each) in enumerate(zip(starts, own, strict=True)):
+    for place, start, each in zip(owners, starts, own, strict=True):
         lies = places(each) + start
         if lies.max() >= size or (owner[lies] >= 0).any():
             raise NoOperationError("its parts overlap")
@@ -204,7 +223,7 @@ def _runs(pieces: Sequence[Piece], size: int, side: str) -> tuple[int, tuple[int
     line = owner[::unit]
     period = next(n for n in range(1, len(line) + 1) if _repeats(line, n))
     runs = [(int(key), len(list(found))) for key, found in itertools.groupby(line[:period])]
-    if len(runs) != len(pieces):
+    if len(runs) != len(set(owners)):
         raise NoOperationError("its parts lie between each other in an order that follows no rule")
     order, counts = zip(*runs, strict=True)
     return outer * len(line) // period, order, counts, inner * unit

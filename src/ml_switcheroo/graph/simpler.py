@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from ml_switcheroo.graph.graph import Draft
+    from ml_switcheroo.graph.graph import Draft, Node
 
 __all__ = ["simpler"]
 
@@ -47,14 +47,35 @@ def _product(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -
 
 def _sum(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
     for one, other in (operands, operands[::-1]):
-        if _is(draft, one, 0) and draft.shape(other) == shape:
-            return other
+        if _is(draft, one, 0):
+            return _widened(draft, other, shape)
+    one, other = (draft[number] for number in operands)
+    if (
+        one.op == other.op == "concat"
+        and one.params == other.params
+        and len(one.operands) == len(other.operands)
+    ):
+        axis = one.params["axis"]
+        pairs = list(zip(one.operands, other.operands, strict=True))
+        if all(draft.shape(left)[axis] == draft.shape(right)[axis] for left, right in pairs):
+            return draft.add("concat", *(draft.add("add", *pair) for pair in pairs), axis=axis)
     return None
+
+
+def _widened(draft: Draft, number: int, shape: Shape) -> int:
+    now = draft.shape(number)
+    if now == shape:
+        return number
+    if len(now) < len(shape):
+        number = draft.add("reshape", number, shape=(*[1] * (len(shape) - len(now)), *now))
+    return draft.add("broadcast", number, shape=shape)
 
 
 def _contraction(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
     """Draw data that are multiplied with a leaf for each element of an axis as that many products."""
     (axes, others), count = params["batch"], shape[0] if shape else 0
+    if not axes and (apart := _of_kernels(draft, operands, params)) is not None:
+        return apart
     learned = [_is_leaf(draft, one) for one in operands]
     if not axes and any(learned) and not all(learned):
         summed = _of_joined(draft, operands, params, learned.index(False))
@@ -93,6 +114,25 @@ def _of_joined(draft: Draft, operands: tuple[int, ...], params: Params, data: in
     return made
 
 
+def _of_kernels(draft: Draft, operands: tuple[int, ...], params: Params) -> int | None:
+    """Draw a product with leaves that were joined along an axis that stays as the joined products."""
+    for place in (0, 1):
+        node, inner = draft[operands[place]], params["contract"][place]
+        if (
+            node.op != "concat"
+            or node.params["axis"] in inner
+            or not all(_is_leaf(draft, n) for n in node.operands)
+        ):
+            continue
+        axis = sum(one not in inner for one in range(node.params["axis"]))
+        other = operands[1 - place]
+        lead = len(draft.shape(other)) - len(inner) if place else 0
+        pairs = [(other, one) if place else (one, other) for one in node.operands]
+        made = [draft.add("dot", *pair, contract=params["contract"], batch=params["batch"]) for pair in pairs]
+        return draft.add("concat", *made, axis=lead + axis)
+    return None
+
+
 def _piece(draft: Draft, number: int, axis: int, first: int, last: int) -> int:
     shape = draft.shape(number)
     start = tuple(first if one == axis else 0 for one in range(len(shape)))
@@ -121,6 +161,10 @@ def _reshape(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -
     node = draft[one]
     if node.shape == shape:
         return one
+    if node.op == "concat" and len(node.shape) == 1 and shape[-1] == node.shape[0]:
+        lead = shape[:-1]
+        parts = [draft.add("reshape", part, shape=(*lead, *draft.shape(part))) for part in node.operands]
+        return draft.add("concat", *parts, axis=len(lead))
     return draft.add("reshape", node.operands[0], shape=shape) if node.op == "reshape" else None
 
 
@@ -202,7 +246,28 @@ def _patches(draft: Draft, data: int, kernel: int, stride: Any, shape: Shape) ->
 
 def _slice(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
     whole = all(first == 0 and step == 1 for first, step in zip(params["start"], params["step"], strict=True))
-    return operands[0] if whole and draft.shape(operands[0]) == shape else None
+    if whole and draft.shape(operands[0]) == shape:
+        return operands[0]
+    return _of_part(draft, operands[0], params)
+
+
+def _of_part(draft: Draft, number: int, params: Params) -> int | None:
+    """Draw a part of one of several that were joined as a part of that one."""
+    node = draft[number]
+    if node.op != "concat" or node.params["axis"] != len(node.shape) - 1:
+        return None  # steps of a loop that were joined stay so: the other program may take all at once
+    axis, first = node.params["axis"], 0
+    start, stop = params["start"], params["stop"]
+    for one in node.operands:
+        last = first + draft.shape(one)[axis]
+        if first <= start[axis] and stop[axis] <= last:
+            moved = (
+                tuple(place - first if at == axis else place for at, place in enumerate(each))
+                for each in (start, stop)
+            )
+            return draft.add("slice", one, start=next(moved), stop=next(moved), step=params["step"])
+        first = last
+    return None
 
 
 def _take(draft: Draft, operands: tuple[int, ...], params: Params, _: Shape) -> int | None:
