@@ -62,12 +62,19 @@ class Plain:
         root: The node that stands for it.
         shape: Its shape, without axes of size 1.
         shift: What the program adds to the leaf before anything else.
+        part: Where its elements lie in the leaf, where it is a part of one; None for all of it.
     """
 
     leaves: tuple[str, ...]
     root: int
     shape: tuple[int, ...]
     shift: float = 0.0
+    part: Array | None = None
+
+    @property
+    def lies(self) -> Array:
+        """Where its elements lie in the leaf."""
+        return np.arange(math.prod(self.shape)) if self.part is None else self.part
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +88,7 @@ class Parameters:
         data: Which nodes depend on what the program is given.
         users: The nodes that take a node.
         biases: Of each leaf that is added to what kernels gave, and to nothing else, those kernels, and where
-            the element of each of their outer elements lies in it.
+            the element of each of the outer elements of each lies in it.
     """
 
     kernels: tuple[Kernel, ...]
@@ -89,7 +96,7 @@ class Parameters:
     contractions: Mapping[int, tuple[Kernel, int, int]]
     data: frozenset[int]
     users: Mapping[int, tuple[int, ...]]
-    biases: Mapping[int, tuple[frozenset[Kernel], Array]]
+    biases: Mapping[int, Mapping[Kernel, Array]]
 
 
 def parameters_of(graph: Graph) -> Parameters:
@@ -126,7 +133,8 @@ def parameters_of(graph: Graph) -> Parameters:
     }
     made = Parameters(tuple(kernels.values()), plains, contractions, frozenset(data), taken, {})
     biases = {root: bias for root in plains if (bias := _bias(graph, made, root)) is not None}
-    return Parameters(made.kernels, plains, contractions, made.data, taken, biases)
+    parted = dict(_parted(graph, taken, plains, biases))
+    return Parameters(made.kernels, parted, contractions, made.data, taken, biases)
 
 
 def _live(graph: Graph) -> set[int]:
@@ -252,6 +260,52 @@ def _plains(
         yield Plain(leaves, root, shape, shift)
 
 
+def _parted(
+    graph: Graph,
+    users: Mapping[int, tuple[int, ...]],
+    plains: Mapping[int, Plain],
+    biases: Mapping[int, Mapping[Kernel, Array]],
+) -> Iterator[tuple[int, Plain]]:
+    """Yield plain leaves; of one whose rows go separate ways, as those of stacked layers do, each row."""
+    for root, plain in plains.items():
+        slices = users.get(root, ())
+        if root in biases or len(slices) < 2 or any(graph.nodes[one].op != "slice" for one in slices):
+            yield root, plain
+            continue
+        parts = {one: followed(graph, one) for one in slices}
+        lies = {
+            one: places([digit for axis in seen[1].axes for digit in axis]) + seen[1].offset
+            for one, seen in parts.items()
+            if seen is not None and seen[0] == root
+        }
+        whole = np.concatenate(list(lies.values())) if lies else np.zeros(0)
+        if len(lies) < len(slices) or len(np.unique(whole)) < len(whole):
+            yield root, plain
+            continue
+        for one, part in lies.items():
+            end, shift = _shifted(graph, users, one)
+            shape = tuple(size for size in graph.nodes[one].shape if size != 1)
+            yield end, Plain(plain.leaves, end, shape, shift, part)
+
+
+def _shifted(graph: Graph, users: Mapping[int, tuple[int, ...]], number: int) -> tuple[int, float]:
+    """Return the node of a part of a leaf with 1 added, where that is what a program does with it first."""
+    end = number
+    while len(users.get(end, ())) == 1 and graph.nodes[users[end][0]].op in ("reshape", "cast"):
+        (end,) = users[end]
+    (user, *more) = users.get(end, (-1,))
+    node = graph.nodes[user]
+    if user < 0 or more or node.op != "add" or not any(_is_one(graph.nodes[one]) for one in node.operands):
+        return number, 0.0
+    return user, 1.0
+
+
+def _is_one(node: Node) -> bool:
+    return (
+        node.op == "constant" and node.params["value"].size == 1 and bool((node.params["value"] == 1).all())
+    )
+
+
 def _enters(
     graph: Graph,
     number: int,
@@ -273,24 +327,37 @@ def _enters(
     return False
 
 
-def _bias(graph: Graph, parameters: Parameters, root: int) -> tuple[frozenset[Kernel], Array] | None:
+def _bias(graph: Graph, parameters: Parameters, root: int) -> Mapping[Kernel, Array] | None:
     """Return the kernels to whose results a leaf is added, and to nothing else; None for any other leaf."""
-    found: frozenset[Kernel] | None = None
-    lies: Array | None = None
+    found: dict[Kernel, Array] = {}
     for view_node, user in _entries(graph, parameters, root):
-        node = graph.nodes[user]
-        if node.op != "add":
+        added = _added(graph, parameters, view_node, user, root)
+        if not added:
             return None
-        (other,) = [one for one in node.operands if one != view_node] or [view_node]
-        kernels, where = _addends(graph, parameters, other), None
-        for number in kernels:
-            where = _aligned(graph, parameters, number, view_node, user, root)
-            if where is None or (lies is not None and not np.array_equal(where, lies)):
-                return None
-            lies = where
-        mine = frozenset(parameters.contractions[number][0] for number in kernels)
-        found = mine if found is None else found & mine
-    return (found, lies) if found and lies is not None else None
+        if any(kernel in found and not np.array_equal(found[kernel], lies) for kernel, lies in added.items()):
+            return None
+        found.update(added)
+    return found or None
+
+
+def _added(
+    graph: Graph, parameters: Parameters, view_node: int, user: int, root: int
+) -> dict[Kernel, Array] | None:
+    """Return the kernels to whose results a view of a leaf is added, and where its elements lie for each."""
+    node = graph.nodes[user]
+    if node.op != "add":
+        return None
+    (other,) = [one for one in node.operands if one != view_node] or [view_node]
+    found: dict[Kernel, Array] = {}
+    for number in _addends(graph, parameters, other):
+        kernel, lies = (
+            parameters.contractions[number][0],
+            _aligned(graph, parameters, number, view_node, user, root),
+        )
+        if lies is None or (kernel in found and not np.array_equal(found[kernel], lies)):
+            return None
+        found[kernel] = lies
+    return found
 
 
 def beside_of(graph: Graph, parameters: Parameters, root: int) -> list[int]:
@@ -317,18 +384,16 @@ def _entries(graph: Graph, parameters: Parameters, root: int) -> Iterator[tuple[
 
 
 def _addends(graph: Graph, parameters: Parameters, number: int) -> list[int]:
-    """Return the contractions whose results are added up to a node, none of which anything else takes."""
+    """Return the contractions among what is added up to a node, none of which anything else takes."""
     found, stack = [], [number]
     while stack:
         one = stack.pop()
         if len(parameters.users.get(one, ())) > 1:
-            return []
+            continue
         if one in parameters.contractions:
             found.append(one)
         elif graph.nodes[one].op in ("reshape", "transpose", "cast", "add"):
             stack.extend(two for two in graph.nodes[one].operands if two in parameters.data)
-        else:
-            return []
     return found
 
 

@@ -58,13 +58,14 @@ class _Lockstep:
     def run(self) -> Matched:
         while self._step():
             pass
+        outputs = self._outputs()
         left = tuple(self._ready(self.source)), tuple(self._ready(self.target))
         return Matched(
             self.source,
             self.target,
             tuple(self.kernels),
             tuple(self.plains),
-            self._outputs(),
+            outputs,
             tuple(self.parted),
             left,
         )
@@ -302,20 +303,20 @@ class _Lockstep:
     def _columns(self, here: Sequence[Ready], there: Sequence[Ready]) -> dict[Kernel, Array | None]:
         """Return which column of the first kernel's data each column of the others' is."""
         found = {}
-        for one in (*here, *there):
-            between = self._between(here[0], one) if here else None
+        for one, side in (*((one, self.source) for one in here), *((one, self.target) for one in there)):
+            between = self._between(here[0], one, side) if here else None
             found[one.kernel] = between if between is None or len(between) else None
         return found
 
-    def _between(self, one: Ready, other: Ready) -> Array | None:
-        """Return which column of the source's data each of the target's is."""
+    def _between(self, one: Ready, other: Ready, side: Side | None = None) -> Array | None:
+        """Return which column of the source's data each of another's is: the target's, if not said."""
         size = one.rows.shape[1]
-        return columns_between(one.rows, other.rows, self._orders(size, one.region, other.region))
+        return columns_between(one.rows, other.rows, self._orders(size, one.region, other.region, side))
 
-    def _orders(self, size: int, mine: Region, theirs: Region) -> Iterator[Array]:
+    def _orders(self, size: int, mine: Region, theirs: Region, side: Side | None = None) -> Iterator[Array]:
         """Yield the orders that elements may have in which both programs count them."""
         here = splits_of(self.source, mine.nodes, size)
-        return orders_between(size, here, splits_of(self.target, theirs.nodes, size))
+        return orders_between(size, here, splits_of(side or self.target, theirs.nodes, size))
 
     # ---- another order of what kernels give
 

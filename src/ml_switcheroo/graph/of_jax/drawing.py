@@ -88,12 +88,14 @@ class _Drawing:
         if inner is not None and name not in _REDUCING:
             outside, called = self._draft.word, str(params.get("name", ""))
             self._draft.word = called if called and not called.startswith("_") else outside
-            made = self.closed(inner, operands[len(operands) - _taken(inner) :])
+            inside = self.closed(inner, operands[len(operands) - _taken(inner) :])
             self._draft.word = outside
-            return made
+            return inside
         lowered = LOWERED.get(name)
-        single = lowered(self._draft, operands, params) if lowered is not None else None
-        return [single] if single is not None else self._called(equation, operands)
+        made = lowered(self._draft, operands, params) if lowered is not None else None
+        if made is None:
+            return self._called(equation, operands)
+        return made if isinstance(made, list) else [made]
 
     def _called(self, equation: Any, operands: Drawn) -> list[int]:
         """Draw what has no primitive as a call of JAX itself."""
