@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ml_switcheroo.graph.graph import Draft, Graph
+from ml_switcheroo.graph.graph import Draft, Graph, Line
 from ml_switcheroo.graph.inputs import Given
 from ml_switcheroo.graph.of_mlx.lowering import EACH, LOWERED, STRETCHED
+from ml_switcheroo.graph.of_mlx.marks import Marks
 from ml_switcheroo.graph.step import Step
 from ml_switcheroo.targets.mlx_arrays import from_mlx
 from ml_switcheroo.tensors import TensorSpec
@@ -43,16 +44,29 @@ def draw_mlx(function: Callable[..., Any], leaves: Mapping[str, TensorSpec], inp
             made = function(values, *given)
         return [leaf for _, leaf in tree_flatten([made]) if isinstance(leaf, mx.array)]
 
-    records: list[Record] = []
     specs = [*leaves.values(), *inputs.specs]
-    # Zeros are not made until they are needed. On a CPU the fast kernels are exported as what they compute.
-    with mx.stream(mx.cpu), _stateless():
-        zeros = [mx.zeros(spec.shape, _dtype(spec.dtype)) for spec in specs]
-        mx.export_function(records.append, flat, *zeros)
+    marks = Marks()
+    try:
+        with marks.made():
+            records = _exported(flat, specs)
+    except Exception:  # noqa: BLE001 - what is wrong shows without marks, which not every transform lets through
+        records = _exported(flat, specs)
     draft = Draft()
     given = [draft.leaf(path, spec.shape, spec.dtype) for path, spec in leaves.items()]
     given += [draft.input(spec.shape, spec.dtype) for spec in inputs.specs]
-    return draft.finished(_Drawing(draft).drawn(records, given))
+    return draft.finished(_Drawing(draft, marks.of(records)).drawn(records, given))
+
+
+def _exported(function: Callable[..., Any], specs: Sequence[TensorSpec]) -> list[Record]:
+    """Return what MLX exports of a function. Zeros are not made until they are needed."""
+    import mlx.core as mx
+
+    records: list[Record] = []
+    # On a CPU the fast kernels are exported as what they compute.
+    with mx.stream(mx.cpu), _exportable():
+        zeros = [mx.zeros(spec.shape, _dtype(spec.dtype)) for spec in specs]
+        mx.export_function(records.append, function, *zeros)
+    return records
 
 
 def _dtype(name: str) -> Any:
@@ -62,16 +76,16 @@ def _dtype(name: str) -> Any:
 
 
 @contextmanager
-def _stateless() -> Iterator[None]:
+def _exportable() -> Iterator[None]:
     """Leave out the functions that compute nothing and that MLX does not export."""
     import mlx.core as mx
 
-    contiguous = mx.contiguous
-    mx.contiguous = lambda array, *_, **__: array
+    held = mx.contiguous, mx.checkpoint
+    mx.contiguous, mx.checkpoint = (lambda array, *_, **__: array), (lambda fun: fun)
     try:
         yield
     finally:
-        mx.contiguous = contiguous
+        mx.contiguous, mx.checkpoint = held
 
 
 class _Drawing:
@@ -80,8 +94,10 @@ class _Drawing:
     What is broadcast stays as it was until someone needs all of it: element by element nobody does.
     """
 
-    def __init__(self, draft: Draft) -> None:
+    def __init__(self, draft: Draft, said: Mapping[str, tuple[Line | None, str]]) -> None:
         self._draft = draft
+        self._said = said
+        self._constants: dict[str, Any] = {}
         self._nodes: dict[str, int] = {}
         self._shapes: dict[str, Shape] = {}
 
@@ -96,8 +112,7 @@ class _Drawing:
             elif kind == "outputs":
                 outputs = [name for name, *_ in record["outputs"]]
             elif kind == "constants":
-                for name, value in record["constants"]:
-                    self._put(name, self._draft.constant(from_mlx(value), _name(value.dtype)), value.shape)
+                self._constants.update(record["constants"])
             elif kind == "primitive":
                 self._primitive(record)
         return [self._whole(name) for name in outputs]
@@ -105,9 +120,17 @@ class _Drawing:
     def _put(self, name: str, number: int, shape: Sequence[int]) -> None:
         self._nodes[name], self._shapes[name] = number, tuple(shape)
 
+    def _narrow(self, name: str) -> int:
+        """Return the node of a name, before it is broadcast."""
+        if name not in self._nodes:
+            value = self._constants[name]
+            self._put(name, self._draft.constant(from_mlx(value), _name(value.dtype)), value.shape)
+        return self._nodes[name]
+
     def _whole(self, name: str) -> int:
         """Return the node of a name, of the shape that it has."""
-        draft, number, shape = self._draft, self._nodes[name], self._shapes[name]
+        draft, number = self._draft, self._narrow(name)
+        shape = self._shapes[name]
         mine = draft.shape(number)
         if mine == shape:
             return number
@@ -118,7 +141,10 @@ class _Drawing:
         name, inputs, outputs = record["name"], record["inputs"], record["outputs"]
         results = [(tuple(shape), _name(dtype)) for _, shape, dtype in outputs]
         narrow = name in EACH or name in STRETCHED
-        operands = tuple(self._nodes[one] if narrow else self._whole(one) for one, *_ in inputs)
+        if name == "Depends":
+            inputs = inputs[: len(outputs)]
+        operands = tuple(self._narrow(one) if narrow else self._whole(one) for one, *_ in inputs)
+        self._draft.line, self._draft.word = self._said.get(outputs[0][0], (None, ""))
         step = Step(self._draft, operands, tuple(record["arguments"]), results)
         lowered = EACH.get(name) or LOWERED.get(name)
         made = operands[0] if name in STRETCHED else lowered(step) if lowered is not None else None

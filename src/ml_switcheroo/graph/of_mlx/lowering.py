@@ -112,7 +112,8 @@ EACH: Mapping[str, Lowered] = MappingProxyType(
         "LogAddExp": lambda step: logaddexp(step.draft, *step.operands),
         "Sqrt": _sqrt,
         "Square": _square,
-        **dict.fromkeys(("Copy", "Depends", "StopGradient"), _itself),
+        **dict.fromkeys(("Copy", "StopGradient"), _itself),
+        "Depends": lambda step: step.operands,
     }
 )
 """Element by element: each takes its operands before they are broadcast."""
