@@ -14,9 +14,9 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "graph" / "attacks"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from attacking import KINDS, Outcome, Pair, outcome_of, pairs_of, plan_of  # noqa: E402
+from attacking import KINDS, Outcome, Pair, outcome_of, pairs_of, plan_of
 
 
 def judged(pair: Pair) -> Outcome:
@@ -48,8 +48,11 @@ def main() -> int:
             words[word] += 1
             line = found.why.splitlines()[0][:70] if found.why else ""
             mark = "" if word.startswith("right") or not good else "  <---"
-            print(f"{kind:<13} {name:<52} {word:<8} {time.perf_counter() - start:5.1f} s  {line}{mark}", flush=True)
-            if not good and word == "loud" or (arguments.all and not word.startswith("right")):
+            print(
+                f"{kind:<13} {name:<52} {word:<8} {time.perf_counter() - start:5.1f} s  {line}{mark}",
+                flush=True,
+            )
+            if (not good and word == "loud") or (arguments.all and not word.startswith("right")):
                 try:
                     plan = plan_of(pair)
                 except Exception:  # noqa: BLE001

@@ -25,6 +25,7 @@ EXACT = [
     ([(2, 3), (2, 3)], ops.Stack(0)),
     ([(2, 3), (2, 3)], ops.Stack(-1)),
     ([(3, 4)], ops.Unstack(0)),
+    ([(3, 4), (2,), (5,)], ops.Order((2, 0, 1))),
     ([(3, 4)], ops.Copy(3)),
     ([(3, 4), (3, 4)], ops.Branch(((), (ops.Axes("out in -> in out"), ops.Gates((1, 0)))))),
     ([], ops.Filled(1.0, (3, 2), "bfloat16")),

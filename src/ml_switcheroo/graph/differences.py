@@ -23,6 +23,7 @@ Array = np.ndarray[Any, Any]
 
 _LAYER = re.compile(r"[\w.]+\.(\w+(?: [\w.+-]+)?) \(")
 _WINDOW = ("stride", "padding", "dilation", "spread", "groups", "kernel size")
+_ENDLESS = 1e8
 _SEEN = frozenset({"reshape", "transpose", "broadcast", "cast", "flip"})
 
 
@@ -184,12 +185,12 @@ def _roots(
     """Return the nodes that give what the other program has nowhere, out of what it has."""
     by_size: dict[int, list[Array]] = defaultdict(list)
     for value in others.values():
-        by_size[value.size].append(np.sort(value, axis=None))
+        by_size[value.size].append(_sorted(value))
     agreed: dict[int, bool] = {}
 
     def is_agreed(number: int) -> bool:
         if number not in agreed:
-            value = np.sort(own[number], axis=None)
+            value = _sorted(own[number])
             agreed[number] = any(agree(value, other) for other in by_size.get(value.size, ()))
         return agreed[number]
 
@@ -207,6 +208,12 @@ def _roots(
         elif number not in side.parameters.plains:
             found.add(number)
     return sorted(found)
+
+
+def _sorted(value: Array) -> Array:
+    """Return the numbers of a node; what stands for an infinite one in a mask is one."""
+    numbers = np.sort(value, axis=None).astype(np.float64)
+    return np.where(np.abs(numbers) >= _ENDLESS, np.copysign(np.inf, numbers), numbers)
 
 
 def _paired(

@@ -6,20 +6,13 @@ import jax
 import jax.numpy as jnp
 import torch
 import torch.nn.functional as F
-from attacking import Pair
 from flax import nnx
 from torch import nn
 
+from attacking import Pair, of, tree
+
 D, H = 12, 3
 E = D // H
-
-
-def tree(**shapes):
-    return lambda: {"params": {name: jnp.zeros(shape) for name, shape in shapes.items()}}
-
-
-def of(function):
-    return lambda variables, *args: function(variables["params"], *args)
 
 
 def attend(q, k, v):  # b h n e
@@ -200,8 +193,10 @@ def port_separate(p, x):
     return joined(attend(q, k, v)) @ p["four_w"] + p["four_b"]
 
 
-SEPARATE = tree(**{f"{n}_w": (D, D) for n in ("four", "three", "two", "one")},
-                **{f"{n}_b": (D,) for n in ("four", "three", "two", "one")})
+SEPARATE = tree(
+    **{f"{n}_w": (D, D) for n in ("four", "three", "two", "one")},
+    **{f"{n}_b": (D,) for n in ("four", "three", "two", "one")},
+)
 
 
 def port_kernels(p, x):  # (in, h, e)
@@ -209,7 +204,9 @@ def port_kernels(p, x):  # (in, h, e)
     return jnp.einsum("bhne,hed->bnd", attend(q, k, v), p["l"]) + p["l_b"]
 
 
-KERNELS = tree(i=(D, H, E), j=(D, H, E), k=(D, H, E), l=(H, E, D), i_b=(H, E), j_b=(H, E), k_b=(H, E), l_b=(D,))
+KERNELS = tree(
+    i=(D, H, E), j=(D, H, E), k=(D, H, E), l=(H, E, D), i_b=(H, E), j_b=(H, E), k_b=(H, E), l_b=(D,)
+)
 
 
 def port_heads_first(p, x):  # (h, in, e)
@@ -296,7 +293,10 @@ def nnx_mha():
 class NnxBlock(nnx.Module):
     def __init__(self, hidden, pre, gelu, rngs):
         self.look = nnx.MultiHeadAttention(num_heads=H, in_features=D, decode=False, rngs=rngs)
-        self.n2, self.n1 = nnx.LayerNorm(D, epsilon=1e-5, rngs=rngs), nnx.LayerNorm(D, epsilon=1e-5, rngs=rngs)
+        self.n2, self.n1 = (
+            nnx.LayerNorm(D, epsilon=1e-5, rngs=rngs),
+            nnx.LayerNorm(D, epsilon=1e-5, rngs=rngs),
+        )
         self.up, self.down = nnx.Linear(D, hidden, rngs=rngs), nnx.Linear(hidden, D, rngs=rngs)
         self.pre, self.act = pre, (lambda x: jax.nn.gelu(x, approximate=False)) if gelu else jax.nn.relu
 
@@ -336,7 +336,12 @@ def eqx_mha():
     import equinox as eqx
 
     return eqx.nn.MultiheadAttention(
-        H, D, use_query_bias=True, use_key_bias=True, use_value_bias=True, use_output_bias=True,
+        H,
+        D,
+        use_query_bias=True,
+        use_key_bias=True,
+        use_value_bias=True,
+        use_output_bias=True,
         key=jax.random.key(0),
     )
 
@@ -631,71 +636,79 @@ G = "f2,5,16"
 
 
 def linen(net, shapes, function, inputs=X, **more):
-    return Pair(net, shapes, inputs, call=function if more.pop("raw", False) else of(function), to="linen", **more)
+    return Pair(
+        net, shapes, inputs, call=function if more.pop("raw", False) else of(function), to="linen", **more
+    )
 
 
-PAIRS = {
-    f"{net.__name__} into {word}": linen(net, shapes, port)
-    for net in (Fused3HD, FusedH3D, FusedHD3, Separate, TorchMHA)
-    for word, shapes, port in (
-        ("separate", SEPARATE, port_separate),
-        ("(in, h, d) kernels", KERNELS, port_kernels),
-        ("(3, h, in, d) leaf", HEADS_FIRST, port_heads_first),
-        ("fused v q k", FUSED, port_fused_vqk),
-        ("fused (h 3 d)", FUSED, port_fused_h3d),
-        ("fused (h d 3)", FUSED, port_fused_hd3),
-        ("(3, in, h, d) leaf", ONE_LEAF, port_fused_one_leaf),
-    )
-} | {
-    f"{net.__name__} into {word}": Pair(net, make, X, call=call)
-    for net in (Fused3HD, Separate, TorchMHA)
-    for word, make, call in (
-        ("nnx.MultiHeadAttention", nnx_mha, None),
-        ("eqx.nn.MultiheadAttention", eqx_mha, call_eqx_mha),
-        ("keras MultiHeadAttention", keras_mha, None),
-    )
-} | {
-    "FusedKVQ into separate": linen(FusedKVQ, KVQ, port_kvq),
-    **{
-        f"{net.__name__} into {word}": linen(net, shapes, port, G)
-        for net in (Grouped, GroupedSeparate)
+PAIRS = (
+    {
+        f"{net.__name__} into {word}": linen(net, shapes, port)
+        for net in (Fused3HD, FusedH3D, FusedHD3, Separate, TorchMHA)
         for word, shapes, port in (
-            ("(in, h, d) grouped", GROUPED, port_grouped),
-            ("repeated", GROUPED_FLAT, port_grouped_repeat),
-            ("fused q k v", GROUPED_QKV, port_grouped_qkv),
+            ("separate", SEPARATE, port_separate),
+            ("(in, h, d) kernels", KERNELS, port_kernels),
+            ("(3, h, in, d) leaf", HEADS_FIRST, port_heads_first),
+            ("fused v q k", FUSED, port_fused_vqk),
+            ("fused (h 3 d)", FUSED, port_fused_h3d),
+            ("fused (h d 3)", FUSED, port_fused_hd3),
+            ("(3, in, h, d) leaf", ONE_LEAF, port_fused_one_leaf),
         )
-    },
-    "TorchCross into eqx": Pair(TorchCross, eqx_mha, "f2,5,12 f2,4,12", call=call_eqx_cross),
-    "TorchCross into nnx": Pair(TorchCross, nnx_mha, "f2,5,12 f2,4,12", call=lambda m, x, y: m(x, y)),
-    "TorchCrossWide into keras": Pair(TorchCrossWide, keras_cross, "f2,5,12 f2,4,8", call=call_keras),
-    "TransformerEncoder into nnx": Pair(EncoderPost, NnxEncoder, X),
-    "TransformerEncoderLayer, norms first, into nnx": Pair(
-        EncoderPre, lambda: NnxBlock(D, True, True, nnx.Rngs(0)), X
-    ),
-    "TransformerDecoderLayer into nnx": Pair(Decoder, NnxDecoder, "f2,5,12 f2,4,12"),
-    "rotary, halves": linen(Rotary, ROTARY, port_rotary(True), G, raw=True),
-    "rotary, interleaved": linen(RotaryInterleaved, ROTARY, port_rotary(False), G, raw=True),
-    "rotary, other convention": linen(Rotary, ROTARY, port_rotary(False), G, raw=True, open="heads turned"),
-    "rotary, other convention, back": linen(
-        RotaryInterleaved, ROTARY, port_rotary(True), G, raw=True, open="heads turned"
-    ),
-    "ALiBi": linen(Alibi, SEPARATE, port_alibi),
-    "T5 buckets": linen(Relative, RELATIVE, port_relative, G),
-    "Swin table": linen(Swin, SWIN, port_swin, "f2,4,8"),
-    "Swin table, constant index": linen(SwinConstant, SWIN, port_swin, "f2,4,8"),
-    "learned positions, tied": linen(Learned, tree(tok=(8, 8), pos=(8, 8), g=(8,), h=(8,)), port_learned, "i8:2,8"),
-    "learned positions, fewer used": linen(
-        Learned, tree(tok=(8, 8), pos=(8, 8), g=(8,), h=(8,)), port_learned, "i8:2,5"
-    ),
-    "learned positions, untied": linen(
-        Learned, tree(tok=(8, 8), pos=(8, 8), g=(8,), h=(8,), out=(8, 8)), port_learned_untied, "i8:2,8"
-    ),
-    "sinusoids": linen(Sinusoid, tree(t=(7, 8), w=(8, 8), b=(8,)), port_sinusoid, "i7:2,6"),
-    "class token": linen(
-        ClassToken, tree(own=(6,), at=(5, 6), w=(6, 6), b=(6,)), port_class, "f2,4,6"
-    ),
-    "class token with its own position": linen(
-        ClassToken, tree(own=(6,), own_at=(6,), at=(4, 6), w=(6, 6), b=(6,)), port_class_split, "f2,4,6"
-    ),
-    "padding mask": linen(Mask, SEPARATE, port_mask, "f2,5,12 b2,5"),
-}
+    }
+    | {
+        f"{net.__name__} into {word}": Pair(net, make, X, call=call)
+        for net in (Fused3HD, Separate, TorchMHA)
+        for word, make, call in (
+            ("nnx.MultiHeadAttention", nnx_mha, None),
+            ("eqx.nn.MultiheadAttention", eqx_mha, call_eqx_mha),
+            ("keras MultiHeadAttention", keras_mha, None),
+        )
+    }
+    | {
+        "FusedKVQ into separate": linen(FusedKVQ, KVQ, port_kvq),
+        **{
+            f"{net.__name__} into {word}": linen(net, shapes, port, G)
+            for net in (Grouped, GroupedSeparate)
+            for word, shapes, port in (
+                ("(in, h, d) grouped", GROUPED, port_grouped),
+                ("repeated", GROUPED_FLAT, port_grouped_repeat),
+                ("fused q k v", GROUPED_QKV, port_grouped_qkv),
+            )
+        },
+        "TorchCross into eqx": Pair(TorchCross, eqx_mha, "f2,5,12 f2,4,12", call=call_eqx_cross),
+        "TorchCross into nnx": Pair(TorchCross, nnx_mha, "f2,5,12 f2,4,12", call=lambda m, x, y: m(x, y)),
+        "TorchCrossWide into keras": Pair(TorchCrossWide, keras_cross, "f2,5,12 f2,4,8", call=call_keras),
+        "TransformerEncoder into nnx": Pair(EncoderPost, NnxEncoder, X),
+        "TransformerEncoderLayer, norms first, into nnx": Pair(
+            EncoderPre, lambda: NnxBlock(D, True, True, nnx.Rngs(0)), X
+        ),
+        "TransformerDecoderLayer into nnx": Pair(Decoder, NnxDecoder, "f2,5,12 f2,4,12"),
+        "rotary, halves": linen(Rotary, ROTARY, port_rotary(True), G, raw=True),
+        "rotary, interleaved": linen(RotaryInterleaved, ROTARY, port_rotary(False), G, raw=True),
+        "rotary, other convention": linen(
+            Rotary, ROTARY, port_rotary(False), G, raw=True, open="heads turned"
+        ),
+        "rotary, other convention, back": linen(
+            RotaryInterleaved, ROTARY, port_rotary(True), G, raw=True, open="heads turned"
+        ),
+        "ALiBi": linen(Alibi, SEPARATE, port_alibi),
+        "T5 buckets": linen(Relative, RELATIVE, port_relative, G),
+        "Swin table": linen(Swin, SWIN, port_swin, "f2,4,8"),
+        "Swin table, constant index": linen(SwinConstant, SWIN, port_swin, "f2,4,8"),
+        "learned positions, tied": linen(
+            Learned, tree(tok=(8, 8), pos=(8, 8), g=(8,), h=(8,)), port_learned, "i8:2,8"
+        ),
+        "learned positions, fewer used": linen(
+            Learned, tree(tok=(8, 8), pos=(8, 8), g=(8,), h=(8,)), port_learned, "i8:2,5"
+        ),
+        "learned positions, untied": linen(
+            Learned, tree(tok=(8, 8), pos=(8, 8), g=(8,), h=(8,), out=(8, 8)), port_learned_untied, "i8:2,8"
+        ),
+        "sinusoids": linen(Sinusoid, tree(t=(7, 8), w=(8, 8), b=(8,)), port_sinusoid, "i7:2,6"),
+        "class token": linen(ClassToken, tree(own=(6,), at=(5, 6), w=(6, 6), b=(6,)), port_class, "f2,4,6"),
+        "class token with its own position": linen(
+            ClassToken, tree(own=(6,), own_at=(6,), at=(4, 6), w=(6, 6), b=(6,)), port_class_split, "f2,4,6"
+        ),
+        "padding mask": linen(Mask, SEPARATE, port_mask, "f2,5,12 b2,5"),
+    }
+)

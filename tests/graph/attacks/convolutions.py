@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 import torch
 import torch.nn.functional as F
-from attacking import Pair
-from attention import of, tree
 from flax import nnx
 from torch import nn
+
+from attacking import Pair, of, tree
 
 IMAGE = "f2,4,8,8"
 LAST = ((0, 2, 3, 1),)
@@ -16,7 +16,12 @@ LAST = ((0, 2, 3, 1),)
 
 def conv(x, w, stride=1, padding="SAME", dilation=1, groups=1):  # nhwc, hwio
     return jax.lax.conv_general_dilated(
-        x, w, (stride,) * 2, padding, rhs_dilation=(dilation,) * 2, feature_group_count=groups,
+        x,
+        w,
+        (stride,) * 2,
+        padding,
+        rhs_dilation=(dilation,) * 2,
+        feature_group_count=groups,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
 
@@ -68,7 +73,9 @@ class ChainEqx(eqx.Module):
         self.last = eqx.nn.Conv2d(4, 4, 3, padding=1, stride=2, key=keys[3])
 
     def __call__(self, x):
-        for part, act in zip(self.parts, (jax.nn.relu, lambda y: jax.nn.gelu(y, approximate=False), jax.nn.silu)):
+        for part, act in zip(
+            self.parts, (jax.nn.relu, lambda y: jax.nn.gelu(y, approximate=False), jax.nn.silu)
+        ):
             x = act(part(x))
         return self.last(x)
 
@@ -262,8 +269,16 @@ def inception(order):
     return of(run)
 
 
-INCEPTION = {"x": (3, 3, 4, 4), "y": (3, 3, 4, 4), "z": (3, 3, 4, 4), "xb": (4,), "yb": (4,), "zb": (4,),
-             "o": (1, 1, 12, 4), "ob": (4,)}
+INCEPTION = {
+    "x": (3, 3, 4, 4),
+    "y": (3, 3, 4, 4),
+    "z": (3, 3, 4, 4),
+    "xb": (4,),
+    "yb": (4,),
+    "zb": (4,),
+    "o": (1, 1, 12, 4),
+    "ob": (4,),
+}
 
 
 class Parallel(nn.Module):
@@ -304,8 +319,16 @@ def dense(p, x):
     return conv(x, p["o"]) + p["ob"]
 
 
-DENSE = {"c": (3, 3, 4, 4), "a": (3, 3, 8, 4), "b": (3, 3, 12, 4), "o": (1, 1, 16, 5),
-         "cb": (4,), "ab": (4,), "bb": (4,), "ob": (5,)}
+DENSE = {
+    "c": (3, 3, 4, 4),
+    "a": (3, 3, 8, 4),
+    "b": (3, 3, 12, 4),
+    "o": (1, 1, 16, 5),
+    "cb": (4,),
+    "ab": (4,),
+    "bb": (4,),
+    "ob": (5,),
+}
 
 
 class Shuffle(nn.Module):
@@ -490,7 +513,15 @@ class ResnetNnx(nnx.Module):
 
 
 def linen(net, shapes, call, inputs=IMAGE, turned=LAST, **more):
-    return Pair(net, tree(**shapes), inputs, turned, call=call if more.pop("raw", False) else of(call), to="linen", **more)
+    return Pair(
+        net,
+        tree(**shapes),
+        inputs,
+        turned,
+        call=call if more.pop("raw", False) else of(call),
+        to="linen",
+        **more,
+    )
 
 
 def nnx_pair(net, port, inputs=IMAGE, turned=LAST, **more):
@@ -515,7 +546,9 @@ PAIRS = {
     ),
     "branches": linen(Inception, INCEPTION, inception("xyz"), raw=True),
     "branches, joined in another order": linen(Inception, INCEPTION, inception("yzx"), raw=True),
-    "branches, summed": linen(Parallel, {k: v for k, v in INCEPTION.items() if "o" not in k}, parallel, tied=True),
+    "branches, summed": linen(
+        Parallel, {k: v for k, v in INCEPTION.items() if "o" not in k}, parallel, tied=True
+    ),
     "dense connections, the newest first": linen(Dense, DENSE, dense),
     "pixel shuffle": linen(Shuffle, SHUFFLE, shuffle_torch_order),
     "pixel shuffle of TensorFlow": linen(Shuffle, SHUFFLE, shuffle_tf_order),
@@ -523,8 +556,11 @@ PAIRS = {
     "weight norm": nnx_pair(WeightNormed, WeightNormedNnx, "f2,4,10", ((0, 2, 1),)),
     "weight norm, old, linear": Pair(WeightNormedOld, LinearsNnx, "f3,4"),
     "layer scale": linen(
-        LayerScale, {"s0": (6,), "s1": (6,), "w0": (6, 6), "w1": (6, 6), "b0": (6,), "b1": (6,)}, layer_scale,
-        "f3,6", (),
+        LayerScale,
+        {"s0": (6,), "s1": (6,), "w0": (6, 6), "w1": (6, 6), "b0": (6,), "b1": (6,)},
+        layer_scale,
+        "f3,6",
+        (),
     ),
     "U-Net, joined in another order": nnx_pair(Unet, UnetNnx),
     "residual of one width": nnx_pair(Resnet, ResnetNnx),

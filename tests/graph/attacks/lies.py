@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import torch
 import torch.nn.functional as F
-from attacking import Pair
-from attention import of, tree
 from torch import nn
+
+from attacking import Pair, of, tree
 
 
 class Scores(nn.Module):
@@ -450,7 +450,9 @@ class Experts(nn.Module):
     def __init__(self):
         super().__init__()
         self.gate = nn.Linear(4, 3, bias=False)
-        self.experts = nn.ModuleList([nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4)) for _ in range(3)])
+        self.experts = nn.ModuleList(
+            [nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4)) for _ in range(3)]
+        )
 
     def forward(self, x):
         weights = self.gate(x).softmax(-1)
@@ -499,16 +501,22 @@ PAIRS = {
     "a mask of truths, half ignored": linen(MaskedBool, CUBE, masked_bool_other, "f3,4 b3,4", right=False),
     "a bias": linen(Bias, BIAS, bias_right, "f3,4"),
     "a bias elsewhere": linen(Bias, BIAS, bias_elsewhere, "f3,4", right=False),
-    "one bias for two": linen(TwoBiases, {"w": (4, 4), "v": (4, 4), "b": (4,)}, one_bias, "f3,4", right=False),
-    "two biases": linen(TwoBiases, {"v": (4, 4), "w": (4, 4), "c": (4,), "b": (4,)}, two_biases_crossed, "f3,4"),
+    "one bias for two": linen(
+        TwoBiases, {"w": (4, 4), "v": (4, 4), "b": (4,)}, one_bias, "f3,4", right=False
+    ),
+    "two biases": linen(
+        TwoBiases, {"v": (4, 4), "w": (4, 4), "c": (4,), "b": (4,)}, two_biases_crossed, "f3,4"
+    ),
     "a bias subtracted": linen(Subtracted, {"w": (4, 4), "b": (4,)}, added, "f3,4", right=False),
     "a bias along another axis": linen(AcrossRows, {"w": (4, 4), "b": (4,)}, added, "f2,4,4", right=False),
     "1 + scale into scale": linen(Scale, {"g": (4,), "w": (4, 4), "b": (4,)}, scale_plain, "f3,4"),
     "1 + scale into 1 + scale": linen(Scale, {"g": (4,), "w": (4, 4), "b": (4,)}, scale_shifted, "f3,4"),
     "scale into 1 + scale": linen(ScalePlain, {"g": (4,), "w": (4, 4), "b": (4,)}, scale_shifted, "f3,4"),
     "a parameter used twice": linen(Powers, {"a": (4,), "b": (4,)}, powers, "f3,4"),
-    "a parameter used twice, or once": linen(Powers, {"a": (4,), "b": (4,)}, powers_other, "f3,4", right=False),
-    "rows and columns, summed": linen(Grid, GRID, grid, "f2,4,4,6", tied=True),
+    "a parameter used twice, or once": linen(
+        Powers, {"a": (4,), "b": (4,)}, powers_other, "f3,4", right=False
+    ),
+    "rows and columns, summed": linen(Grid, GRID, grid, "f2,4,4,6"),
     "rows and columns": linen(GridKept, GRID, grid_kept, "f2,4,4,6"),
     "a square by itself": linen(SquarePlain, {"m": (4, 4)}, square_plain, "f2,4,4"),
     "a square by itself, turned": linen(SquarePlain, {"m": (4, 4)}, square_plain_turned, "f2,4,4"),

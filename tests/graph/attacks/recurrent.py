@@ -4,11 +4,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import torch
-from attacking import Pair
-from attention import of, tree
 from flax import linen as fl
 from flax import nnx
 from torch import nn
+
+from attacking import Pair, of, tree
 
 X = "f2,5,4"
 
@@ -168,7 +168,9 @@ def linen_lstm():
     class Port(fl.Module):
         @fl.compact
         def __call__(self, x):
-            return fl.RNN(fl.OptimizedLSTMCell(4, name="b"), name="a")(fl.RNN(fl.OptimizedLSTMCell(4, name="c"))(x))
+            return fl.RNN(fl.OptimizedLSTMCell(4, name="b"), name="a")(
+                fl.RNN(fl.OptimizedLSTMCell(4, name="c"))(x)
+            )
 
     return Port()
 
@@ -229,7 +231,9 @@ def fused(p, x):
 class Stack(nn.Module):
     def __init__(self):
         super().__init__()
-        self.layers = nn.ModuleList([nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 4)) for _ in range(4)])
+        self.layers = nn.ModuleList(
+            [nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 4)) for _ in range(4)]
+        )
         self.head = nn.Linear(4, 4)
 
     def forward(self, x):
@@ -251,7 +255,13 @@ def stack(p, x):
 
 def stack_tree():
     own = {"g": (4, 4), "h": (4, 4), "d": (4, 4, 4), "u": (4, 4, 4), "ub": (4, 4), "db": (4, 4)}
-    return {"params": {"all": {k: jnp.zeros(v) for k, v in own.items()}, "o": jnp.zeros((4, 4)), "ob": jnp.zeros(4)}}
+    return {
+        "params": {
+            "all": {k: jnp.zeros(v) for k, v in own.items()},
+            "o": jnp.zeros((4, 4)),
+            "ob": jnp.zeros(4),
+        }
+    }
 
 
 class StackNnx(nnx.Module):
@@ -299,12 +309,17 @@ PAIRS = {
     "GRU into keras": Pair(Gru, keras_lstm("GRU"), X),
     "RNN into keras": Pair(Rnn, keras_lstm("SimpleRNN"), X),
     "LSTM into haiku": Pair(
-        LstmOut, lambda: haiku_lstm().init(jax.random.key(0), jnp.zeros((2, 5, 4))), X,
-        call=lambda p, x: haiku_lstm().apply(p, x), to="haiku",
+        LstmOut,
+        lambda: haiku_lstm().init(jax.random.key(0), jnp.zeros((2, 5, 4))),
+        X,
+        call=lambda p, x: haiku_lstm().apply(p, x),
+        to="haiku",
         open="Haiku adds 1 to the gate that forgets",
     ),
     "LSTM into one kernel": Pair(LstmOut, tree(w=(8, 16), b=(16,)), X, call=of(fused), to="linen"),
-    "LSTM cell in a loop into one kernel": Pair(LstmOut, tree(w=(8, 16), b=(16,)), X, call=of(fused), to="linen"),
+    "LSTM cell in a loop into one kernel": Pair(
+        LstmOut, tree(w=(8, 16), b=(16,)), X, call=of(fused), to="linen"
+    ),
     "a loop of cells into nnx": Pair(Cells, lambda: LoopNnx(), X),
     "a stack into a scan": Pair(Stack, stack_tree, "f2,3,4", call=of(stack), to="linen"),
     "a stack into nnx.scan": Pair(Stack, StackNnx, "f2,3,4"),

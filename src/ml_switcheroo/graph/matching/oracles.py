@@ -21,6 +21,8 @@ TOLERANCE = 2e-5
 """How far apart, relative to the largest, two values may be that count as one: constants are float32."""
 
 _PROBES = 4
+_FEW = 2**16
+"""So few pairs of rows are compared one by one."""
 _QUIET, _SHARE = 0.03, 0.25
 """So many rows are so much weaker than others: what a program adds to a variance shows on them alone."""
 
@@ -53,17 +55,22 @@ class Oracle:
     def _known(self, points: Array) -> Array:
         if not len(self._points):
             return np.full(len(points), -1)
+        if len(points) * len(self._points) <= _FEW:
+            apart = np.abs(points[:, None] - self._points).max(-1)
+            place = apart.argmin(1)
+            return np.where(apart.min(1) <= 10 * TOLERANCE, place, -1)
+        from scipy.spatial import cKDTree
+
+        self._tree = self._tree or cKDTree(self._points)
         near, place = self._tree.query(points, distance_upper_bound=10 * TOLERANCE)
         return np.where(np.isfinite(near), place, -1)
 
     def _add(self, points: Array) -> None:
-        from scipy.spatial import cKDTree
-
         answers = self._random.normal(size=(len(points), self.width))
         answers[self._random.random(len(points)) < _SHARE] *= _QUIET
         self._points = np.concatenate([self._points, points]) if len(self._points) else points
         self._answers = np.concatenate([self._answers, answers])
-        self._tree = cKDTree(self._points)
+        self._tree = None
 
 
 def _grouped(points: Array) -> tuple[Array, Array]:
@@ -75,6 +82,8 @@ def _grouped(points: Array) -> tuple[Array, Array]:
     _, first, rough = np.unique(np.round(points, 7), axis=0, return_index=True, return_inverse=True)
     kept = points[first]
     pairs = cKDTree(kept).query_pairs(TOLERANCE, output_type="ndarray")
+    if not len(pairs):
+        return np.argsort(np.argsort(first))[rough.reshape(-1)], np.sort(first)
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(kept), len(kept)))
     _, group = connected_components(links, directed=False)
     # Groups are numbered by the place of their first point, so that equal rows in equal order give the same.

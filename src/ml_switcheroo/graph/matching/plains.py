@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,27 +44,42 @@ class PlainLeaves:
                 (self.source, self.target), regions, (goals, others), (r.plains for r in regions), strict=True
             )
         ]
-        tied = []
+        tied, ends = [], (goals, others)
         for sign, mine in signs[0].items():
             theirs = signs[1].get(sign, [])
             if len(mine) == len(theirs) == 1:
                 self._bind(mine[0], theirs[0])
             elif len(mine) == len(theirs):
                 tied.append((mine, theirs))
-        for mine, theirs in tied:
-            met = [
-                _met(side, plains, numbers) for side, plains in ((self.source, mine), (self.target, theirs))
-            ]
-            here, there = (_plains_by(plains, each) for plains, each in zip((mine, theirs), met, strict=True))
-            alone = {key for key, found in here.items() if len(found) == len(there.get(key, ())) == 1}
-            for key in alone:
-                self._bind(here[key][0], there[key][0])
-            left = [
-                [one for one in each if one.root not in side.contents]
-                for each, side in ((mine, self.source), (theirs, self.target))
-            ]
+        for pair in tied:
+            left = self._told_by(pair, lambda side, plains, _: _met(side, plains, numbers))
+            left = self._told_by(
+                left, lambda side, plains, place: _placed(side, plains, ends[place], numbers)
+            )
             for one, other in zip(*left, strict=True):
                 self._bind(one, other, tied=True)
+
+    def _told_by(
+        self,
+        pair: tuple[Sequence[Plain], Sequence[Plain]],
+        seen: Callable[[Side, Sequence[Plain], int], Mapping[Plain, Any]],
+    ) -> tuple[list[Plain], list[Plain]]:
+        """Match the leaves that something tells apart; return those that are left on both sides."""
+        sides = self.source, self.target
+        if not pair[0]:
+            return [], []
+        here, there = (
+            _plains_by(plains, seen(side, plains, place))
+            for place, (side, plains) in enumerate(zip(sides, pair, strict=True))
+        )
+        for key, found in here.items():
+            if len(found) == len(there.get(key, ())) == 1:
+                self._bind(found[0], there[key][0])
+        mine, theirs = (
+            [one for one in plains if one.root not in side.contents]
+            for plains, side in zip(pair, sides, strict=True)
+        )
+        return mine, theirs
 
     def _bind(self, one: Plain, other: Plain, *, tied: bool = False) -> None:
         given = content(one.shape, (2, len(self.found)))
@@ -97,6 +112,16 @@ def _changes(side: Side, region: Region, goals: Sequence[int], numbers: Profiles
         moved = frozenset((one, two) for one, two in zip(before, after, strict=True) if one != two)
         if moved:
             found[plain] = tuple(sorted(plain.shape)), moved
+    return found
+
+
+def _placed(side: Side, plains: Sequence[Plain], goals: Sequence[int], numbers: Profiles) -> dict[Plain, Any]:
+    """Return what another content of each leaf changes, element by element."""
+    region = side.region(goals)
+    base, found = side.computed(region, Assumed()), dict[Plain, Any]()
+    for plain in plains:
+        values = side.computed(region, Assumed(contents={plain.root: content(plain.shape, (1,))}), base)
+        found[plain] = frozenset(numbers.number(side.value(one, values).reshape(-1)) for one in goals)
     return found
 
 

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ml_switcheroo as ms
 import numpy as np
 import torch
+
+import ml_switcheroo as ms
 from ml_switcheroo.errors import SwitcherooError
 from ml_switcheroo.targets import owner_of
 
 TOLERANCE = 1e-4
-KINDS = ("layers", "attention", "convolutions", "recurrent", "shapes", "towers", "lies", "wrong")
+KINDS = ("attention", "convolutions", "recurrent", "lies", "wrong")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,12 @@ class Pair:
 
     def options(self) -> dict[str, Any]:
         """Return what lets the library read both programs."""
-        asked = {"to": self.to or owner_of(self.make()).name, "layers": self.layers, "inputs": self.given(), "target_call": self.call}
+        asked = {
+            "to": self.to or owner_of(self.make()).name,
+            "layers": self.layers,
+            "inputs": self.given(),
+            "target_call": self.call,
+        }
         if self.turned:
             asked["target_inputs"] = self.ported()
         return asked
@@ -156,13 +162,26 @@ def arrays_of(output: Any) -> Iterator[np.ndarray]:
         yield np.asarray(output)
 
 
+def tree(**shapes: tuple[int, ...]) -> Callable[[], Any]:
+    """Return what makes a tree of variables of Linen."""
+    import jax
+
+    return lambda: {"params": {name: jax.numpy.zeros(shape) for name, shape in shapes.items()}}
+
+
+def of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of variables, from one of their params."""
+    return lambda variables, *args: function(variables["params"], *args)
+
+
 def pairs_of(kind: str) -> dict[str, Pair]:
     """Return the pairs of a kind, by name."""
     import importlib.util
 
-    path = Path(__file__).with_name(f"{kind}.py")
+    path = Path(__file__).parent / "graph" / "attacks" / f"{kind}.py"
     spec = importlib.util.spec_from_file_location(f"attack_{kind}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     import sys
 
@@ -177,8 +196,7 @@ def _array(word: str, random: np.random.Generator) -> np.ndarray:
     if kind == "f":
         return random.normal(size=sizes).astype(np.float32)
     if kind == "b":
-        made = random.random(size=sizes) < 0.7
-        return made
+        return random.random(size=sizes) < 0.7
     return random.integers(0, int(kind[1:]), size=sizes)
 
 
