@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ml_switcheroo as ms
-from ml_switcheroo.errors import PlanError, SwitcherooError, UsageError
+from ml_switcheroo.errors import LoadError, PlanError, SwitcherooError, UsageError
 from ml_switcheroo.verification import compare
 
 nnx = pytest.importorskip("flax.nnx")
@@ -217,6 +217,16 @@ def test_a_plan_without_inputs_says_that_they_help(model):
     plan = ms.make_plan(STATE, to="nnx", layers=model(), like=Port())
     with pytest.raises(PlanError, match="let both programs be read: inputs="):
         plan.check()
+    with pytest.raises(LoadError, match=r'names of its own, say what PyTorch.s is given: inputs="float32'):
+        ms.load_into(Port(), STATE, layers=model())
+
+
+def test_a_port_with_other_names_is_loaded_by_a_path_too(model):
+    state = {**STATE, "up.weight": np.arange(36, dtype="f4").reshape(6, 6)}
+    port = Port()
+    assert tuple(ms.load_into(port, state, layers=Path(model()), inputs="float32[2,6]")) == ([], [])
+    assert np.array_equal(port.b.kernel[...], state["up.weight"].T)
+    assert compare(state, layers=Path(model()), like=port, inputs="float32[2,6]").source == "model.py:Net"
 
 
 def test_what_is_likely_is_counted_once(model):
