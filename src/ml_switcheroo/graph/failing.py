@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import sysconfig
-import traceback
 from collections.abc import Iterable
-from pathlib import Path
 
 from ml_switcheroo.graph.inputs import Given
+from ml_switcheroo.graph.lines import raised_at
 
 __all__ = ["failures_text"]
 
-_OTHERS = (
-    str(Path(__file__).parents[1]),
-    *(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")),
-    "<",
-)
 _MOST = 200
 
 
@@ -29,9 +22,7 @@ def failures_text(failures: Iterable[tuple[Given, Exception]]) -> str:
 
 def _reason(error: Exception) -> str:
     """Return the first line of an error, behind the innermost line that no package has."""
-    own = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_OTHERS)
-    ]
+    line = raised_at(error)
     said = next(iter(str(error).strip().splitlines()), "")
     text = f"{type(error).__name__}: {said[:_MOST]}".removesuffix(": ")
-    return f"{Path(own[-1].filename).name}:{own[-1].lineno}: {text}" if own else text
+    return f"{line}: {text}" if line is not None else text

@@ -98,7 +98,7 @@ def numbers_for(inputs: Given, graph: Graph) -> list[Array]:
     for number, spec, value in zip(graph.inputs, inputs.specs, inputs.values, strict=True):
         if spec.dtype.startswith(("float", "bfloat", "complex")):
             found.append(random.normal(size=spec.shape) * _loudness(spec.shape, random))
-        elif value is not None and np.ptp(value) > 0:
+        elif value is not None and _varies(value):
             found.append(value.astype(np.int64) if value.dtype != np.bool_ else value)
         elif spec.dtype == "bool":
             found.append(np.ones(spec.shape, np.bool_))
@@ -126,6 +126,10 @@ def _loudness(shape: Sequence[int], random: np.random.Generator) -> Array:
     return found
 
 
+def _varies(value: Array) -> bool:
+    return bool((value != value.reshape(-1)[:1]).any())
+
+
 def _rows_of_tables(graph: Graph, number: int) -> Iterator[int]:
     """Yield the sizes of the tables that an input is looked up in."""
     reached = {number}
@@ -150,7 +154,11 @@ def orders_of(mine: Given, theirs: Given | None) -> Iterator[tuple[Given, tuple[
     """
     if theirs is None:
         plain = tuple(tuple(range(len(spec.shape))) for spec in mine.specs)
-        for axes in dict.fromkeys((plain, tuple(map(_channels_last, plain)))):
+        last = tuple(
+            _channels_last(axes) if _tells(spec) else axes
+            for axes, spec in zip(plain, mine.specs, strict=True)
+        )
+        for axes in dict.fromkeys((plain, last)):
             yield _turned(mine, axes), axes
         return
     if len(mine.specs) != len(theirs.specs):
@@ -168,6 +176,11 @@ def orders_of(mine: Given, theirs: Given | None) -> Iterator[tuple[Given, tuple[
 
 def _channels_last(axes: Axes) -> Axes:
     return (0, *axes[2:], 1) if len(axes) in (3, 4, 5) else axes
+
+
+def _tells(spec: TensorSpec) -> bool:
+    """Tell whether an input may be taken channels last unasked: a square sequence may be just that."""
+    return len(spec.shape) != 3 or spec.shape[1] != spec.shape[2]
 
 
 def _turned(inputs: Given, axes: Sequence[Axes]) -> Given:
@@ -191,7 +204,7 @@ def _turns(mine: Given, theirs: Given, place: int) -> Iterator[Axes]:
     plain = tuple(range(len(shape)))
     likely = dict.fromkeys((plain, _channels_last(plain), *itertools.permutations(plain)))
     fitting = [axes for axes in likely if tuple(shape[axis] for axis in axes) == wanted]
-    if one is not None and other is not None and np.ptp(one) > 0:
+    if one is not None and other is not None and _varies(one):
         same = [axes for axes in fitting if np.array_equal(one.transpose(axes), other)]
         fitting = same or fitting
     yield from fitting

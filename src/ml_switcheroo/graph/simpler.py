@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["simpler"]
 
+_MOST_PARTS = 64
+
 Params = Mapping[str, Any]
 Shape = tuple[int, ...]
 
@@ -45,13 +47,109 @@ def _product(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -
 
 def _sum(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
     for one, other in (operands, operands[::-1]):
-        if _is(draft, one, 0) and draft.shape(other) == shape:
-            return other
+        if _is(draft, one, 0):
+            return _widened(draft, other, shape)
+    mine, theirs = (draft[number] for number in operands)
+    if (
+        mine.op == theirs.op == "concat"
+        and mine.params == theirs.params
+        and len(mine.operands) == len(theirs.operands)
+    ):
+        axis = mine.params["axis"]
+        pairs = list(zip(mine.operands, theirs.operands, strict=True))
+        if all(draft.shape(left)[axis] == draft.shape(right)[axis] for left, right in pairs):
+            return draft.add("concat", *(draft.add("add", *pair) for pair in pairs), axis=axis)
     return None
 
 
-def _contraction(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
-    return _zeros(draft, operands, shape)
+def _widened(draft: Draft, number: int, shape: Shape) -> int:
+    now = draft.shape(number)
+    if now == shape:
+        return number
+    if len(now) < len(shape):
+        number = draft.add("reshape", number, shape=(*[1] * (len(shape) - len(now)), *now))
+    return draft.add("broadcast", number, shape=shape)
+
+
+def _contraction(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
+    """Draw data that are multiplied with a leaf for each element of an axis as that many products."""
+    (axes, others), count = params["batch"], shape[0] if shape else 0
+    if not axes and (apart := _of_kernels(draft, operands, params)) is not None:
+        return apart
+    learned = [_is_leaf(draft, one) for one in operands]
+    if not axes and any(learned) and not all(learned):
+        summed = _of_joined(draft, operands, params, learned.index(False))
+        if summed is not None:
+            return summed
+    if len(axes) != 1 or not 1 < count <= _MOST_PARTS or all(learned) or not any(learned):
+        return _zeros(draft, operands, shape)
+    contract = tuple(
+        tuple(axis - (axis > taken) for axis in inner)
+        for inner, taken in zip(params["contract"], (axes[0], others[0]), strict=True)
+    )
+    made = []
+    for place in range(count):
+        parts = [
+            _row(draft, one, axis, place) for one, axis in zip(operands, (axes[0], others[0]), strict=True)
+        ]
+        part = draft.add("dot", *parts, contract=contract, batch=((), ()))
+        made.append(draft.add("reshape", part, shape=(1, *shape[1:])))
+    return draft.add("concat", *made, axis=0)
+
+
+def _of_joined(draft: Draft, operands: tuple[int, ...], params: Params, data: int) -> int | None:
+    """Draw a product with what was joined along the axis that is summed over as the sum of the products."""
+    node = draft[operands[data]]
+    (axis,) = axes if len(axes := params["contract"][data]) == 1 else (-1,)
+    if node.op != "concat" or node.params["axis"] != axis:
+        return None
+    first, made, twin = 0, None, params["contract"][1 - data][0]
+    for one in node.operands:
+        size = draft.shape(one)[axis]
+        part = _piece(draft, operands[1 - data], twin, first, first + size)
+        pair = (one, part) if data == 0 else (part, one)
+        product = draft.add("dot", *pair, contract=params["contract"], batch=params["batch"])
+        made = product if made is None else draft.add("add", made, product)
+        first += size
+    return made
+
+
+def _of_kernels(draft: Draft, operands: tuple[int, ...], params: Params) -> int | None:
+    """Draw a product with leaves that were joined along an axis that stays as the joined products."""
+    for place in (0, 1):
+        node, inner = draft[operands[place]], params["contract"][place]
+        if (
+            node.op != "concat"
+            or node.params["axis"] in inner
+            or not all(_is_leaf(draft, n) for n in node.operands)
+        ):
+            continue
+        axis = sum(one not in inner for one in range(node.params["axis"]))
+        other = operands[1 - place]
+        lead = len(draft.shape(other)) - len(inner) if place else 0
+        pairs = [(other, one) if place else (one, other) for one in node.operands]
+        made = [draft.add("dot", *pair, contract=params["contract"], batch=params["batch"]) for pair in pairs]
+        return draft.add("concat", *made, axis=lead + axis)
+    return None
+
+
+def _piece(draft: Draft, number: int, axis: int, first: int, last: int) -> int:
+    shape = draft.shape(number)
+    start = tuple(first if one == axis else 0 for one in range(len(shape)))
+    stop = tuple(last if one == axis else size for one, size in enumerate(shape))
+    return draft.add("slice", number, start=start, stop=stop, step=(1,) * len(shape))
+
+
+def _is_leaf(draft: Draft, number: int) -> bool:
+    while draft[number].op in ("reshape", "transpose", "slice", "flip", "cast"):
+        number = draft[number].operands[0]
+    return draft[number].op == "leaf"
+
+
+def _row(draft: Draft, number: int, axis: int, place: int) -> int:
+    shape = draft.shape(number)
+    cut = _piece(draft, number, axis, place, place + 1)
+    return draft.add("reshape", cut, shape=(*shape[:axis], *shape[axis + 1 :]))
 
 
 def _itself(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
@@ -63,6 +161,10 @@ def _reshape(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -
     node = draft[one]
     if node.shape == shape:
         return one
+    if node.op == "concat" and len(node.shape) == 1 and shape[-1] == node.shape[0]:
+        lead = shape[:-1]
+        parts = [draft.add("reshape", part, shape=(*lead, *draft.shape(part))) for part in node.operands]
+        return draft.add("concat", *parts, axis=len(lead))
     return draft.add("reshape", node.operands[0], shape=shape) if node.op == "reshape" else None
 
 
@@ -79,8 +181,14 @@ def _transpose(draft: Draft, operands: tuple[int, ...], params: Params, _: Shape
 
 
 def _conv(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
-    """Draw a convolution that reads each element once as a product with the patches."""
+    """Draw a convolution that reads each element once as a product with the patches; pad within it."""
     data, kernel = operands
+    inside = _unpadded(draft, data, 0.0) if all(one == 1 for one in params["spread"]) else None
+    if inside is not None and not any(map(any, inside[1][:2])):
+        data, widths = inside
+        pads = zip(params["padding"], widths[2:], strict=True)
+        whole = tuple((low + more, high + above) for (low, high), (more, above) in pads)
+        return draft.add("conv", data, kernel, **{**params, "padding": whole})
     sizes, stride = draft.shape(kernel)[2:], params["stride"]
     fits = all(size in (1, step) for size, step in zip(sizes, stride, strict=True))
     apart = len(set(sizes)) == 1 or all(size == step for size, step in zip(sizes, stride, strict=True))
@@ -90,6 +198,32 @@ def _conv(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape)
     if not (fits and apart and still and plain and dense) or 0 in shape:
         return _zeros(draft, operands, shape)
     return _patches(draft, data, kernel, stride, shape)
+
+
+def _unpadded(draft: Draft, number: int, value: float) -> tuple[int, list[tuple[int, int]]] | None:
+    """Return what was padded with a value, and how wide on each axis; None for what was not padded."""
+    node = draft[number]
+    if node.op == "transpose":
+        found = _unpadded(draft, node.operands[0], value)
+        if found is None:
+            return None
+        axes = node.params["axes"]
+        return draft.add("transpose", found[0], axes=axes), [found[1][axis] for axis in axes]
+    if node.op != "pad" or any(node.params["interior"]) or not _is(draft, node.operands[1], value):
+        return None
+    widths = list(zip(node.params["low"], node.params["high"], strict=True))
+    return (node.operands[0], widths) if all(one >= 0 for pair in widths for one in pair) else None
+
+
+def _window(draft: Draft, operands: tuple[int, ...], params: Params, _: Shape) -> int | None:
+    """Pad within a window."""
+    value = {"sum": 0.0, "max": -math.inf, "min": math.inf}[params["kind"]]
+    inside = _unpadded(draft, operands[0], value)
+    if inside is None:
+        return None
+    pads = zip(params["padding"], inside[1], strict=True)
+    whole = tuple((low + more, high + above) for (low, high), (more, above) in pads)
+    return draft.add("window", inside[0], **{**params, "padding": whole})
 
 
 def _patches(draft: Draft, data: int, kernel: int, stride: Any, shape: Shape) -> int:
@@ -112,7 +246,28 @@ def _patches(draft: Draft, data: int, kernel: int, stride: Any, shape: Shape) ->
 
 def _slice(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
     whole = all(first == 0 and step == 1 for first, step in zip(params["start"], params["step"], strict=True))
-    return operands[0] if whole and draft.shape(operands[0]) == shape else None
+    if whole and draft.shape(operands[0]) == shape:
+        return operands[0]
+    return _of_part(draft, operands[0], params)
+
+
+def _of_part(draft: Draft, number: int, params: Params) -> int | None:
+    """Draw a part of one of several that were joined as a part of that one."""
+    node = draft[number]
+    if node.op != "concat" or node.params["axis"] != len(node.shape) - 1:
+        return None  # steps of a loop that were joined stay so: the other program may take all at once
+    axis, first = node.params["axis"], 0
+    start, stop = params["start"], params["stop"]
+    for one in node.operands:
+        last = first + draft.shape(one)[axis]
+        if first <= start[axis] and stop[axis] <= last:
+            moved = (
+                tuple(place - first if at == axis else place for at, place in enumerate(each))
+                for each in (start, stop)
+            )
+            return draft.add("slice", one, start=next(moved), stop=next(moved), step=params["step"])
+        first = last
+    return None
 
 
 def _take(draft: Draft, operands: tuple[int, ...], params: Params, _: Shape) -> int | None:
@@ -133,6 +288,7 @@ _RULES: Mapping[str, Callable[[Draft, tuple[int, ...], Params, Shape], int | Non
         "add": _sum,
         "dot": _contraction,
         "conv": _conv,
+        "window": _window,
         "broadcast": _itself,
         "reshape": _reshape,
         "transpose": _transpose,

@@ -28,7 +28,19 @@ from ml_switcheroo.ops.arithmetic import (
 )
 from ml_switcheroo.ops.layout import Axes, Flip, Gates
 from ml_switcheroo.ops.op import Array, Arrays, Op, Specs, run, trace
-from ml_switcheroo.ops.pieces import Branch, Concat, Copy, Discarded, Filled, Skip, Split, Stack, Tie, Unstack
+from ml_switcheroo.ops.pieces import (
+    Branch,
+    Concat,
+    Copy,
+    Discarded,
+    Filled,
+    Order,
+    Skip,
+    Split,
+    Stack,
+    Tie,
+    Unstack,
+)
 
 __all__ = [
     "OPS",
@@ -46,6 +58,7 @@ __all__ = [
     "GateSumParted",
     "Gates",
     "Op",
+    "Order",
     "Scale",
     "Shift",
     "Skip",
@@ -70,7 +83,22 @@ __all__ = [
 OPS: Mapping[str, type[Op]] = {
     op.__name__.lower(): op
     for op in (
-        *(Axes, Flip, Gates, Split, Concat, Stack, Unstack, Tie, Copy, Branch, Filled, Discarded, Skip),
+        *(
+            Axes,
+            Flip,
+            Gates,
+            Split,
+            Concat,
+            Stack,
+            Unstack,
+            Tie,
+            Copy,
+            Order,
+            Branch,
+            Filled,
+            Discarded,
+            Skip,
+        ),
         *(Shift, Scale, Sum, SumParted, GateSum, GateSumParted, WeightNorm, WeightNormSplit),
         *(SpectralNorm, SpectralState, SpectralRestored, Cast),
     )

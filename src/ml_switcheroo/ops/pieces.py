@@ -11,7 +11,7 @@ from ml_switcheroo.errors import AxesError
 from ml_switcheroo.ops.op import Arrays, Op, Specs, run, trace
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 
-__all__ = ["Branch", "Concat", "Copy", "Discarded", "Filled", "Split", "Stack", "Tie", "Unstack"]
+__all__ = ["Branch", "Concat", "Copy", "Discarded", "Filled", "Order", "Split", "Stack", "Tie", "Unstack"]
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,31 @@ class Copy(Op):
 
     def __str__(self) -> str:
         return f"to {self.count} places"
+
+
+@dataclass(frozen=True)
+class Order(Op):
+    """Put several tensors into another order.
+
+    Attributes:
+        order: For each place which of the tensors comes there.
+    """
+
+    order: tuple[int, ...]
+
+    def specs(self, specs: Specs) -> Specs:
+        if len(specs) != len(self.order):
+            raise AxesError(f"{len(self.order)} tensors expected, found {len(specs)}")
+        return tuple(specs[place] for place in self.order)
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        return tuple(arrays[place] for place in self.order)
+
+    def inverse(self, specs: Specs) -> Op:
+        return Order(tuple(self.order.index(place) for place in range(len(self.order))))
+
+    def __str__(self) -> str:
+        return f"in the order {' '.join(map(str, self.order))}"
 
 
 @dataclass(frozen=True)

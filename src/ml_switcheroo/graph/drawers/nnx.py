@@ -32,7 +32,10 @@ def draw(model: Any, call: Callable[..., Any] | None, inputs: Given) -> Graph:
 
 
 def _put(node: Any, leaf: Any) -> Any:
-    """Return what the state has at a path, with a leaf in it; what is no leaf of ours stays as it is."""
+    """Return what the state has at a path, with a leaf in it; what is no leaf of ours keeps its value.
+
+    It is another variable all the same: those of outside cannot be changed, as counts of random numbers are.
+    """
     if leaf is None:
-        return node
+        return node.replace(node.get_value()) if hasattr(node, "get_value") else node
     return node.replace(leaf) if hasattr(node, "replace") else leaf

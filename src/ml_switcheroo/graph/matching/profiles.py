@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,15 +85,32 @@ def columns_between(source: Array, target: Array, orders: Iterable[Array] = ()) 
 
 
 def outputs_agree(source: Array, target: Array) -> bool:
-    """Tell whether two outputs are equal, but for the order of their axes and axes of size 1."""
+    """Tell whether two outputs are equal, but for axes of size 1 and where the channels are.
+
+    Axes in any other order count only where their sizes leave no other.
+    """
     here, there = source.squeeze(), target.squeeze()
     if sorted(here.shape) != sorted(there.shape) or here.ndim > _MOST_AXES:
         return False
-    return any(
-        agree(here.transpose(axes), there)
-        for axes in itertools.permutations(range(here.ndim))
-        if _permuted(here.shape, axes) == there.shape
-    )
+    return any(agree(here.transpose(axes), there) for axes in _orders(here.shape, there.shape))
+
+
+def _orders(here: Sequence[int], there: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    rank = len(here)
+    plain = tuple(range(rank))
+    if tuple(here) == tuple(there):
+        yield plain
+    if rank > 2:  # the channels behind, or before, what was a batch and an image
+        for moved in (
+            (0, *plain[2:], 1),
+            (0, rank - 1, *plain[1:-1]),
+            (*plain[1:], 0),
+            (rank - 1, *plain[:-1]),
+        ):
+            if _permuted(here, moved) == tuple(there):
+                yield moved
+    if len(set(here)) == rank:
+        yield tuple(here.index(size) for size in there)
 
 
 def _permuted(shape: Sequence[int], axes: Sequence[int]) -> tuple[int, ...]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ml_switcheroo.graph.entering import parameters_of
 from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.matching.oracles import Binding, answered, content
-from ml_switcheroo.graph.parameters import Kernel, Parameters, Plain, outer_index, parameters_of
+from ml_switcheroo.graph.parameters import Kernel, Parameters, Plain, outer_index
 from ml_switcheroo.graph.primitives import PRIMITIVES
 
 __all__ = ["Assumed", "Region", "Side"]

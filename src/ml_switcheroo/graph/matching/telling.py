@@ -59,6 +59,20 @@ class Assumption:
             if key in after and not agree(value, after[key])
         )
 
+    def placed(self, place: int, unit: Unit) -> Any:
+        """Return what outputs another oracle for one unit changes, element by element."""
+        side = self._sides[place]
+        outputs = [self._outputs(side, self._bindings(place, one)) for one in (None, unit)]
+        return frozenset((key, *(self._numbers.number(each[key]) for each in outputs)) for key in outputs[0])
+
+    def _outputs(self, side: Side, bindings: Mapping[Kernel, Binding]) -> dict[int, Array]:
+        found = {}
+        for place, number in enumerate(side.graph.outputs):
+            region = side.region([number], bindings)
+            if not region.blocked:
+                found[place] = side.value(number, side.computed(region, Assumed(bindings))).reshape(-1)
+        return found
+
     def _further(self, side: Side, bindings: Mapping[Kernel, Binding]) -> dict[Any, Array]:
         """Return the profiles of all data and outputs that become known with some kernels assumed."""
         assumed = Assumed(bindings)
@@ -113,11 +127,25 @@ def told_apart(mine: Sequence[Unit], theirs: Sequence[Unit], assumption: Assumpt
             others = there.get(sign, [])
             certain = len(ours) == 1 or (level == 0 and bool(sign))
             if len(ours) == len(others) and certain:
-                tied, likely = len(ours) > 1, level == len(_LEVELS) - 1
-                pairs += [Pair(one, two, tied, likely) for one, two in zip(ours, others, strict=True)]
+                likely = level == len(_LEVELS) - 1
+                pairs += _in_place(ours, others, assumption, likely)
         done = {unit for pair in pairs for unit in (pair.source, pair.target)}
         left = [[(unit, changes) for unit, changes in each if unit not in done] for each in left]
     return pairs
+
+
+def _in_place(
+    mine: Sequence[Unit], theirs: Sequence[Unit], assumption: Assumption, likely: bool
+) -> list[Pair]:
+    """Return units that change the same as pairs: where in the outputs, if that tells them apart."""
+    if len(mine) == 1:
+        return [Pair(mine[0], theirs[0], False, likely)]
+    here, there = (
+        {assumption.placed(place, unit): unit for unit in units} for place, units in enumerate((mine, theirs))
+    )
+    if len(here) == len(mine) and here.keys() == there.keys():
+        return [Pair(unit, there[sign], False, likely) for sign, unit in here.items()]
+    return [Pair(one, two, True, likely) for one, two in zip(mine, theirs, strict=True)]
 
 
 def _by(units: Sequence[tuple[Unit, Changes]], seen: Callable[[Changes], Any]) -> dict[Any, list[Unit]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
+from collections.abc import Container, Iterable
 
 from ml_switcheroo.graph.matching.side import Region
 from ml_switcheroo.graph.parameters import Kernel
@@ -23,18 +22,31 @@ class Waiting:
         self._blocker: dict[Kernel, Kernel | None] = dict.fromkeys(self._place)
         self._behind: dict[Kernel | None, dict[Kernel, None]] = {None: dict.fromkeys(self._place)}
 
-    def kernels(self, known: AbstractSet[Kernel]) -> list[Kernel]:
-        """Return the kernels that may have their data with some kernels known, in order."""
-        found = dict(self._behind.get(None, {}))
-        for kernel in self._behind.keys() & known:
-            found.update(self._behind[kernel])
-        return sorted((kernel for kernel in found if kernel not in known), key=self._place.__getitem__)
+    def kernels(self, known: Container[Kernel], assumed: Container[Kernel]) -> list[Kernel]:
+        """Return the kernels that may have their data with some known and others assumed, in order."""
+        found = [
+            kernel
+            for blocker, behind in self._behind.items()
+            if blocker is None or blocker in known or blocker in assumed
+            for kernel in behind
+        ]
+        return sorted(found, key=self._place.__getitem__)
+
+    def done(self, kernel: Kernel) -> None:
+        """Take a kernel out that something stands for."""
+        self._take(kernel, self._blocker.pop(kernel))
 
     def put(self, kernel: Kernel, region: Region) -> None:
         """Note what a kernel waits for: the first that blocks its data."""
         blocker = region.blocker if region.blocked else None
         before = self._blocker[kernel]
         if blocker is not before:
-            del self._behind[before][kernel]
+            self._take(kernel, before)
             self._behind.setdefault(blocker, {})[kernel] = None
             self._blocker[kernel] = blocker
+
+    def _take(self, kernel: Kernel, blocker: Kernel | None) -> None:
+        behind = self._behind[blocker]
+        del behind[kernel]
+        if not behind:
+            del self._behind[blocker]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ml_switcheroo.graph.graph import Draft, Graph, Line
 from ml_switcheroo.graph.inputs import Given
+from ml_switcheroo.graph.lines import line_of
 from ml_switcheroo.graph.of_jax.lowering import LOWERED
 from ml_switcheroo.tensors import TensorSpec
 
@@ -88,12 +88,14 @@ class _Drawing:
         if inner is not None and name not in _REDUCING:
             outside, called = self._draft.word, str(params.get("name", ""))
             self._draft.word = called if called and not called.startswith("_") else outside
-            made = self.closed(inner, operands[len(operands) - _taken(inner) :])
+            inside = self.closed(inner, operands[len(operands) - _taken(inner) :])
             self._draft.word = outside
-            return made
+            return inside
         lowered = LOWERED.get(name)
-        single = lowered(self._draft, operands, params) if lowered is not None else None
-        return [single] if single is not None else self._called(equation, operands)
+        made = lowered(self._draft, operands, params) if lowered is not None else None
+        if made is None:
+            return self._called(equation, operands)
+        return made if isinstance(made, list) else [made]
 
     def _called(self, equation: Any, operands: Drawn) -> list[int]:
         """Draw what has no primitive as a call of JAX itself."""
@@ -203,27 +205,18 @@ def _as(array: Any, spec: Any) -> Any:
     return jax.numpy.asarray(array, spec.dtype)
 
 
-_FRAMEWORKS = ("site-packages", "dist-packages", "<frozen", "importlib")
-
-
 def _place(equation: Any) -> tuple[Line | None, str]:
     """Return the innermost line of the program that no package has, and the function of jax.nn it calls."""
     import jax
 
     trace, word = equation.source_info.traceback, ""
     for frame in trace.frames if trace is not None else ():
-        if not any(one in frame.file_name for one in _FRAMEWORKS) and not _is_ours(frame.file_name):
-            return Line(Path(frame.file_name).name, frame.line_num), word
+        line = line_of([(frame.file_name, frame.line_num)])
+        if line is not None:
+            return line, word
         if callable(getattr(jax.nn, frame.function_name, None)):
             word = frame.function_name
     return None, ""
-
-
-_OURS = str(Path(__file__).parents[2])
-
-
-def _is_ours(file: str) -> bool:
-    return file.startswith(_OURS)
 
 
 def _row(draft: Draft, stacked: int, place: int) -> int:

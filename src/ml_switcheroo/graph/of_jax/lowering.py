@@ -5,6 +5,7 @@ Source of their parameters: https://docs.jax.dev/en/latest/jax.lax.html
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +18,7 @@ __all__ = ["LOWERED"]
 
 Params = Mapping[str, Any]
 Drawn = Sequence[int]
-Lowered = Callable[[Draft, Drawn, Params], int | None]
+Lowered = Callable[[Draft, Drawn, Params], int | list[int] | None]
 
 
 def _same(op: str) -> Lowered:
@@ -123,6 +124,17 @@ def _dynamic_slice(draft: Draft, operands: Drawn, params: Params) -> int | None:
     return draft.add("slice", operands[0], start=start, stop=stop, step=(1,) * len(shape))
 
 
+def _split(draft: Draft, operands: Drawn, params: Params) -> list[int]:
+    (one,), axis = operands, params["axis"]
+    shape, found, first = draft.shape(one), [], 0
+    for size in params["sizes"]:
+        start = tuple(first if place == axis else 0 for place in range(len(shape)))
+        first += int(size)
+        stop = tuple(first if place == axis else whole for place, whole in enumerate(shape))
+        found.append(draft.add("slice", one, start=start, stop=stop, step=(1,) * len(shape)))
+    return found
+
+
 def _pad(draft: Draft, operands: Drawn, params: Params) -> int:
     low, high, interior = (
         zip(*params["padding_config"], strict=True) if params["padding_config"] else ((),) * 3
@@ -208,9 +220,12 @@ def _window(kind: str) -> Lowered:
 
 
 def _gather(draft: Draft, operands: Drawn, params: Params) -> int | None:
-    """Draw the rows that an index picks along one axis; any other gather is a call."""
+    """Draw the rows that an index picks along one axis, or along the first ones; else it is a call."""
     numbers, sizes = params["dimension_numbers"], params["slice_sizes"]
     table, indices = operands
+    several = len(numbers.start_index_map)
+    if several > 1 and numbers.start_index_map == numbers.collapsed_slice_dims == tuple(range(several)):
+        return _gather_flat(draft, table, indices, params)
     shape, places = draft.shape(table), draft.shape(indices)
     if len(numbers.start_index_map) != 1 or places[-1] != 1 or numbers.operand_batching_dims:
         return None
@@ -230,6 +245,22 @@ def _gather(draft: Draft, operands: Drawn, params: Params) -> int | None:
         kind = "slice" if place in numbers.offset_dims else "index"
         wanted.append((kind, next(offsets if kind == "slice" else picked)))
     return _turned(draft, made, [now.index(one) for one in wanted])
+
+
+def _gather_flat(draft: Draft, table: int, indices: int, params: Params) -> int | None:
+    """Draw what picks along several first axes as what picks along all of them as one."""
+    numbers, sizes = params["dimension_numbers"], params["slice_sizes"]
+    shape, places, several = draft.shape(table), draft.shape(indices), len(numbers.start_index_map)
+    lead = places[:-1]
+    whole = tuple(sizes) == (1,) * several + shape[several:]
+    behind = numbers.offset_dims == tuple(range(len(lead), len(lead) + len(shape) - several))
+    if numbers.operand_batching_dims or not whole or not behind or places[-1] != several:
+        return None
+    flat = draft.add("reshape", table, shape=(math.prod(shape[:several]), *shape[several:]))
+    strides = np.array([math.prod(shape[axis + 1 : several]) for axis in range(several)])
+    scaled = draft.add("mul", indices, draft.constant(strides, draft.dtype(indices)))
+    index = draft.add("sum", scaled, axes=(len(lead),))
+    return draft.add("take", flat, index, axis=0)
 
 
 LOWERED: Mapping[str, Lowered] = MappingProxyType(
@@ -265,6 +296,7 @@ LOWERED: Mapping[str, Lowered] = MappingProxyType(
         ),
         "slice": _slice,
         "dynamic_slice": _dynamic_slice,
+        "split": _split,
         "pad": _pad,
         "concatenate": lambda draft, operands, params: draft.add(
             "concat", *operands, axis=params["dimension"]

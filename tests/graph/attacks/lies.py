@@ -1,0 +1,517 @@
+"""Attempts to have a tensor moved to a wrong leaf without a word: what outputs do not show, or hardly."""
+
+import jax
+import jax.numpy as jnp
+import torch
+import torch.nn.functional as F
+from attacking import Pair
+from attention import of, tree
+from torch import nn
+
+
+class Scores(nn.Module):
+    """What is given is a square that q and k are only told apart by the order of its axes in."""
+
+    def __init__(self):
+        super().__init__()
+        self.q = nn.Linear(6, 6)
+        self.k = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.q(x) @ self.k(x).transpose(-1, -2)
+
+
+def scores(p, x):
+    return (x @ p["b"] + p["bb"]) @ (x @ p["a"] + p["ab"]).swapaxes(-1, -2)
+
+
+def scores_turned(p, x):
+    return (x @ p["a"] + p["ab"]) @ (x @ p["b"] + p["bb"]).swapaxes(-1, -2)
+
+
+SCORES = {"a": (6, 6), "b": (6, 6), "ab": (6,), "bb": (6,)}
+
+
+class Towers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(6, 6)
+        self.b = nn.Linear(6, 6)
+
+    def forward(self, x, y):
+        one, two = F.normalize(self.a(x), dim=-1), F.normalize(self.b(y), dim=-1)
+        made = one @ two.T
+        return made, made.T
+
+
+def towers(p, x, y):
+    one, two = x @ p["b"] + p["bb"], y @ p["a"] + p["ab"]
+    one = one / jnp.linalg.norm(one, axis=-1, keepdims=True)
+    two = two / jnp.linalg.norm(two, axis=-1, keepdims=True)
+    return one @ two.T, two @ one.T
+
+
+def towers_crossed(p, x, y):
+    return towers(p, x, y)[::-1]
+
+
+class Joined(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.zeros(6))
+        self.b = nn.Parameter(torch.zeros(6))
+
+    def forward(self, x):
+        return torch.cat([x * self.a, x * self.b], -1)
+
+
+def joined(p, x):
+    return jnp.concatenate([x * p["b"], x * p["a"]], -1)
+
+
+class JoinedAdded(Joined):
+    def forward(self, x):
+        return torch.cat([x + self.a, x + self.b], -1)
+
+
+def joined_added(p, x):
+    return jnp.concatenate([x + p["b"], x + p["a"]], -1)
+
+
+class Stacked(Joined):
+    def forward(self, x):
+        return torch.stack([x * self.a, x * self.b])
+
+
+def stacked(p, x):
+    return jnp.stack([x * p["b"], x * p["a"]])
+
+
+class Dead(nn.Module):
+    """Two matrices of one shape, one of which nothing uses, and one whose effect is multiplied by zero."""
+
+    def __init__(self):
+        super().__init__()
+        self.dead = nn.Linear(6, 6)
+        self.live = nn.Linear(6, 6)
+        self.none = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.live(x) + 0 * self.none(x)
+
+
+def dead(p, x):
+    return x @ p["a"] + p["ab"] + (x @ p["b"] + p["bb"]) * 0
+
+
+DEAD = {"a": (6, 6), "b": (6, 6), "c": (6, 6), "ab": (6,), "bb": (6,), "cb": (6,)}
+
+
+class Cancel(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(6, 6)
+        self.b = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.a(x) - self.b(x)
+
+
+def cancel(p, x):
+    return -(x @ p["a"] + p["ab"]) + (x @ p["b"] + p["bb"])
+
+
+class Product(Cancel):
+    def forward(self, x):
+        return self.a(x) * self.b(x)
+
+
+def product(p, x):
+    return (x @ p["b"] + p["bb"]) * (x @ p["a"] + p["ab"])
+
+
+class Gate(Cancel):
+    def forward(self, x):
+        return torch.sigmoid(self.a(x)) * self.b(x)
+
+
+def gate(p, x):
+    return (x @ p["a"] + p["ab"]) * jax.nn.sigmoid(x @ p["b"] + p["bb"])
+
+
+class DeadUnits(nn.Module):
+    """Units that die whatever they are given."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(2, 2)
+        self.b = nn.Linear(2, 2)
+        self.c = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.c(torch.relu(self.b(torch.relu(self.a(x)))))
+
+
+def dead_units(p, x):
+    for n in "zyx":
+        x = x @ p[n] + p[f"{n}b"]
+        x = jax.nn.relu(x) if n != "x" else x
+    return x
+
+
+TWO = {n: s for one in "xyz" for n, s in ((one, (2, 2)), (f"{one}b", (2,)))}
+
+
+class Deep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(4, 4) for _ in range(60)])
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = x + torch.relu(layer(x))
+        return x
+
+
+def deep(p, x):
+    for n in reversed(range(60)):
+        x = jax.nn.relu(x @ p[f"l{n:02}"] + p[f"b{n:02}"]) + x
+    return x
+
+
+DEEP = {n: s for one in range(60) for n, s in ((f"l{one:02}", (4, 4)), (f"b{one:02}", (4,)))}
+
+
+class DeepPlain(Deep):
+    def forward(self, x):
+        for layer in self.layers:
+            x = torch.tanh(layer(x))
+        return x
+
+
+def deep_plain(p, x):
+    for n in reversed(range(60)):
+        x = jnp.tanh(x @ p[f"l{n:02}"] + p[f"b{n:02}"])
+    return x
+
+
+class DeepNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(4, 4) for _ in range(60)])
+        self.norms = nn.ModuleList([nn.LayerNorm(4) for _ in range(60)])
+
+    def forward(self, x):
+        for norm, layer in zip(self.norms, self.layers):
+            x = x + layer(norm(x))
+        return x
+
+
+def deep_norm(p, x):
+    for n in reversed(range(60)):
+        y = x - x.mean(-1, keepdims=True)
+        y = y / jnp.sqrt((y * y).mean(-1, keepdims=True) + 1e-5) * p[f"s{n:02}"] + p[f"t{n:02}"]
+        x = y @ p[f"l{n:02}"] + p[f"b{n:02}"] + x
+    return x
+
+
+DEEP_NORM = DEEP | {n: (4,) for one in range(60) for n in (f"s{one:02}", f"t{one:02}")}
+
+
+class Cube(nn.Module):
+    """Batch, length and width are all of one size."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Linear(4, 4)
+        self.map = nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = x + self.mix(x.transpose(1, 2)).transpose(1, 2)
+        return x + torch.relu(self.map(x))
+
+
+def cube(p, x):
+    x = x + jnp.einsum("bnd,nm->bmd", x, p["b"]) + p["bb"][:, None]
+    return x + jax.nn.relu(jnp.einsum("bnd,de->bne", x, p["a"]) + p["ab"])
+
+
+def cube_other_axis(p, x):
+    x = x + jnp.einsum("bnd,de->bne", x, p["b"]) + p["bb"]
+    return x + jax.nn.relu(jnp.einsum("bnd,de->bne", x, p["a"]) + p["ab"])
+
+
+CUBE = {"a": (4, 4), "b": (4, 4), "ab": (4,), "bb": (4,)}
+
+
+class ConstantInput(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+        self.b = nn.Linear(4, 4)
+
+    def forward(self, x, mask):
+        return self.a(x) * mask + self.b(x) * (1 - mask)
+
+
+def constant_input(p, x, mask):
+    return (x @ p["a"] + p["ab"]) * (1 - mask) + (x @ p["b"] + p["bb"]) * mask
+
+
+def constant_input_ignored(p, x, mask):
+    return (x @ p["a"] + p["ab"]) * mask + 0 * (x @ p["b"] + p["bb"])
+
+
+class MaskedBool(ConstantInput):
+    def forward(self, x, keep):
+        return torch.where(keep, self.a(x), self.b(x))
+
+
+def masked_bool(p, x, keep):
+    return jnp.where(keep, x @ p["b"] + p["bb"], x @ p["a"] + p["ab"])
+
+
+def masked_bool_other(p, x, keep):
+    return jnp.where(keep, x @ p["b"] + p["bb"], 0.0) + 0 * (x @ p["a"] + p["ab"])
+
+
+class Bias(nn.Module):
+    """The bias of one layer is shared by another."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+        self.b = nn.Linear(4, 4, bias=False)
+        self.c = nn.Parameter(torch.zeros(4))
+
+    def forward(self, x):
+        return torch.tanh(self.a(x)) + torch.sigmoid(self.b(x)) * self.c
+
+
+def bias_elsewhere(p, x):
+    """The bias is added behind the function."""
+    return jnp.tanh(x @ p["w"]) + p["wb"] + jax.nn.sigmoid(x @ p["v"]) * p["c"]
+
+
+def bias_right(p, x):
+    return jax.nn.sigmoid(x @ p["v"]) * p["c"] + jnp.tanh(x @ p["w"] + p["wb"])
+
+
+BIAS = {"v": (4, 4), "w": (4, 4), "wb": (4,), "c": (4,)}
+
+
+class TwoBiases(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+        self.b = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.relu(self.a(x)), torch.relu(self.b(x))
+
+
+def one_bias(p, x):
+    return jax.nn.relu(x @ p["w"] + p["b"]), jax.nn.relu(x @ p["v"] + p["b"])
+
+
+def two_biases_crossed(p, x):
+    return jax.nn.relu(x @ p["w"] + p["b"]), jax.nn.relu(x @ p["v"] + p["c"])
+
+
+class Subtracted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 4, bias=False)
+        self.b = nn.Parameter(torch.zeros(4))
+
+    def forward(self, x):
+        return torch.relu(self.a(x) - self.b)
+
+
+def added(p, x):
+    return jax.nn.relu(x @ p["w"] + p["b"])
+
+
+class AcrossRows(nn.Module):
+    """A bias along the length, in the place of one along the width, of the same size."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 4, bias=False)
+        self.b = nn.Parameter(torch.zeros(4, 1))
+
+    def forward(self, x):
+        return torch.relu(self.a(x) + self.b)
+
+
+class Scale(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.g = nn.Parameter(torch.ones(4))
+        self.l = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.l(F.rms_norm(x, (4,), None, 1e-6) * (1 + self.g))
+
+
+def scale_plain(p, x):
+    x = x / jnp.sqrt((x * x).mean(-1, keepdims=True) + 1e-6) * p["g"]
+    return x @ p["w"] + p["b"]
+
+
+def scale_shifted(p, x):
+    x = x / jnp.sqrt((x * x).mean(-1, keepdims=True) + 1e-6) * (p["g"] + 1)
+    return x @ p["w"] + p["b"]
+
+
+class ScalePlain(Scale):
+    def forward(self, x):
+        return self.l(F.rms_norm(x, (4,), self.g, 1e-6))
+
+
+class Powers(nn.Module):
+    """A parameter that is used twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.zeros(4))
+        self.b = nn.Parameter(torch.zeros(4))
+
+    def forward(self, x):
+        return x * self.a + self.a * self.b
+
+
+def powers(p, x):
+    return x * p["b"] + p["b"] * p["a"]
+
+
+def powers_other(p, x):
+    return x * p["b"] + p["a"]
+
+
+class Grid(nn.Module):
+    """Positions of rows and of columns, of one size."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = nn.Parameter(torch.zeros(4, 6))
+        self.columns = nn.Parameter(torch.zeros(4, 6))
+        self.l = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return torch.relu(self.l(x + self.rows[:, None] + self.columns[None])).sum((1, 2))
+
+
+class GridKept(Grid):
+    def forward(self, x):
+        return torch.relu(self.l(x + self.rows[:, None] + self.columns[None]))
+
+
+def grid(p, x):
+    return jax.nn.relu((x + p["a"][None] + p["b"][:, None]) @ p["w"] + p["wb"]).sum((1, 2))
+
+
+def grid_kept(p, x):
+    return jax.nn.relu((x + p["a"][None] + p["b"][:, None]) @ p["w"] + p["wb"])
+
+
+GRID = {"a": (4, 6), "b": (4, 6), "w": (6, 6), "wb": (6,)}
+
+
+class SquarePlain(nn.Module):
+    """A square that enters element by element."""
+
+    def __init__(self):
+        super().__init__()
+        self.m = nn.Parameter(torch.zeros(4, 4))
+
+    def forward(self, x):
+        return x * self.m
+
+
+def square_plain(p, x):
+    return x * p["m"]
+
+
+def square_plain_turned(p, x):
+    return x * p["m"].T
+
+
+class SquareSum(SquarePlain):
+    def forward(self, x):
+        return (x + self.m).sum((1, 2))
+
+
+def square_sum(p, x):
+    return (x + p["m"].T).sum((1, 2))
+
+
+class Experts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gate = nn.Linear(4, 3, bias=False)
+        self.experts = nn.ModuleList([nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4)) for _ in range(3)])
+
+    def forward(self, x):
+        weights = self.gate(x).softmax(-1)
+        return sum(weights[..., n : n + 1] * expert(x) for n, expert in enumerate(self.experts))
+
+
+def experts(p, x):
+    weights = jax.nn.softmax(x @ p["r"])
+    y = jax.nn.relu(jnp.einsum("bd,edh->beh", x, p["up"]) + p["upb"])
+    y = jnp.einsum("beh,ehd->bed", y, p["down"]) + p["downb"]
+    return jnp.einsum("be,bed->bd", weights, y)
+
+
+EXPERTS = {"r": (4, 3), "up": (3, 4, 8), "upb": (3, 8), "down": (3, 8, 4), "downb": (3, 4)}
+
+
+def linen(net, shapes, call, inputs, **more):
+    return Pair(net, tree(**shapes), inputs, call=of(call), to="linen", **more)
+
+
+TWO_SIX = {"a": (6,), "b": (6,)}
+PAIRS = {
+    "scores": linen(Scores, SCORES, scores, "f2,5,6"),
+    "scores, names in order": linen(Scores, SCORES, scores_turned, "f2,5,6"),
+    "scores, one sequence": linen(Scores, SCORES, scores, "f5,6"),
+    "two towers": linen(Towers, SCORES, towers, "f4,6 f4,6"),
+    "two towers, outputs crossed": linen(Towers, SCORES, towers_crossed, "f4,6 f4,6", right=False),
+    "joined products": linen(Joined, TWO_SIX, joined, "f3,6"),
+    "joined sums": linen(JoinedAdded, TWO_SIX, joined_added, "f3,6"),
+    "stacked products": linen(Stacked, TWO_SIX, stacked, "f3,6"),
+    "dead parameters": linen(Dead, DEAD, dead, "f3,6", open="nothing says where the dead ones belong"),
+    "a difference of two": linen(Cancel, SCORES, cancel, "f3,6"),
+    "a product of two": linen(Product, SCORES, product, "f3,6", tied=True),
+    "a gate": linen(Gate, SCORES, gate, "f3,6"),
+    "a gate, batch of one": linen(Gate, SCORES, gate, "f1,6"),
+    "units that die, two wide": linen(DeadUnits, TWO, dead_units, "f3,2"),
+    "units that die, batch of one": linen(DeadUnits, TWO, dead_units, "f1,2"),
+    "60 layers with residuals": linen(Deep, DEEP, deep, "f2,4"),
+    "60 layers without": linen(DeepPlain, DEEP, deep_plain, "f2,4"),
+    "60 layers with norms": linen(DeepNorm, DEEP_NORM, deep_norm, "f2,4"),
+    "all sizes one": linen(Cube, CUBE, cube, "f4,4,4"),
+    "all sizes one, another axis": linen(Cube, CUBE, cube_other_axis, "f4,4,4", right=False),
+    "a mask": linen(ConstantInput, CUBE, constant_input, "f3,4 f3,4"),
+    "a mask, half ignored": linen(ConstantInput, CUBE, constant_input_ignored, "f3,4 f3,4", right=False),
+    "a mask of truths": linen(MaskedBool, CUBE, masked_bool, "f3,4 b3,4"),
+    "a mask of truths, half ignored": linen(MaskedBool, CUBE, masked_bool_other, "f3,4 b3,4", right=False),
+    "a bias": linen(Bias, BIAS, bias_right, "f3,4"),
+    "a bias elsewhere": linen(Bias, BIAS, bias_elsewhere, "f3,4", right=False),
+    "one bias for two": linen(TwoBiases, {"w": (4, 4), "v": (4, 4), "b": (4,)}, one_bias, "f3,4", right=False),
+    "two biases": linen(TwoBiases, {"v": (4, 4), "w": (4, 4), "c": (4,), "b": (4,)}, two_biases_crossed, "f3,4"),
+    "a bias subtracted": linen(Subtracted, {"w": (4, 4), "b": (4,)}, added, "f3,4", right=False),
+    "a bias along another axis": linen(AcrossRows, {"w": (4, 4), "b": (4,)}, added, "f2,4,4", right=False),
+    "1 + scale into scale": linen(Scale, {"g": (4,), "w": (4, 4), "b": (4,)}, scale_plain, "f3,4"),
+    "1 + scale into 1 + scale": linen(Scale, {"g": (4,), "w": (4, 4), "b": (4,)}, scale_shifted, "f3,4"),
+    "scale into 1 + scale": linen(ScalePlain, {"g": (4,), "w": (4, 4), "b": (4,)}, scale_shifted, "f3,4"),
+    "a parameter used twice": linen(Powers, {"a": (4,), "b": (4,)}, powers, "f3,4"),
+    "a parameter used twice, or once": linen(Powers, {"a": (4,), "b": (4,)}, powers_other, "f3,4", right=False),
+    "rows and columns, summed": linen(Grid, GRID, grid, "f2,4,4,6", tied=True),
+    "rows and columns": linen(GridKept, GRID, grid_kept, "f2,4,4,6"),
+    "a square by itself": linen(SquarePlain, {"m": (4, 4)}, square_plain, "f2,4,4"),
+    "a square by itself, turned": linen(SquarePlain, {"m": (4, 4)}, square_plain_turned, "f2,4,4"),
+    "a square, summed": linen(SquareSum, {"m": (4, 4)}, square_sum, "f2,4,4"),
+    "experts": linen(Experts, EXPERTS, experts, "f3,4"),
+}
