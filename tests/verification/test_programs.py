@@ -5,12 +5,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import ml_switcheroo as ms
-from ml_switcheroo.errors import PlanError, SwitcherooError, UsageError
+from ml_switcheroo.errors import LoadError, PlanError, SwitcherooError, UsageError
 from ml_switcheroo.verification import compare
 
 nnx = pytest.importorskip("flax.nnx")
@@ -122,6 +123,57 @@ def test_what_cannot_be_followed_is_neither(model):
     assert "not known whether" in str(found)
 
 
+ATTENTION = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, heads=2):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(8, 24)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        return (q @ k.transpose(-1, -2)).softmax(-1) @ v
+
+
+def make():
+    return Net(heads=4)
+"""
+
+
+class Attention(nnx.Module):
+    def __init__(self):
+        rngs = nnx.Rngs(0)
+        self.a, self.b, self.c = (nnx.Linear(8, 8, rngs=rngs) for _ in range(3))
+
+    def __call__(self, x):
+        k, q, v = (one(x).reshape(*x.shape[:2], 4, 2).swapaxes(1, 2) for one in (self.a, self.b, self.c))
+        return nnx.softmax(q @ k.mT) @ v
+
+
+def test_a_number_that_no_shape_shows_is_the_default_or_what_a_function_says(model, tmp_path):
+    model()
+    (tmp_path / "attention.py").write_text(ATTENTION, encoding="utf-8")
+    state = {"qkv.weight": np.zeros((24, 8), "f4"), "qkv.bias": np.zeros(24, "f4")}
+    said = [
+        compare(state, layers=f"attention.py:{name}", like=Attention(), inputs="float32[2,5,8]").verdict
+        for name in ("Net", "make")
+    ]
+    assert said == ["differ", "compute the same"]
+
+
+@pytest.mark.parametrize("shape", [(2, 6), (1, 5, 6), (1, 3, 8, 8), (4, 7)])
+def test_some_rows_of_an_input_are_weaker_than_others(shape):
+    from ml_switcheroo.graph.inputs import given, numbers_for
+
+    (values,) = numbers_for(given([np.empty(shape, "f4")]), SimpleNamespace(inputs=[0]))
+    for axis in {1, len(shape) - 1}:
+        sizes = np.moveaxis(values, axis, -1).reshape(-1, shape[axis]).std(1)
+        assert sizes.min() < 0.1 * sizes.max()
+
+
 def test_a_live_module_brings_its_own_tensors(model):
     torch = pytest.importorskip("torch")
     net = torch.nn.Sequential(
@@ -165,6 +217,16 @@ def test_a_plan_without_inputs_says_that_they_help(model):
     plan = ms.make_plan(STATE, to="nnx", layers=model(), like=Port())
     with pytest.raises(PlanError, match="let both programs be read: inputs="):
         plan.check()
+    with pytest.raises(LoadError, match=r'names of its own, say what PyTorch.s is given: inputs="float32'):
+        ms.load_into(Port(), STATE, layers=model())
+
+
+def test_a_port_with_other_names_is_loaded_by_a_path_too(model):
+    state = {**STATE, "up.weight": np.arange(36, dtype="f4").reshape(6, 6)}
+    port = Port()
+    assert tuple(ms.load_into(port, state, layers=Path(model()), inputs="float32[2,6]")) == ([], [])
+    assert np.array_equal(port.b.kernel[...], state["up.weight"].T)
+    assert compare(state, layers=Path(model()), like=port, inputs="float32[2,6]").source == "model.py:Net"
 
 
 def test_what_is_likely_is_counted_once(model):

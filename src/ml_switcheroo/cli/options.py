@@ -65,10 +65,13 @@ def planning(command: F) -> F:
         click.option(
             "--inputs",
             metavar="SHAPES",
-            help="What the PyTorch model is given, to read both programs: 'float32[1,3,64,64]', several with"
-            " a space between, or data.py:make.",
+            help="What the PyTorch model is given: 'float32[1,3,64,64]', several with a space between, or"
+            " data.py:make. With --layers and --like both programs are read, and what they compute decides,"
+            " not names.",
         ),
-        click.option("--target-inputs", metavar="SHAPES", help="What the target takes, if that differs."),
+        click.option(
+            "--target-inputs", metavar="SHAPES", help="The same as the target takes it, if that differs."
+        ),
         click.option(
             "--target-call",
             metavar="FILE:FUNCTION",

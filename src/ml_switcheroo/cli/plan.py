@@ -31,7 +31,11 @@ __all__ = ["plan"]
     metavar="NAME",
     help="Print all that is known of one tensor or leaf, and what was weighed.",
 )
-@click.option("--graph", is_flag=True, help="Print what both programs compute; with --inputs.")
+@click.option(
+    "--graph",
+    is_flag=True,
+    help="Print both programs, operation by operation, instead of the plan; needs --inputs.",
+)
 @as_json
 def plan(
     checkpoint: Path,
@@ -57,7 +61,9 @@ def plan(
 
     Each line names the tensor, the leaf it becomes, the kind of its layer, the move ("out in -> in out"
     is a transpose), and who decided the kind: your rules, the source code, the target, or the state dict
-    itself. Exit code 1 if anything is missing or ambiguous; the rule to write is printed.
+    itself. With --layers, --like and --inputs both programs are read, and what they compute decides (graph).
+    Exit code 1 if anything is missing or ambiguous, or the programs compute something else; the rule to
+    write is printed.
     """
     from ml_switcheroo.errors import PlanError
     from ml_switcheroo.explain import explain as explained

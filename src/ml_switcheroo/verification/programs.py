@@ -138,7 +138,7 @@ def compare(
     paths = {path: there.nodes[number].shape for path, number in there.leaves.items()}
     drawn, refused = moves_of(matched, shapes, paths)
     return Comparison(
-        source=layers if isinstance(layers, str) else type(layers).__name__,
+        source=str(layers) if isinstance(layers, str | Path) else type(layers).__name__,
         target=target,
         same=matched.complete,
         differences=tuple(differences(matched)),
