@@ -153,4 +153,4 @@ def test_an_error_of_the_port_says_its_line(source):
     plan = ms.make_plan(state, **options(path, Port(step=step)))
     line = step.__code__.co_firstlineno + 1
     assert "cannot be traced: " in str(plan)
-    assert f"not today test_ports.py:{line})" in str(plan)
+    assert f"test_ports.py:{line}: ValueError: not today" in str(plan)
