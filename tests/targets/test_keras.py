@@ -8,9 +8,12 @@ from keras import layers
 
 import ml_switcheroo as ms
 from ml_switcheroo.errors import PlanError, UsageError
+from ml_switcheroo.graph.drawers.keras import draw
+from ml_switcheroo.graph.inputs import given
+from ml_switcheroo.graph.running import run
 from ml_switcheroo.targets import TARGETS, keras_nodes, owner_of, template_of
 from ml_switcheroo.targets import keras as keras_target
-from ml_switcheroo.targets.keras_nodes import variables_of
+from ml_switcheroo.targets.keras_nodes import called, variables_of
 from targets.moved import (
     Net,
     assert_close,
@@ -196,3 +199,15 @@ def test_what_cannot_be_filled_whole_is_left_as_it_was():
         LIVE.fill(held, leaves)
     for path, variable in held.items():
         np.testing.assert_array_equal(np.array(variable.value), before[path])
+
+
+@pytest.mark.parametrize("together", [list, lambda inputs: {one.name: one for one in inputs}])
+def test_a_functional_model_of_several_inputs_is_drawn_and_run_as_one_of_several_arguments(together):
+    inputs = [keras.Input((4,), name=name) for name in ("one", "two")]
+    model = keras.Model(together(inputs), inputs[0] - 2 * inputs[1])
+    arrays = [np.full((2, 4), number, "float32") for number in (5, 2)]
+    for args, names in ((arrays, {}), ([], dict(zip(("two", "one"), arrays[::-1], strict=True)))):
+        assert np.array_equal(called(model, args, names), np.ones((2, 4)))
+        graph = draw(model, None, given(names or args))
+        values = run(graph, dict(zip(graph.inputs, names.values() or args, strict=True)), graph.outputs)
+        assert np.array_equal(values[graph.outputs[0]], np.ones((2, 4)))

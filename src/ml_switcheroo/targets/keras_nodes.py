@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_switcheroo.errors import UsageError
 
-__all__ = ["Nodes", "check_built", "computing", "nodes", "variables_of"]
+__all__ = ["Nodes", "called", "check_built", "computing", "nodes", "variables_of"]
 
 Nodes = Sequence[tuple[str, Any]]
 """Paths with their layers and variables."""
@@ -123,3 +123,12 @@ def check_built(found: Nodes) -> None:
             f"not built, so without variables: {', '.join(unbuilt)}; call the Keras model once on an input,"
             " or its build(input_shape)"
         )
+
+
+def called(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Call a model; a functional one of several inputs takes them together, by their names."""
+    inputs = getattr(model, "inputs", None) or ()
+    if len(inputs) > 1 and len(inputs) == len(args) + len(kwargs):
+        names = [one.name for one in inputs if one.name not in kwargs]
+        return model({**dict(zip(names, args, strict=False)), **kwargs})
+    return model(*args, **kwargs)

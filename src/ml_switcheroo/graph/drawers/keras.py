@@ -9,7 +9,7 @@ from typing import Any
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.inputs import Given
-from ml_switcheroo.targets.keras_nodes import variables_of
+from ml_switcheroo.targets.keras_nodes import called, variables_of
 from ml_switcheroo.tensors import spec_of
 
 __all__ = ["draw"]
@@ -28,7 +28,7 @@ def draw(model: Any, call: Callable[..., Any] | None, inputs: Given) -> Graph:
         raise UsageError(f"a Keras model is traced on {' or '.join(_BACKENDS)}, this one is on {backend}")
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        return call(model, *args, **kwargs) if call else model(*args, **kwargs)
+        return call(model, *args, **kwargs) if call else called(model, args, kwargs)
 
     return _BACKENDS[backend](run, variables_of(model), inputs)
 

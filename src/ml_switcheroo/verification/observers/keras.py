@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.ops import Array
-from ml_switcheroo.targets.keras_nodes import nodes
+from ml_switcheroo.targets.keras_nodes import called, nodes
 from ml_switcheroo.verification.calls import Recorder, first_array, replaced
 
 __all__ = ["read", "run", "write"]
@@ -52,7 +52,7 @@ def run(
         return watch
 
     with replaced([keras.Layer], "__call__", watching), _eager():
-        return call(model, *args, **kwargs) if call else model(*args, **kwargs)
+        return call(model, *args, **kwargs) if call else called(model, args, kwargs)
 
 
 def _record(recorder: Recorder, path: str, layer: Any, given: Any, made: Any) -> Any:
