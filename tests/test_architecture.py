@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import ml_switcheroo
+from ml_switcheroo.layers.table import TABLE
 
 PACKAGE = Path(ml_switcheroo.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -27,6 +28,7 @@ LAYERS = order_of(HOUSE.read_text(encoding="utf-8"))
 SHELVES = ["python", "torch", "reading"]
 READER = PACKAGE / "sources" / "static"
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+KINDS = set(TABLE)
 FRAMEWORKS = {"torch", "jax", "flax", "keras", "tensorflow", "mlx", "haiku", "equinox"}
 
 
@@ -106,6 +108,82 @@ def test_the_shelves_of_the_reader_know_nothing_of_those_above(path):
 @pytest.mark.parametrize("path", sorted((READER / "python").glob("*.py")), ids=lambda path: path.stem)
 def test_the_shelf_of_python_knows_no_layers(path):
     assert not any(name.startswith("ml_switcheroo.layers") for name in mentioned(path))
+
+
+MATCHED = {"linear", "conv", "embedding", "parameter"}
+ROLES = {"parameter", "buffer"}
+# Words that are spelled like kinds, and are something else: where they stand, which they are, and what.
+OTHER_WORDS = {
+    "layers targets runtime": (
+        set(KINDS),
+        "the tables themselves; runtime is copied into other people's files",
+    ),
+    "graph": (set(KINDS), "what each kind computes, which is a table of its own"),
+    "operations": (set(KINDS), "functions of torch, and what their parameters are for"),
+    "match planning/stages/by_structure.py planning/stages/vouching.py": (
+        MATCHED,
+        "what a tree is matched by",
+    ),
+    "match/units/unit.py match/units/norms.py match/paths": (MATCHED, "words in names"),
+    "sources/static sources/live.py": (ROLES, "what a tensor is to the module that keeps it"),
+    "sources/static/torch/trail_steps.py sources/static/torch/use_verdicts.py": (
+        {"linear", "embedding"},
+        "what a parameter is for in an operation",
+    ),
+    "sources/static/torch/followers.py sources/static/torch/rows/functions.py": (
+        {"conv_transpose"},
+        "how functions of torch begin",
+    ),
+    "sources/evidence.py": ({"linear"}, "a reading of runtime.kinds"),
+    "moves.py": ({"parameter"}, "the kind of a move that a person writes"),
+    "codemod": ({"quantised"}, "what is said of a model"),
+    "formats/pages.py": ({"buffer"}, "bytes in memory"),
+}
+
+
+def is_named(node, parents):
+    """Tell whether a string is compared with what a row says, such as ``row.matched == "embedding"``."""
+    parent = parents.get(node)
+    return isinstance(parent, ast.Compare) and getattr(parent.left, "attr", "") in ("matched", "role")
+
+
+def literals(path):
+    """Yield the kinds that stand as strings in a module, each with its line; docstrings do not count."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not is_named(node, parents):
+            words = node.value.split()
+            if words and KINDS.issuperset(words) and not isinstance(parents[node], ast.Expr):
+                yield from ((word, node.lineno) for word in words)
+
+
+def test_a_kind_is_named_in_its_tables_alone():
+    found = []
+    for path in MODULES:
+        place = path.relative_to(PACKAGE).as_posix()
+        others = set()
+        for places, (words, _) in OTHER_WORDS.items():
+            if any(place == one or place.startswith(f"{one}/") for one in places.split()):
+                others |= words
+        found += [f"{place}:{line} {word}" for word, line in literals(path) if word not in others]
+    assert not found, "a fact of a kind belongs into its row: layers/table.py"
+
+
+def test_no_list_of_other_words_is_longer_than_needed():
+    there = {(p.relative_to(PACKAGE).as_posix(), word) for p in MODULES for word, _ in literals(p)}
+    for places, (words, why) in OTHER_WORDS.items():
+        if words == KINDS:
+            continue
+        for one in places.split():
+            used = {word for place, word in there if place == one or place.startswith(f"{one}/")}
+            assert used & words, f"{one} has none of {sorted(words)}: {why}"
+
+
+def test_a_kind_that_a_module_names_is_seen(tmp_path):
+    path = tmp_path / "new.py"
+    path.write_text('"""linear"""\nA = frozenset("rnn lstm".split())\nif kind == "mha":\n    pass\n')
+    assert sorted(literals(path)) == [("lstm", 2), ("mha", 3), ("rnn", 2)]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -21,7 +21,7 @@ from ml_switcheroo.progress import Progress
 from ml_switcheroo.provenance import stamped_target
 from ml_switcheroo.recipes import Live, Target, parts_of
 from ml_switcheroo.report.suggesting import suggested
-from ml_switcheroo.report.text import bounded
+from ml_switcheroo.report.text import NAMES_OF_ITS_OWN, bounded
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.scales import said_of_values
 from ml_switcheroo.targets import all_targets, find_target, owner_of
@@ -130,6 +130,8 @@ def load_into(
     loaded.notes = plan.notes
     if strict and any(loaded):
         cure = "Add Rename, Drop or Keep rules, or load what fits with strict=False."
+        if layers is not None and inputs is None and plan.missing and plan.unexpected:
+            cure = f"{cure} {NAMES_OF_ITS_OWN}"
         meant = [f"  a possible rule: {rule}  ({why})" for rule, why in suggested(plan)]
         lines = [line for part in bounded([_problems(plan, names), meant], _LINES) for line in part]
         raise LoadError(_strict_text(model, lines, cure), problems=(*plan.missing, *plan.unexpected))

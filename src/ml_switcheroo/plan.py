@@ -172,7 +172,11 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """Describe the plan with JSON's types."""
+        """Describe the plan with JSON's types.
+
+        ``differences``, a list of sentences, is there only where the two programs were read and compute
+        something else; a move that this reading has found has the ``origin`` ``graph``.
+        """
         return {
             "format": FORMAT,
             "target": self.target,

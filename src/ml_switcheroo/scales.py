@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ml_switcheroo.layers import is_alone, tracks
 from ml_switcheroo.match.paths.words import meaning, segment_tokens
+from ml_switcheroo.match.units.kinds_by_name import plain_kind
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Shift
 from ml_switcheroo.tensors import as_numpy
@@ -55,7 +57,7 @@ def _is_scale(move: Move) -> bool:
     named = "norm" in meaning(
         [word for part in re.split(r"[./]", move.sources[0]) for word in segment_tokens(part)]
     )
-    return leaf in _SCALES and (move.kind.endswith("_norm") or (move.kind == "parameter" and named))
+    return leaf in _SCALES and (plain_kind(move.kind) == "norm" or (is_alone(move.kind) and named))
 
 
 def _around_zero(move: Move, state: Mapping[str, Any]) -> bool:
@@ -64,7 +66,7 @@ def _around_zero(move: Move, state: Mapping[str, Any]) -> bool:
     if len(values) < _FEWEST or not np.isfinite(values).all():
         return False
     if not values.any():
-        return move.kind != "batch_norm"  # which many models start from 0
+        return not tracks(move.kind)  # many models start the scales of a batch norm from 0
     sides = np.mean(values < 0), np.mean(values > 0)
     return bool(min(sides) >= _SIDE and np.mean(np.abs(values) < 0.5) >= _NEAR)
 

@@ -46,7 +46,7 @@ def test_getattr_names_the_member_of_an_enumeration_and_does_nothing_else(
         with open_checkpoint(folder) as checkpoint:
             assert checkpoint["w"].read().tolist() == [[0, 1, 2], [3, 4, 5]]
     else:
-        with pytest.raises(CheckpointError, match="no enumeration of torch"):
+        with pytest.raises(CheckpointError, match="not an enum of torch"):
             open_checkpoint(folder)
 
 
@@ -118,10 +118,14 @@ def test_missing_and_short_files_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        (b"__0_0.distcp", b"../../passwd", "points outside of the folder"),
+        (b"__0_0.distcp", b"../../passwd", "points outside the folder"),
         (b"__0_0.distcp", b"__0_0.dis\0cp", "no name of a file"),
         (b"Metadata", b"Metadate", "a Metadate where a Metadata should be"),
-        (b"\x8c\x05torch\x94\x8c\x07float32", b"\x8c\x02os\x94\x8c\x06system", "system, which such metadata"),
+        (
+            b"\x8c\x05torch\x94\x8c\x07float32",
+            b"\x8c\x02os\x94\x8c\x06system",
+            "system, which does not belong",
+        ),
         (b"K\x04K\x03\x86", b"K\x05K\x03\x86", "its chunks have|lies nowhere|is described"),
     ],
 )
@@ -143,7 +147,7 @@ def test_hostile_metadata(tmp_path: Path, old: bytes, new: bytes, problem: str) 
         ([((0, 0), (2, 6))], "have 12 elements"),
         ([((0, 0), (2, 6)), ((1, 0), (2, 6))], "overlap"),
         ([((0, 0), (2, 6)), ((0, 0), (2, 6))], "overlap"),
-        ([((0, 0), (4, 5)), ((4, 0), (1, 4))], "leaves it"),
+        ([((0, 0), (4, 5)), ((4, 0), (1, 4))], "goes beyond it"),
         ([((0,), (24,))], "another rank"),
     ],
 )

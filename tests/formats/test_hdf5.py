@@ -77,5 +77,5 @@ def test_damaged_files_and_text(tmp_path: Path) -> None:
         open_checkpoint(tmp_path / "b.h5")
     with h5py.File(tmp_path / "c.h5", "w") as file:
         file["w"] = "text"
-    with pytest.raises(CheckpointError, match="no plain numbers"):
+    with pytest.raises(CheckpointError, match="not plain numbers"):
         open_checkpoint(tmp_path / "c.h5")

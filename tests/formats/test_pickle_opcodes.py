@@ -5,7 +5,7 @@ from collections import Counter, OrderedDict, defaultdict
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ml_switcheroo.formats import pickle_opcodes
@@ -45,6 +45,7 @@ def test_plain_values_as_python_reads_them(value: object, protocol: int) -> None
 
 
 @given(st.binary(max_size=200))
+@example(b"\x88r")
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_end_in_a_value_or_a_fault(content: bytes) -> None:
     found: Any
@@ -114,7 +115,7 @@ def test_values_that_hold_themselves() -> None:
         (b"\x8d" + b"\xff" * 8 + b".", "ends inside a value"),
         (b"\x8b" + struct.pack("<I", 100) + bytes(100) + b".", "an integer of 100 bytes"),
         (b"I" + b"9" * 60_000 + b"\n.", "damaged"),
-        (b"c" + b"a" * 70_000 + b"\nb\n.", "line without an end"),
+        (b"c" + b"a" * 70_000 + b"\nb\n.", "line that does not end"),
         (b"h\x05.", "damaged"),
         (b"(.", "holds nothing"),
         (b"NNR.", "damaged"),
@@ -123,10 +124,10 @@ def test_values_that_hold_themselves() -> None:
         (b"})Ns.", None),
         (b"}))\x86Ns.", "a tuple as a key"),
         (b"}]Ns.", "a list as a key"),
-        (b"ctorch\nfloat32\n)R.", "a constant is called"),
+        (b"ctorch\nfloat32\n)R.", "a call of a constant"),
         (b"ctorch._utils\n_rebuild_tensor_v2\n(NNNNt.", None),
         (b"ctorch._utils\n_rebuild_tensor_v2\n(NNNNtR.", "without a storage"),
-        (b"\x8c\x01aN\x93.", "name is no text"),
+        (b"\x8c\x01aN\x93.", "name is not text"),
     ],
 )
 def test_damaged_and_hostile_pickles(content: bytes, problem: str | None) -> None:

@@ -82,7 +82,7 @@ def test_a_view_of_a_storage(tmp_path: Path) -> None:
         assert checkpoint["w"].read().tolist() == [2, 3, 4, 5, 6]
     assert torch.load(tmp_path / "b.pt")["w"].tolist() == [2, 3, 4, 5, 6]
     (tmp_path / "c.pt").write_bytes(content.replace(b"K\x02K\x06\x87", b"K\x03K\x06\x87"))
-    with pytest.raises(CheckpointError, match="leaves its storage"):
+    with pytest.raises(CheckpointError, match="goes beyond its storage"):
         open_checkpoint(tmp_path / "c.pt")
 
 
@@ -113,7 +113,7 @@ def test_a_storage_that_lies_about_its_size(tmp_path: Path) -> None:
     for count in (2, 2**40, -1):
         changed = content[:-24] + struct.pack("<q", count) + content[-16:]
         (tmp_path / "b.pt").write_bytes(changed)
-        with pytest.raises(CheckpointError, match=r"cut off|belong to none"):
+        with pytest.raises(CheckpointError, match=r"truncated|belong to nothing"):
             open_checkpoint(tmp_path / "b.pt")
 
 

@@ -29,11 +29,17 @@ def test_torch_agrees(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"storages": pickled(-1)}, "a count that is none"),
-        ({"storages": pickled(10**9)}, "a count that is none"),
-        ({"storages": pickled(1) + pickled((1, 2))}, "a record that is none"),
-        ({"storages": pickled(1) + triple(70, "cpu", "FloatStorage") + struct.pack("<q", 2**40)}, "cut off"),
-        ({"storages": pickled(1) + triple(70, "cpu", "os") + struct.pack("<q", 1)}, "torch.os is no storage"),
+        ({"storages": pickled(-1)}, "an invalid count"),
+        ({"storages": pickled(10**9)}, "an invalid count"),
+        ({"storages": pickled(1) + pickled((1, 2))}, "an invalid record"),
+        (
+            {"storages": pickled(1) + triple(70, "cpu", "FloatStorage") + struct.pack("<q", 2**40)},
+            "truncated",
+        ),
+        (
+            {"storages": pickled(1) + triple(70, "cpu", "os") + struct.pack("<q", 1)},
+            "torch.os is not a storage",
+        ),
         ({"tensors": pickled(1) + tensor(80, 99, (1,), (1,), 0)}, "damaged list of tensors"),
         ({"tensors": pickled(1) + tensor(80, 70, (13,), (1,), 0)}, "does not fit"),
         ({"tensors": pickled(1) + triple(80, 70, "FloatTensor") + struct.pack("<i4x", 1000)}, "rank 1000"),

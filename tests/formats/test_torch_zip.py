@@ -175,7 +175,7 @@ def test_several_candidates_are_listed_and_one_can_be_selected(tmp_path: Path) -
 
 def test_a_class_that_is_not_allowed_is_refused_with_its_name_and_place(tmp_path: Path) -> None:
     path = save(tmp_path / "a.pt", {"epoch": 1, "when": Fake(), "state_dict": {"w": torch.ones(2)}})
-    with pytest.raises(CheckpointError, match=r"Fake, which a state dict does not have") as caught:
+    with pytest.raises(CheckpointError, match=r"Fake, which does not belong in a state dict") as caught:
         open_checkpoint(path)
     with zipfile.ZipFile(path) as archive:
         pickled = archive.read("a/data.pkl")

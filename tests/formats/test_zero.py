@@ -107,7 +107,7 @@ def optimizer(path: Path, edit: Callable[[Any], object]) -> None:
         ),
         (
             lambda step: (step / "zero_pp_rank_1_mp_rank_00_optim_states.pt").unlink(),
-            "1 ranks, but there were 2",
+            "1 ranks, but the run had 2",
         ),
         (lambda step: (step / "mp_rank_00_model_states.pt").unlink(), "without the states of its model"),
         (lambda step: (step / "mp_rank_01_model_states.pt").touch(), "tensor parallelism"),
@@ -125,13 +125,13 @@ def optimizer(path: Path, edit: Callable[[Any], object]) -> None:
                 step / "mp_rank_00_model_states.pt",
                 lambda saved: saved["param_shapes"][0].update({"embed.weight": torch.Size((50, 5))}),
             ),
-            "short of their parameters",
+            "elements of their parameters",
         ),
         (
             lambda step: change(
                 step / "mp_rank_00_model_states.pt", lambda saved: saved["module"].pop("blocks.0.fc1.weight")
             ),
-            "'blocks.0.fc1.weight' is trained, but no part",
+            "'blocks.0.fc1.weight' is trained, but not part",
         ),
         (
             lambda step: optimizer(

@@ -87,3 +87,19 @@ def test_a_leaf_that_is_missing_stands_on_the_side_of_the_target():
     (row,) = [cells for status, cells in read(plan).rows if status == "missing"]
     assert row[1] == ""
     assert row[2].startswith("fc.bias")
+
+
+def test_differences_stand_above_the_table_with_the_lines_of_both():
+    said = "after a<b>: relu (model.py:13); gelu (port.py:8)"
+    page = replace(PLAN, differences=(said,)).to_html()
+    assert page.index("compute something else") < page.index("<table>")
+    assert "after a&lt;b&gt;: relu (<code>model.py:13</code>); gelu (<code>port.py:8</code>)" in page
+    assert "compute something else" not in PLAN.to_html()
+
+
+def test_a_move_that_both_programs_decide_is_marked():
+    first, *others = PLAN.moves
+    moves = (replace(first, origin="graph"), *others)
+    marked = [cells[0] for status, cells in read(replace(PLAN, moves=moves)).rows if status == "moved"]
+    assert sum("by what both programs compute" in cell for cell in marked) == 1
+    assert not any("both programs" in cells[0] for _, cells in read(PLAN).rows if cells)

@@ -100,7 +100,13 @@ CASES = [
     *(
         (name, {"input_size": 4, "hidden_size": 5, "batch_first": True, **more}, (2, 3, 4))
         for name in ("RNN", "LSTM", "GRU")
-        for more in ({}, {"bias": False}, {"num_layers": 2})
+        for more in (
+            {},
+            {"bias": False},
+            {"num_layers": 2},
+            {"bidirectional": True},
+            {"num_layers": 2, "bidirectional": True},
+        )
     ),
     ("RNN", {"input_size": 4, "hidden_size": 5, "batch_first": True, "nonlinearity": "relu"}, (2, 3, 4)),
     ("LSTM", {"input_size": 4, "hidden_size": 5, "batch_first": True, "proj_size": 2}, (2, 3, 4)),
@@ -153,7 +159,9 @@ def resolved(value):
 
 
 def built(made, **given):
-    """Make a layer of the data alone."""
+    """Make a layer of the data alone, or a list of several."""
+    if made.layers:
+        return [built(one, **given) for one in made.layers]
     arguments = {
         key: built(value, **given)
         if isinstance(value, Made)
@@ -193,22 +201,37 @@ def applied(name, module, inputs, made):
     return around(made, module)(*inputs) if len(inputs) == 1 else module(*inputs)
 
 
+def in_turn(module, x, one=lambda layer, x: layer(x)):
+    """Call layers one after the other; a single one by itself."""
+    for layer in module if isinstance(module, list | tuple) else [module]:
+        x = one(layer, x)
+    return x
+
+
 def in_nnx(name, args, made, shapes):
     from flax import nnx as flax_nnx
 
     def run(module, *inputs):
+        if made.layers:
+            return in_turn(list(module), *inputs)
         if name == "LayerNorm" and made.notes:
             x = inputs[0]
             return module(x.reshape(len(x), -1)).reshape(x.shape)
         return applied(name, module, inputs, made)
 
-    port = nnx.port(lambda: built(made, rngs=flax_nnx.Rngs(0)), run)
+    def make():
+        layer = built(made, rngs=flax_nnx.Rngs(0))
+        return flax_nnx.List(layer) if made.layers else layer
+
+    port = nnx.port(make, run)
     port.model.eval()
     return port
 
 
 def in_linen(name, args, made, shapes):
     more = {"use_running_average": True} if name.startswith("BatchNorm") else {}
+    if made.layers:
+        return linen.port(built(made), *shapes, call=in_turn)
     module = built(Made(made.cls, {**made.arguments, **more}))
     return linen.port(module, *shapes, call=lambda module, *inputs: applied(name, module, inputs, made))
 
@@ -236,7 +259,8 @@ def in_equinox(name, args, made, shapes):
             return module(inputs[0])
         if name in ("LSTM", "GRU"):
             zero = jax.numpy.zeros(args["hidden_size"])
-            return equinox.scanned(module, inputs[0], (zero, zero) if name == "LSTM" else zero)
+            start = (zero, zero) if name == "LSTM" else zero
+            return in_turn(module, inputs[0], lambda cell, x: equinox.scanned(cell, x, start))
         if name == "GRUCell":
             return module(*inputs)
         if name == "LSTMCell":
@@ -246,16 +270,24 @@ def in_equinox(name, args, made, shapes):
     return equinox.port(layer, one)
 
 
+def in_haikus_turn(made, x):
+    for number, one in enumerate(made.layers or (made,)):
+        named = {**one.arguments, "name": f"m_{number}" if made.layers else "m"}
+        module = built(Made(one.cls, named))
+        start = module.initial_state(len(x))
+        x = hk.dynamic_unroll(module, x.swapaxes(0, 1), start)[0].swapaxes(0, 1)
+    return x
+
+
 def in_haiku(name, args, made, shapes):
     norm = name.startswith("BatchNorm")
 
     def function(*inputs, training=False):
+        if name in ("RNN", "LSTM"):
+            return in_haikus_turn(made, *inputs)
         module = built(Made(made.cls, {**made.arguments, "name": "m"}))
         if norm:
             return module(inputs[0], training)
-        if name in ("RNN", "LSTM"):
-            start = module.initial_state(len(inputs[0]))
-            return hk.dynamic_unroll(module, inputs[0].swapaxes(0, 1), start)[0].swapaxes(0, 1)
         if name == "RNNCell":
             return module(inputs[0], inputs[1])[0]
         if name == "LSTMCell":
@@ -275,7 +307,7 @@ def in_haiku(name, args, made, shapes):
 
 def in_keras(name, args, made, shapes):
     layer, given = built(made), {}
-    beside = around(made, layer)
+    beside = (lambda x: in_turn(layer, x)) if made.layers else around(made, layer)
 
     def run(module, *inputs):
         if name.endswith("Cell"):
@@ -293,7 +325,9 @@ def in_mlx(name, args, made, shapes):
             out = module(inputs[0][:, None], *inputs[1:])
             return (out[0] if name == "LSTMCell" else out)[:, 0]
         if name == "LSTM":
-            return module(inputs[0])[0]
+            return in_turn(module, inputs[0], lambda layer, x: layer(x)[0])
+        if made.layers:
+            return in_turn(module, inputs[0])
         if name == "MultiheadAttention":
             return module(inputs[0], inputs[1], inputs[-1])
         return module(*inputs)
@@ -334,7 +368,7 @@ REFUSED = {
         ("track_running_stats=True", EVERYWHERE),
         ("max_norm", EVERYWHERE),
         ("EmbeddingBag", EVERYWHERE),
-        ("num_layers=2", EVERYWHERE),
+        ("bidirectional=True", ("equinox", "haiku", "mlx")),
         ("proj_size=2", EVERYWHERE),
         ("add_bias_kv", EVERYWHERE),
         ("add_zero_attn", EVERYWHERE),

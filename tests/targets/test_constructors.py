@@ -111,6 +111,28 @@ def test_what_a_target_has_not_is_said():
     assert "function" in construct(TARGETS["mlx"], "CrossEntropyLoss", {}).why
 
 
+def test_a_recurrent_layer_of_several_layers_is_a_list_of_them():
+    args = {"input_size": 3, "hidden_size": 4, "num_layers": 2, "bidirectional": True, "dropout": 0.5}
+    made = construct(TARGETS["nnx"], "LSTM", args)
+    assert not made.cls
+    assert "dropout 0.5 between them" in made.notes[0]
+    assert {one.cls for one in made.layers} == {"flax.nnx.Bidirectional"}
+    ways = [one.arguments["backward_rnn"].arguments["cell"].arguments["in_features"] for one in made.layers]
+    assert ways == [3, 8]
+    projected = construct(TARGETS["keras"], "LSTM", {**args, "bidirectional": False, "proj_size": 2})
+    assert projected.why.startswith("proj_size is 2")
+    assert construct(TARGETS["mlx"], "GRU", args).why.startswith("the framework has no layer that reads both")
+
+
+def test_slopes_that_a_framework_has_no_place_for_are_written_by_hand():
+    refused = construct(TARGETS["nnx"], "PReLU", {"num_parameters": 4})
+    assert refused.why.endswith("write jnp.where(x < 0, slopes * x, x)")
+    assert (
+        "jnp.full((channels, 1, 1), 0.25)"
+        in construct(TARGETS["equinox"], "PReLU", {"num_parameters": 4}).why
+    )
+
+
 def test_wrong_arguments_are_named_all_at_once():
     with pytest.raises(UsageError, match=r"^Conv2d needs kernel_size, out_channels and has no strides$"):
         construct(TARGETS["nnx"], "Conv2d", {"in_channels": 3, "strides": 2})

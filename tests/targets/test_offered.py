@@ -55,7 +55,31 @@ FILES = {
             },
             live=Live(owns, template, write, lambda model: model.arrays),
             mapper=Mapper("acme_port.into_acme", "acme_port.live_acme"),
+            drawer="acme_port.drawer",
         )
+        """,
+    # What a model computes: a single layer.
+    "drawer.py": """
+        from ml_switcheroo.graph.graph import Draft
+
+        def draw(model, call, inputs):
+            draft = Draft()
+            (spec,) = inputs.specs
+            x = draft.input(spec.shape, spec.dtype)
+            kernel, bias = (draft.leaf(path, array.shape, "float32") for path, array in model.arrays.items())
+            made = draft.add("dot", x, kernel, contract=((1,), (0,)), batch=((), ()))
+            return draft.finished([draft.add("add", made, bias)])
+        """,
+    "network.py": """
+        from torch import nn
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = nn.Linear(3, 2)
+
+            def forward(self, x):
+                return self.fc(x)
         """,
     "live_acme.py": '''
         """The arrays of an Acme model."""
@@ -103,6 +127,9 @@ FILES = {
         ''',
 }
 STEPS = """
+import os
+
+import acme_port
 import numpy as np
 import ml_switcheroo as ms
 from acme_port.model import Model
@@ -119,6 +146,10 @@ made = construct(find_target("acme"), "Linear", {"in_features": 3, "out_features
 assert (made.cls, dict(made.arguments)) == ("acme.Dense", {"units": 2, "bias": True})
 code = ms.rewrite("import torch\\nnet = make()\\nnet.load_state_dict(torch.load('a'))\\n", to="acme").code
 assert "class LiveAcme" in code and "from acme_port" not in code
+other = Model(**{"mine/table": (3, 2), "mine/shift": (2,)})
+network = os.path.join(os.path.dirname(acme_port.__file__), "network.py")
+assert ms.load_into(other, state, layers=network + ":Net", inputs="float32[4,3]") == ([], [])
+assert other.arrays["mine/table"].tolist() == state["fc.weight"].T.tolist()
 names = {}
 exec(code[code.index("# fmt: off"):code.index("# fmt: on")], names)
 fresh = Model(**{"fc/kernel": (3, 2), "fc/bias": (2,)})

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
 from ml_switcheroo._version import __version__
+from ml_switcheroo.cli.configured import take_layers
 from ml_switcheroo.cli.convert import convert
 from ml_switcheroo.cli.export import export
 from ml_switcheroo.cli.inspect import inspect
@@ -20,7 +22,8 @@ __all__ = ["cli", "main"]
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="ml-switcheroo")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Move a PyTorch model's weights, and the code that loads them, to another framework.
 
     No PyTorch is needed, and every tensor is accounted for. A first look:
@@ -36,6 +39,10 @@ def cli() -> None:
     Exit codes: 0 done; 1 something is missing, ambiguous or differs; 2 wrong usage or unreadable input.
     Results go to stdout, everything else to stderr.
     """  # noqa: D301 - click wants the character itself
+    from ml_switcheroo.codemod.configuration import find_configuration
+
+    if ctx.invoked_subcommand != rewrite.name:  # which looks above the files that it is given
+        take_layers(find_configuration([Path.cwd()]))
 
 
 for verb in (inspect, plan, convert, rewrite, verify, export):

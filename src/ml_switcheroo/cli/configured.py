@@ -10,7 +10,7 @@ from click.core import ParameterSource
 from ml_switcheroo.codemod.configuration import Configuration
 from ml_switcheroo.errors import UsageError
 
-__all__ = ["take_settings"]
+__all__ = ["take_layers", "take_settings"]
 
 
 def take_settings(ctx: click.Context, configuration: Configuration, allowed: tuple[str, ...]) -> None:
@@ -34,6 +34,20 @@ def take_settings(ctx: click.Context, configuration: Configuration, allowed: tup
                 ctx.params[option.name] = option.type_cast_value(ctx, value)
             except click.BadParameter as error:
                 raise UsageError(f"{configuration.file}: {key}: {error.message}") from error
+
+
+def take_layers(configuration: Configuration) -> None:
+    """Add the layers that a project has rows for.
+
+    Raises:
+        UsageError: A record is no row, or clashes with another one.
+    """
+    if not configuration.layers:
+        return
+    from ml_switcheroo.layers import layers_from, register_layer
+
+    for row in layers_from(configuration.layers, f"{configuration.file}: [[tool.ml-switcheroo.layers]]"):
+        register_layer(row)
 
 
 def _is_of(option: click.Option, value: Any) -> bool:

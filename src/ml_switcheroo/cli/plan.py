@@ -64,7 +64,7 @@ def plan(
     from ml_switcheroo.formats import open_checkpoint
     from ml_switcheroo.formats.apart import write_text
     from ml_switcheroo.plan import Plan
-    from ml_switcheroo.planning.planner import drawn_programs, make_plan
+    from ml_switcheroo.planning.planner import make_plan, matched_programs
 
     options: dict[str, Any] = {
         "to": to,
@@ -82,8 +82,8 @@ def plan(
             click.echo(explained(explain, opened, **options))
             return
         if graph:
-            for drawn in drawn_programs(opened, **options):
-                click.echo(str(drawn))
+            matched = matched_programs(opened, **options)
+            click.echo(f"{matched.source.graph}\n\n{matched.target.graph}")
             return
         made = make_plan(opened, **options)
     if output is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from ml_switcheroo.cli.configured import take_settings
+from ml_switcheroo.cli.configured import take_layers, take_settings
 from ml_switcheroo.cli.findings import FORMATS, Findings
 from ml_switcheroo.cli.options import FILE, as_json, configured_target
 from ml_switcheroo.errors import RewriteError
@@ -101,6 +101,7 @@ def rewrite(ctx: click.Context, /, **_: Any) -> None:
     place = ctx.params["stdin_filename"] or Path()
     configuration = find_configuration([place if path == _STREAM else path for path in paths])
     take_settings(ctx, configuration, _SETTINGS)
+    take_layers(configuration)
     request = Request(**ctx.params)
     request.check()
     # What comes from stdin goes on to stdout, unless a diff or a check is asked for.

@@ -1,14 +1,15 @@
-"""The verb ``verify``: the same input through both models."""
+"""The verb ``verify``: the same input through both models, or both programs read and compared."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from ml_switcheroo.cli.factory import function_of, made_by
-from ml_switcheroo.cli.options import FILE, as_json, layout, show_json
+from ml_switcheroo.cli.options import FILE, as_json, layout, read_programs, show_json
 
 if TYPE_CHECKING:
     from ml_switcheroo.plan import Plan
@@ -19,15 +20,25 @@ _FUNCTION = "FILE:FUNCTION"
 
 
 @click.command()
-@click.option("--source", required=True, metavar=_FUNCTION, help="Makes the PyTorch model: model.py:Net.")
+@click.option(
+    "--source",
+    metavar=_FUNCTION,
+    help="Makes the PyTorch model: model.py:Net. Without it nothing is run: --layers and --checkpoint say"
+    " what it is, and both programs are read.",
+)
 @click.option("--target-model", required=True, metavar=_FUNCTION, help="Makes the target model.")
 @click.option(
     "--inputs",
     required=True,
-    metavar=_FUNCTION,
-    help="Makes what PyTorch takes: an array, a tuple of arrays, or a dictionary of keyword arguments.",
+    metavar="FILE:FUNCTION|SHAPES",
+    help="Makes what PyTorch takes: an array, a tuple of arrays, or a dictionary of keyword arguments."
+    " Where both programs are read, shapes will do: 'float32[1,3,64,64]'.",
 )
-@click.option("--target-inputs", metavar=_FUNCTION, help="Makes what the target takes, if that differs.")
+@click.option(
+    "--target-inputs",
+    metavar="FILE:FUNCTION|SHAPES",
+    help="The same as the target takes it, if that differs.",
+)
 @click.option("--source-call", metavar=_FUNCTION, help="Runs the PyTorch model: f(model, *inputs).")
 @click.option(
     "--target-call",
@@ -36,7 +47,13 @@ _FUNCTION = "FILE:FUNCTION"
 )
 @click.option("--input-axes", metavar="AXES", help='How inputs lie in the target: "n c h w -> n h w c".')
 @click.option("--output-axes", metavar="AXES", help="How the output lies in the target.")
-@click.option("--checkpoint", type=FILE, metavar="CKPT", help="Loaded into the PyTorch model first.")
+@click.option(
+    "--checkpoint",
+    type=FILE,
+    metavar="CKPT",
+    help="Loaded into the PyTorch model first. Without --source, names and shapes are read from it, and no"
+    " value.",
+)
 @click.option("--load", is_flag=True, help="Fill the target model with what the plan gives first.")
 @click.option("--to", metavar="TARGET", help="The target, if the model does not show it.")
 @click.option("--plan", "plan_file", type=FILE, metavar="FILE", help="The plan the target was loaded by.")
@@ -45,7 +62,10 @@ _FUNCTION = "FILE:FUNCTION"
 )
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the settled plan as JSON.")
 @click.option(
-    "--layers", metavar="FILE:CLASS", help="What the plan is made from, instead of the PyTorch model itself."
+    "--layers",
+    metavar="FILE:CLASS",
+    help="Without --source: the PyTorch model's source, read and never executed. With --settle: what the plan"
+    " is made from, instead of the PyTorch model itself.",
 )
 @click.option("--rules", type=FILE, metavar="FILE", help="Rules for what nothing can know (TOML).")
 @layout
@@ -58,7 +78,7 @@ _FUNCTION = "FILE:FUNCTION"
 @click.option("--strict", is_flag=True, help="Exit with 1 also if agreement proves little.")
 @as_json
 def verify(
-    source: str,
+    source: str | None,
     target_model: str,
     inputs: str,
     target_inputs: str | None,
@@ -80,19 +100,49 @@ def verify(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Run both models on the same input; name the first layer that differs. Exit code 1 if the outputs do.
+    """Say whether both models give the same, and where they part. Exit code 1 if they do not.
 
-    Outputs that agree but prove little (all zeros, whole numbers, a known difference) agree only "so far as
-    this shows", and the cause is printed; --strict counts that as a difference.
+    With --source both run on the same input, and the first layer that differs is named. That runs your code
+    and needs both frameworks. Outputs that agree but prove little (all zeros, whole numbers, a known
+    difference) agree only "so far as this shows", and the cause is printed; --strict counts that as a
+    difference. With --settle, exit code 1 also if something stays ambiguous.
 
-    FILE:FUNCTION is model.py:make or package.module:make; it is called without arguments. This verb runs
-    your code and needs both frameworks. With --settle, exit code 1 also if something stays ambiguous.
-    """
+    Without --source both programs are read: the PyTorch model's source (--layers), and the target's model,
+    traced on shapes. No PyTorch and no weights are needed. Each difference is printed with a line of both.
+
+    \b
+      ml-switcheroo verify --layers model.py:Net --checkpoint weights.pt
+                           --target-model port.py:make --inputs "float32[1,3,64,64]"
+
+    FILE:FUNCTION is model.py:make or package.module:make; it is called without arguments.
+    """  # noqa: D301 - click wants the character itself
     from ml_switcheroo.errors import UsageError
     from ml_switcheroo.formats.apart import keep_apart
     from ml_switcheroo.plan import Plan
     from ml_switcheroo.verification import Experiment, filled
 
+    if source is None:
+        running = {
+            "--source-call": source_call,
+            "--input-axes": input_axes,
+            "--output-axes": output_axes,
+            "--plan": plan_file,
+            "--output": output,
+            "--rules": rules,
+            "--layout": layout,
+            "--tolerance": tolerance,
+            "--load": load,
+            "--settle": settle,
+            "--strict": strict,
+        }
+        _check_reading(running, layers, checkpoint)
+        read = read_programs(inputs, target_inputs, target_call)
+        _read(str(layers), checkpoint, made_by(target_model, "--target-model"), to, read, as_json=as_json)
+    if ":" not in inputs:
+        raise UsageError(
+            f"--inputs {inputs}: with --source both models run, and take values: {_FUNCTION}, a function that"
+            " makes them"
+        )
     given = [source, target_model, inputs, target_inputs, source_call, target_call, checkpoint, plan_file]
     given += [layers, rules]
     if output is not None:
@@ -128,6 +178,53 @@ def verify(
     still = plan is not None and bool(plan.ambiguous)
     failed = report.verdict == "differ" or (strict and not report.agrees)
     raise click.exceptions.Exit(1 if failed or still else 0)
+
+
+def _check_reading(running: Mapping[str, Any], layers: str | None, checkpoint: Path | None) -> None:
+    """Raise where the options are not those for reading both programs.
+
+    Args:
+        running: What goes with a run alone, by the name of the option.
+        layers: What says what the PyTorch model is.
+        checkpoint: What says what its tensors are.
+    """
+    from ml_switcheroo.errors import UsageError
+
+    needless = [name for name, value in running.items() if value not in (None, False)]
+    if needless:
+        raise UsageError(f"{', '.join(needless)}: only with --source, which runs both models")
+    lacking = [
+        f"--{name} {what}"
+        for name, value, what in (
+            ("layers", layers, "model.py:Net (the source of the PyTorch model, which is read)"),
+            ("checkpoint", checkpoint, "CKPT (for the names and shapes of its tensors)"),
+        )
+        if value is None
+    ]
+    if lacking:
+        raise UsageError(
+            f"without --source both programs are read: add {' and '.join(lacking)}; or --source, to run both"
+        )
+
+
+def _read(
+    layers: str,
+    checkpoint: Path | None,
+    target_model: Any,
+    to: str | None,
+    read: Mapping[str, Any],
+    *,
+    as_json: bool,
+) -> NoReturn:
+    """Read both programs, print what they have in common, and end."""
+    from ml_switcheroo.verification import compare
+
+    found = compare(checkpoint, layers=layers, like=target_model, to=to, **read)
+    if as_json:
+        show_json(found.to_json())
+    else:
+        click.echo(str(found))
+    raise click.exceptions.Exit(0 if found.agrees else 1)
 
 
 def _show_settled(plan: Plan) -> None:

@@ -165,6 +165,13 @@ class Library:
         found = [source for source in self._sources.values() if source.name == name]
         return found[0] if len(found) == 1 else None
 
+    def names(self, source: Source) -> Iterator[str]:
+        """Yield how a file is imported, seen from each root that it lies below."""
+        for root in self._roots:
+            if source.path.is_relative_to(root):
+                parts = source.path.relative_to(root).with_suffix("").parts
+                yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
     def _folders(self, top: str) -> Iterator[Path]:
         return (root / top for root in self._roots if (root / top).is_dir())
 

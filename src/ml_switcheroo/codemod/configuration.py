@@ -24,10 +24,12 @@ class Configuration:
     Attributes:
         file: The file that sets it; None where there is none.
         settings: The settings, by the names of the options of the command line.
+        layers: The records of ``[[tool.ml-switcheroo.layers]]``.
     """
 
     file: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    layers: Any = ()
 
 
 def find_configuration(paths: Iterable[Path]) -> Configuration:
@@ -43,11 +45,12 @@ def find_configuration(paths: Iterable[Path]) -> Configuration:
         if file.is_file():
             settings = _section(file)
             if settings is not None:
-                return Configuration(file, settings)
+                layers = settings.pop("layers", [])
+                return Configuration(file, settings, layers)
     return Configuration()
 
 
-def _section(file: Path) -> Mapping[str, Any] | None:
+def _section(file: Path) -> dict[str, Any] | None:
     try:
         with file.open("rb") as stream:
             section = tomllib.load(stream).get("tool", {}).get(_SECTION)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats import open_checkpoint
+from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.planning.planner import Prepared, prepare
 from ml_switcheroo.runtime.kinds import KeyKinds
 from ml_switcheroo.sources.classify import classify
@@ -67,13 +68,14 @@ def _text(finding: Finding, weight: tuple[int, ...]) -> str:
     if finding.kind not in KeyKinds.TABLE:
         return ""
     before, behind = (
-        change.channels if change is not None and finding.kind == "linear" else 1
+        change.channels if change is not None and LAYERS[finding.kind].dense else 1
         for change in (finding.flatten, finding.unflatten)
     )
     if finding.kind in KeyKinds.NORMS and len(weight) > 1:
         channels = finding.flatten.channels if finding.flatten is not None else 0
         return f"{finding.kind}(c={channels})" if channels > 1 else finding.kind if channels else ""
-    if before > 1 and behind > 1:
+    turned = LAYERS[finding.kind].dense and LAYERS[finding.kind].place("in") == 0
+    if (before > 1 and behind > 1) or (turned and max(before, behind) > 1):
         return ""
     if before > 1 or behind > 1:
         return f"linear(c={before})" if before > 1 else f"linear_to_image(c={behind})"

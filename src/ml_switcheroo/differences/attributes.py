@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_switcheroo.computed import PAD, Computed
 from ml_switcheroo.differences.padding import OURS, THEIRS, said_of_padding
-from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.layers import LAYERS, base_of
 from ml_switcheroo.moves import Move
 from ml_switcheroo.recipes import Difference, Lack, Padding, Target
 from ml_switcheroo.sources.findings import Finding
@@ -43,8 +43,9 @@ def by_attributes(
         finding = findings.get(move.sources[0]) if move.sources else None
         if finding is None:
             continue
-        module, attributes = _module(move, finding.kind, target, template)
-        for entry in target.differences.get(finding.kind, ()):
+        kind = base_of(finding.kind)
+        module, attributes = _module(move, kind, target, template)
+        for entry in target.differences.get(kind, ()):
             text = said_of(entry, finding, attributes)
             made_up = text and pads.make_up(text, move.leaves[0], move.sources[0])
             if text and not made_up and module not in found.setdefault(text, []):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ml_switcheroo.computed import PAD, Computed
 from ml_switcheroo.differences.attributes import listed
+from ml_switcheroo.layers import attends
 from ml_switcheroo.moves import Move
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.tree import Template
@@ -41,8 +42,8 @@ def by_computing(target: Target, template: Template, moves: Iterable[Move], ther
     separator, moves = target.naming.separator, list(moves)
     parts = _Parts(moves, separator)
     # Of two attentions of frameworks the number of heads is compared, which is all that decides the scale.
-    attentions = {path for move in moves if move.kind == "mha" for path in _above(move.leaves[0], separator)}
-    attentions &= {path for path, kind in template.kinds.items() if kind == "mha"}
+    attentions = {path for move in moves if attends(move.kind) for path in _above(move.leaves[0], separator)}
+    attentions &= {path for path, kind in template.kinds.items() if attends(kind)}
     found: dict[str, list[str]] = {}
     mine, theirs = _spread(here, separator), _spread(there, ".")
     for scope, place in dict.fromkeys(_paired(parts, mine, there)):

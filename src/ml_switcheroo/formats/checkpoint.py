@@ -1,4 +1,4 @@
-"""A checkpoint that is open: names, specs and lazy tensors; no bytes are read before they are asked for."""
+"""An open checkpoint: names, specs and lazy tensors. Bytes are read only when they are asked for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 
 
 class LazyTensor(ABC):
-    """A tensor of a file: its spec is known, its bytes are read when asked for.
+    """A tensor in a file: its spec is known; its bytes are read when asked for.
 
     Attributes:
         spec: Shape and dtype.
@@ -61,19 +61,19 @@ class LazyTensor(ABC):
 
     @property
     def place(self) -> tuple[object, ...]:
-        """What two names share when they are the same view of the same bytes."""
+        """A key that two names share if they are the same view of the same bytes."""
         return (id(self),)
 
     @abstractmethod
     def read(self) -> Array:
-        """Return the whole tensor, read-only; mapped from the file where its bytes lie there as they are."""
+        """Return the whole tensor, read-only; it is mapped if the file holds its bytes unchanged."""
 
     def defer(self) -> Deferred:
-        """Return the tensor as an array that is read when a writer takes it, strip by strip."""
+        """Return the tensor as an array that a writer reads strip by strip."""
         return Deferred.of(self.read())
 
     def __getitem__(self, index: Any) -> Array:
-        """Return a part; only its bytes are read, except from a compressed file."""
+        """Return a part. Only its bytes are read, unless the file is compressed."""
         return np.asarray(self.defer()[index])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -100,8 +100,8 @@ class StridedTensor(LazyTensor):
         spec: Shape and dtype.
         offset: Where the first element lies in the region, in bytes.
         strides: Steps of the axes in elements; ``None`` for C order.
-        swapped: The bytes of each number are in the other order than this machine's.
-        change: Applied to the array: conjugation or negation that was pending when it was saved.
+        swapped: Whether the byte order of the numbers is the opposite of this machine's.
+        change: A conjugation or negation that was pending when the tensor was saved; applied to the array.
     """
 
     __slots__ = ("change", "offset", "region", "strides", "swapped")
@@ -125,11 +125,11 @@ class StridedTensor(LazyTensor):
 
     @property
     def place(self) -> tuple[object, ...]:
-        """Which bytes, and how they are seen."""
+        """Which bytes they are, and how they are viewed."""
         return (id(self.region), self.spec, self.offset, self.strides, self.change)
 
     def read(self) -> Array:
-        """Return the tensor; a view of the mapped file where alignment and byte order allow it."""
+        """Return the tensor: a view of the mapped file if alignment and byte order allow it."""
         array = self._view(self.region.load())
         if self.swapped or self.change or not array.flags.aligned:
             array = self._settle(array)
@@ -137,7 +137,7 @@ class StridedTensor(LazyTensor):
         return array
 
     def __getitem__(self, index: Any) -> Array:
-        """Return a part; only its bytes are read, except from a compressed file."""
+        """Return a part. Only its bytes are read, unless the file is compressed."""
         part = np.asarray(self._view(self.region.load())[index])
         if self.swapped or self.change or not part.flags.aligned:
             part = self._settle(part)
@@ -156,7 +156,7 @@ class StridedTensor(LazyTensor):
         return as_strided(flat, self.shape, [step * width for step in self.strides], writeable=False)
 
     def _settle(self, array: Array) -> Array:
-        """Copy to aligned memory, in this machine's byte order, with pending changes applied."""
+        """Copy to aligned memory in this machine's byte order, and apply pending changes."""
         width = self.dtype.itemsize
         settled = np.empty(array.shape, self.dtype)
         if self.swapped:
@@ -170,11 +170,11 @@ class StridedTensor(LazyTensor):
 
 
 class ChunkedTensor(LazyTensor):
-    """A tensor that lies in pieces, in one file or several.
+    """A tensor stored in pieces, in one file or several.
 
     Args:
         spec: Shape and dtype.
-        chunks: Where each piece begins, and the piece; together they cover the tensor exactly once.
+        chunks: The start of each piece, and the piece. Together they cover the tensor exactly once.
     """
 
     __slots__ = ("chunks",)
@@ -184,21 +184,21 @@ class ChunkedTensor(LazyTensor):
         self.chunks = tuple(chunks)
 
     def read(self) -> Array:
-        """Return the whole tensor, put together in memory."""
+        """Return the whole tensor, assembled in memory."""
         array = np.asarray(self.defer())
         array.flags.writeable = False
         return array
 
     def defer(self) -> Deferred:
-        """Return the tensor as an array that is put together strip by strip."""
+        """Return the tensor as an array that is assembled strip by strip."""
         return self._joined(tuple((0, size) for size in self.shape))
 
     def __getitem__(self, index: Any) -> Array:
-        """Return a part; only the chunks that it touches are opened."""
+        """Return a part. Only the chunks that it touches are opened."""
         return np.asarray(self._joined(plain_bounds(index, self.shape))[index])
 
     def _joined(self, bounds: Box) -> Deferred:
-        """Join the chunks that lie in ``bounds``; the rest stays undefined."""
+        """Join the chunks within ``bounds``; the rest is left undefined."""
         patches = []
         for start, chunk in self.chunks:
             box = tuple((low, low + size) for low, size in zip(start, chunk.shape, strict=True))
@@ -212,16 +212,16 @@ class ChunkedTensor(LazyTensor):
 class Checkpoint(Mapping[str, LazyTensor]):
     """The tensors of a checkpoint by name, in the order of the file.
 
-    Works as a context manager; :meth:`close` releases the files. Arrays that were read stay valid.
+    It is a context manager; :meth:`close` releases the files. Arrays already read stay valid.
 
     Attributes:
         path: The file or folder.
         format: ``safetensors``, ``torch-zip``, ``npz`` ...
         metadata: The text entries of a safetensors header (``__metadata__``); empty elsewhere.
-        tied: Groups of names that are the very same view of the same bytes, in file order.
-        extras: What else the file holds, as plain values by dotted path: an epoch, hyperparameters;
-            a tensor that was not selected shows as its spec.
-        selected: The part of the file that was taken as the state dict, where it has parts.
+        tied: Groups of names that are the same view of the same bytes, in file order.
+        extras: The rest of the file as plain values by dotted path, such as an epoch or hyperparameters.
+            A tensor that was not selected appears as its spec.
+        selected: The part of the file that was taken as the state dict, if the file has parts.
     """
 
     def __init__(
@@ -249,7 +249,7 @@ class Checkpoint(Mapping[str, LazyTensor]):
 
     @property
     def nbytes(self) -> int:
-        """Size of all tensors in bytes, a tied one counted once for each name."""
+        """Size of all tensors in bytes; a tied tensor counts once for each name."""
         return sum(spec.nbytes for spec in self.specs.values())
 
     def __getitem__(self, name: str) -> LazyTensor:
@@ -266,24 +266,24 @@ class Checkpoint(Mapping[str, LazyTensor]):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the headers say: format, selected part, names, shapes, dtypes.
+        """SHA-256 of the headers: format, selected part, names, shapes and dtypes.
 
-        The bytes of the tensors are not read, so two trainings of one model have the same digest.
+        Tensor bytes are not read, so two training runs of one model have the same digest.
         """
         facts = [self.format, self.selected, sorted(f"{name} {spec!r}" for name, spec in self.specs.items())]
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     @property
     def fingerprint(self) -> str:
-        """The digest, with the sizes and times of change of the files: another one for another source.
+        """The digest together with the sizes and modification times of the files.
 
-        The bytes of the tensors are not read; a file that was copied has another fingerprint.
+        Tensor bytes are not read. A copy of a file has a different fingerprint.
         """
         return hashlib.sha256(repr((self.digest, self.stamp)).encode()).hexdigest()
 
     @property
     def stamp(self) -> tuple[Any, ...]:
-        """Size and time of change of each file."""
+        """Size and modification time of each file."""
         return tuple(file.stamp for file in self._files)
 
     def check(self) -> None:
@@ -292,7 +292,7 @@ class Checkpoint(Mapping[str, LazyTensor]):
             file.check()
 
     def close(self) -> None:
-        """Close the files; reading a tensor afterwards raises, arrays that were read stay valid."""
+        """Close the files. Reading a tensor afterwards raises; arrays already read stay valid."""
         for file in self._files:
             file.close()
 

@@ -1,9 +1,10 @@
-"""Arrays that are not there yet: views of files, joined and cast when they are written.
+"""Arrays that do not exist yet: views of files, joined and cast when they are written.
 
-A :class:`Deferred` stands for an array in NumPy's functions (:mod:`ml_switcheroo.ops` works on it unchanged):
-it takes ``reshape``, ``transpose``, slices, ``flip``, ``split``, ``concatenate``, ``stack`` and ``astype`` by
-noting which view of which source lies where. Anything else makes it a real array first, so that the result is
-always the one that NumPy gives. The writers take it apart strip by strip.
+NumPy's functions accept a :class:`Deferred` in place of an array, so :mod:`ml_switcheroo.ops` works on
+it unchanged. For ``reshape``, ``transpose``, slices, ``flip``, ``split``, ``concatenate``, ``stack`` and
+``astype`` it only records which view of which source goes where. Any other operation turns it into a
+real array first, so the result is always the one that NumPy gives. The writers take it apart strip by
+strip.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Each = Callable[[Array], Array]
 
 
 class Deferred:
-    """An array to be: parts, one after the other in C order.
+    """A future array: parts that follow one another in C order.
 
     >>> rows = Deferred.of(np.arange(6).reshape(2, 3))
     >>> both = np.concatenate([rows.T, rows.T[:1]])
@@ -85,14 +86,14 @@ class Deferred:
         return f"<Deferred {self.dtype.name}[{','.join(map(str, self.shape))}]>"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        """Make the array, without a copy where it is one view of one source."""
+        """Make the array; it is not copied if it is one view of one source."""
         patches = self.patches
         whole = len(patches) == 1 and not patches[0].casts and patches[0].array.size == self.size
         array = patches[0].array.reshape(self.shape) if whole and not copy else self.make()
         return array if dtype is None else array.astype(dtype, copy=False)
 
     def make(self) -> Array:
-        """Make the array, in memory of its own.
+        """Make the array in memory of its own.
 
         Raises:
             CheckpointError: The file behind it has changed or was closed.
@@ -113,16 +114,16 @@ class Deferred:
 
     @property
     def is_dense(self) -> bool:
-        """Whether each source is one stretch of its file; a small one is then read without being mapped."""
+        """Whether each source is contiguous in its file; a small one is then read without being mapped."""
         return all(is_dense(patch.array) for patch in self.patches)
 
     def drop(self) -> None:
-        """Let go of the mapped pages that the array is made from; they come back when they are read again."""
+        """Release the mapped pages behind the array; they are loaded again on the next read."""
         for patch in self.patches:
             drop_pages(patch.array)
 
     def _part(self) -> Part:
-        """Return one part of this array's own shape."""
+        """Return a single part with the shape of this array."""
         if len(self.parts) == 1 and self.parts[0].shape == self.shape:
             return self.parts[0]
         rest = self.shape[1:]
@@ -138,7 +139,7 @@ class Deferred:
         return Deferred(tuple(shape), self.dtype, [Part(tuple(shape), tuple(patches))])
 
     def reshape(self, *shape: Any) -> Deferred:
-        """Return the array in another shape; the order of its elements stays, so that nothing is copied."""
+        """Return the array in another shape. The order of elements stays, so nothing is copied."""
         wanted = _spelled(shape)
         if -1 in wanted:
             rest = math.prod(size for size in wanted if size != -1)
@@ -151,7 +152,9 @@ class Deferred:
         if len(self.parts) == 1 and len(part.patches) == 1 and part.patches[0].array.size == self.size:
             try:
                 view = np.reshape(part.patches[0].array, wanted, copy=False)
-            except ValueError:  # the merged axes are no single one in memory; in C order they still follow
+            except (
+                ValueError
+            ):  # The merged axes are not one axis in memory, but they still follow in C order.
                 return Deferred(wanted, self.dtype, self.parts)
             patch = replace(part.patches[0], box=tuple((0, size) for size in wanted), array=view)
             return Deferred(wanted, self.dtype, [Part(wanted, (patch,))])
@@ -173,14 +176,14 @@ class Deferred:
         return self if wanted == self.dtype else Deferred(self.shape, wanted, cast)
 
     def watched(self, watch: Watch) -> Deferred:
-        """Return the array with somebody who is shown what is cast last, before and after, piece by piece."""
+        """Return the array with an observer that is shown the last cast, before and after, piece by piece."""
         return Deferred(self.shape, self.dtype, self._each(lambda patch: replace(patch, watch=watch)))
 
     def _each(self, change: Callable[[Patch], Patch]) -> list[Part]:
         return [Part(part.shape, tuple(map(change, part.patches))) for part in self.parts]
 
     def __getitem__(self, index: Any) -> Any:
-        """Return a part: deferred for integers and slices of step one, else a real array."""
+        """Return a part: deferred for integers and slices of step one, otherwise a real array."""
         indices = index if isinstance(index, tuple) else (index,)
         if len(indices) > self.ndim or not all(map(_is_plain, indices)):
             return np.asarray(self)[index]
@@ -222,13 +225,13 @@ class Deferred:
 
 
 def _spelled(sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    """Return sizes or axes that NumPy takes one by one or as one sequence."""
+    """Return sizes or axes, which NumPy takes one by one or as one sequence."""
     one = len(sizes) == 1 and not isinstance(sizes[0], int | np.integer)
     return tuple(map(int, sizes[0] if one else sizes))
 
 
 def plain_bounds(index: Any, shape: tuple[int, ...]) -> Box:
-    """Return which elements integers and slices of step one choose; everything for any other index.
+    """Return the bounds that integers and slices of step one select; all elements for any other index.
 
     >>> plain_bounds((slice(1, 3), -1), (4, 5, 6))
     ((1, 3), (4, 5), (0, 6))
@@ -263,7 +266,7 @@ def _with_row(patch: Patch) -> Patch:
 
 
 def _moved(parts: Sequence[Part], axis: int) -> Iterator[Patch]:
-    """Yield the patches of parts that stand one after the other on an axis."""
+    """Yield the patches of parts that follow one another along an axis."""
     start = 0
     for part in parts:
         for patch in part.patches:

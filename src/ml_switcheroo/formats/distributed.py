@@ -1,8 +1,8 @@
 """Read the folders that ``torch.distributed.checkpoint`` writes (FSDP, torchtitan, Lightning), without torch.
 
-Layout (``torch/distributed/checkpoint/filesystem.py``, ``metadata.py``): ``.metadata`` is a pickle that
-lists for each tensor its shape, dtype and chunks, and for each chunk the file, the offset and the length
-of a ``torch.save`` archive that holds it. A chunk's archive is opened when the chunk is read.
+Layout (``torch/distributed/checkpoint/filesystem.py``, ``metadata.py``): ``.metadata`` is a pickle. It lists
+the shape, dtype and chunks of each tensor. Each chunk is a ``torch.save`` archive, given by file, offset and
+length; it is opened when the chunk is read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _Sizes = tuple[int, ...]
 
 
 class _Chunk(LazyTensor):
-    """A chunk that lies as an archive of its own in a file."""
+    """A chunk that is an archive of its own within a file."""
 
     __slots__ = ("_file", "_range")
 
@@ -57,7 +57,7 @@ def open_distributed(folder: Path, *, select: str | None = None) -> Checkpoint:
 
     Args:
         folder: The folder with ``.metadata`` and the ``.distcp`` files.
-        select: The part that is the state dict; None where there is one candidate only.
+        select: The part that is the state dict; None if there is only one candidate.
 
     Raises:
         CheckpointError: The metadata is damaged, a file is missing, or chunks do not cover their tensor.
@@ -68,7 +68,7 @@ def open_distributed(folder: Path, *, select: str | None = None) -> Checkpoint:
         pickled = read_pickle(source.read(0, source.size), _CONSTRUCTORS, _no_storage)
         for path, offset in pickled.foreign.items():
             if not path.startswith(_MODULES):
-                raise PickleFault(f"holds {path}, which such metadata does not have", offset)
+                raise PickleFault(f"holds {path}, which does not belong in such metadata", offset)
     files: dict[str, SourceFile] = {}
     try:
         with faults_of(folder / METADATA):
@@ -89,9 +89,9 @@ def open_distributed(folder: Path, *, select: str | None = None) -> Checkpoint:
 
 
 def _member(kind: Any, name: Any) -> Global:
-    """Name the member of an enumeration: Python 3.11.0 to 3.11.3 pickle it as a call of getattr."""
+    """Name the member of an enum. Python 3.11.0 to 3.11.3 pickle it as a call of getattr."""
     if not isinstance(kind, Global) or not isinstance(name, str) or not kind.path.startswith(_MODULES):
-        raise ValueError("getattr of something that is no enumeration of torch")
+        raise ValueError("getattr of something that is not an enum of torch")
     return Global(kind.path, name, kind.offset)
 
 
@@ -99,11 +99,11 @@ _CONSTRUCTORS = {**CONSTRUCTORS, "builtins.getattr": _member}
 
 
 def _no_storage(_: Any) -> Any:
-    raise ValueError("a storage, which such metadata does not have")
+    raise ValueError("a storage, which does not belong in such metadata")
 
 
 class _Folder:
-    """What the metadata says, with the files it names."""
+    """The metadata, with the files that it names."""
 
     def __init__(self, folder: Path, root: Any, files: dict[str, SourceFile]) -> None:
         self._folder = folder
@@ -119,21 +119,21 @@ class _Folder:
             name, offset = key.get("fqn"), key.get("offset")
             relative, start, length = (place.get(part) for part in ("relative_path", "offset", "length"))
             if type(name) is not str or type(relative) is not str or not _are_sizes((start, length)):
-                raise PickleFault("a place that is described wrongly", index.offset)
+                raise PickleFault("a malformed place of a chunk", index.offset)
             self._places[name, offset] = (relative, int(start or 0), int(length or 0))
 
     def tree(self) -> dict[Any, Any]:
-        """Return the state as it was before its names were joined by dots."""
+        """Return the state as it was before its names were joined with dots."""
         root: dict[Any, Any] = {}
         for name, entry in self._entries.items():
             path = self._paths.get(name, (name,)) if type(name) is str else ()
             if type(path) is not tuple or not path or not all(type(key) in (str, int) for key in path):
-                raise PickleFault("a name that is described wrongly")
+                raise PickleFault("a malformed name")
             node = root
             for key in path[:-1]:
                 node = node.setdefault(key, {})
                 if type(node) is not dict:
-                    raise PickleFault(f"{name!r} lies within a tensor")
+                    raise PickleFault(f"{name!r} is inside a tensor")
             node[path[-1]] = self._leaf(name, entry)
         return root
 
@@ -159,11 +159,11 @@ class _Folder:
     def _chunk(self, name: str, start: _Sizes, spec: TensorSpec) -> _Chunk:
         place = self._places.get((name, start))
         if place is None:
-            raise PickleFault(f"{name!r}: the chunk at {start} lies nowhere")
+            raise PickleFault(f"{name!r}: the chunk at {start} is in no file")
         relative, offset, length = place
         if relative not in self._files:
             if Path(relative).name != relative or "\\" in relative:
-                raise PickleFault(f"{name!r} points outside of the folder: {relative!r}")
+                raise PickleFault(f"{name!r} points outside the folder: {relative!r}")
             self._files[relative] = SourceFile(self._folder / relative)
         file = self._files[relative]
         if offset + length > file.size:
@@ -203,15 +203,15 @@ def _boxes(chunks: list[Any]) -> Iterator[tuple[_Sizes, _Sizes]]:
         table = _attributes(chunk, "ChunkStorageMetadata")
         start, sizes = table.get("offsets"), table.get("sizes")
         if not _are_sizes(start) or not _are_sizes(sizes) or len(start or ()) != len(sizes or ()):
-            raise PickleFault("a chunk that is described wrongly", chunk.offset)
+            raise PickleFault("a malformed chunk", chunk.offset)
         yield tuple(start or ()), tuple(sizes or ())
 
 
 def _uncovered(shape: _Sizes, boxes: list[tuple[_Sizes, _Sizes]]) -> str:
-    """Say why boxes do not cover a shape exactly once; empty where they do.
+    """Say why boxes do not cover a shape exactly once; empty if they do.
 
-    Toggle the corners of all boxes: if those of the whole remain, each element is covered an odd number of
-    times; if the volumes add up as well, once.
+    Toggle the corners of all boxes. If only the corners of the whole remain, each element is covered an odd
+    number of times. If the volumes add up as well, it is covered once.
     """
     if any(len(start) != len(shape) for start, _ in boxes):
         return "a chunk of another rank"
@@ -223,7 +223,7 @@ def _uncovered(shape: _Sizes, boxes: list[tuple[_Sizes, _Sizes]]) -> str:
     odd: set[_Sizes] = set()
     for start, sizes in [*boxes, ((0,) * len(shape), shape)]:
         if any(low + size > most for low, size, most in zip(start, sizes, shape, strict=True)):
-            return f"the chunk at {start} leaves it"
+            return f"the chunk at {start} goes beyond it"
         if math.prod(sizes):
             for corner in product(*((low, low + size) for low, size in zip(start, sizes, strict=True))):
                 odd ^= {corner}

@@ -1,8 +1,8 @@
-"""Read HDF5 files: Keras' ``.weights.h5``, through ``h5py``.
+"""Read HDF5 files, such as Keras' ``.weights.h5``, through ``h5py``.
 
-A dataset that lies in one stretch of the file is mapped; others are read by the library. Keras marks bf16
-by an attribute (``keras/src/saving/saving_lib.py``, ``H5IOStore``). The HDF5 library reads the file's
-structure; unlike our own readers it is not made for hostile files.
+A contiguous dataset is mapped; the library reads the others. Keras marks bf16 with an attribute
+(``keras/src/saving/saving_lib.py``, ``H5IOStore``). The HDF5 library reads the structure of the file. Unlike
+our own readers, it is not built for hostile files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["HDF5_MAGIC", "LEAF", "import_h5py", "open_hdf5"]
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 LEAF = "ml_switcheroo.leaf"
-"""The attribute of a converted dataset that says which leaf it is."""
+"""The attribute that names the leaf of a converted dataset."""
 
 
 class _Stored(LazyTensor):
@@ -39,7 +39,7 @@ class _Stored(LazyTensor):
     def __getitem__(self, index: Any) -> Array:
         """Read a part; the library reads the chunks that it touches."""
         array: Array = self._dataset[index]
-        # bf16 comes as two bytes without meaning; a foreign byte order is one of numbers.
+        # bf16 arrives as two opaque bytes; only numbers have a byte order to convert.
         return array.view(self.dtype) if array.dtype.kind == "V" else array.astype(self.dtype, copy=False)
 
 
@@ -59,13 +59,13 @@ def import_h5py(path: Path, doing: str) -> Any:
 
 
 def open_hdf5(file: SourceFile) -> Checkpoint:
-    """Open an HDF5 file; names are the paths of its datasets, joined by dots.
+    """Open an HDF5 file. Names are the paths of its datasets, joined with dots.
 
-    A converted file has the paths that its leaves have in the model; what Keras keeps beside them (states of
-    random generators) is among the extras.
+    A converted file uses the paths of its leaves in the model. Anything else that Keras stores, such as the
+    state of a random generator, is among the extras.
 
     Raises:
-        CheckpointError: ``h5py`` is not there, the file is damaged, or a dataset is no plain tensor.
+        CheckpointError: ``h5py`` is missing, the file is damaged, or a dataset is not a plain tensor.
     """
     h5py = import_h5py(file.path, "which is read")
     try:
@@ -78,7 +78,7 @@ def open_hdf5(file: SourceFile) -> Checkpoint:
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise CheckpointError(file.path, f"a damaged HDF5 file: {str(error)[:200]}", offset=0) from error
     if len(tensors) + len(extras) != len(datasets):
-        raise CheckpointError(file.path, "two datasets have one name")
+        raise CheckpointError(file.path, "two datasets have the same name")
     if not tensors:
         raise CheckpointError(file.path, "the file holds no dataset")
     files = [file, _Store(store)]
@@ -99,7 +99,7 @@ def _named(file: SourceFile, datasets: dict[str, Any]) -> tuple[dict[str, LazyTe
 
 
 class _Store:
-    """Closes the library's file with the checkpoint."""
+    """Closes the library's file together with the checkpoint."""
 
     stamp = ()
 
@@ -116,10 +116,12 @@ class _Store:
 
 def _tensor(file: SourceFile, name: str, dataset: Any) -> LazyTensor:
     if dataset.external or dataset.is_virtual:
-        raise CheckpointError(file.path, "a dataset whose bytes lie in other files", member=name)
+        raise CheckpointError(file.path, "a dataset whose bytes are in other files", member=name)
     dtype = dataset.attrs.get("dtype", dataset.dtype.name)
     if dtype not in DTYPES or DTYPES[dtype].itemsize != dataset.dtype.itemsize:
-        raise CheckpointError(file.path, f"a dataset of dtype {dataset.dtype}, no plain numbers", member=name)
+        raise CheckpointError(
+            file.path, f"a dataset of dtype {dataset.dtype}, not plain numbers", member=name
+        )
     spec = TensorSpec(tuple(map(int, dataset.shape)), dtype)
     offset = dataset.id.get_offset()
     native = dataset.dtype.isnative and dataset.dtype.kind != "b"

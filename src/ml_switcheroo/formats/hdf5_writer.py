@@ -1,6 +1,6 @@
-"""Write HDF5 files leaf by leaf: the structure through ``h5py``, the bytes by our own strips.
+"""Write HDF5 files leaf by leaf: ``h5py`` writes the structure, our own strips the bytes.
 
-Each dataset is contiguous and allocated at once, so that its place in the file is known before its bytes are.
+Each dataset is contiguous and allocated at once, so its place in the file is known before its bytes are.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ __all__ = ["Hdf5Layout", "write_hdf5"]
 
 @dataclass(frozen=True, slots=True)
 class Hdf5Layout:
-    """Where the leaves of a tree lie in a file.
+    """Where the leaves of a tree are in a file.
 
     Attributes:
         places: The path of each leaf's dataset.
         groups: Text attributes of groups, by their path.
-        rest: Datasets that are no leaves of the tree, by their path.
+        rest: Datasets that are not leaves of the tree, by their path.
     """
 
     places: Mapping[str, str]
@@ -43,19 +43,19 @@ def write_hdf5(
     *,
     layout: Hdf5Layout | None = None,
 ) -> None:
-    """Write an HDF5 file leaf by leaf, in any order; it appears when it is complete.
+    """Write an HDF5 file leaf by leaf, in any order. It appears when it is complete.
 
     Args:
-        path: The file; one that exists is replaced at the end, or stays as it is if anything fails.
+        path: The file. An existing one is replaced at the end, and is left alone if anything fails.
         specs: Every leaf with its shape and dtype.
         leaves: Each leaf once.
         metadata: Text attributes of the file.
-        layout: Where the leaves lie; by default in a dataset of their own name.
+        layout: Where the leaves go; by default, each in a dataset of its own name.
 
     Raises:
-        UsageError: A leaf is missing, unknown, there twice, or not of the shape and dtype of its spec; or of
-            a dtype that HDF5 has not (fp8).
-        CheckpointError: ``h5py`` is not there, or the file cannot be written.
+        UsageError: A leaf is missing, unknown, given twice, or does not have the shape and dtype of its spec;
+            or HDF5 lacks its dtype (fp8).
+        CheckpointError: ``h5py`` is missing, or the file cannot be written.
     """
     h5py = import_h5py(Path(path), "which is written")
     layout = layout or Hdf5Layout({name: name for name in specs})
@@ -65,7 +65,7 @@ def write_hdf5(
     check = LeafCheck(specs)
     with AtomicFile(path, 0) as out:
         try:
-            # The file that is open already is filled: h5py truncates it and keeps its place in the folder.
+            # h5py truncates the file that is already open and keeps its place in the folder.
             with h5py.File(out.temporary, "w") as file:
                 file.attrs.update(metadata or {})
                 offsets = _build(h5py, file, specs, layout)
@@ -94,7 +94,7 @@ def _build(h5py: Any, file: Any, specs: Mapping[str, TensorSpec], layout: Hdf5La
 
 
 def _allocate(h5py: Any, group: Any, name: str, spec: TensorSpec) -> Any:
-    """Make a dataset whose bytes are in the file and undefined."""
+    """Make a dataset whose bytes are allocated in the file but not written."""
     numpy = DTYPES[spec.dtype].numpy
     little = numpy.newbyteorder("<") if numpy.isbuiltin == 1 else numpy
     kind = h5py.h5t.py_create(little, logical=True)

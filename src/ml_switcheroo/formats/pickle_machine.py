@@ -1,10 +1,10 @@
 """Read a pickle as plain values: nothing is imported, no code of the file or of any class runs.
 
-The pickle format is a program for a small stack machine. This module runs that program itself, opcode by
-opcode, instead of Python's unpickler: a global is only ever a :class:`Global` (two strings), and calling
-one looks it up in a table of constructors that the caller passes in. What is not in the table becomes a
-:class:`Foreign` record of name, arguments and state. Keys of dicts and members of sets are checked before
-they are hashed, since hashing nested tuples can take exponential time and unbounded C stack.
+A pickle is a program for a small stack machine. This module runs that program itself, opcode by opcode,
+instead of Python's unpickler. A global is only ever a :class:`Global` (two strings), and a call of one
+is looked up in a table of constructors that the caller passes in. Anything else becomes a
+:class:`Foreign` record of name, arguments and state. Keys of dicts and members of sets are checked
+before they are hashed, since hashing nested tuples can take exponential time and unbounded C stack.
 
 Opcodes: the docstrings of :mod:`pickletools`. All protocols, 0 to 5, except extension codes and
 out-of-band buffers, which no file can carry.
@@ -34,14 +34,14 @@ class PickleMachine:
     Args:
         content: The bytes.
         constructors: By ``module.name``, what a call of that global builds from the pickled arguments.
-        persistent: What a persistent id stands for (a storage); called with the id.
+        persistent: Called with a persistent id; returns what it stands for (a storage).
         start: Where the pickle starts.
 
     Attributes:
-        content, next: The bytes, and where the next one to be read lies.
-        position: Where the opcode that is being run starts.
-        stack, memo: Of the machine.
-        foreign: Globals that were named and are not in the table, with the offset of the first use.
+        content, next: The bytes, and the position of the next one to read.
+        position: Where the current opcode starts.
+        stack, memo: The machine's own.
+        foreign: Globals that are named but not in the table, with the offset of the first use.
     """
 
     def __init__(
@@ -74,11 +74,11 @@ class PickleMachine:
         return self.content[start:stop]
 
     def line(self) -> bytes:
-        """Read up to a line end."""
+        """Read up to the end of a line."""
         start = self.next
         stop = self.content.find(b"\n", start, start + _MAX_LINE)
         if stop < 0:
-            raise PickleFault("a line without an end", self.position)
+            raise PickleFault("a line that does not end", self.position)
         self.next = stop + 1
         return self.content[start:stop]
 
@@ -89,7 +89,7 @@ class PickleMachine:
     # The stack
 
     def pop_to_mark(self) -> list[Any]:
-        """Leave the innermost mark and return what was pushed since."""
+        """Return what was pushed since the innermost mark, and drop the mark."""
         items = self.stack
         self.stack = self._outer.pop()
         return items
@@ -100,7 +100,7 @@ class PickleMachine:
         self.stack = []
 
     def pop(self) -> None:
-        """Drop the top of the stack, or a mark."""
+        """Drop the top of the stack, or the innermost mark."""
         if self.stack:
             self.stack.pop()
         else:
@@ -160,11 +160,11 @@ class PickleMachine:
         """Push what calling ``what`` builds."""
         if type(args) is not tuple:
             raise TypeError("a call without a tuple of arguments")
-        if isinstance(what, Foreign):  # what a foreign call gave is called in turn
+        if isinstance(what, Foreign):  # The result of a foreign call is called in turn.
             self.stack.append(Foreign(what.kind, (what, *args), self.position))
             return
         if type(what) is not Global:
-            raise PickleFault(f"calls a {type(what).__name__}, which is no class", self.position)
+            raise PickleFault(f"calls a {type(what).__name__}, which is not a class", self.position)
         build = self._constructors.get(what.path)
         if build is None or named:
             self.foreign.setdefault(what.path, self.position)
@@ -180,7 +180,7 @@ class PickleMachine:
             target.set_state(state)
         elif type(target) is not dict:
             raise TypeError(f"{type(target).__name__} takes no state")
-        # A dict's own attributes (a state dict's _metadata) say nothing of its tensors.
+        # The attributes of a dict (a state dict's _metadata) say nothing about its tensors.
 
     def memoize(self, index: int) -> None:
         """Remember the top of the stack."""
@@ -192,7 +192,7 @@ class PickleMachine:
 
 
 def hashable(key: Any, at: int) -> Any:
-    """Return ``key`` if hashing it is quick and safe: a simple value, or a flat tuple of such."""
+    """Return ``key`` if it is quick and safe to hash: a simple value, or a flat tuple of them."""
     if type(key) in _SIMPLE:
         return key
     if type(key) is tuple and len(key) <= 64 and all(type(item) in _SIMPLE for item in key):

@@ -14,11 +14,11 @@ from ml_switcheroo.formats.pickle_machine import Constructor, PickleMachine, has
 __all__ = ["MAX_STEPS", "OPCODES", "Pickled", "read_pickle"]
 
 MAX_STEPS = 20_000_000
-"""Opcodes that one pickle may have: some 500,000 tensors."""
+"""How many opcodes a pickle may have: enough for some 500,000 tensors."""
 
 _MAX_INT_BYTES = 64
 _STOP = ord(".")
-# What running a damaged pickle can end in.
+# What a damaged pickle can raise.
 _DAMAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error)
 
 
@@ -29,7 +29,7 @@ class Pickled:
     Attributes:
         value: Its value.
         end: Where it ends in the bytes.
-        foreign: Globals that no constructor is known for, with the offset of their first use.
+        foreign: Globals without a known constructor, with the offset of their first use.
     """
 
     value: Any
@@ -69,7 +69,7 @@ def _run(machine: PickleMachine, end: int) -> None:
     for _ in range(MAX_STEPS):
         machine.position = at = machine.next
         if at >= end:
-            raise PickleFault("the pickle ends without STOP", at)
+            raise PickleFault("the pickle ends without STOP", end)
         machine.next = at + 1
         code = content[at]
         step = table[code]
@@ -80,12 +80,12 @@ def _run(machine: PickleMachine, end: int) -> None:
                 raise PickleFault("the pickle holds nothing", at)
             return
         else:
-            raise PickleFault(f"opcode 0x{code:02x} is not one that a checkpoint has", at)
+            raise PickleFault(f"opcode 0x{code:02x} does not belong in a checkpoint", at)
     raise PickleFault(f"more than {MAX_STEPS} opcodes", machine.position)
 
 
 def _text(raw: bytes) -> str | bytes:
-    """Decode a string of a Python 2 pickle; what is no text stays bytes."""
+    """Decode a string of a Python 2 pickle; it stays bytes if it is not text."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -222,7 +222,7 @@ def _global_lines(machine: PickleMachine) -> None:
 def _global_from_stack(machine: PickleMachine) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
     if type(name) is not str or type(module) is not str:
-        raise TypeError("a global whose name is no text")
+        raise TypeError("a global whose name is not text")
     machine.name_global(module, name)
 
 

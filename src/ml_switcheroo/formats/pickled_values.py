@@ -27,11 +27,11 @@ HOSTILE = frozenset(
     "platform posix profile pty pydoc requests runpy setuptools shelve shutil signal site smtplib socket ssl "
     "subprocess sys tempfile threading _thread timeit urllib urllib2 venv webbrowser zipimport".split()
 )
-"""Top-level modules whose classes never belong in a checkpoint: refused even if a part is selected."""
+"""Top-level modules whose classes never belong in a checkpoint; refused even if a part is selected."""
 
 
 _MAX_EXPANSION = 2**30
-"""Bytes by which an expanded tensor may exceed its storage; else a small file could ask for a petabyte."""
+"""How many bytes an expanded tensor may exceed its storage by; else a small file could ask for a petabyte."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,13 +40,13 @@ class StorageRef:
 
     Attributes:
         key: The record's name in the archive.
-        dtype: A name of ``tensors.DTYPES``; empty for an untyped storage, whose elements are bytes.
+        dtype: A name in ``tensors.DTYPES``; empty for an untyped storage, whose elements are bytes.
         nbytes: Its size.
         element: Size of an element in bytes.
-        start: Where it begins in the bytes that the key stands for: a storage may be part of another one.
-        held: Its bytes, where the pickle itself holds them.
+        start: Where it begins in the bytes of the key: a storage may be part of another one.
+        held: Its bytes, if the pickle itself holds them.
         kind: The class that the pickle names for it.
-        unreadable: Why its elements cannot be read; empty where they can.
+        unreadable: Why its elements cannot be read; empty if they can.
     """
 
     key: str
@@ -70,14 +70,14 @@ class PickledTensor:
     change: Callable[[Array], Array] | None = None
 
     def set_state(self, state: Any) -> None:
-        """Ignore attributes that were set on a tensor."""
+        """Ignore attributes that somebody set on a tensor."""
 
 
 class PickledArray:
     """A NumPy array whose bytes lie in the pickle.
 
     Attributes:
-        spec: Shape and dtype; ``None`` until the state is set, or where the dtype is not one of the table.
+        spec: Shape and dtype; ``None`` until the state is set, or if the dtype is not in the table.
         content: The bytes in C order.
     """
 
@@ -102,7 +102,7 @@ class PickledArray:
 
 
 class PickledDtype:
-    """A NumPy dtype; ``name`` is ``None`` where it is not one of the table (objects, text, records)."""
+    """A NumPy dtype; ``name`` is ``None`` if it is not in the table (objects, text, records)."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         plain = type(code) is str and code[:1] in "fiubc" and code[1:].isdigit() and len(code) <= 3
@@ -117,7 +117,7 @@ class PickledDtype:
 
 def _sizes(sizes: Any) -> tuple[int, ...]:
     if type(sizes) not in (tuple, list) or len(sizes) > 64 or any(type(n) is not int or n < 0 for n in sizes):
-        raise ValueError("sizes that are none")
+        raise ValueError("invalid sizes")
     return tuple(sizes)
 
 
@@ -125,13 +125,13 @@ def storage_ref(pid: Any) -> StorageRef:
     """Read a persistent id ``("storage", class, key, location, number of elements, ...)``.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is something else.
     """
     if type(pid) is not tuple or len(pid) not in (5, 6) or pid[0] != "storage":
-        raise ValueError("a persistent id that is no storage")
+        raise ValueError("a persistent id that is not a storage")
     kind, key, count = pid[1], pid[2], pid[4]
     if type(kind) is not Global or type(key) is not str or type(count) is not int or count < 0:
-        raise ValueError("a storage that is described wrongly")
+        raise ValueError("a malformed storage")
     name = kind.path.rpartition(".")[2]
     if name in _UNTYPED:
         return _viewed(StorageRef(key, "", count, kind=kind), pid[5:])
@@ -141,7 +141,7 @@ def storage_ref(pid: Any) -> StorageRef:
     if name in _QUANTISED:
         width = _QUANTISED[name]
         return StorageRef(key, "", count * width, width, unreadable=f"a quantised tensor ({kind.path})")
-    raise ValueError(f"{kind.path} is no storage")
+    raise ValueError(f"{kind.path} is not a storage")
 
 
 def _viewed(storage: StorageRef, view: tuple[Any, ...]) -> StorageRef:
@@ -149,10 +149,10 @@ def _viewed(storage: StorageRef, view: tuple[Any, ...]) -> StorageRef:
     if not view or view[0] is None:
         return storage
     if type(view[0]) is not tuple or len(view[0]) != 3 or not all(type(n) is int for n in view[0][1:]):
-        raise ValueError("a view of a storage that is described wrongly")
+        raise ValueError("a malformed view of a storage")
     start, nbytes = view[0][1] * storage.element, view[0][2] * storage.element
     if not 0 <= start <= start + nbytes <= storage.nbytes:
-        raise ValueError("a view that leaves its storage")
+        raise ValueError("a view that goes beyond its storage")
     return replace(storage, start=start, nbytes=nbytes)
 
 
@@ -193,7 +193,7 @@ _CHANGES: Mapping[tuple[bool, bool], Callable[[Array], Array] | None] = {
 
 
 def _rebuild_v2(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> Any:
-    """Torch passes requires_grad, hooks and, where there is any, pending conjugation and negation."""
+    """Rebuild a tensor. Torch passes requires_grad, hooks and any pending conjugation or negation."""
     return _rebuild(
         storage, offset, size, stride, getattr(storage, "dtype", ""), rest[2] if len(rest) > 2 else None
     )
@@ -211,17 +211,17 @@ def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
 
 def _rebuild_typed(function: Any, kind: Any, args: Any, _state: Any) -> Any:
     if type(function) is not Global or type(kind) is not Global or type(args) is not tuple:
-        raise ValueError("a tensor that is described wrongly")
+        raise ValueError("a malformed tensor")
     if kind.path not in _PLAIN_TENSORS:
         return Unreadable(f"a tensor subclass ({kind.path})")
     build = _TENSORS.get(function.path)
     if build is None:
-        raise ValueError(f"{function.path} rebuilds no tensor")
+        raise ValueError(f"{function.path} does not rebuild a tensor")
     return build(*args)
 
 
 def _rebuild_from_array(value: Any, dtype: Any, *_: Any) -> Any:
-    """Take what a device without storages of its own (XLA) was saved through."""
+    """Return the array that stands for a tensor of a device without storages (XLA)."""
     if not isinstance(value, PickledArray | PickledTensor):
         raise ValueError("a tensor without an array")
     held = value.spec.dtype if value.spec else "unknown"
@@ -247,11 +247,11 @@ def _dtype_name(dtype: Any) -> str:
 
 
 def _only_named(*_: Any) -> Any:
-    raise ValueError("a constant is called")
+    raise ValueError("a call of a constant")
 
 
 def _text(value: Any = "") -> str:
-    """Return text as it is; anything else might be a structure that is endless to print."""
+    """Return text as it is; anything else could be a structure that never ends when printed."""
     return value if type(value) is str else repr(value) if type(value) in (int, Global) else "?"
 
 
@@ -264,7 +264,7 @@ def _path(*parts: Any) -> str:
 
 
 def _plain_dict(*args: Any) -> dict[Any, Any]:
-    """Build an OrderedDict, a Counter or a defaultdict (whose factory is only named)."""
+    """Build an OrderedDict, a Counter or a defaultdict (its factory is never called)."""
     pairs = args[-1] if args else None
     if type(pairs) is dict:
         return dict(pairs)
@@ -283,7 +283,7 @@ def _plain_set(items: Any = ()) -> frozenset[Any]:
 
 def _encode(text: Any, coding: Any = "latin1") -> bytes:
     if type(text) is not str or coding not in ("latin1", "latin-1"):
-        raise ValueError("bytes that are described wrongly")
+        raise ValueError("malformed bytes")
     return text.encode("latin-1")
 
 

@@ -1,11 +1,11 @@
 """Read what ``torch.save`` wrote before torch 1.6, and plain pickles of tensors, without torch.
 
-Stream layout (``torch/serialization.py``, ``_legacy_save``): five pickles one after the other: a magic
-number, the protocol version, facts about the system, the object, the keys of its storages; then for each
-key 8 bytes, the number of elements, and the elements, always little-endian
+Stream layout (``torch/serialization.py``, ``_legacy_save``): five pickles follow one another: a magic number,
+the protocol version, facts about the system, the object, and the keys of its storages. For each key there
+follow 8 bytes with the number of elements, then the elements, always little-endian
 (``torch/csrc/serialization.cpp``).
 
-A plain pickle holds each storage as bytes in that same layout (``torch.storage._load_from_bytes``).
+A plain pickle holds each storage as bytes in the same layout (``torch.storage._load_from_bytes``).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SWAPPED = sys.byteorder == "big"
 
 
 class _Stream:
-    """The five pickles, and where the storages lie behind them.
+    """The five pickles, and the places of the storages that follow them.
 
     Attributes:
         pickled: The fourth pickle.
@@ -50,9 +50,9 @@ class _Stream:
             values.append(pickled)
         magic, protocol, _, self.pickled, keys = values
         if magic.value != LEGACY_MAGIC or protocol.value != _PROTOCOL:
-            raise PickleFault("not a file of torch.save: its magic number or its version is another one", 0)
+            raise PickleFault("not a file of torch.save: its magic number or its version is different", 0)
         if type(keys.value) is not list:
-            raise PickleFault("the list of storages is none", self.pickled.end)
+            raise PickleFault("the list of storages is not a list", self.pickled.end)
         self.places = dict(self._find(content, keys.value, end))
 
     def _storage(self, pid: Any) -> Any:
@@ -62,22 +62,22 @@ class _Stream:
         storage = storage_ref(pid)
         known = self._sizes.setdefault(storage.key, storage.element)
         if known != storage.element:
-            raise ValueError(f"storage {storage.key!r} has elements of two sizes")
+            raise ValueError(f"storage {storage.key!r} has elements of two different sizes")
         return storage
 
     def _find(self, content: bytes | mmap.mmap, keys: list[Any], at: int) -> Any:
         for key in keys:
             if type(key) is not str or key not in self._sizes:
-                raise PickleFault("a storage that no tensor lies in", at)
+                raise PickleFault("a storage that holds no tensor", at)
             count = int.from_bytes(content[at : at + 8], "little", signed=True)
             nbytes = count * self._sizes[key]
             if count < 0 or at + 8 + nbytes > len(content):
-                reason = f"storage {key!r} has {nbytes} bytes, the file ends before: it is cut off or damaged"
+                reason = f"storage {key!r} has {nbytes} bytes, but the file is truncated or damaged"
                 raise PickleFault(reason, at)
             yield key, (at + 8, nbytes)
             at += 8 + nbytes
         if at != len(content):
-            raise PickleFault(f"{len(content) - at} bytes after the last storage belong to none", at)
+            raise PickleFault(f"{len(content) - at} bytes after the last storage belong to nothing", at)
 
     def region(self, storage: StorageRef, regions: Mapping[str, Region]) -> Region:
         found = regions.get(storage.key)
@@ -109,7 +109,7 @@ def open_pickle(file: SourceFile, *, select: str | None = None) -> Checkpoint:
         raise CheckpointError(file.path, f"storage {storage.key!r} is not in the file")
 
     def refuse(_: Any) -> Any:
-        raise ValueError("a persistent id, which a plain pickle cannot have")
+        raise ValueError("a persistent id, which does not belong in a plain pickle")
 
     constructors = {**CONSTRUCTORS, "torch.storage._load_from_bytes": _held_storage}
     with faults_of(file.path):
@@ -118,19 +118,19 @@ def open_pickle(file: SourceFile, *, select: str | None = None) -> Checkpoint:
 
 
 def _held_storage(content: Any) -> StorageRef:
-    """Build the storage whose file lies in a pickle as bytes."""
+    """Build a storage whose file is held in a pickle as bytes."""
     if type(content) is not bytes:
-        raise ValueError("a storage that is described wrongly")
+        raise ValueError("a malformed storage")
     try:
         stream = _Stream(content)
     except PickleFault as fault:
         raise ValueError(f"a storage in the pickle: {fault.reason}") from fault
     storage = stream.pickled.value
     if not isinstance(storage, StorageRef) or list(stream.places) != [storage.key]:
-        raise ValueError("a storage that is none")
+        raise ValueError("something that is not a storage")
     if storage.unreadable:
         return storage
     start, nbytes = stream.places[storage.key]
     if storage.start + storage.nbytes > nbytes:
-        raise ValueError("a storage that is cut off")
+        raise ValueError("a truncated storage")
     return replace(storage, held=StoredBytes(content[start : start + nbytes]))

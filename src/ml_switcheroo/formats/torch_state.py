@@ -17,12 +17,12 @@ from ml_switcheroo.formats.state_dicts import choose, find_parts
 __all__ = ["build_tensors", "checkpoint_of", "faults_of", "refuse_hostile"]
 
 FindRegion = Callable[[StorageRef], Region]
-"""Finds the bytes of a storage and checks their number; the same ones for the same key."""
+"""Finds the bytes of a storage and checks their number; it gives the same region for the same key."""
 
 
 @contextmanager
 def faults_of(path: Path, member: str = "") -> Iterator[None]:
-    """Add the file to faults of a pickle that is read inside."""
+    """Add the file to the faults of a pickle that is read inside."""
     try:
         yield
     except PickleFault as fault:
@@ -48,11 +48,11 @@ def checkpoint_of(
         pickled: What its pickle holds.
         select: The part of it that is the state dict.
         region: Finds the bytes of a storage.
-        swapped: The storages' byte order is not this machine's.
+        swapped: Whether the storages have the opposite byte order of this machine.
 
     Raises:
         PickleFault: A class that is not allowed, or no single state dict.
-        CheckpointError: A storage is not there or of another size.
+        CheckpointError: A storage is missing or has another size.
     """
     _refuse_foreign(pickled, select)
     choice = choose(pickled.value, select)
@@ -70,7 +70,7 @@ def refuse_hostile(pickled: Pickled) -> None:
     """Raise for names that run code.
 
     Raises:
-        PickleFault: Names them, and where the first one is.
+        PickleFault: There are some; it names them, and where the first one is.
     """
     hostile = [path for path in pickled.foreign if path.partition(".")[0] in HOSTILE]
     if hostile:
@@ -82,10 +82,10 @@ def refuse_hostile(pickled: Pickled) -> None:
 def _refuse_foreign(pickled: Pickled, select: str | None) -> None:
     """Raise for classes that are not on the allow-list.
 
-    A part of the file that is selected by name may be read past them: they stay records that do nothing.
+    If a part of the file is selected by name, they are allowed: they stay records that do nothing.
 
     Raises:
-        PickleFault: Names the first one and where it is, and how to get at the tensors.
+        PickleFault: There is one; it says which, where, and how to get at the tensors.
     """
     refuse_hostile(pickled)
     if not pickled.foreign or select:
@@ -93,7 +93,7 @@ def _refuse_foreign(pickled: Pickled, select: str | None) -> None:
     names = list(pickled.foreign)
     parts = find_parts(pickled.value)
     reason = f"holds {', '.join(names[:5])}" + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    reason += ", which a state dict does not have"
+    reason += ", which does not belong in a state dict"
     cure = "Save the weights alone: torch.save(model.state_dict(), path)."
     if parts:
         listed = "".join(f"\n  {part}" for part in parts[:20])

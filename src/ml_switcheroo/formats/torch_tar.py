@@ -1,11 +1,11 @@
 """Read the tar archives that ``torch.save`` wrote before torch 0.1.10, without torch.
 
-Layout (``torch/serialization.py``, ``legacy_load``): the member ``storages`` is a pickled count, then for
-each storage a pickle (key, location, class), 8 bytes, the number of elements, and the elements; then a
-pickled list of views (key, key of the whole, offset, number of elements). The member ``tensors`` is a
-pickled count, then for each tensor a pickle (key, key of its storage, class), and as 4- and 8-byte
-integers: rank, nothing, sizes, strides, offset. The member ``pickle`` is the object, which names tensors
-and storages by their keys.
+Layout (``torch/serialization.py``, ``legacy_load``). The member ``storages`` starts with a pickled
+count. For each storage there follow a pickle (key, location, class), 8 bytes with the number of
+elements, and the elements. It ends with a pickled list of views (key, key of the whole, offset, number
+of elements). The member ``tensors`` starts with a pickled count. For each tensor there follow a pickle
+(key, key of its storage, class) and, as 4- and 8-byte integers, its rank, a filler, sizes, strides and
+offset. The member ``pickle`` is the object; it names tensors and storages by their keys.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_COUNT = 1_000_000
 
 
 def open_torch_tar(file: SourceFile, *, select: str | None = None) -> Checkpoint:
-    """Open a tar archive of an early torch (arguments and errors as for ``open_torch_zip``)."""
+    """Open a tar archive of an early torch. Arguments and errors are those of ``open_torch_zip``."""
     members = _members(file)
     absent = [name for name in ("storages", "tensors", "pickle") if name not in members]
     if absent:
@@ -56,7 +56,7 @@ def open_torch_tar(file: SourceFile, *, select: str | None = None) -> Checkpoint
 
 
 def _members(file: SourceFile) -> dict[str, tuple[int, int]]:
-    """Return where the members lie: start and end."""
+    """Return the start and end of each member."""
     found: dict[str, tuple[int, int]] = {}
     try:
         with tarfile.open(file.path, "r:") as archive:
@@ -100,7 +100,7 @@ class _Reader:
             elements = self._integers("<q", at)[0]
             ref = storage_ref(("storage", kind, str(key), location, elements))
             if at + 8 + ref.nbytes > stop:
-                raise PickleFault(f"storage {ref.key!r} of {ref.nbytes} bytes is cut off", at)
+                raise PickleFault(f"storage {ref.key!r} of {ref.nbytes} bytes is truncated", at)
             self.regions[ref.key] = MappedBytes(file, at + 8, ref.nbytes)
             self._refs[ref.key] = self._objects[ref.key] = ref
             at += 8 + ref.nbytes
@@ -133,13 +133,13 @@ class _Reader:
     def _count(self, at: int) -> tuple[int, int]:
         pickled = read_pickle(self._content, CONSTRUCTORS, self.named, start=at)
         if type(pickled.value) is not int or not 0 <= pickled.value <= _MAX_COUNT:
-            raise PickleFault("a count that is none", at)
+            raise PickleFault("an invalid count", at)
         return pickled.value, pickled.end
 
     def _record(self, at: int, length: int) -> tuple[tuple[Any, ...], int]:
         pickled = read_pickle(self._content, CONSTRUCTORS, self.named, start=at)
         if type(pickled.value) is not tuple or len(pickled.value) != length:
-            raise PickleFault("a record that is none", at)
+            raise PickleFault("an invalid record", at)
         return pickled.value, pickled.end
 
     def _integers(self, form: str, at: int) -> tuple[int, ...]:
@@ -147,4 +147,4 @@ class _Reader:
         try:
             return struct.unpack_from(form, content, at)
         except struct.error as error:
-            raise PickleFault("the archive is cut off", at) from error
+            raise PickleFault("the archive is truncated", at) from error

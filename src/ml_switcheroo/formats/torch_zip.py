@@ -1,7 +1,7 @@
 """Read ``.pt`` and ``.pth`` files in torch's zip format (torch 1.6 and later) without torch.
 
 Layout (``torch/serialization.py``, ``_save``): ``<prefix>/data.pkl`` is a pickle whose persistent ids name
-the storages ``<prefix>/data/<key>``; ``<prefix>/byteorder`` says how their numbers lie.
+the storages ``<prefix>/data/<key>``; ``<prefix>/byteorder`` gives the byte order of their numbers.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ml_switcheroo.formats.zip_directory import ZipMember, read_directory
 __all__ = ["TorchArchive", "open_tensor", "open_torch_zip"]
 
 MAX_PICKLE = 2**28
-"""Bytes that the pickle of an archive may have."""
+"""How many bytes the pickle of an archive may have."""
 
 
 class TorchArchive:
-    """An archive of ``torch.save``, its pickle read."""
+    """An archive of ``torch.save`` whose pickle has been read."""
 
     def __init__(self, file: Source) -> None:
         self.path = file.path
@@ -49,17 +49,17 @@ class TorchArchive:
         return member
 
     def parts(self) -> Any:
-        """Return what the pickle holds; the classes that it names stay records that do nothing.
+        """Return the contents of the pickle; classes that it names stay records that do nothing.
 
         Raises:
-            CheckpointError: It names one that runs code.
+            CheckpointError: It names a class that runs code.
         """
         with faults_of(self.path, self.pickle):
             refuse_hostile(self.pickled)
         return self.pickled.value
 
     def tensors(self, leaves: Mapping[str, PickledTensor]) -> dict[str, LazyTensor]:
-        """Give tensors of the pickle their bytes."""
+        """Give the tensors of the pickle their bytes."""
         return build_tensors(leaves, self.region, swapped=self.swapped)
 
 
@@ -68,7 +68,7 @@ def open_torch_zip(file: SourceFile, *, select: str | None = None) -> Checkpoint
 
     Args:
         file: The archive.
-        select: The part of it that is the state dict; None where there is one candidate only.
+        select: The part of it that is the state dict; None if there is only one candidate.
 
     Raises:
         CheckpointError: It is damaged, names a class that is not allowed, or holds no single state dict.
@@ -85,7 +85,7 @@ def open_tensor(file: Source) -> LazyTensor:
     archive = TorchArchive(file)
     value = archive.pickled.value
     if archive.pickled.foreign or not isinstance(value, PickledTensor):
-        raise CheckpointError(file.path, "an archive that holds no single tensor", member=archive.pickle)
+        raise CheckpointError(file.path, "an archive without a single tensor", member=archive.pickle)
     return archive.tensors({"": value})[""]
 
 
@@ -110,5 +110,5 @@ def _byte_order(members: Mapping[str, ZipMember], prefix: str) -> str:
         return "little"
     order = member.content(16)
     if order not in (b"little", b"big"):
-        raise member.fault(f"a byte order that is none: {order!r}")
+        raise member.fault(f"an unknown byte order: {order!r}")
     return order.decode()

@@ -1,11 +1,10 @@
 """Read the folders that DeepSpeed ZeRO writes, stages 0 to 3, without DeepSpeed and without torch.
 
-Layout (``deepspeed/runtime/engine.py``, ``save_checkpoint``, and ``zero_to_fp32.py``, which lies beside each
-such folder): every rank keeps a slice of the float32 parameters in the file of its optimizer,
-``*_optim_states.pt``; shapes, buffers and frozen parameters stand in ``*_model_states.pt``. In stages 1 and 2
-the parameters of a group stand one after the other in one vector that is cut into as many slices as there are
-ranks; in stage 3 each parameter is cut, padded to a multiple of the ranks. In stage 0 the file of the model
-has everything.
+Layout (``deepspeed/runtime/engine.py``, ``save_checkpoint``, and the ``zero_to_fp32.py`` beside each
+such folder). Every rank keeps a slice of the float32 parameters in its optimizer file,
+``*_optim_states.pt``. Shapes, buffers and frozen parameters are in ``*_model_states.pt``. In stages 1
+and 2 the parameters of a group form one vector, which is cut into one slice for each rank. In stage 3
+each parameter is padded to a multiple of the ranks and cut. In stage 0 the model file has everything.
 """
 
 from __future__ import annotations
@@ -31,18 +30,18 @@ _FILE = re.compile(
     r"(?:bf16_)?(?:zero_pp_rank_(?P<rank>\d+)_)?mp_rank_(?P<model>\d+)_(?P<what>model|optim)_states\.pt"
 )
 _ELSEWHERE = ("layer_*-model_*states.pt", "*expert_*_states.pt")
-"""Files of pipelines and of experts: parameters that the files above do not have."""
-_WHOLE = "Make it one file with the zero_to_fp32.py that lies beside it, then open that file."
+"""Files of pipelines and experts, with parameters that the files above lack."""
+_WHOLE = "Turn it into one file with the zero_to_fp32.py beside it, then open that file."
 _FACTS = ("global_steps", "global_samples", "skipped_steps", "dp_world_size", "ds_version")
 
 
 def is_zero(folder: Path) -> bool:
-    """Tell whether a folder is one of DeepSpeed: that of a step, or the one whose ``latest`` names a step."""
+    """Tell whether DeepSpeed wrote a folder: that of one step, or the one whose ``latest`` names a step."""
     return any(_FILE.fullmatch(path.name) for path in _step(folder).glob("*_states.pt"))
 
 
 def _step(folder: Path) -> Path:
-    """Return the folder of the step that ``latest`` names; the folder itself where there is no such file."""
+    """Return the folder of the step that ``latest`` names; the folder itself if there is no such file."""
     latest = folder / "latest"
     if not latest.is_file() or latest.stat().st_size > 1000:
         return folder
@@ -52,10 +51,10 @@ def _step(folder: Path) -> Path:
 
 
 def open_zero(folder: Path) -> Checkpoint:
-    """Open a folder of DeepSpeed: the tensors that its ``zero_to_fp32.py`` makes, buffers in their own dtype.
+    """Open a folder of DeepSpeed: the tensors of its ``zero_to_fp32.py``, with buffers in their own dtype.
 
-    Trained parameters are the optimizer's float32 ones. Those in the model's own dtype can be had in stages 1
-    and 2, from the file ``mp_rank_00_model_states.pt``.
+    Trained parameters are the float32 ones of the optimizer. In stages 1 and 2 the file
+    ``mp_rank_00_model_states.pt`` has them in the model's own dtype.
 
     Args:
         folder: The folder with the file ``latest``, or the folder of one step.
@@ -78,11 +77,11 @@ def open_zero(folder: Path) -> Checkpoint:
 
 
 def _ranks(folder: Path, files: list[SourceFile]) -> dict[str, list[TorchArchive]]:
-    """Open the files of the model and of the optimizer, in the order of their ranks."""
+    """Open the files of the model and the optimizer, ordered by rank."""
     for pattern in _ELSEWHERE:
         for path in folder.glob(pattern):
             raise CheckpointError(
-                path, "a DeepSpeed checkpoint of a pipeline or of experts, which is not read"
+                path, "a DeepSpeed checkpoint of a pipeline or of experts, which is not supported"
             )
     found: dict[str, dict[int, Path]] = {"model": {}, "optim": {}}
     for path in folder.glob("*_states.pt"):
@@ -90,10 +89,10 @@ def _ranks(folder: Path, files: list[SourceFile]) -> dict[str, list[TorchArchive
         if match is None:
             continue
         if int(match["model"]):
-            raise CheckpointError(path, "a DeepSpeed checkpoint with tensor parallelism, which is not read")
+            raise CheckpointError(path, "a DeepSpeed checkpoint with tensor parallelism: not supported")
         if path != found[match["what"]].setdefault(int(match["rank"] or 0), path):
             raise CheckpointError(
-                path, "a second file of the same rank", cure="Leave the files of one run only."
+                path, "a second file of the same rank", cure="Keep only the files of one run."
             )
     archives: dict[str, list[TorchArchive]] = {}
     for what, paths in found.items():
@@ -108,7 +107,7 @@ def _ranks(folder: Path, files: list[SourceFile]) -> dict[str, list[TorchArchive
 
 
 class _Zero:
-    """What the files of all ranks say together."""
+    """What the files of all ranks hold together."""
 
     def __init__(self, folder: Path, archives: Mapping[str, list[TorchArchive]]) -> None:
         self._folder = folder
@@ -128,7 +127,7 @@ class _Zero:
         ]
 
     def facts(self) -> dict[str, Any]:
-        """Return what else the checkpoint says."""
+        """Return the other facts in the checkpoint."""
         plain = {name: self._models[0].get(name) for name in _FACTS}
         return {name: value for name, value in plain.items() if isinstance(value, int | float | str)}
 
@@ -136,7 +135,7 @@ class _Zero:
         """Return the state dict, in the order of the model.
 
         Raises:
-            CheckpointError: A name is explained by nothing, or a parameter is not whole.
+            CheckpointError: Nothing explains a name, or a parameter is incomplete.
         """
         module = self._named(self._first, self._models[0].get("module"))
         if not self._states:
@@ -161,7 +160,7 @@ class _Zero:
         lost = sorted((trained.keys() | frozen.keys()) - found.keys())
         if lost:
             raise CheckpointError(
-                self._folder, f"{lost[0]!r} is trained, but no part of the model", cure=_WHOLE
+                self._folder, f"{lost[0]!r} is trained, but not part of the model", cure=_WHOLE
             )
         return found
 
@@ -170,10 +169,10 @@ class _Zero:
         return {name: text for name, text in table.items() if type(name) is type(text) is str}
 
     def _named(self, archive: TorchArchive, leaves: Any) -> dict[str, LazyTensor]:
-        """Return a dict of tensors of one file."""
+        """Return the tensors of one file by name."""
         table = _mapping(leaves, archive.path, "tensors")
         if not all(isinstance(leaf, PickledTensor) and _is_name(name) for name, leaf in table.items()):
-            raise CheckpointError(archive.path, "states of a model that are no dict of tensors", cure=_WHOLE)
+            raise CheckpointError(archive.path, "model states that are not a dict of tensors", cure=_WHOLE)
         return archive.tensors(table)
 
     def _shapes(self) -> list[dict[str, tuple[int, ...]]]:
@@ -198,7 +197,7 @@ class _Zero:
     def _trained(self) -> dict[str, LazyTensor]:
         stage, count = self._stage(), self._count()
         if count != len(self._states):
-            reason = f"the optimizer's states of {len(self._states)} ranks, but there were {count}"
+            reason = f"optimizer states of {len(self._states)} ranks, but the run had {count}"
             raise CheckpointError(self._folder, reason, cure="Copy the files of all ranks.")
         key = "fp32_flat_groups" if stage == 3 else "single_partition_of_fp32_groups"
         ranks = [self._slices(rank, key) for rank in range(count)]
@@ -207,11 +206,11 @@ class _Zero:
         return dict(self._cut_each(ranks) if stage == 3 else self._cut_groups(ranks))
 
     def _stage(self) -> int:
-        """Return the stage; DeepSpeed pickles it as an enumeration."""
+        """Return the stage, which DeepSpeed pickles as an enum."""
         said = self._states[0].get("zero_stage")
         stage: Any = said.args[0] if isinstance(said, Foreign) and said.args else said
         if type(stage) is not int or stage not in (1, 2, 3):
-            reason = f"stage {ascii(stage)[:80]} of DeepSpeed ZeRO, which is not read"
+            reason = f"stage {ascii(stage)[:80]} of DeepSpeed ZeRO, which is not supported"
             raise CheckpointError(self._folder, reason, cure=_WHOLE)
         return stage
 
@@ -219,22 +218,22 @@ class _Zero:
         said = self._states[0].get("partition_count")
         counts: list[Any] = said if isinstance(said, list) else [said]
         if not counts or not all(type(count) is int for count in counts) or len(set(counts)) != 1:
-            reason = f"parameters that are cut into {ascii(said)[:80]} slices, which is not read"
+            reason = f"parameters cut into {ascii(said)[:80]} slices, which is not supported"
             raise CheckpointError(self._folder, reason, cure=_WHOLE)
         return int(counts[0])
 
     def _slices(self, rank: int, key: str) -> list[LazyTensor]:
-        """Return what a rank has of each group."""
+        """Return the slice that a rank has of each group."""
         archive, groups = self._archives["optim"][rank], self._states[rank].get(key)
         if not isinstance(groups, list) or not groups:
             raise CheckpointError(archive.path, f"states of an optimizer without {key}", cure=_WHOLE)
         tensors = list(self._named(archive, {str(at): one for at, one in enumerate(groups)}).values())
         if not all(map(is_flat, tensors)):
-            raise CheckpointError(archive.path, f"{key}: slices that are no vectors", cure=_WHOLE)
+            raise CheckpointError(archive.path, f"{key}: slices that are not vectors", cure=_WHOLE)
         return tensors
 
     def _cut_groups(self, ranks: Sequence[Sequence[LazyTensor]]) -> Iterator[tuple[str, LazyTensor]]:
-        """Stages 1 and 2: all parameters of a group in one vector over the ranks."""
+        """Cut the parameters of stages 1 and 2: those of a group are one vector over the ranks."""
         shapes = self._shapes()
         gaps = self._states[0].get("param_alignment_paddings") or [[0] * len(sizes) for sizes in shapes]
         fit = isinstance(gaps, list) and len(gaps) == len(shapes) and all(map(_are_gaps, gaps, shapes))
@@ -250,7 +249,7 @@ class _Zero:
             self._check_end(at, slices, 2 * len(ranks))
 
     def _cut_each(self, ranks: Sequence[Sequence[LazyTensor]]) -> Iterator[tuple[str, LazyTensor]]:
-        """Stage 3: each parameter cut and padded; the groups of a rank are one vector."""
+        """Cut the parameters of stage 3: each is padded and cut; the groups of a rank are one vector."""
         at = 0
         for name, shape in {name: shape for group in self._shapes() for name, shape in group.items()}.items():
             size = math.prod(shape)
@@ -265,7 +264,7 @@ class _Zero:
             self._check_end(at, slices, 1)
 
     def _frozen(self) -> dict[str, LazyTensor]:
-        """Return what is not trained: whole in the first file, or a slice in each."""
+        """Return the frozen parameters: whole in the first file, or one slice in each file."""
         pieces = [
             self._named(archive, model.get("frozen_param_fragments") or {})
             for archive, model in zip(self._archives["model"], self._models, strict=True)
@@ -278,7 +277,7 @@ class _Zero:
                 continue
             alike = len({one.spec for one in slices}) == 1 and all(map(is_flat, slices))
             if not alike or len(slices) != len(pieces):
-                raise self._fault(f"{name!r} is frozen, and its slices do not go together")
+                raise self._fault(f"{name!r} is frozen, and its slices do not fit together")
             size = math.prod(shape)
             found[name] = self._joined(shape, slices[0], find_runs(slices, 0, size))
             self._check_end(size, slices, len(slices))
@@ -288,11 +287,11 @@ class _Zero:
         runs = list(runs)
         lacking = math.prod(shape) - sum(count for _, _, count in runs)
         if lacking:
-            raise self._fault(f"slices that are {lacking} elements short of their parameters")
+            raise self._fault(f"slices that lack {lacking} elements of their parameters")
         return join_runs(TensorSpec(shape, like.spec.dtype), runs)
 
     def _check_end(self, used: int, slices: Sequence[LazyTensor], multiple: int) -> None:
-        """Raise where vectors hold more than what was cut out of them and the padding at their end."""
+        """Raise if vectors hold more than the parameters and the padding at their end."""
         there = sum(one.size for one in slices)
         if -(-used // multiple) != -(-there // multiple):
             raise self._fault(f"parameters of {used} elements, but the slices have {there}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ __all__ = ["differences"]
 
 Array = np.ndarray[Any, Any]
 
-_LAYER = re.compile(r"[\w.]+\.(\w+) \(")
+_LAYER = re.compile(r"[\w.]+\.(\w+(?: [\w.+-]+)?) \(")
 _WINDOW = ("stride", "padding", "dilation", "spread", "groups", "kernel size")
 _ENDLESS = 1e8
 _SEEN = frozenset({"reshape", "transpose", "broadcast", "cast", "flip"})
@@ -74,7 +75,9 @@ def _alone(matched: Matched) -> Iterator[str]:
             yield text
             return
     said = [_going_on(matched.source, mine), _going_on(matched.target, theirs)]
-    if mine or theirs:
+    # Behind a gap there may be more than is known.
+    known = (mine or not matched.source.graph.gaps) and (theirs or not matched.target.graph.gaps)
+    if (mine or theirs) and known:
         yield f"the PyTorch model goes on with {said[0]}, the target's with {said[1]}"
 
 
@@ -216,20 +219,16 @@ def _sorted(value: Array) -> Array:
 def _paired(
     mine: Sequence[Node], theirs: Sequence[Node], here: Sequence[int], there: Sequence[int]
 ) -> tuple[int, int]:
-    """Return the first roots that do the same with other numbers; else the first of each."""
-    for one, other in itertools.product(here, there):
-        if mine[one].op == theirs[other].op:
-            return one, other
+    """Return the first roots that do the same with other numbers, or the same; else the first of each."""
+    alike = [pair for pair in itertools.product(here, there) if mine[pair[0]].op == theirs[pair[1]].op]
     # A number that is tiny beside what it is added to shows one operation later.
-    near = [
+    near, beyond = (
         [*each, *(one for number in each for one in nodes[number].operands)]
         for nodes, each in ((mine, here), (theirs, there))
-    ]
-    for one, other in itertools.product(*near):
-        numbers = _number(mine, mine[one]), _number(theirs, theirs[other])
-        if mine[one].op == theirs[other].op and None not in numbers and numbers[0] != numbers[1]:
-            return one, other
-    return here[0], there[0]
+    )
+    told = [pair for pair in alike if any(_apart(mine, mine[pair[0]], theirs, theirs[pair[1]]))]
+    beside = [pair for pair in itertools.product(near, beyond) if _other_number(mine, theirs, *pair)]
+    return (told or beside or alike or [(here[0], there[0])])[0]
 
 
 def _told(mine: Sequence[Node], one: Node, theirs: Sequence[Node], other: Node) -> tuple[str, str]:
@@ -237,12 +236,28 @@ def _told(mine: Sequence[Node], one: Node, theirs: Sequence[Node], other: Node) 
     texts = _word(one), _word(other)
     if one.op != other.op:
         return texts
-    numbers = _number(mine, one), _number(theirs, other)
-    if None not in numbers and numbers[0] != numbers[1]:
-        return f"{texts[0]} {numbers[0]:g}", f"{texts[1]} {numbers[1]:g}"
-    names = [name for name in one.params if name in other.params and one.params[name] != other.params[name]]
-    said = [", ".join(f"{name} {node.params[name]}" for name in names) for node in (one, other)]
+    said = _apart(mine, one, theirs, other)
     return f"{texts[0]} {said[0]}".strip(), f"{texts[1]} {said[1]}".strip()
+
+
+def _apart(mine: Sequence[Node], one: Node, theirs: Sequence[Node], other: Node) -> tuple[str, str]:
+    """Return the numbers, or else the parameters, in which two operations of one sort differ."""
+    numbers = _number(mine, one), _number(theirs, other)
+    if _unlike(*numbers):
+        return f"{numbers[0]:g}", f"{numbers[1]:g}"
+    names = [name for name in one.params if name in other.params and one.params[name] != other.params[name]]
+    told = [", ".join(f"{name} {node.params[name]}" for name in names) for node in (one, other)]
+    return told[0], told[1]
+
+
+def _other_number(mine: Sequence[Node], theirs: Sequence[Node], one: int, other: int) -> bool:
+    """Tell whether two operations are of one sort, and take other numbers."""
+    numbers = _number(mine, mine[one]), _number(theirs, theirs[other])
+    return mine[one].op == theirs[other].op and _unlike(*numbers)
+
+
+def _unlike(one: float | None, other: float | None) -> bool:
+    return one is not None and other is not None and not math.isclose(one, other, rel_tol=1e-6)
 
 
 def _number(nodes: Sequence[Node], node: Node) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def given(inputs: Any) -> Given:
 def _separated(text: str) -> list[str]:
     found = re.findall(r"[a-z]\w*\s*\[[\d\s,]*\]", text)
     if not found or re.sub(r"[\s;]", "", text) != re.sub(r"\s", "", "".join(found)):
-        raise UsageError(f"inputs: {text!r} says no shapes; write for example {_EXAMPLE}")
+        raise UsageError(f"inputs: {text!r} says no dtypes and shapes; write for example {_EXAMPLE}")
     return found
 
 
@@ -74,7 +75,7 @@ def _one(value: Any) -> tuple[TensorSpec, Array | None]:
     if isinstance(value, str):
         matched = _WRITTEN.fullmatch(value)
         if matched is None or matched[1] not in DTYPES:
-            raise UsageError(f"inputs: {value!r} says no shape; write for example {_EXAMPLE}")
+            raise UsageError(f"inputs: {value!r} says no dtype and shape; write for example {_EXAMPLE}")
         sizes = tuple(int(size) for size in matched[2].split(",") if size.strip())
         return TensorSpec(sizes, matched[1]), None
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
@@ -96,7 +97,7 @@ def numbers_for(inputs: Given, graph: Graph) -> list[Array]:
     found: list[Array] = []
     for number, spec, value in zip(graph.inputs, inputs.specs, inputs.values, strict=True):
         if spec.dtype.startswith(("float", "bfloat", "complex")):
-            found.append(random.normal(size=spec.shape))
+            found.append(random.normal(size=spec.shape) * _loudness(spec.shape, random))
         elif value is not None and _varies(value):
             found.append(value.astype(np.int64) if value.dtype != np.bool_ else value)
         elif spec.dtype == "bool":
@@ -104,6 +105,24 @@ def numbers_for(inputs: Given, graph: Graph) -> list[Array]:
         else:
             rows = min(_rows_of_tables(graph, number), default=2)
             found.append(random.integers(0, max(rows, 1), size=spec.shape))
+    return found
+
+
+_QUIET, _SHARE = 0.03, 0.25
+
+
+def _loudness(shape: Sequence[int], random: np.random.Generator) -> Array:
+    """Return factors for an input: some rows, along its last axis and its second, are weaker than others.
+
+    What a program adds to a variance shows on them alone.
+    """
+    found = np.ones(tuple(shape))
+    for axis in {1, len(shape) - 1} if len(shape) > 1 else ():
+        rows = np.moveaxis(found, axis, -1)  # a view
+        count = math.prod(rows.shape[:-1])
+        quiet = np.zeros(count, np.bool_)
+        quiet[random.permutation(count)[: math.ceil(count * _SHARE) if count > 1 else 0]] = True
+        rows[quiet.reshape(rows.shape[:-1])] = _QUIET
     return found
 
 

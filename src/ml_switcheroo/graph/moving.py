@@ -14,6 +14,7 @@ from ml_switcheroo.graph.cutting import ops_of
 from ml_switcheroo.graph.folding import folded
 from ml_switcheroo.graph.laying import Digit, NoOperationError, Piece, simplest
 from ml_switcheroo.graph.matching.matched import KernelMatch, Matched
+from ml_switcheroo.graph.parameters import Kernel, Parameters, Plain
 from ml_switcheroo.graph.views import digits_of
 from ml_switcheroo.ops import Op, Sum
 
@@ -106,6 +107,7 @@ class _Lying:
 
 
 def _lying(matched: Matched) -> Iterator[_Lying]:
+    biases = _by_kernel(matched.source.parameters), _by_kernel(matched.target.parameters)
     for match in matched.kernels:
         one, other = match.source.kernel, match.target.kernel
         made = ((one.leaf,), ()) if one.leaf else folded(matched.source.graph, one.root)
@@ -122,7 +124,7 @@ def _lying(matched: Matched) -> Iterator[_Lying]:
             here, there = one.offset + first[0], other.offset + first[1]
             apart = {name: pair for name, pair in axes.items() if len(pair[0]) > 1}
             yield _Lying(made[0], other.leaf, apart, here, there, 0.0, match.tied, made[1])
-        yield from _biases(matched, match)
+        yield from _biases(match, biases)
     for plain in matched.plains:
         mine, theirs = plain.source.lies[plain.order], plain.target.lies
         lies = {"channel": (mine, theirs)} if len(mine) > 1 else {}
@@ -144,21 +146,27 @@ def _summed(
     return _Lying(sources, leaf, axes, here, there, shift, tied, (Sum(),) if len(sources) > 1 else ())
 
 
-def _biases(matched: Matched, match: KernelMatch) -> Iterator[_Lying]:
-    mine, theirs = matched.source.parameters, matched.target.parameters
-    for root, lies_of in theirs.biases.items():
-        lies = lies_of.get(match.target.kernel)
-        if lies is None:
-            continue
-        for other, places_of in mine.biases.items():
-            places = places_of.get(match.source.kernel)
-            if places is not None:
-                here, there = places[match.source.where][match.order], lies[match.target.where]
-                pair = {"out": (here, there)} if len(here) > 1 else {}
-                plain, leaf = mine.plains[other], theirs.plains[root].leaves
-                shift = plain.shift - theirs.plains[root].shift
-                if len(leaf) == 1:
-                    yield _summed(plain.leaves, leaf[0], pair, int(here[0]), int(there[0]), shift, match.tied)
+_Biases = Mapping[Kernel, Sequence[tuple[Plain, Array]]]
+
+
+def _by_kernel(parameters: Parameters) -> _Biases:
+    found: dict[Kernel, list[tuple[Plain, Array]]] = defaultdict(list)
+    for root, kernels in parameters.biases.items():
+        for kernel, lies in kernels.items():
+            found[kernel].append((parameters.plains[root], lies))
+    return found
+
+
+def _biases(match: KernelMatch, biases: tuple[_Biases, _Biases]) -> Iterator[_Lying]:
+    """Yield what is added to what two kernels give."""
+    mine = biases[0].get(match.source.kernel, ())
+    theirs = biases[1].get(match.target.kernel, ())
+    for (other, lies), (plain, places) in itertools.product(theirs, mine):
+        here, there = places[match.source.where][match.order], lies[match.target.where]
+        pair = {"out": (here, there)} if len(here) > 1 else {}
+        shift = plain.shift - other.shift
+        if len(other.leaves) == 1:
+            yield _summed(plain.leaves, other.leaves[0], pair, int(here[0]), int(there[0]), shift, match.tied)
 
 
 def _pieces(one: _Lying) -> Iterator[Piece]:
@@ -243,13 +251,13 @@ def _bare(piece: Piece) -> tuple[tuple[int, int, int], ...]:
 def _together(pieces: Sequence[Piece]) -> list[list[Piece]]:
     """Return the pieces that share a tensor or a leaf, together."""
     groups: list[list[Piece]] = []
+    of: dict[tuple[str, str], list[Piece]] = {}
     for piece in pieces:
-        touched = [group for group in groups if any(_share(piece, one) for one in group)]
-        joined = [one for group in touched for one in group]
-        groups = [group for group in groups if group not in touched]
-        groups.append([*joined, piece])
+        ends = [("leaf", piece.leaf), *(("tensor", name) for name in piece.sources)]
+        touched = {id(of[end]): of[end] for end in ends if end in of}
+        joined = [*(one for group in touched.values() for one in group), piece]
+        groups = [group for group in groups if id(group) not in touched] if touched else groups
+        groups.append(joined)
+        for one in joined:
+            of.update(dict.fromkeys([("leaf", one.leaf), *(("tensor", n) for n in one.sources)], joined))
     return groups
-
-
-def _share(one: Piece, other: Piece) -> bool:
-    return one.leaf == other.leaf or not set(one.sources).isdisjoint(other.sources)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ml_switcheroo.errors import SwitcherooError
 from ml_switcheroo.graph.drawers import draw_target
+from ml_switcheroo.graph.failing import failures_text
 from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.inputs import Given, given, numbers_for, orders_of
 from ml_switcheroo.graph.matching.lockstep import match_graphs
@@ -70,12 +71,14 @@ def match_programs(programs: Programs, specs: Mapping[str, TensorSpec]) -> Match
     source = draw_model(programs.layers, specs, mine)
     numbers = numbers_for(mine, source)
     best: Matched | None = None
-    failure: Exception | None = None
+    failures: list[tuple[Given, Exception]] = []
     for taken, axes in orders_of(mine, theirs):
         try:
             target = draw_target(programs.target, programs.model, programs.call, taken)
+        except SwitcherooError:
+            raise
         except Exception as error:  # noqa: BLE001 - the user's own code: said below, where no order works
-            failure = failure or error
+            failures.append((taken, error))
             continue
         turned = [array.transpose(order) for array, order in zip(numbers, axes, strict=True)]
         found = match_graphs(source, target, numbers, turned)
@@ -84,5 +87,7 @@ def match_programs(programs: Programs, specs: Mapping[str, TensorSpec]) -> Match
         if found.complete:
             return found
     if best is None:
-        raise SwitcherooError(f"the target's model cannot be traced: {failure}") from failure
+        raise SwitcherooError(
+            f"the target's model cannot be traced: {failures_text(failures)}"
+        ) from failures[0][1]
     return best

@@ -1,30 +1,53 @@
 """What each kind of layer is, and how PyTorch stores it.
 
-:mod:`layer` says what a row of the table is, :mod:`table` is the table, :mod:`without` lists the
-classes of ``torch.nn`` that hold nothing themselves.
+:mod:`layer` says what a row of the table is, :mod:`table` is the table, :mod:`known` adds rows of your own,
+:mod:`without` lists the classes of ``torch.nn`` that hold nothing themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from ml_switcheroo.layers.known import (
+    BASE_OF_CLASS,
+    ELSEWHERE,
+    KIND_OF_CLASS,
+    LAYERS,
+    OWN,
+    attends,
+    base_of,
+    is_alone,
+    layers_from,
+    load_offered_layers,
+    own_class,
+    own_name,
+    register_layer,
+    tracks,
+)
 from ml_switcheroo.layers.layer import PARAMETRISATIONS, REPARAMETRISED, Layer, Slot
-from ml_switcheroo.layers.table import LAYERS
 from ml_switcheroo.layers.without import COMPOSITES, STATELESS
 
 __all__ = [
+    "BASE_OF_CLASS",
     "COMPOSITES",
+    "ELSEWHERE",
     "KIND_OF_CLASS",
     "LAYERS",
+    "OWN",
     "PARAMETRISATIONS",
     "REPARAMETRISED",
     "STATELESS",
     "Layer",
     "Slot",
+    "attends",
+    "base_of",
+    "is_alone",
     "kind_of",
+    "layers_from",
+    "load_offered_layers",
+    "own_class",
+    "own_name",
+    "register_layer",
+    "tracks",
 ]
-
-KIND_OF_CLASS: Mapping[str, str] = {name: layer.kind for layer in LAYERS.values() for name in layer.classes}
 
 
 def kind_of(qualified: str) -> str | None:

@@ -82,6 +82,13 @@ class Layer:
         takes: The axis of its weight that its input goes to, which a Flatten before it makes.
         channels: Where what it computes has the channels in PyTorch: ``first`` of all axes but the batch, or
             ``last``; empty where its input decides.
+        uses: How its weight may be used in ``forward``, its own way first, in the words of ``operations``
+            (``weight:conv``); a matrix is also used as its axes say. Empty where that is not judged.
+        noun: What a message calls it, beside a kind that looks the same.
+        turned: The kind whose matrix lies the other way round.
+        like: Of a row of your own: the kind of the table that has the same slots under other names.
+        renamed: Of such a row: its slots by those of that kind, where the names differ: ``{"weight": "w"}``.
+        own: Whether it is a kind of your own: none of the table.
         args: The arguments by name.
         sizes: The argument (or ``argument / argument``, or a number) that gives the size of an axis.
         optional: Slots that an argument can switch off.
@@ -92,7 +99,7 @@ class Layer:
 
     kind: str
     classes: tuple[str, ...]
-    slots: Mapping[str, str]
+    slots: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     arguments: tuple[Argument, ...] = ()
     more: Mapping[str, int | str] = field(default_factory=lambda: NOTHING)
     left_out: frozenset[str] = frozenset()
@@ -102,6 +109,12 @@ class Layer:
     matched: Literal["", "linear", "conv", "norm", "embedding", "parameter"] = ""
     takes: Literal["", "in", "channel", "*channel"] = ""
     channels: Literal["", "first", "last"] = ""
+    uses: tuple[str, ...] = ()
+    noun: str = ""
+    turned: str = ""
+    like: str = ""
+    renamed: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    own: bool = False
     args: Mapping[str, Argument] = field(init=False, repr=False)
     sizes: Mapping[str, str | int] = field(init=False, repr=False)
     optional: frozenset[str] = field(init=False, repr=False)
@@ -128,6 +141,54 @@ class Layer:
     def alone(self) -> bool:
         """Whether it is a tensor that a class keeps by itself, and no layer."""
         return "" in self.slots
+
+    @property
+    def base(self) -> str:
+        """The kind of the table that it is, whatever a row of your own calls it and its slots."""
+        return self.like or self.kind
+
+    @property
+    def dense(self) -> bool:
+        """Whether it multiplies its input by a matrix, and no more."""
+        return self.matched == "linear" and self.takes == "in"
+
+    @property
+    def spatial(self) -> bool:
+        """Whether a window of its weight runs over the spatial axes of its input."""
+        return any("*space" in axes for axes in self.slots.values())
+
+    @property
+    def transposed(self) -> bool:
+        """Whether it runs its window the other way: a transposed convolution."""
+        return self.spatial and self.place("in") < self.place("out")
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether it goes along steps, with gates."""
+        return "gate" in self.more
+
+    @property
+    def attends(self) -> bool:
+        """Whether it is an attention with queries, keys and values."""
+        return "qkv" in self.more
+
+    def place(self, axis: str) -> int:
+        """Return which axis of its weight has a name.
+
+        >>> from ml_switcheroo.layers import LAYERS
+        >>> LAYERS["linear"].place("in"), LAYERS["conv_transpose"].place("in")
+        (1, 0)
+        """
+        return self.slots[self.own_name("weight")].split().index(axis)
+
+    def own_name(self, slot: str) -> str:
+        """Return what it calls a slot of the kind that it is.
+
+        >>> row = Layer("acme", ("Dense",), {"w": "out in"}, like="linear", renamed={"weight": "w"})
+        >>> row.own_name("weight")
+        'w'
+        """
+        return self.renamed.get(slot, slot)
 
     def of_class(self, name: str) -> Mapping[str, Argument]:
         """Return the arguments of one class of the kind, by name and in order.

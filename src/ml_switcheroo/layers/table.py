@@ -14,10 +14,15 @@ from dataclasses import replace
 from ml_switcheroo.layers.argument import Argument
 from ml_switcheroo.layers.layer import Layer
 
-__all__ = ["LAYERS"]
+__all__ = ["TABLE"]
 
 _NORM = {"weight": "channel", "bias": "channel"}
 _RUNNING = {"running_mean": "channel", "running_var": "channel", "num_batches_tracked": ""}
+
+
+_PRODUCTS = ("linear", "right of @", "left of @")
+_OF_MATRIX = ("joined", "einsum")
+_OF_SCALE = ("scale", "joined")
 
 
 def _bias(*slots: str) -> Argument:
@@ -108,6 +113,8 @@ _ROWS = (
         matched="linear",
         takes="in",
         channels="last",
+        turned="linear_in_out",
+        uses=_OF_MATRIX,
     ),
     # Hugging Face's, of GPT-2: https://github.com/huggingface/transformers, pytorch_utils.py.
     Layer(
@@ -122,6 +129,8 @@ _ROWS = (
         matched="linear",
         takes="in",
         channels="last",
+        turned="linear",
+        uses=_OF_MATRIX,
     ),
     Layer(
         "bilinear",
@@ -134,6 +143,7 @@ _ROWS = (
             _bias(),
         ),
         channels="last",
+        uses=("bilinear", "einsum"),
     ),
     Layer(
         "conv",
@@ -146,6 +156,8 @@ _ROWS = (
         matched="conv",
         takes="in",
         channels="first",
+        noun="a convolution",
+        uses=("conv", *_PRODUCTS, "einsum"),
     ),
     Layer(
         "conv_transpose",
@@ -164,6 +176,8 @@ _ROWS = (
         {"channel": "out_channels"},
         takes="in",
         channels="first",
+        noun="a transposed convolution, whose kernel is square",
+        uses=("conv_transpose", "einsum"),
     ),
     Layer(
         "batch_norm",
@@ -183,6 +197,7 @@ _ROWS = (
         matched="norm",
         takes="channel",
         channels="first",
+        uses=_OF_SCALE,
     ),
     Layer(
         "instance_norm",
@@ -197,6 +212,7 @@ _ROWS = (
         ),
         matched="norm",
         channels="first",
+        uses=_OF_SCALE,
     ),
     Layer(
         "layer_norm",
@@ -205,6 +221,7 @@ _ROWS = (
         (_SHAPE, _EPS, replace(_affine(), name="elementwise_affine"), _bias()),
         matched="norm",
         takes="*channel",
+        uses=_OF_SCALE,
     ),
     Layer(
         "group_norm",
@@ -217,6 +234,7 @@ _ROWS = (
         ),
         matched="norm",
         channels="first",
+        uses=_OF_SCALE,
     ),
     Layer(
         "rms_norm",
@@ -235,6 +253,7 @@ _ROWS = (
         ),
         matched="norm",
         takes="*channel",
+        uses=_OF_SCALE,
     ),
     Layer(
         "embedding",
@@ -255,6 +274,7 @@ _ROWS = (
         },
         matched="embedding",
         channels="last",
+        uses=("embedding", *_PRODUCTS, "bias", "returned", *_OF_MATRIX),
     ),
     # Gates: LSTM i f g o; GRU r z n. Direction and layer stand in the name.
     Layer(
@@ -317,6 +337,7 @@ _ROWS = (
             Argument("init", "the slope at first", 0.25),
         ),
         channels="first",
+        uses=("prelu", "scale"),
     ),
     # What else these take decides the loss and no tensor; no target has a layer for them.
     Layer(
@@ -347,4 +368,4 @@ _ROWS = (
     ),
 )
 
-LAYERS: Mapping[str, Layer] = {layer.kind: layer for layer in _ROWS}
+TABLE: Mapping[str, Layer] = {layer.kind: layer for layer in _ROWS}

@@ -65,7 +65,7 @@ def as_shown(known: Knowledge, shown: Knowledge) -> Knowledge:
 
 def _alike(kind: str, shown: str) -> str:
     """Return what a class is that computes one kind where the target has another; empty for neither."""
-    if kind == shown or {kind, shown} <= {"linear", "linear_in_out"}:
+    if kind == shown or (LAYERS[kind].dense and LAYERS[shown].dense):
         return kind
     if LAYERS[kind].matched == LAYERS[shown].matched == "norm":
         return shown if LAYERS[kind].slots.keys() <= LAYERS[shown].slots.keys() else ""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as default
 
+from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.match.assignment.field import lay_out, weigh
 from ml_switcheroo.match.assignment.leftovers import folded
 from ml_switcheroo.match.assignment.pairing import Match, pair
@@ -199,29 +200,29 @@ def _known_orders(
     known: dict[tuple[Token, ...], str] = {}
     for move in question.filled:
         square = len(set(move.inputs[0].shape)) < 2
-        if (
-            move.kind in _ORDERS
-            and not square
-            and len(move.inputs[0].shape) == 2
-            and move.sources[0] in where
-        ):
-            known[where[move.sources[0]].pattern] = _ORDERS[move.kind]
+        if _order(move.kind) and not square and len(move.inputs[0].shape) == 2 and move.sources[0] in where:
+            known[where[move.sources[0]].pattern] = _order(move.kind)
     for unit in sources:
         if unit.piece is not None and unit.piece.part is not None:
             known[unit.pattern] = "io" if unit.piece.axis else "oi"
             continue
         for slot in unit.slots.values():
             found = {
-                finding.kind if finding.origin != "evidence" else ""
+                _order(finding.kind) if finding.origin != "evidence" else ""
                 for path in slot.paths.values()
                 for finding in question.findings.get(path, ())
             }
-            if len(found) == 1 and (kind := found.pop()) in _ORDERS:
-                known[unit.pattern] = _ORDERS[kind]
+            if len(found) == 1 and (order := found.pop()):
+                known[unit.pattern] = order
     return known
 
 
-_ORDERS = {"linear": "oi", "linear_in_out": "io", "mha": "oi"}
+def _order(kind: str) -> str:
+    """Return whether the matrix of a kind has the output first; empty for a kind without one."""
+    row = LAYERS.get(kind)
+    if row is None or row.matched != "linear":
+        return ""
+    return "io" if row.dense and row.place("in") == 0 else "oi"
 
 
 def _forced(question: Question, sources: Sequence[Unit], targets: Sequence[Unit]) -> dict[int, int]:

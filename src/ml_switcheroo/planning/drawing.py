@@ -10,7 +10,7 @@ from ml_switcheroo.planning.ledger import Ledger
 from ml_switcheroo.planning.options.flattened import depends_on_layout, either_layout
 from ml_switcheroo.planning.request import Request
 from ml_switcheroo.planning.stages.by_exclusion import exclude
-from ml_switcheroo.planning.stages.by_graph import by_graph
+from ml_switcheroo.planning.stages.by_graph import answer_likely, by_graph
 from ml_switcheroo.planning.stages.by_recipe import by_recipe
 from ml_switcheroo.planning.stages.by_rule import by_rule
 from ml_switcheroo.planning.stages.by_structure import ask_structure
@@ -42,6 +42,7 @@ def draw(request: Request) -> tuple[Plan, Ledger]:
     by_graph(request, ledger)
     request, owners = _modules(request, ledger)
     _place(request, owners, ties, ledger)
+    answer_likely(ledger)
     ties.join(request, ledger)
     without_clashes(ledger)
     follow_uses(request, owners, ledger)

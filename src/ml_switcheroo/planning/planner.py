@@ -34,11 +34,11 @@ from ml_switcheroo.tree import Template
 from ml_switcheroo.unmoved import Unmoved
 
 if TYPE_CHECKING:
-    from ml_switcheroo.graph.graph import Graph
+    from ml_switcheroo.graph.matching.matched import Matched
     from ml_switcheroo.graph.programs import Programs
     from ml_switcheroo.recipes import Target
 
-__all__ = ["Prepared", "drawn_programs", "make_plan", "plan_into", "prepare", "specs_of"]
+__all__ = ["Prepared", "make_plan", "matched_programs", "plan_into", "prepare", "specs_of"]
 
 
 def make_plan(
@@ -204,20 +204,19 @@ def prepare(
     return Prepared(request, peeled, specs, dropped)
 
 
-def drawn_programs(state: Mapping[str, Any], **asked: Any) -> tuple[Graph, Graph]:
-    """Draw both programs; the arguments are those of :func:`make_plan`.
+def matched_programs(state: Mapping[str, Any], **asked: Any) -> Matched:
+    """Read both programs and match them; the arguments are those of :func:`make_plan`.
 
     Raises:
         UsageError: No inputs are given.
-        SwitcherooError: One of the programs cannot be drawn.
+        SwitcherooError: One of the programs cannot be read.
     """
     from ml_switcheroo.graph.programs import match_programs
 
     request = prepare(state, **asked).request
     if request.programs is None:
         raise UsageError('say what the PyTorch model is given, for example inputs="float32[1,3,64,64]"')
-    matched = match_programs(request.programs, request.specs)
-    return matched.source.graph, matched.target.graph
+    return match_programs(request.programs, request.specs)
 
 
 def _programs(
@@ -242,8 +241,12 @@ def _programs(
             "inputs= is for reading both programs: say layers= (a module, or model.py:Net) and like= (a live"
             " model)"
         )
+    from ml_switcheroo.graph.inputs import given
     from ml_switcheroo.graph.programs import Programs
 
+    given(inputs)
+    if target_inputs is not None:
+        given(target_inputs)
     return Programs(layers, target, like, inputs, target_inputs, target_call)
 
 

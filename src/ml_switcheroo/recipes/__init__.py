@@ -10,6 +10,7 @@ from ml_switcheroo.recipes.constructor import (
     LEFT_OUT,
     Also,
     Aside,
+    Both,
     Constructor,
     Joint,
     Made,
@@ -17,6 +18,7 @@ from ml_switcheroo.recipes.constructor import (
     Needs,
     Spelled,
 )
+from ml_switcheroo.recipes.own import recipe_of
 from ml_switcheroo.recipes.parts import (
     REFUSED,
     Dropped,
@@ -35,6 +37,7 @@ __all__ = [
     "REFUSED",
     "Also",
     "Aside",
+    "Both",
     "Compared",
     "Constructor",
     "Difference",
@@ -59,4 +62,5 @@ __all__ = [
     "Wrapper",
     "part",
     "parts_of",
+    "recipe_of",
 ]

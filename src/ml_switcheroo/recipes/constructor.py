@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from ml_switcheroo.recipes.compared import Difference, Lack
 from ml_switcheroo.recipes.parts import NOTHING, Unsupported
 
-__all__ = ["LEFT_OUT", "Also", "Aside", "Constructor", "Joint", "Made", "Name", "Needs", "Spelled"]
+__all__ = ["LEFT_OUT", "Also", "Aside", "Both", "Constructor", "Joint", "Made", "Name", "Needs", "Spelled"]
 
 
 class Name(str):
@@ -89,6 +89,21 @@ Spelled: TypeAlias = Difference | Joint | Lack | Needs | Aside | Also
 
 
 @dataclass(frozen=True, slots=True)
+class Both:
+    """The layer that runs another one forwards and backwards, and joins what they give along the features.
+
+    Attributes:
+        cls: Its class, dotted.
+        ways: Its arguments for the layer of each direction; one where it makes the other itself.
+        given: Arguments that the code around it has.
+    """
+
+    cls: str
+    ways: tuple[str, ...]
+    given: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Constructor:
     """How a layer of a kind is made.
 
@@ -98,6 +113,7 @@ class Constructor:
         given: Arguments that the code around the layer has: ``rngs`` of Flax, ``key`` of JAX.
         inner: An argument that is a layer by itself, and how that is made: the cell of a recurrent layer.
         returns: How the class is used where a call does more or less than PyTorch's, for a person.
+        both: Of a recurrent layer: what makes it read both ways; None where the framework has nothing.
     """
 
     cls: str
@@ -105,6 +121,7 @@ class Constructor:
     given: tuple[str, ...] = ()
     inner: Mapping[str, Constructor] = field(default_factory=lambda: NOTHING)
     returns: str = ""
+    both: Both | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +129,53 @@ class Made:
     """A layer of a target as data.
 
     Attributes:
-        cls: The class, dotted.
+        cls: The class, dotted; empty where it is several layers.
         arguments: Its arguments, all by name; a value is plain, a :class:`Name`, or another layer.
         given: Arguments beside, which the code around the layer has.
         also: Other layers that it needs, by place: ``before`` and ``behind`` it, or the attribute of it that
             gets them.
         notes: What the code around it has to do.
+        layers: Where it is several layers, those, in the order that they are called in.
     """
 
     cls: str
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     given: tuple[str, ...] = ()
     also: Mapping[str, Made] = field(default_factory=lambda: NOTHING)
     notes: tuple[str, ...] = ()
+    layers: tuple[Made, ...] = ()
+
+
+_NO_BACKWARDS = (
+    "the framework has no layer that reads both ways: make one for each direction, hand the second one the"
+    " steps in reverse, reverse what it gives, and join both along the features"
+)
+_IN_TURN = "it is a list of layers: call one after the other"
+_DROPOUT = "it is a list of layers: call one after the other, with dropout {} between them in training"
+
+
+def made_recurrent(constructor: Constructor, values: Mapping[str, Any]) -> Made | Unsupported:
+    """Make a recurrent layer: one for each of PyTorch's layers, in something that reads both ways."""
+    count, ways = values.get("num_layers", 1), 1 + bool(values.get("bidirectional"))
+    if ways == 2 and constructor.both is None:
+        return Unsupported(_NO_BACKWARDS)
+    width = ways * (values.get("proj_size") or values["hidden_size"])
+    layers: list[Made] = []
+    for number in range(count):
+        one = made(constructor, {**values, "input_size": width} if number else values, 0)
+        if isinstance(one, Unsupported):
+            return one
+        layers.append(one if ways == 1 else _both(constructor.both, one))
+    if count == 1:
+        return layers[0]
+    dropout = values.get("dropout")
+    notes = (_DROPOUT.format(dropout) if dropout else _IN_TURN,)
+    return Made("", notes=notes, layers=tuple(layers))
+
+
+def _both(both: Both | None, one: Made) -> Made:
+    assert both is not None
+    return Made(both.cls, dict.fromkeys(both.ways, one), both.given, notes=one.notes)
 
 
 def made(constructor: Constructor, values: Mapping[str, Any], rank: int) -> Made | Unsupported:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
@@ -38,6 +39,7 @@ class Line:
         leaf: The path and spec.
         what: The move in words, or the candidates with their rules.
         why: Kind, origin and reason.
+        read: Whether what both programs compute has decided it.
     """
 
     status: str
@@ -45,6 +47,7 @@ class Line:
     leaf: Row
     what: str
     why: str
+    read: bool = False
 
     @property
     def count(self) -> int:
@@ -67,6 +70,7 @@ def plan_html(plan: Plan) -> str:
             for status, meaning in MEANINGS.items()
             if counts[status]
         ),
+        differences=_differences(plan),
         notes="".join(f"<li>{escape(note)}</li>\n" for note in notes),
         rows="".join(map(_row, lines)),
     )
@@ -74,11 +78,15 @@ def plan_html(plan: Plan) -> str:
 
 def _lines(plan: Plan) -> Iterator[Line]:
     moves = [
-        (*move_texts(move), f"{move.kind} \N{MIDDLE DOT} {move.origin}: {move.reason}\n{move.where}")
+        (
+            *move_texts(move),
+            f"{move.kind} \N{MIDDLE DOT} {move.origin}: {move.reason}\n{move.where}",
+            move.origin,
+        )
         for move in plan.moves
     ]
-    for source, inputs, _, leaf, outputs, what, why in fold(moves):
-        yield Line("moved", (source, inputs), (leaf, outputs), what, why)
+    for source, inputs, _, leaf, outputs, what, why, origin in fold(moves):
+        yield Line("moved", (source, inputs), (leaf, outputs), what, why, origin == "graph")
     doubts = [
         (", ".join(entry.names), "\n".join(map("{}\t{}".format, entry.candidates, entry.rules)))
         for entry in plan.ambiguous
@@ -91,6 +99,18 @@ def _lines(plan: Plan) -> Iterator[Line]:
             pair = ((name, spec), ("", ""))
             of_leaf = status in ("missing", "kept")
             yield Line(status, pair[of_leaf], pair[not of_leaf], "", why)
+
+
+def _differences(plan: Plan) -> str:
+    """Write where the programs compute something else, with the lines of both; empty where they do not."""
+    if not plan.differences:
+        return ""
+    rows = "".join(f"<li>{_LINE.sub(_CODE, escape(line))}</li>\n" for line in plan.differences)
+    return f"<section>\n<h2>The programs compute something else</h2>\n<ol>\n{rows}</ol>\n</section>\n"
+
+
+_LINE = re.compile(r"[^\s();]+\.py:\d+")
+_CODE = r"<code>\g<0></code>"
 
 
 def _size(names: str) -> int:
@@ -111,7 +131,8 @@ def _size(names: str) -> int:
 
 
 def _row(line: Line) -> str:
-    status = f"<td><span>{line.status}</span></td>"
+    mark = "<small>by what both programs compute</small>" if line.read else ""
+    status = f"<td><span>{line.status}</span>{mark}</td>"
     source, leaf = (
         f"<td>{f'<code>{escape(name)}</code> <small>{escape(spec)}</small>' if name else ''}</td>"
         for name, spec in (line.source, line.leaf)

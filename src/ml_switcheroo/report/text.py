@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from ml_switcheroo.plan import Plan
     from ml_switcheroo.unmoved import Unmoved
 
-__all__ = ["bounded", "by_pattern", "move_texts", "plan_text", "problems_text", "summary"]
+__all__ = ["NAMES_OF_ITS_OWN", "bounded", "by_pattern", "move_texts", "plan_text", "problems_text", "summary"]
 
+NAMES_OF_ITS_OWN = (
+    'If the model has names of its own, say what PyTorch\'s is given: inputs="float32[1,3,64,64]".'
+)
 _RANGE = re.compile(r"\{\d+\.\.\d+\}")
 
 
@@ -46,8 +49,10 @@ def _blocks(moves: Iterable[Move]) -> list[str]:
     )
     rows: list[Row] = []
     heads: dict[int, str] = {}
+    last = ""
     for *texts, kind, why in fold(layers):
-        heads[len(rows)] = f"{kind}  {why}"
+        if (head := f"{kind}  {why}") != last:
+            heads[len(rows)] = last = head
         rows += [tuple(texts[i : i + 6]) for i in range(0, len(texts), 6)]
     aligned = columns(rows, "  ")
     return [line for i, row in enumerate(aligned) for line in ([heads[i]] if i in heads else []) + [row]]
@@ -106,6 +111,8 @@ def problems_text(plan: Plan, missing: Sequence[str], unexpected: Sequence[str])
     if missing or unexpected:
         cures.append('add Rename("name in PyTorch", "path in the target"), Drop or Keep rules')
         cures += ["pass --allow-missing"] * bool(missing) + ["pass --allow-unexpected"] * bool(unexpected)
+    if missing and plan.unexpected and not plan.differences and all(m.origin != "graph" for m in plan.moves):
+        cures.append('let both programs be read: inputs="float32[1,3,64,64]", with layers= and a live model')
     if plan.differences:
         cures.append("correct the port where it computes something else")
     if plan.ambiguous:

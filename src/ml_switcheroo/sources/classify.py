@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.layers import LAYERS, base_of
 from ml_switcheroo.sources.findings import Finding, Knowledge
 
 __all__ = ["Owner", "classify"]
@@ -74,7 +74,7 @@ def _with_flattens(
 ) -> tuple[Finding, ...]:
     """Ask the other sources about the Flatten and the Unflatten where the believed one could not tell."""
     for what in ("flatten", "unflatten"):
-        if all(finding.kind != "linear" for finding in findings):
+        if not any(LAYERS[finding.kind].dense for finding in findings):
             break
         findings = tuple(one for finding in findings for one in _told(path, finding, what, sources))
     return tuple(_with_parts(path, finding, sources) for finding in findings)
@@ -88,12 +88,12 @@ def _with_parts(path: str, finding: Finding, sources: Sequence[Knowledge]) -> Fi
 
 
 def _told(path: str, finding: Finding, what: str, sources: Sequence[Knowledge]) -> tuple[Finding, ...]:
-    if finding.kind != "linear" or getattr(finding, what) is not None:
+    if not LAYERS[finding.kind].dense or getattr(finding, what) is not None:
         return (finding,)
     for knowledge in sources:
         said = [knowledge.findings[path]] if path in knowledge.findings else []
         said += knowledge.candidates.get(path, ())
-        told = [getattr(other, what) for other in said if other.kind == "linear"]
+        told = [getattr(other, what) for other in said if base_of(other.kind) == base_of(finding.kind)]
         told = list(dict.fromkeys(one for one in told if one is not None))
         if told:
             return tuple(replace(finding, **{what: one}) for one in told)

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.layers import LAYERS, load_offered_layers
 from ml_switcheroo.runtime.kinds import KeyKinds
+from ml_switcheroo.sources.by_rows import read_rows
 from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Knowledge, flattened_steps
 from ml_switcheroo.tensors import TensorSpec
 
@@ -25,7 +26,8 @@ _OF_LAYERS = re.compile(
     r"in_proj_(weight|bias)|[qkv]_proj_weight|bias_[kv]|weight_[gv]|original\d?"
     r"|(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse)?|weight_(orig|u|v|mask)"
 )
-_STAYS = ("parameter", "buffer")
+_STAYS = tuple(kind for kind, layer in LAYERS.items() if layer.alone)
+_OF_ATTENTION = next(kind for kind, layer in LAYERS.items() if layer.attends)
 
 
 def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
@@ -38,6 +40,7 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
     >>> read_names(specs).findings["fc"].reason
     'out 2, in 3'
     """
+    load_offered_layers()
     shapes = {name: spec.shape for name, spec in specs.items()}
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
@@ -69,9 +72,31 @@ def read_names(specs: Mapping[str, TensorSpec]) -> Knowledge:
             candidates[path] = possible
     for path, kind, reason in _by_slots(shapes):
         findings[path] = Finding(kind, "evidence", reason)
-        if kind != "mha" and (flatten := _before_steps(path, shapes)):
+        if LAYERS[kind].recurrent and (flatten := _before_steps(path, shapes)):
             doubts[path] = flattened_steps(path, flatten)
+    _add_rows(shapes, findings, candidates, doubts)
     return Knowledge(findings, candidates, doubts=doubts)
+
+
+def _add_rows(
+    shapes: Mapping[str, tuple[int, ...]],
+    findings: dict[str, Finding],
+    candidates: dict[str, tuple[Finding, ...]],
+    doubts: dict[str, str],
+) -> None:
+    """Add what rows of your own say of modules that can be nothing else."""
+    rows = read_rows(shapes)
+    for path, finding in rows.findings.items():
+        if path in findings or path in candidates:
+            continue
+        findings[path] = finding
+        for slot in LAYERS[finding.kind].slots:
+            name = f"{path}.{slot}" if path else slot
+            candidates.pop(name, None)
+            doubts.pop(name, None)
+    for name, text in rows.doubts.items():
+        if name.rpartition(".")[0] not in {**findings, **candidates}:
+            doubts[name] = text
 
 
 def _beside(listed: Mapping[str, list[tuple[str, str]]], specs: Mapping[str, TensorSpec]) -> dict[str, str]:
@@ -145,15 +170,22 @@ def _by_slots(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str,
     for name, shape in shapes.items():
         path, dot, slot = name.rpartition(".")
         if slot in ("in_proj_weight", "q_proj_weight") and f"{path}{dot}out_proj.weight" in shapes:
-            yield path, "mha", f"{slot} beside out_proj"
+            yield path, _OF_ATTENTION, f"{slot} beside out_proj"
         projection = shapes.get(f"{path}{dot}weight_hr_l0")
         if slot in ("weight_hh_l0", "weight_hh") and len(shape) == 2:
             hidden = projection[1] if projection is not None else shape[1]
             gates, rest = divmod(shape[0], hidden or 1)
-            kind = {4: "lstm", 3: "gru", 1: "rnn"}.get(gates if not rest else 0)
-            if kind is not None and (projection is None or kind == "lstm"):
-                cell = "_cell" if slot == "weight_hh" else ""
-                yield path, kind + cell, f"{slot} has {gates} times {hidden} rows"
+            kind = _recurrent(slot, gates) if not rest else None
+            if kind is not None and (projection is None or LAYERS[kind].slot("weight_hr_l0") is not None):
+                yield path, kind, f"{slot} has {gates} times {hidden} rows"
+
+
+def _recurrent(slot: str, gates: int) -> str | None:
+    """Return the kind with a recurrent weight of that name and so many gates."""
+    found = (
+        row.kind for row in LAYERS.values() if row.more.get("gate") == gates and row.slot(slot) is not None
+    )
+    return next(found, None)
 
 
 def _before_steps(path: str, shapes: Mapping[str, tuple[int, ...]]) -> Flatten | None:

@@ -14,10 +14,19 @@ from typing import Any
 from ml_switcheroo.computed import Computed, pools_in
 from ml_switcheroo.computed.live import computed_in
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.layers import LAYERS, kind_of
+from ml_switcheroo.layers import (
+    ELSEWHERE,
+    KIND_OF_CLASS,
+    LAYERS,
+    OWN,
+    kind_of,
+    load_offered_layers,
+    own_class,
+)
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.python.containing import contained
 from ml_switcheroo.sources.static.reading.from_live import LiveReader, follow_live, parameters_in
+from ml_switcheroo.sources.static.reading.own_rows import lacking_slots, refuse_base, refuse_row
 from ml_switcheroo.sources.static.torch.flatten import steps_flattened, used_as
 from ml_switcheroo.sources.static.torch.use_verdicts import turned_as, written_as
 from ml_switcheroo.tensors import TensorSpec
@@ -65,6 +74,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
     """
     if not any(_name(cls) == "Module" for cls in type(model).__mro__):
         raise UsageError(f"expected a torch.nn.Module, found {type(model).__qualname__}")
+    load_offered_layers()
     owners = {name.rpartition(".")[0] for name in specs}
     paths = {
         ".".join(parts[:end])
@@ -86,6 +96,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         if cls in _CONTAINERS:
             containers[path] = _CONTAINERS[cls]
         slots = LAYERS[kind].slots if kind else {}
+        _agrees_with_row(path, module, cls)
         if kind and path not in owned and (path in owners or any("." in slot for slot in slots)):
             finding = Finding(
                 kind, "live", _reason(module, cls), args=MappingProxyType(_arguments(module, kind))
@@ -122,6 +133,22 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
     )
 
 
+def _agrees_with_row(path: str, module: Any, cls: str) -> None:
+    """Raise where a row of your own has slots that the module does not have.
+
+    Raises:
+        UsageError: It names both.
+    """
+    there = {**module._parameters, **module._buffers} if cls in OWN else {}
+    lacking = lacking_slots(cls, there) if cls in OWN else []
+    if lacking:
+        refuse_row(cls, path, lacking, list(there))
+    inherited = type(module).forward.__module__ if cls in OWN else ""
+    if inherited.startswith("torch.nn."):
+        bases = [_name(one) for one in type(module).__mro__]
+        refuse_base(cls, path, next((name for name in bases if name in KIND_OF_CLASS), ""))
+
+
 def _tied(model: Any, specs: Mapping[str, TensorSpec]) -> tuple[tuple[str, ...], ...]:
     """Return the names that are one tensor, where the checkpoint has one of them at least.
 
@@ -139,10 +166,9 @@ def _tied(model: Any, specs: Mapping[str, TensorSpec]) -> tuple[tuple[str, ...],
 
 
 def _name(cls: type) -> str:
-    """Return the name of a class of torch (or of the one layer that transformers has); else nothing."""
-    if cls.__module__ == "transformers.pytorch_utils" and cls.__name__ == "Conv1D":
-        return cls.__name__
-    return cls.__name__ if cls.__module__.partition(".")[0] == "torch" else ""
+    """Return the name of a class of torch, or of another package that the table has; else nothing."""
+    known = cls.__module__.partition(".")[0] == "torch" or f"{cls.__module__}.{cls.__name__}" in ELSEWHERE
+    return cls.__name__ if known else ""
 
 
 def _join(path: str, part: str) -> str:
@@ -178,6 +204,8 @@ def _kind(module: Any) -> tuple[str, str]:
         name = scripted.rpartition(".")[2]
         return name, kind_of(scripted) or ""
     for cls in type(module).__mro__:
+        if own := own_class(cls.__module__, cls.__name__):
+            return own, KIND_OF_CLASS[own]
         name = _name(cls)
         kind = kind_of(f"{cls.__module__}.{name}") if name else None
         if kind or name in _CONTAINERS:
@@ -209,15 +237,19 @@ def _rowless(module: Any) -> bool:
 
 def _reason(module: Any, cls: str) -> str:
     own = type(module).__qualname__
+    if cls in OWN:
+        return f"{own}, by the row of {cls}"
     return f"nn.{cls}" if own == cls else f"{own}, a nn.{cls}"
 
 
 def _arguments(module: Any, kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"written": True} if _kind(module)[0] in OWN else {}
     if made_by := _made_by(module):
         found["reparametrized"] = made_by
     for name in LAYERS[kind].args:
-        value = getattr(module, name, None)
+        if not hasattr(module, name):
+            continue
+        value = getattr(module, name)
         if name == "bias" and not isinstance(value, bool):
             found[name] = value is not None
         elif isinstance(value, bool | int | float | str) or (value is None and name == "momentum"):

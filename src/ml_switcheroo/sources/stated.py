@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ml_switcheroo.errors import RuleError, UsageError
-from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
+from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, load_offered_layers, own_class
 from ml_switcheroo.rule_lines import written
 from ml_switcheroo.rules import Kind, Rule, match, spelled_out
 from ml_switcheroo.sources.findings import Finding, Knowledge, flatten_said
@@ -27,7 +27,7 @@ def from_rules(rules: Iterable[Rule], names: Iterable[str]) -> Knowledge:
             if match(rule.pattern, path) is not None:
                 # A module is no parameter: all that it keeps are.
                 own = [name for name in names if name.startswith(f"{path}.")]
-                alone = kind_named(rule.kind) not in ("parameter", "buffer") or not own
+                alone = not LAYERS[kind_named(rule.kind)].alone or not own
                 for key in [path] if alone else own:
                     said.setdefault(key, []).append(rule)
     said = {path: list(spelled_out(found, lambda rule: rule.pattern)) for path, found in said.items()}
@@ -91,7 +91,8 @@ def from_table(table: Mapping[str, str | tuple[str, Mapping[str, Any]]]) -> Know
         if kind is None:
             classes[path] = word
         else:
-            findings[path] = Finding(kind, "rules", f"layers= says {word}", args=_plain(args))
+            written = {"written": True} if _own(word) else {}  # by a class that has no defaults of torch's
+            findings[path] = Finding(kind, "rules", f"layers= says {word}", args=_plain(args) | written)
     return Knowledge(findings, classes=classes)
 
 
@@ -149,5 +150,14 @@ def module_paths(names: Iterable[str]) -> Iterator[str]:
 
 
 def _kind(word: str) -> str | None:
+    if own := _own(word):
+        return KIND_OF_CLASS[own]
     last = word.rpartition(".")[2]
     return KIND_OF_CLASS.get(last, word if word in LAYERS else None)
+
+
+def _own(word: str) -> str:
+    """Return the class with a row of your own that a word names; empty for any other."""
+    load_offered_layers()
+    module, _, last = word.rpartition(".")
+    return own_class(module, last) if module or last not in KIND_OF_CLASS else ""

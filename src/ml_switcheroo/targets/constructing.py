@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
+from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, load_offered_layers, own_class
 from ml_switcheroo.layers.argument import Argument
 from ml_switcheroo.layers.layer import Layer
-from ml_switcheroo.recipes import Made, Target, Unsupported
-from ml_switcheroo.recipes.constructor import made
+from ml_switcheroo.recipes import Made, Target, Unsupported, recipe_of
+from ml_switcheroo.recipes.constructor import made, made_recurrent
 
 __all__ = ["construct"]
 
@@ -31,11 +31,19 @@ def construct(target: Target, name: str, args: Mapping[str, Any]) -> Made | Unsu
     >>> construct(find_target("nnx"), "LayerNorm", {"normalized_shape": 8}).arguments["epsilon"]
     1e-05
     """
+    load_offered_layers()
+    if name not in KIND_OF_CLASS:
+        module, _, bare = name.rpartition(".")
+        name = own_class(module, bare) or name
     if name not in KIND_OF_CLASS:
         raise UsageError(f"{name} is no class of a kind: known are {', '.join(sorted(KIND_OF_CLASS))}")
     layer = LAYERS[KIND_OF_CLASS[name]]
-    constructor = target.constructors.get(layer.kind)
-    recipe = target.kinds.get(layer.kind)
+    constructor = target.constructors.get(layer.base)
+    recipe = recipe_of(target, layer.kind)
+    if layer.own and not layer.like:
+        return Unsupported(
+            f"{layer.kind} is a kind of your own, which no framework has a layer for: port {name}"
+        )
     if isinstance(recipe, Unsupported):
         return recipe
     if constructor is None:
@@ -43,7 +51,8 @@ def construct(target: Target, name: str, args: Mapping[str, Any]) -> Made | Unsu
     if isinstance(constructor, Unsupported):
         return constructor
     rank = int(name[-2]) if name[-1:] == "d" and name[-2:-1].isdigit() else 0
-    return made(constructor, {**_values(layer, name, args, rank), "rank": rank}, rank)
+    values = {**_values(layer, name, args, rank), "rank": rank}
+    return made_recurrent(constructor, values) if layer.recurrent else made(constructor, values, rank)
 
 
 def _values(layer: Layer, name: str, args: Mapping[str, Any], rank: int) -> dict[str, Any]:

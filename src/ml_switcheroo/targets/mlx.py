@@ -6,7 +6,8 @@ Source: https://ml-explore.github.io/mlx/build/html/python/nn/layers.html.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ml_switcheroo.computed import pools_in
@@ -36,7 +37,7 @@ from ml_switcheroo.targets.mlx_arrays import Reader, from_mlx
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
 
-__all__ = ["CLASSES", "TARGET"]
+__all__ = ["CLASSES", "TARGET", "evaluating"]
 
 _AFFINE = (part("weight", "weight"), part("bias", "bias"))
 _BATCH_NORM = (
@@ -207,6 +208,18 @@ def _read(model: Any) -> Mapping[str, Array]:
     return {path: from_mlx(leaf) for path, leaf in _leaves(model).items()}
 
 
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Hold a module in evaluation mode; afterwards each of its modules is in its own."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module._training = training
+
+
 _EPSILON = (Difference("eps", "eps"),)
 _STEPS = (Difference("stride", "stride"), Difference("dilation", "dilation"))
 _CONVOLUTIONS: Mapping[str, tuple[Compared, ...]] = {
@@ -261,5 +274,6 @@ TARGET = Target(
     live=Live(_owns, _template, _write, _read),
     mapper=Mapper("ml_switcheroo.runtime.into_mlx", "ml_switcheroo.runtime.live_mlx"),
     observer="ml_switcheroo.verification.observers.mlx",
+    drawer="ml_switcheroo.graph.drawers.mlx",
     files=Files(loader="mlx.core.load", unreadable=_UNREADABLE, words=("mlx",)),
 )

@@ -1,7 +1,19 @@
-"""Run a PyTorch model and its port side by side: do they agree, and where do they part."""
+"""A PyTorch model and its port, run on one input or read: do they agree, and where do they part."""
 
 from ml_switcheroo.verification.experiment import Experiment, settle, verify
 from ml_switcheroo.verification.filling import filled
+from ml_switcheroo.verification.programs import Comparison, compare
 from ml_switcheroo.verification.verdict import Difference, Layer, Output, Verification
 
-__all__ = ["Difference", "Experiment", "Layer", "Output", "Verification", "filled", "settle", "verify"]
+__all__ = [
+    "Comparison",
+    "Difference",
+    "Experiment",
+    "Layer",
+    "Output",
+    "Verification",
+    "compare",
+    "filled",
+    "settle",
+    "verify",
+]

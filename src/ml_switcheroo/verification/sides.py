@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,9 +104,9 @@ class Sides:
             options = {"like": target_model, "rules": rules, "layout": layout}
             plan = make_plan(state, to=target.name, layers=source_model, **options)
             if read is not None and (plan.missing or plan.ambiguous):
-                plan = _more_filled(
-                    plan, make_plan(state, to=target.name, layers=source_model, **options, **read)
-                )
+                with suppress(UsageError):  # what a model is run with may be more than shapes
+                    other = make_plan(state, to=target.name, layers=source_model, **options, **read)
+                    plan = _more_filled(plan, other)
             if not plan.differences:  # which the run shows
                 plan.check(allow_missing=True, allow_unexpected=True)
         absent = sorted(name for name in plan.inputs if name not in state)

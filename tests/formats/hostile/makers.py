@@ -116,7 +116,7 @@ def calls_runpy(folder: Path) -> Path:
     )
 
 
-@hostile(r"holds torch\.hub\.load, which a state dict does not have")
+@hostile(r"holds torch\.hub\.load, which does not belong in a state dict")
 def uses_torch_hub_as_a_gadget(folder: Path) -> Path:
     return archive(folder, with_tensor(call("torch.hub", "load", str(folder), "entry")))
 

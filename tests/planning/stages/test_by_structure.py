@@ -87,7 +87,7 @@ def test_what_is_matched_moves_and_what_is_not_is_unexpected():
     other, more = owner("enc.zorp", shape=(9, 9))
     found = asked([(one, []), (other, [])], {**specs, **more}, {"params/enc/q_proj/kernel": (6, 4)})
     assert [move.leaves for move in found.moves] == [("params/enc/q_proj/kernel",)]
-    assert found.unexpected["enc.zorp.weight"].why == "nothing in the target answers to it"
+    assert found.unexpected["enc.zorp.weight"] == "nothing in the target answers to it"
 
 
 def test_a_doubt_is_neither_moved_nor_unexpected():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -42,9 +43,9 @@ def _parts(side: Side, kernel: Kernel) -> Iterator[Array | None]:
     graph, parameters = side.graph, side.parameters
     for number in kernel.nodes:
         index = outer_index(graph, parameters, number).reshape(graph.nodes[number].shape)
-        stack = [(number, index)]
-        while stack:
-            one, lies = stack.pop()
+        queue = deque([(number, index)])  # what is near says soonest that something takes all
+        while queue:
+            one, lies = queue.popleft()
             if one in graph.outputs:
                 yield None
             for user in parameters.users.get(one, ()):
@@ -56,7 +57,7 @@ def _parts(side: Side, kernel: Kernel) -> Iterator[Array | None]:
                 if len(part) < len(kernel.outer):
                     yield part
                 else:
-                    stack.append((user, after))
+                    queue.append((user, after))
 
 
 def _followed(graph: Graph, one: int, user: int, lies: Array) -> Array | None:

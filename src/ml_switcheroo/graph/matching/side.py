@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ml_switcheroo.graph.entering import parameters_of
 from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.matching.oracles import Binding, answered, content
-from ml_switcheroo.graph.parameters import Kernel, Parameters, Plain, outer_index, parameters_of
+from ml_switcheroo.graph.parameters import Kernel, Parameters, Plain, outer_index
 from ml_switcheroo.graph.primitives import PRIMITIVES
 
 __all__ = ["Assumed", "Region", "Side"]
@@ -43,12 +44,14 @@ class Region:
         plains: The leaves in it that enter element by element and are not matched yet.
         kernels: The kernels in it that are assumed.
         blocked: Whether some node depends on a kernel that nothing stands for, or on what nobody can follow.
+        blocker: That kernel.
     """
 
     nodes: tuple[int, ...]
     plains: tuple[Plain, ...]
     kernels: tuple[Kernel, ...]
     blocked: bool
+    blocker: Kernel | None = None
 
 
 class Side:
@@ -75,7 +78,7 @@ class Side:
         """Return what has to be computed for some nodes, with oracles for the kernels that are assumed."""
         parameters, taken = self.parameters, set(assumed)
         found, plains, kernels = set[int](), dict[int, Plain](), dict[Kernel, None]()
-        blocked, stack = False, list(goals)
+        blocked, stack, blocker = False, list(goals), None
         while stack:
             number = stack.pop()
             if number in found or number in self.settled:
@@ -88,8 +91,9 @@ class Side:
             elif number in parameters.contractions:
                 kernel, data, _ = parameters.contractions[number]
                 if kernel not in self.bindings:
-                    blocked |= kernel not in taken
                     kernels[kernel] = None
+                    if kernel not in taken:
+                        blocked, blocker = True, kernel
                 found.add(number)
                 if kernel in self.bindings or kernel in taken:
                     stack.append(data)
@@ -99,7 +103,7 @@ class Side:
                 stack.extend(node.operands)
             if blocked:
                 break
-        return Region(tuple(sorted(found)), tuple(plains.values()), tuple(kernels), blocked)
+        return Region(tuple(sorted(found)), tuple(plains.values()), tuple(kernels), blocked, blocker)
 
     def computed(
         self, region: Region, assumed: Assumed, base: Mapping[int, Array] = MappingProxyType({})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ml_switcheroo.graph.graph import Draft, Graph, Line
 from ml_switcheroo.graph.inputs import Given
+from ml_switcheroo.graph.lines import line_of
 from ml_switcheroo.graph.of_jax.lowering import LOWERED
 from ml_switcheroo.tensors import TensorSpec
 
@@ -73,10 +73,11 @@ class _Drawing:
 
         for equation in jaxpr.eqns:
             operands = [read(atom) for atom in equation.invars]
-            outside = self._draft.line
-            self._draft.line = _line(equation) or outside
+            outside = self._draft.line, self._draft.word
+            line, word = _place(equation)
+            self._draft.line, self._draft.word = line or outside[0], word or outside[1]
             known.update(zip(equation.outvars, self._equation(equation, operands), strict=True))
-            self._draft.line = outside
+            self._draft.line, self._draft.word = outside
         return [read(atom) for atom in jaxpr.outvars]
 
     def _equation(self, equation: Any, operands: Drawn) -> list[int]:
@@ -204,23 +205,18 @@ def _as(array: Any, spec: Any) -> Any:
     return jax.numpy.asarray(array, spec.dtype)
 
 
-_FRAMEWORKS = ("site-packages", "dist-packages", "<frozen", "importlib")
+def _place(equation: Any) -> tuple[Line | None, str]:
+    """Return the innermost line of the program that no package has, and the function of jax.nn it calls."""
+    import jax
 
-
-def _line(equation: Any) -> Line | None:
-    """Return the innermost line of the traced program that no package has."""
-    trace = equation.source_info.traceback
+    trace, word = equation.source_info.traceback, ""
     for frame in trace.frames if trace is not None else ():
-        if not any(word in frame.file_name for word in _FRAMEWORKS) and not _is_ours(frame.file_name):
-            return Line(Path(frame.file_name).name, frame.line_num)
-    return None
-
-
-_OURS = str(Path(__file__).parents[2])
-
-
-def _is_ours(file: str) -> bool:
-    return file.startswith(_OURS)
+        line = line_of([(frame.file_name, frame.line_num)])
+        if line is not None:
+            return line, word
+        if callable(getattr(jax.nn, frame.function_name, None)):
+            word = frame.function_name
+    return None, ""
 
 
 def _row(draft: Draft, stacked: int, place: int) -> int:

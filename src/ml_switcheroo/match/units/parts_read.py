@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from ml_switcheroo.layers import attends
 from ml_switcheroo.match.paths.repeats import Numeral
 from ml_switcheroo.match.units.unit import Unit, above_and_last
 from ml_switcheroo.sources.findings import Finding, Part, Parts
@@ -56,7 +57,7 @@ def _documented(unit: Unit, findings: Findings) -> tuple[Parts, str] | None:
     slot = unit.slots.get("weight")
     names = list(slot.paths.values()) if slot is not None else []
     said = [findings.get(name, ()) for name in names]
-    known = all(one and all(f.kind == "mha" and f.origin != "evidence" for f in one) for one in said)
+    known = all(one and all(attends(f.kind) and f.origin != "evidence" for f in one) for one in said)
     shapes = {spec.shape for spec in slot.specs.values()} if slot is not None else set()
     if not known or len(shapes) != 1 or not all(name.endswith("in_proj_weight") for name in names):
         return None

@@ -97,7 +97,7 @@ def behind_flatten(
         f" (c h w) becomes (h w c), c={flatten.channels}, because {target.name} is channels-last"
     )
     sizes["c"] = flatten.channels
-    if finding.kind.startswith("conv"):
+    if LAYERS[finding.kind].spatial:
         return _replaced(sides[0], axis, "(c place)"), _replaced(sides[1], axis, "(place c)")
     return _replaced(sides[0], axis, "(c *space)"), _replaced(sides[1], axis, "(*space c)")
 

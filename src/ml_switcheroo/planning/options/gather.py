@@ -116,7 +116,7 @@ def _folded(
         shape, size = specs[names[0]].shape, specs[names[1]].size
         dims = [dim for dim, axis in enumerate(shape) if axis == size]
         # torch.nn.utils.spectral_norm takes axis 1 for transposed convolutions, else axis 0.
-        usual = 1 if kind == "conv_transpose" else 0
+        usual = LAYERS[kind].place("out") if LAYERS[kind].spatial else 0
         if not dims:
             return f"no axis of {names[0]} {specs[names[0]]} has the size {size} of {names[1]}"
         return SlotTensors(slot, names, (SpectralNorm(usual if usual in dims else dims[0]),))

@@ -13,7 +13,7 @@ from ml_switcheroo.moves import Move
 from ml_switcheroo.planning.options.gather import Gathered, gather
 from ml_switcheroo.planning.options.kept_norms import kept_in
 from ml_switcheroo.planning.options.moving import Locate, NothingToDo, Task, move_of
-from ml_switcheroo.recipes import Dropped, Form, Part, Target, Unsupported
+from ml_switcheroo.recipes import Dropped, Form, Part, Target, Unsupported, recipe_of
 from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tensors import TensorSpec
@@ -69,7 +69,7 @@ def option_for(
         locate: Where leaves go.
         shown: Attributes of the live module in the target, by the target's names.
     """
-    recipe = target.kinds.get(finding.kind, Unsupported(f"the row of target {target.name} has no such kind"))
+    recipe = recipe_of(target, finding.kind)
     if isinstance(recipe, Unsupported):
         return _refusal(owner, finding, recipe.why)
     gathered = gather(owner, finding.kind, specs, finding.args)

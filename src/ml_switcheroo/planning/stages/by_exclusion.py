@@ -157,9 +157,10 @@ def _bare(owner: Owner, path: str, request: Request, template: Template) -> Opti
     """
     finding, names = owner.possible[0], tuple(owner.tensors.values())
     have, want = request.specs[names[0]].shape, template.specs[path].shape
-    plain = finding.kind in ("linear", "embedding") and len(names) == 1 and len(set(have)) == len(have) == 2
+    table = LAYERS[finding.kind].matched == "embedding"
+    plain = (table or LAYERS[finding.kind].dense) and len(names) == 1 and len(set(have)) == len(have) == 2
     turned = have != want
-    if not plain or want not in (have, have[::-1]) or (turned and finding.kind == "embedding"):
+    if not plain or want not in (have, have[::-1]) or (turned and table):
         return Option(finding, (), {}, dict.fromkeys(names, f"{path} is {want}, {names[0]} is {have}"))
     move = Move(names, (path,), (Axes("out in -> in out"),) if turned else ()).bind(request.specs)
     told = replace(move, kind=finding.kind, origin="target", reason=finding.reason, where=finding.where)
@@ -174,7 +175,7 @@ def _unlike_the_framework(request: Request, moves: Sequence[Move]) -> set[str]:
     found = set()
     for move in moves:
         shape = move.inputs[0].shape if len(move.inputs) == len(move.outputs) == 1 else ()
-        if len(shape) < 2 or len(set(shape)) < len(shape) or move.kind not in request.target.kinds:
+        if len(shape) < 2 or len(set(shape)) < len(shape) or move.kind not in LAYERS:
             continue
         path, _, slot = move.sources[0].rpartition(".")
         if LAYERS[move.kind].slot(slot) is None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 from ml_switcheroo.errors import SwitcherooError
 from ml_switcheroo.moves import Move
 from ml_switcheroo.planning.ledger import Ledger
@@ -12,10 +9,7 @@ from ml_switcheroo.planning.request import Request
 from ml_switcheroo.rule_lines import written
 from ml_switcheroo.unmoved import Ambiguity
 
-if TYPE_CHECKING:
-    from ml_switcheroo.graph.matching.matched import Matched
-
-__all__ = ["by_graph"]
+__all__ = ["answer_likely", "by_graph"]
 
 _STAGE = "by graph"
 _LIKELY = "likely this leaf, by its size alone: it is behind a difference of the two programs"
@@ -33,6 +27,7 @@ def by_graph(request: Request, ledger: Ledger) -> None:
     from ml_switcheroo.graph.differences import differences
     from ml_switcheroo.graph.moving import moves_of
     from ml_switcheroo.graph.programs import match_programs
+    from ml_switcheroo.report.programs import gap_lines, refused_lines
 
     try:
         matched = match_programs(request.programs, request.specs)
@@ -58,12 +53,19 @@ def by_graph(request: Request, ledger: Ledger) -> None:
             (likely if one.likely else moves).append(move.bind(request.specs))
     ledger.move(_STAGE, moves)
     ledger.ask(_STAGE, (Ambiguity(move.sources, (_LIKELY,), (written(move),)) for move in likely))
-    ledger.note(f"{one.leaf}: {', '.join(one.sources)}: {one.why}" for one in refused)
-    ledger.note(_gaps(matched))
+    ledger.note(refused_lines(refused))
+    ledger.note(gap_lines(matched))
     ledger.part(_STAGE, differences(matched))
 
 
-def _gaps(matched: Matched) -> Iterator[str]:
-    for side, word in ((matched.source, "the PyTorch model"), (matched.target, "the target's model")):
-        for gap in side.graph.gaps:
-            yield f"{word} is not followed all the way: {gap}"
+def answer_likely(ledger: Ledger) -> None:
+    """Ask no more about what was likely and has found a place since; what has none is asked, not refused."""
+
+    def settled(doubt: Ambiguity) -> bool:
+        return doubt.candidates == (_LIKELY,) and (ledger.moved | ledger.dropped.keys()).issuperset(
+            doubt.names
+        )
+
+    ledger.answer(_STAGE, settled, "it has found a place by its name")
+    likely = [name for doubt in ledger.asked if doubt.candidates == (_LIKELY,) for name in doubt.names]
+    ledger.admit(_STAGE, likely, "it is asked for")

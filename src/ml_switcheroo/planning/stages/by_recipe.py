@@ -100,7 +100,7 @@ def _fitting(owner: Owner, options: list[Option], request: Request) -> list[Opti
     if len(fitting) != 1 or len(options) == 1:
         return fitting or options
     kind = fitting[0].finding.kind
-    if (LAYERS[kind].matched == "norm" or kind == "conv_transpose") and any(
+    if (LAYERS[kind].matched == "norm" or LAYERS[kind].transposed) and any(
         move.ops for move in fitting[0].moves
     ):
         # A kernel that a target keeps against its framework's convention looks like this, too.

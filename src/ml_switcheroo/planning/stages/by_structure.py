@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.match.paths.words import meaning, segment_tokens
 from ml_switcheroo.match.units.fused import FUSED
 from ml_switcheroo.match.units.kinds_by_name import plain_kind
@@ -19,7 +20,7 @@ from ml_switcheroo.rules import Rename, renamed
 from ml_switcheroo.sources.classify import Owner
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tree import Template
-from ml_switcheroo.unmoved import Ambiguity, Unmoved
+from ml_switcheroo.unmoved import Ambiguity
 
 if TYPE_CHECKING:
     from ml_switcheroo.match.structure import Question
@@ -50,7 +51,8 @@ def why_open(owner: Owner, options: Sequence[Option], request: Request) -> str:
     if options[0].refused:
         return next(iter(options[0].refused.values()))
     plain = [finding for finding in owner.possible if plain_kind(finding.kind) is not None]
-    shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == "weight"]
+    weight = LAYERS[plain[0].kind].own_name("weight")
+    shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == weight]
     matrix = plain_kind(plain[0].kind) in ("linear", "conv", "embedding")
     # The recipe of a square matrix fits whichever way the tree keeps it: only other leaves can show that.
     square = matrix and any(len(set(shape)) < len(shape) for shape in shapes)
@@ -87,24 +89,35 @@ def may_ask(owner: Owner, request: Request) -> bool:
 
 def _permuted(owner: Owner, finding: Finding, request: Request) -> bool:
     """Tell whether a Flatten before a module, or an Unflatten behind it, changes an order in the target."""
-    shape = request.specs[owner.tensors["weight"]].shape if "weight" in owner.tensors else ()
-    conv = len(shape) > 2 and finding.kind.startswith("conv")
-    taken = shape[-1:] if not conv else shape[:1] if finding.kind == "conv_transpose" else shape[1:2]
-    changes = ((finding.flatten, taken), (finding.unflatten, shape[:1]))
+    row = LAYERS[finding.kind]
+    name = owner.tensors.get(row.own_name("weight"))
+    shape = request.specs[name].shape if name is not None else ()
+    placed = (row.dense and len(shape) == 2) or (row.spatial and len(shape) > 2)
+    taken = shape[row.place("in")] if placed else shape[-1] if shape else None
+    given = shape[row.place("out")] if placed else shape[0] if shape else None
+    changes = ((finding.flatten, taken), (finding.unflatten, given))
     return request.target.channels == "last" and any(
-        change is not None and change.channels != 1 and (change.parts or (change.channels,) != size)
+        change is not None and change.channels != 1 and (change.parts or change.channels != size)
         for change, size in changes
     )
 
 
 @dataclass(frozen=True)
 class ByStructure:
-    """What the structure of the target has settled, and what it has not."""
+    """What the structure of the target has settled, and what it has not.
+
+    Attributes:
+        moves: The moves.
+        doubts: What has several answers.
+        unexpected: Why no leaf takes a tensor, by its name.
+        dropped: Why a tensor is left behind, by its name.
+        odd: The kinds whose kernels the tree keeps otherwise than its framework.
+    """
 
     moves: list[Move]
     doubts: tuple[Ambiguity, ...]
-    unexpected: dict[str, Unmoved]
-    dropped: dict[str, Unmoved]
+    unexpected: Mapping[str, str]
+    dropped: Mapping[str, str]
     odd: frozenset[str] = frozenset()
 
 
@@ -113,8 +126,8 @@ def ask_structure(request: Request, named: ByRecipe, ledger: Ledger) -> ByStruct
     found = by_structure(request, named.pending, ledger.moves, named.rivals, named.options_of)
     ledger.move(_STAGE, found.moves)
     ledger.ask(_STAGE, {doubt.names: doubt for doubt in found.doubts}.values())
-    ledger.refuse(_STAGE, {name: left.why for name, left in found.unexpected.items()})
-    ledger.drop(_STAGE, {name: left.why for name, left in found.dropped.items()})
+    ledger.refuse(_STAGE, found.unexpected)
+    ledger.drop(_STAGE, found.dropped)
     return found
 
 
@@ -143,8 +156,8 @@ def by_structure(
     # A doubt is an answer, too: the recipe must not fill the leaf that is asked about.
     placed = {name for move in moves for name in move.sources}
     placed |= {name for doubt in doubts for name in doubt.names}
-    unexpected: dict[str, Unmoved] = {}
-    dropped: dict[str, Unmoved] = {}
+    unexpected: dict[str, str] = {}
+    dropped: dict[str, str] = {}
     for owner, options in pending:
         if not options and not placed.issuperset(owner.tensors.values()):
             options = options_of(owner)
@@ -156,12 +169,12 @@ def by_structure(
             open_ones = [move for move in left if move.kind in found.odd and _either_way_fits(move)]
             doubts += tuple(map(_either_way, open_ones))
             moves += [move for move in left if move not in open_ones]
-            dropped.update({n: Unmoved(request.specs[n], why) for n, why in only.dropped.items()})
+            dropped.update(only.dropped)
             placed.update(name for move in only.moves for name in move.sources)
         for name in owner.tensors.values():
             if name not in placed and name not in dropped:
                 why = only.refused.get(name) if only is not None else None
-                unexpected[name] = Unmoved(request.specs[name], why or "nothing in the target answers to it")
+                unexpected[name] = why or "nothing in the target answers to it"
     return ByStructure(moves, doubts, unexpected, dropped, found.odd)
 
 
@@ -170,14 +183,18 @@ def _square(move: Move) -> bool:
     return len(move.sources) == len(move.leaves) == 1 and len(shape) == 2 and shape[0] == shape[1]
 
 
+def _is_conv(move: Move) -> bool:
+    return LAYERS[move.kind].spatial and not LAYERS[move.kind].transposed
+
+
 def _either_way_fits(move: Move) -> bool:
     shape = move.inputs[0].shape
-    return _square(move) or (move.kind == "conv" and len(shape) > 2 and shape[0] == shape[1])
+    return _square(move) or (_is_conv(move) and len(shape) > 2 and shape[0] == shape[1])
 
 
 def _either_way(move: Move) -> Ambiguity:
     """Ask how a square matrix or kernel lies, in a tree that keeps others otherwise than its framework."""
-    conv = move.kind == "conv"
+    conv = _is_conv(move)
     other = Axes("out in *space -> *space out in" if conv else "out in -> in out")
     kept, turned = replace(move, ops=move.ops if conv else ()), replace(move, ops=(other,))
     return Ambiguity(

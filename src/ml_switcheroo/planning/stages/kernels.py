@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 
+from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes
 from ml_switcheroo.planning.ledger import Ledger
@@ -17,7 +18,8 @@ from ml_switcheroo.unmoved import Ambiguity
 __all__ = ["doubt_kernels", "doubted_kernels"]
 
 _STAGE = "kernels"
-_BOTH = frozenset({"conv", "conv_transpose"})
+_TEXTS = {kind: layer.noun for kind, layer in LAYERS.items() if layer.noun}
+_BOTH = frozenset(_TEXTS)
 _DIGITS = re.compile(r"\d+")
 
 
@@ -56,7 +58,7 @@ def doubted_kernels(
         if kinds >= _BOTH and all(finding.origin == "evidence" for finding in owner.possible):
             if shown.get(_like(owner.path)) != {move.kind}:
                 found.append(_either_kind(owner))
-        elif move.kind == "conv_transpose" and _kept_otherwise(request, owners, moves, odd):
+        elif LAYERS[move.kind].transposed and _kept_otherwise(request, owners, moves, odd):
             found.append(_either_way(move))
     return tuple(found)
 
@@ -94,11 +96,10 @@ def _shown(kernels: Iterable[Move], of: Mapping[str, Owner]) -> dict[str, set[st
 
 
 def _either_kind(owner: Owner) -> Ambiguity:
-    texts = {"conv": "a convolution", "conv_transpose": "a transposed convolution, whose kernel is square"}
     return Ambiguity(
         tuple(owner.tensors.values()),
-        tuple(texts.values()),
-        tuple(written(Kind(owner.path, kind)) for kind in texts),
+        tuple(_TEXTS.values()),
+        tuple(written(Kind(owner.path, kind)) for kind in _TEXTS),
     )
 
 
@@ -110,7 +111,8 @@ def _kept_otherwise(request: Request, owners: Sequence[Owner], moves: Sequence[M
     left = [
         request.specs[owner.tensors["weight"]].shape
         for owner in owners
-        if {finding.kind for finding in owner.possible} == {"conv_transpose"}
+        if owner.possible
+        and all(LAYERS[finding.kind].transposed for finding in owner.possible)
         and owner.tensors.get("weight", "") not in moved
         and "weight" in owner.tensors
     ]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ml_switcheroo.layers import is_alone
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Op, SpectralNorm, WeightNorm, trace
 from ml_switcheroo.planning.ledger import Ledger
@@ -85,7 +86,7 @@ def by_use(request: Request, moves: Sequence[Move], owners: Sequence[Owner]) -> 
             found.moves.append(_done(case))
         else:
             found.moves.append(move)
-            if case.move.kind not in ("parameter", "buffer") or case.usage.ops or case.layer:
+            if not is_alone(case.move.kind) or case.usage.ops or case.layer:
                 noted.setdefault(_note(request, case), []).append(case.path)
     found.notes += [f"{_first(paths)}: {text}" for text, paths in noted.items()]
     found.asked = [_question(path, cases) for path, cases in asked.items()]
@@ -170,7 +171,7 @@ def _is_live(request: Request) -> bool:
 def _elsewhere(request: Request, case: _Case) -> bool:
     """Tell whether a class of the target's own keeps the tensor, and may do the same with it."""
     if request.template is None:
-        return case.move.kind in ("parameter", "buffer")
+        return is_alone(case.move.kind)
     return _is_live(request) and not case.layer
 
 
@@ -232,7 +233,7 @@ def _question(path: str, cases: list[_Case]) -> Ambiguity:
         one.channels if one else None for one in (first.finding.flatten, first.finding.unflatten)
     )
     kind = first.move.kind
-    if kind in ("parameter", "buffer"):
+    if is_alone(kind):
         stays = [Kind(name, kind) for case in cases for name in case.move.sources]
         stays = [Kind(path, first.layer)] if first.layer and path else stays
     else:

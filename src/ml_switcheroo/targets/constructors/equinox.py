@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ml_switcheroo.recipes import Constructor, Difference, Lack, Needs, Spelled, Unsupported
+from ml_switcheroo.recipes import Aside, Constructor, Difference, Lack, Needs, Spelled, Unsupported
 from ml_switcheroo.targets.constructors import spelled as say
 
 __all__ = ["CONSTRUCTORS"]
@@ -41,6 +41,14 @@ def _cell(name: str, *more: Lack) -> Constructor:
 
 def _run(name: str, *more: Lack) -> Constructor:
     return Constructor(f"equinox.nn.{name}", (*_CELL, *say.CELL, *more), _KEY, returns=_SCANNED)
+
+
+_ONE_SLOPE = Needs(
+    ("num_parameters",),
+    lambda slopes: slopes == 1,
+    "it does not say how many axes are behind the channels: for an image, write equinox.nn.PReLU(jnp.full("
+    "(channels, 1, 1), 0.25))",
+)
 
 
 CONSTRUCTORS: Mapping[str, Constructor | Unsupported] = {
@@ -126,5 +134,5 @@ CONSTRUCTORS: Mapping[str, Constructor | Unsupported] = {
         _KEY,
         returns=_EXAMPLE,
     ),
-    "prelu": Constructor("equinox.nn.PReLU", say.NO_SLOPE),
+    "prelu": Constructor("equinox.nn.PReLU", (_ONE_SLOPE, Aside(("init",)))),
 }

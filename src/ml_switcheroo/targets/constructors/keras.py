@@ -11,6 +11,7 @@ from typing import Any
 from ml_switcheroo.recipes import (
     Also,
     Aside,
+    Both,
     Constructor,
     Difference,
     Joint,
@@ -70,7 +71,7 @@ _ACTIVATION = say.spelled(nonlinearity="activation")
 
 def _run(name: str, *more: Difference | Lack) -> Constructor:
     spelled = (*_CELL, *say.CELL, Difference.always("return_sequences", True), *more)
-    return Constructor(f"keras.layers.{name}", spelled)
+    return Constructor(f"keras.layers.{name}", spelled, both=Both("keras.layers.Bidirectional", ("layer",)))
 
 
 CONSTRUCTORS: Mapping[str, Constructor | Unsupported] = {

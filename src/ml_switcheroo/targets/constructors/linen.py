@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ml_switcheroo.recipes import Aside, Constructor, Difference, Joint, Lack, Spelled, Unsupported
+from ml_switcheroo.recipes import Aside, Both, Constructor, Difference, Joint, Lack, Spelled, Unsupported
 from ml_switcheroo.targets.constructors import spelled as say
 from ml_switcheroo.targets.constructors.nnx import activation
 
@@ -35,7 +35,8 @@ _AXES: tuple[Spelled, ...] = (
 
 
 def _run(cell: Constructor) -> Constructor:
-    return Constructor("flax.linen.RNN", say.CELL, inner={"cell": cell})
+    both = Both("flax.linen.Bidirectional", ("forward_rnn", "backward_rnn"))
+    return Constructor("flax.linen.RNN", say.CELL, inner={"cell": cell}, both=both)
 
 
 CONSTRUCTORS: Mapping[str, Constructor | Unsupported] = {

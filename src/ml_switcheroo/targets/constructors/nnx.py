@@ -12,6 +12,7 @@ from typing import Any
 from ml_switcheroo.recipes import (
     Also,
     Aside,
+    Both,
     Constructor,
     Difference,
     Joint,
@@ -84,7 +85,8 @@ _VALUES = Constructor(
 
 
 def _run(cell: Constructor) -> Constructor:
-    return Constructor("flax.nnx.RNN", say.CELL, _RNGS, {"cell": cell})
+    both = Both("flax.nnx.Bidirectional", ("forward_rnn", "backward_rnn"), _RNGS)
+    return Constructor("flax.nnx.RNN", say.CELL, _RNGS, {"cell": cell}, both=both)
 
 
 CONSTRUCTORS: Mapping[str, Constructor | Unsupported] = {

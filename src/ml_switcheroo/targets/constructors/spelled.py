@@ -20,7 +20,6 @@ __all__ = [
     "NOT_MADE",
     "NO_SLOPE",
     "ONE_AXIS",
-    "ONE_LAYER",
     "ZEROS",
     "affine_bias",
     "behind_each_other",
@@ -101,7 +100,15 @@ EMBEDDING: tuple[Spelled, ...] = (
     Aside(("padding_idx", "norm_type", "scale_grad_by_freq", "sparse", "_weight", "_freeze")),
     Aside(("include_last_offset",)),
 )
-NO_SLOPE: tuple[Spelled, ...] = (Lack("num_parameters", 1), Aside(("init",)))
+NO_SLOPE: tuple[Spelled, ...] = (
+    Needs(
+        ("num_parameters",),
+        lambda slopes: slopes == 1,
+        "it has one slope here for all channels: keep the slopes as a parameter of your own and write"
+        " jnp.where(x < 0, slopes * x, x)",
+    ),
+    Aside(("init",)),
+)
 AFFINE_BIAS = ("affine", "bias")
 LINEAR_NORM_BIAS = ("elementwise_affine", "bias")
 KEEPS = Difference("momentum", "momentum", lambda share: 1 - share)
@@ -119,18 +126,14 @@ INSTANCE_NORM: tuple[Spelled, ...] = (
     Aside(("momentum",)),
 )
 ONE_AXIS = Needs(("normalized_shape",), _one, "it is over one axis here, and normalized_shape has several")
-ONE_LAYER = Needs(
-    ("num_layers", "bidirectional"),
-    lambda layers, both: layers == 1 and not both,
-    "it is one layer in one direction here: make one for each layer and direction",
-)
 BATCH_FIRST = Aside(
     ("batch_first",),
     "the batch is the first axis here: swap the first two axes before and behind it",
     lambda first: bool(first),
 )
 MHA: tuple[Spelled, ...] = (Lack("add_bias_kv", False), Lack("add_zero_attn", False), BATCH_FIRST)
-CELL: tuple[Spelled, ...] = (ONE_LAYER, BATCH_FIRST, Aside(("dropout",)))  # which is between layers
+# One layer in one direction is made at a time; dropout is between them.
+CELL: tuple[Spelled, ...] = (BATCH_FIRST, Aside(("num_layers", "bidirectional", "dropout")))
 
 
 def both(*values: bool) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_switcheroo.ops import Array
+from ml_switcheroo.targets.mlx import evaluating
 from ml_switcheroo.targets.mlx_arrays import from_mlx, to_mlx
 from ml_switcheroo.verification.calls import Recorder, replaced
 
@@ -47,16 +47,5 @@ def run(
 
         return watch
 
-    with _evaluating(model), replaced(classes, "__call__", watching):
+    with evaluating(model), replaced(classes, "__call__", watching):
         return call(model, *args, **kwargs) if call else model(*args, **kwargs)
-
-
-@contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module._training = training

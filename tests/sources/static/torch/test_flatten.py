@@ -8,6 +8,7 @@ import pytest
 
 from ml_switcheroo.sources.findings import NO_FLATTEN, Flatten
 from ml_switcheroo.sources.live import read_module
+from ml_switcheroo.sources.static import read_layers
 from sources.reading import read_and_compare, run, specs_of
 
 NET = """
@@ -320,3 +321,69 @@ def test_one_row_before_a_recurrent_layer_is_nothing_to_name(tmp_path: Path) -> 
     assert not read_and_compare(
         tmp_path, code.replace("nn.Conv2d", "nn.Conv1d").replace("0, 3, 1, 2", "0, 2, 1")
     ).notes
+
+
+TURNED = """
+class Turned(nn.Linear):
+    def forward(self, x):
+        return {product}
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.fc = Turned(64, 64, bias=False)
+
+    def forward(self, x):
+        return self.fc(torch.flatten(torch.relu(self.conv(x)), 1))
+"""
+
+
+@pytest.mark.parametrize("product", ["x @ self.weight", "torch.matmul(x, self.weight)"])
+@pytest.mark.parametrize("how", ["static", "live"])
+def test_a_flatten_before_a_matrix_that_is_used_the_other_way_round(
+    tmp_path: Path, product: str, how: str
+) -> None:
+    model = run(tmp_path, TURNED.replace("{product}", product)).Net()
+    specs = specs_of(model)
+    known = (
+        read_layers(f"{tmp_path / 'model.py'}:Net", specs) if how == "static" else read_module(model, specs)
+    )
+    finding = known.findings["fc"]
+    assert (finding.kind, finding.flatten and finding.flatten.channels) == ("linear_in_out", 4)
+
+
+def test_a_flatten_before_a_matrix_that_is_turned_first_is_asked(tmp_path: Path) -> None:
+    model = run(tmp_path, TURNED.replace("{product}", "F.linear(x, self.weight.t())")).Net()
+    found = read_module(model, specs_of(model)).candidates["fc"]
+    assert {(one.kind, one.flatten and one.flatten.channels) for one in found} == {
+        ("linear_in_out", 1),
+        ("linear_in_out", 4),
+    }
+
+
+MASKS = {
+    "a scalar": "x = torch.where(x >= 0, x, 0.1 * x)",
+    "on the right": "x = torch.where(0 < x, x, 0.1 * x)",
+    "two tensors": "x = torch.where(x > x.mean((2, 3), keepdim=True), x, -x)",
+    "equality": "x = torch.where(x == 0, x, 2 * x)",
+    "in a test": "if (x > 0).all():\n            x = x + 1",
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_a_comparison_of_tensors_has_their_axes(tmp_path: Path, name: str) -> None:
+    flatten = f"{MASKS[name]}\n        x = x.flatten(1)"
+    knowledge = read_and_compare(tmp_path, NET.replace("{flatten}", flatten))
+    found = knowledge.findings["fc1"].flatten
+    assert found is not None
+    assert (found.channels, found.of) == (6, "features.0")
+
+
+def test_what_a_mask_picks_is_asked(tmp_path: Path) -> None:
+    knowledge = read_and_compare(
+        tmp_path,
+        NET.replace("{flatten}", "x = x[x > 0].view(-1, 96)"),
+        unknown={"fc1.weight", "fc1.bias"},
+    )
+    assert possible(knowledge) == [1, 6]

@@ -134,11 +134,16 @@ def compare_one(machine: Machine, op: type, left: Value, right: Value) -> Value:
     if op in (ast.In, ast.NotIn):
         found = member(machine, left, right)
         if found is None:
-            answer = symbolic("in", left, right)
-            return answer if op is ast.In else symbolic("not", "", answer)
+            inside = symbolic("in", left, right)
+            return inside if op is ast.In else symbolic("not", "", inside)
         return found is (op is ast.In)
     if op in (ast.Is, ast.IsNot):
         return _identical(left, right, op is ast.Is)
+    for side in (left, right):
+        known_by = machine.tables.compared.get(type(side))
+        answer = NotImplemented if known_by is None else known_by(machine, left, right)
+        if answer is not NotImplemented:
+            return answer
     word, run = _COMPARE[op]
     if known(left) and known(right):
         try:

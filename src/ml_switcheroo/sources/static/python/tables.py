@@ -94,6 +94,7 @@ class Tables:
         writers: How to set an attribute, by the type of the owner.
         truths: How to tell true from false, by type.
         operators: What an operator gives, by the type of either side; NotImplemented where it cannot tell.
+        compared: What ``<``, ``==`` and the like give, by the type of either side; NotImplemented as above.
         subscripts: What ``owner[index]`` gives, by the type of the owner.
         stores: What ``owner[index] = value`` does, by the type of the owner.
         items: What iterating gives, by type; None where the items are unknown.
@@ -116,6 +117,7 @@ class Tables:
     writers: Mapping[type, Callable[[Machine, Any, Any, Value], None]]
     truths: Mapping[type, Callable[[Machine, Any], bool | None]]
     operators: Mapping[type, Callable[[Machine, type, Value, Value], Value]] = field(default_factory=dict)
+    compared: Mapping[type, Callable[[Machine, Value, Value], Value]] = field(default_factory=dict)
     subscripts: Mapping[type, Callable[[Machine, Any, Value], Value]] = field(default_factory=dict)
     stores: Mapping[type, Callable[[Machine, Any, Value, Value], None]] = field(default_factory=dict)
     items: Mapping[type, Callable[[Machine, Any], list[Value] | None]] = field(default_factory=dict)

@@ -23,6 +23,7 @@ from ml_switcheroo.sources.static.python.values import (
     Value,
     options,
 )
+from ml_switcheroo.sources.static.reading.own_rows import check_base, is_written, take_written
 from ml_switcheroo.sources.static.torch.composites import MADE_OF
 from ml_switcheroo.sources.static.torch.nn import CONTAINERS, reparametrized, slot
 from ml_switcheroo.sources.static.torch.shapes import contradicts, expected, mentions
@@ -235,8 +236,11 @@ def _fit_layer(made: Instance, names: Names, path: str, result: Fit, taken: set[
     if kind is None:
         return
     moved = reparametrized(made)
+    check_base(made, path)
+    written = take_written(made, path) if is_written(made) else None
     for name in _slots(made, kind, names):
-        if name in made.attrs and not isinstance(made.attrs[name], Tensor):
+        own = isinstance(made.attrs.get(name), Tensor)
+        if not own and (name in made.attrs if written is None else name not in written):
             continue
         taken.add(name.split(".")[0])
         if name in moved and name not in names.below:
@@ -268,12 +272,10 @@ def _fit_slot(made: Instance, kind: str, name: str, names: Names, path: str, res
     for part in name.split("."):
         node = node.below.get(part, Names())
     full, wanted = joined(path, name), mentions(made, kind, name)
-    tensor = made.attrs[name] if isinstance(made.attrs.get(name), Tensor) else slot(made, name)
+    tensor = slot(made, name)
     if isinstance(tensor, Tensor) and wanted is not False:
-        result.makers[full] = (
-            id(tensor),
-            "",
-        )  # also where the checkpoint lacks it: a tied name is stored once
+        # Also where the checkpoint lacks it: a tied name is stored once.
+        result.makers[full] = (id(tensor), "")
     if node.spec is None:
         if wanted is True:
             result.missing.append(full)
@@ -281,7 +283,7 @@ def _fit_slot(made: Instance, kind: str, name: str, names: Names, path: str, res
     if wanted is False:
         result.extra.append(full)
         return
-    shape = expected(made, kind, name)
+    shape = tensor.shape if is_written(made) and isinstance(tensor, Tensor) else expected(made, kind, name)
     _check(full, shape, node.spec.shape, result)
     _solve(shape, node.spec.shape, result)
     result.owners[full] = (Owner(path, kind, made),)

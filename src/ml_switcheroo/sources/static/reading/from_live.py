@@ -14,7 +14,7 @@ from typing import Any
 
 from ml_switcheroo.code.library import Library, Source
 from ml_switcheroo.errors import SourceError
-from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
+from ml_switcheroo.layers import BASE_OF_CLASS, KIND_OF_CLASS, LAYERS, OWN, own_class, own_name
 from ml_switcheroo.sources.findings import Usage
 from ml_switcheroo.sources.static.python.classes import make_class
 from ml_switcheroo.sources.static.python.containing import contained
@@ -33,7 +33,7 @@ from ml_switcheroo.sources.static.python.values import (
     Value,
     known,
 )
-from ml_switcheroo.sources.static.torch.flatten import Layer, Use, used, with_parts
+from ml_switcheroo.sources.static.torch.flatten import WEIGHTS, Layer, Use, used, with_parts
 from ml_switcheroo.sources.static.torch.flatten import known as known_sizes
 from ml_switcheroo.sources.static.torch.following import run_forward
 from ml_switcheroo.sources.static.torch.interpreter import new_machine
@@ -153,8 +153,8 @@ def _pairs(model: Any, made: Mapping[int, Instance]) -> list[tuple[Any, Instance
 
 
 def _layer(live: Any, copy: Instance, path: str) -> Layer:
-    kind = KIND_OF_CLASS.get(copy.torch, "")
-    tensors = (getattr(live, slot, None) for slot in ("weight", "weight_ih_l0", "weight_ih"))
+    kind = BASE_OF_CLASS.get(copy.torch, "")
+    tensors = (getattr(live, own_name(copy.torch, slot), None) for slot in WEIGHTS)
     shape = next((tuple(tensor.shape) for tensor in tensors if tensor is not None), ())
     return Layer((copy,), path, kind, shape, getattr(live, "groups", 1))
 
@@ -192,7 +192,7 @@ def copied(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
     tensors = {**live._parameters, **live._buffers}
     slots = LAYERS[KIND_OF_CLASS[copy.torch]].slots if copy.torch in KIND_OF_CLASS else {}
     for name, tensor in tensors.items():
-        if name not in slots:
+        if name not in slots or (copy.torch in OWN and name in live._buffers):
             role = "parameter" if name in live._parameters else "buffer"
             copy.attrs[name] = None if tensor is None else Tensor(tuple(tensor.shape), role)
     copy.open = True  # what has no plain value is there all the same
@@ -230,6 +230,8 @@ def _members(machine: Machine, attributes: Mapping[str, Any]) -> dict[str, Value
 
 def _torch_name(cls: type) -> str:
     for one in cls.__mro__:
+        if own := own_class(one.__module__, one.__name__):
+            return own
         if one.__module__.startswith("torch.nn.") and one.__module__ != "torch.nn.utils.parametrize":
             name = name_of(f"torch.nn.{one.__name__}")
             return "" if name == "Module" else name

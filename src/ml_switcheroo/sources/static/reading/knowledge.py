@@ -9,7 +9,7 @@ from functools import partial
 from types import MappingProxyType
 
 from ml_switcheroo.computed import Computed
-from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.layers import LAYERS, OWN
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.python.containing import contained
 from ml_switcheroo.sources.static.python.values import Instance, Site, Tensor, Value, known
@@ -148,6 +148,8 @@ def _finding(owner: Owner, resized: bool) -> Finding:
     }
     if isinstance(maker, Instance) and (moved := reparametrized(maker)):
         stated["reparametrized"] = tuple((name, *marks.split(", ")) for name, marks in moved.items())
+    if isinstance(maker, Instance) and maker.torch in OWN:
+        stated["written"] = True  # by a class that has no defaults of torch's
     return Finding(owner.kind, "static", reason, where, MappingProxyType(stated))
 
 
@@ -168,6 +170,8 @@ def _shown(site: Site | None, maker: Instance | Tensor) -> tuple[str, str]:
         text = f"{text[: _LONGEST - 3]}..."
     cls = maker.torch if isinstance(maker, Instance) else ""
     called = text.partition("(")[0].rpartition(".")[2]
+    if cls in OWN:
+        return f"{text}: by the row of {cls}", site.where
     return (f"{text}: nn.{cls}" if cls and called != cls else text), site.where
 
 

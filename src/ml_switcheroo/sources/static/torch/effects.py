@@ -58,7 +58,7 @@ from ml_switcheroo.sources.static.torch.uses import used
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
 
-__all__ = ["applied", "operate", "subscript"]
+__all__ = ["applied", "compare", "operate", "subscript"]
 
 Effect = Callable[["Machine", Tensor, Given], Value]
 
@@ -212,6 +212,18 @@ def subscript(machine: Machine, tensor: Tensor, index: Value) -> Value:
     if machine.follower is not None:
         return machine.follower.subscript(machine, tensor, index)
     return taken(machine, tensor, index)
+
+
+def compare(machine: Machine, left: Value, right: Value) -> Value:
+    """Return the mask that a comparison of tensors gives: its axes are theirs."""
+    tensors = [one for one in (left, right) if isinstance(one, Tensor)]
+    if machine.follower is not None or not all(isinstance(o, Tensor) or _is_number(o) for o in (left, right)):
+        return NotImplemented
+    if len(tensors) == 1:
+        return made(tensors[0].axes, tensors[0].layout) if tensors[0].axes else followed(tensors)
+    mine, other = (one.axes for one in tensors)
+    axes = broadcast(mine, other) if mine and other else None
+    return followed(tensors) if axes is None else made(axes, _agreed(*tensors))
 
 
 def operate(machine: Machine, op: type, left: Value, right: Value) -> Value:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ml_switcheroo.layers import LAYERS
+from ml_switcheroo.layers import Layer as Row
 from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Parts, flattened_steps
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.values import (
@@ -16,13 +18,14 @@ from ml_switcheroo.sources.static.torch.alike import ALIKE, FOLDED, INPUT, OWN, 
 from ml_switcheroo.sources.static.torch.atoms import Axis
 from ml_switcheroo.sources.static.torch.merged import Answer, answer_of
 from ml_switcheroo.sources.static.torch.rows.reading import Read
-from ml_switcheroo.sources.static.torch.sequences import RECURRENT
 from ml_switcheroo.sources.static.torch.uses import OwnUse, noted
 from ml_switcheroo.sources.static.torch.uses import used as used_by
 
-__all__ = ["Layer", "Use", "known", "steps_flattened", "used", "used_as", "with_parts"]
+__all__ = ["WEIGHTS", "Layer", "Use", "known", "steps_flattened", "used", "used_as", "with_parts"]
 
 _MOST = 12
+WEIGHTS = ("weight", "weight_ih_l0", "weight_ih")
+"""The slots whose shape shows what a layer takes and gives, the first that is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +65,38 @@ class Layer:
     groups: int = 1
 
     @property
+    def row(self) -> Row:
+        """Its row in the table; an empty one where it has none."""
+        return LAYERS[self.kind] if self.kind else _NONE
+
+    @property
     def channels(self) -> int:
         """How many channels a convolution, or a norm, puts out; 0 for anything else."""
-        if self.kind == "conv_transpose":
-            return self.shape[1] * self.groups if len(self.shape) > 1 else 0
-        image = self.kind == "conv" or self.kind.endswith("_norm")
-        return self.shape[0] if image and self.shape else 0
+        if self.row.spatial:
+            out = self.row.place("out")
+            groups = self.groups if out else 1  # with the groups in it, where it is the first axis
+            return self.shape[out] * groups if len(self.shape) > out else 0
+        return self.shape[0] if self.row.matched == "norm" and self.shape else 0
 
     @property
     def taken(self) -> int:
         """How long the axis is that it takes in; 0 where a flatten cannot be seen there."""
-        if self.kind in _CONVS:
+        if self.row.spatial:
             whole = len(self.shape) > 2 and self.groups == 1
-            return self.shape[0 if self.kind == "conv_transpose" else 1] if whole else 0
-        return self.shape[-1] if len(self.shape) in (1, 2) else 0
+            return self.shape[self.row.place("in")] if whole else 0
+        axis = self.row.place("in") if self.row.dense and len(self.shape) == 2 else -1
+        return self.shape[axis] if len(self.shape) in (1, 2) else 0
 
     @property
     def given(self) -> int:
         """How long the axis is that it puts out."""
-        if self.kind in _CONVS:
+        if self.row.spatial:
             return self.channels
-        return self.shape[-1 if self.kind in ("linear_in_out", "embedding") else 0] if self.shape else 0
+        axis = self.row.place("out") if self.row.dense else -1 if self.row.matched == "embedding" else 0
+        return self.shape[axis] if self.shape else 0
 
 
-_CONVS = ("conv", "conv_transpose")
+_NONE = Row("", (), {})
 
 
 def with_parts(found: Mapping[str, Use], read: Read) -> dict[str, Use]:
@@ -129,7 +140,7 @@ def used(
             found[name] = Use(answer.flatten, flattens=answer.choices)
     for layer in layers:
         flatten = model.before(layer)
-        if layer.kind.endswith("_norm") and flatten.flatten in (None, NO_FLATTEN):
+        if layer.row.matched == "norm" and flatten.flatten in (None, NO_FLATTEN):
             flatten = model.between(layer, flatten)
         unflatten = model.behind(layer)
         found[layer.path] = Use(flatten.flatten, unflatten.flatten, flatten.choices, unflatten.choices)
@@ -144,16 +155,16 @@ class _Model:
         self._layers = {id(made): layer for layer in layers for made in layer.made}
         makers: dict[int, str] = {}
         for layer in layers:
-            if layer.kind in _CONVS and len(layer.shape) > 2:
+            if layer.row.spatial and len(layer.shape) > 2:
                 makers.setdefault(layer.channels, layer.path)
         given = {
-            layer.shape[0 if layer.kind == "conv_transpose" else 1] * layer.groups
+            layer.shape[layer.row.place("in")] * layer.groups
             for layer in layers
-            if layer.kind in _CONVS and len(layer.shape) > 2
+            if layer.row.spatial and len(layer.shape) > 2
         }
         self._given_channels = given - makers.keys()  # as the model's own input has them
         for layer in layers:
-            if layer.kind == "batch_norm" and makers:
+            if layer.row.takes == "channel" and makers:
                 makers.setdefault(layer.channels, layer.path)
         for count in noted(machine).channels:
             makers.setdefault(count, "")
@@ -180,14 +191,12 @@ class _Model:
 
     def before(self, layer: Layer) -> Answer:
         """Return what is flattened before a layer."""
-        if not layer.taken or layer.kind not in _TAKING:
+        if not layer.taken or not (layer.row.takes or layer.row.recurrent):
             return Answer()
         inputs = [given for made in layer.made for given in used_by(made).inputs]
         if not inputs:
             return (
-                Answer()
-                if layer.kind in _CONVS or layer.kind.endswith("_norm")
-                else self.possible(layer.taken)
+                Answer() if layer.row.spatial or layer.row.matched == "norm" else self.possible(layer.taken)
             )
         return _together([self._given(layer, *given) for given in inputs])
 
@@ -203,7 +212,7 @@ class _Model:
                 return found
         if layout in (ALIKE, TURNED, OWN):
             return Answer(NO_FLATTEN)
-        if layer.kind in _CONVS and (layout not in (FOLDED, RAW) or axis is not None):
+        if layer.row.spatial and (layout not in (FOLDED, RAW) or axis is not None):
             return Answer(NO_FLATTEN)
         found = self.possible(layer.taken, where, folded=layout in (ROWS, RAW))
         return self._beside(layer.taken, found, where) if layout == ROWS else found
@@ -220,7 +229,7 @@ class _Model:
 
     def behind(self, layer: Layer) -> Answer:
         """Return the image that the output of a layer becomes, or is put together with."""
-        if layer.kind not in ("linear", *_CONVS):
+        if not (layer.row.dense or layer.row.spatial):
             return Answer()
         return _together([self._behind(made) for made in layer.made]) if layer.made else Answer()
 
@@ -240,8 +249,8 @@ class _Model:
         """Return the image that a convolution takes."""
         taker = self._layers.get(id(layer))
         if count is None and taker is not None:
-            axis = 0 if taker.kind == "conv_transpose" else 1
-            count = taker.shape[axis] * taker.groups if len(taker.shape) > 2 and taker.groups else None
+            whole = taker.row.spatial and len(taker.shape) > 2 and taker.groups
+            count = taker.shape[taker.row.place("in")] * taker.groups if whole else None
         if count is None:
             return Answer()
         where = layer.site.where if layer.site is not None else ""
@@ -275,9 +284,6 @@ def _in_full(flatten: Flatten, size: int) -> Flatten:
     return replace(flatten, parts=((1, flatten.channels, size // flatten.channels),))
 
 
-_TAKING = frozenset({"linear", "batch_norm", "layer_norm", "rms_norm", *_CONVS, *RECURRENT})
-
-
 def _together(answers: Sequence[Answer]) -> Answer:
     """Return what holds for all uses of a layer: where they differ, each is possible."""
     if len(set(answers)) == 1:
@@ -294,14 +300,15 @@ def _together(answers: Sequence[Answer]) -> Answer:
 def used_as(finding: Finding, use: Use) -> tuple[Finding, ...]:
     """Return a finding with what ``forward`` shows of its module; several where that leaves a choice."""
     finding = replace(finding, parts=use.parts) if use.parts is not None else finding
-    if finding.kind == "linear":
+    row = LAYERS[finding.kind]
+    if row.dense:
         known = replace(finding, flatten=use.flatten, unflatten=use.unflatten)
-    elif finding.kind in ("parameter", "buffer"):
+    elif row.alone:
         known = replace(finding, flatten=use.flatten if use.flatten != NO_FLATTEN else None)
-    elif finding.kind in (*_NORMS, *_CONVS):
+    elif row.takes:
         moved = use.flatten if use.flatten is not None and use.flatten.channels > 1 else None
         known = replace(finding, flatten=moved)
-        if finding.kind in _CONVS and use.unflatten is not None and use.unflatten.channels > 1:
+        if row.spatial and use.unflatten is not None and use.unflatten.channels > 1:
             known = replace(known, unflatten=use.unflatten)
     else:
         return (finding,)
@@ -313,7 +320,4 @@ def steps_flattened(path: str, kind: str, use: Use) -> list[str]:
     """Say that a recurrent layer takes a flattened image: no recipe permutes its columns."""
     flattens = use.flattens or ((use.flatten,) if use.flatten is not None else ())
     seen = [flatten for flatten in flattens if flatten.channels > 1]
-    return [flattened_steps(path, seen[0])] if kind in RECURRENT and seen else []
-
-
-_NORMS = frozenset({"batch_norm", "layer_norm", "rms_norm"})
+    return [flattened_steps(path, seen[0])] if LAYERS[kind].recurrent and seen else []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.layers import KIND_OF_CLASS
 from ml_switcheroo.operations import Axes, operation
 from ml_switcheroo.sources.static.python import containers
 from ml_switcheroo.sources.static.python.counted import number
@@ -18,11 +17,10 @@ from ml_switcheroo.sources.static.python.values import (
     Tensor,
     Value,
 )
-from ml_switcheroo.sources.static.torch import passing
 from ml_switcheroo.sources.static.torch.alike import OWN, followed, layout_of, tensors_in
 from ml_switcheroo.sources.static.torch.atoms import REST, made
 from ml_switcheroo.sources.static.torch.effects import applied
-from ml_switcheroo.sources.static.torch.followers import multiplied, summed
+from ml_switcheroo.sources.static.torch.followers import dense_of, multiplied, summed, through
 from ml_switcheroo.sources.static.torch.gates import note_matrix
 from ml_switcheroo.sources.static.torch.given import Given
 from ml_switcheroo.sources.static.torch.parts import joined
@@ -145,9 +143,9 @@ def _linear(machine: Machine, given: Given) -> Value:
     tensor, weight = given["input"], given["weight"]
     if not isinstance(tensor, Tensor):
         return None
-    layer = weight.of if isinstance(weight, Tensor) else None
-    if layer is not None and KIND_OF_CLASS.get(layer.torch) == "linear":
-        return passing.forward(machine, layer, Arguments([tensor]))
+    layer = dense_of(weight)
+    if layer is not None:
+        return through(layer, tensor)
     note_matrix(machine, weight, tensor, -1)
     return multiplied(tensor, weight)
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.layers import KIND_OF_CLASS
+from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.static.python.counted import whole_numbers
 from ml_switcheroo.sources.static.python.values import UNKNOWN, External, Instance, Tensor, Value
-from ml_switcheroo.sources.static.torch.alike import INPUT, agreeing, followed, layout_of
+from ml_switcheroo.sources.static.torch.alike import (
+    INPUT,
+    LOST,
+    agreeing,
+    behind_features,
+    followed,
+    layout_of,
+)
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.torch.gates import note_matrix
 from ml_switcheroo.sources.static.torch.given import Given
@@ -22,7 +29,7 @@ from ml_switcheroo.sources.static.torch.images import (
 )
 from ml_switcheroo.sources.static.torch.parts import broadcast
 from ml_switcheroo.sources.static.torch.shaping import indexed, permuted, reduced
-from ml_switcheroo.sources.static.torch.uses import noted
+from ml_switcheroo.sources.static.torch.uses import noted, used
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -33,6 +40,7 @@ __all__ = [
     "chosen",
     "convolved",
     "cut",
+    "dense_of",
     "expanded",
     "extreme",
     "moved",
@@ -101,11 +109,33 @@ def _maker(machine: Machine, weight: Value) -> Instance | None:
     if maker is None and isinstance(own, Instance):
         maker = own
     kind = KIND_OF_CLASS.get(maker.torch, "") if maker is not None else ""
-    return maker if kind in ("conv", "conv_transpose") else None
+    return maker if kind and LAYERS[kind].spatial else None
+
+
+def dense_of(weight: Value) -> Instance | None:
+    """Return the layer whose matrix it is; None for any other tensor."""
+    layer = weight.of if isinstance(weight, Tensor) else None
+    kind = KIND_OF_CLASS.get(layer.torch, "") if layer is not None else ""
+    if layer is None or not kind or not LAYERS[kind].dense:
+        return None
+    name = LAYERS[kind].own_name("weight")
+    return layer if weight in (layer.slots.get(name), layer.attrs.get(name)) else None
+
+
+def through(layer: Instance, tensor: Tensor | None) -> Value:
+    """Return what the matrix of a layer makes of a tensor, and note what it is given."""
+    axes = tensor.axes if tensor is not None else None
+    layout = layout_of(tensor) if tensor is not None else LOST
+    used(layer).inputs.append((axes[-1] if axes else None, tensor.site if tensor else None, layout))
+    lead = axes[:-1] if axes else ((REST,),)
+    return made((*lead, (Atom("out", layer),)), behind_features(layout))
 
 
 def multiplied(left: Value, right: Value) -> Value:
     """Return ``left @ right``."""
+    layer = dense_of(right)
+    if layer is not None and isinstance(left, Tensor):
+        return through(layer, left)
     mine, other = axes_of(left), axes_of(right)
     if isinstance(right, Tensor) and right.role and isinstance(left, Tensor) and left.axes:
         return made((*left.axes[:-1], (Atom("any"),)), left.layout)

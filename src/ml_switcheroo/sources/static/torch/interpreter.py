@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ml_switcheroo.code.library import Library
+from ml_switcheroo.layers import load_offered_layers
 from ml_switcheroo.sources.static.python.attributes import READERS, WRITERS
 from ml_switcheroo.sources.static.python.builtin import BUILTINS, TRUTHS
 from ml_switcheroo.sources.static.python.calls import CALLS
@@ -42,6 +43,7 @@ TABLES = Tables(
     writers=WRITERS,
     truths=TRUTHS,
     operators={Tensor: effects.operate, Instance: nn.operate, Size: sizes.operate},
+    compared={Tensor: effects.compare},
     subscripts={Tensor: effects.subscript},
     items={Tensor: tensors.items},
     unpacked={Tensor: tensors.unpacked, tuple: sizes.unpacked},
@@ -60,4 +62,5 @@ def new_machine(library: Library, steps: int = STEPS, before: Machine | None = N
 
     It has read nothing yet, or what another machine has read of the modules.
     """
+    load_offered_layers()
     return Machine(library, TABLES, steps, before)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, STATELESS
+from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, OWN, STATELESS, own_class
+from ml_switcheroo.sources.static.python.classes import lineage
 from ml_switcheroo.sources.static.python.containers import expand, store_item
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.operators import LARGEST
@@ -14,6 +15,7 @@ from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
     Builtin,
+    Class,
     External,
     Instance,
     Maybe,
@@ -29,7 +31,7 @@ from ml_switcheroo.sources.static.torch.nn_methods import METHODS, as_parameter
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
 
-__all__ = ["construct", "is_subclass", "member", "name_of", "operate", "reparametrized", "slot"]
+__all__ = ["construct", "is_subclass", "member", "name_of", "operate", "reparametrized", "row_of", "slot"]
 
 CONTAINERS = {
     "Sequential": "sequential",
@@ -113,7 +115,9 @@ def parameters_of(name: str) -> tuple[str, ...]:
 
 def construct(machine: Machine, made: Instance, external: str, args: Arguments) -> None:
     """Run the constructor of a class that is not read."""
-    name = name_of(external)
+    name, own = name_of(external), row_of(machine, made, external)
+    if own:
+        _construct_own(made, own, args)
     if not name:
         # What Python itself has for bases brings no children along.
         made.open = made.open or not external.startswith(
@@ -122,7 +126,7 @@ def construct(machine: Machine, made: Instance, external: str, args: Arguments) 
         return
     if name == "Module":
         return
-    made.torch = name
+    made.torch = own or name
     machine.heap.touch(made.attrs)
     if name in ("Sequential", "ModuleList", "ParameterList"):
         _fill_list(machine, made, name, args)
@@ -141,6 +145,31 @@ def construct(machine: Machine, made: Instance, external: str, args: Arguments) 
             made.args_open = True
         if name in MADE_OF:
             compose(machine, made)
+
+
+def _construct_own(made: Instance, own: str, args: Arguments) -> None:
+    """Note what a class with a row of your own is, and its arguments, where only the row has them."""
+    made.torch, made.args_open = own, True
+    if OWN[own].arguments and isinstance(made.cls, External):
+        made.args_open = args.open_keyword or args.open_positional
+        made.args = {**dict(zip(parameters_of(own), args.positional, strict=False)), **args.keyword}
+
+
+def row_of(machine: Machine, made: Instance, external: str = "") -> str:
+    """Return the class that a row of your own has been given for: its own, or one that it derives from.
+
+    Args:
+        machine: The machine that reads the class.
+        made: The instance.
+        external: The class of it that is not read, by its dotted name.
+    """
+    for one in lineage(made.cls) if OWN else ():
+        if isinstance(one, Class) and one.source is not None:
+            for known_as in machine.library.names(one.source):
+                if own := own_class(known_as, one.name):
+                    return own
+    module, _, name = external.rpartition(".")
+    return own_class(module, name) if module else ""
 
 
 def _fill_list(machine: Machine, made: Instance, name: str, args: Arguments) -> None:
@@ -171,6 +200,8 @@ def reparametrized(made: Instance) -> dict[str, str]:
 
 def slot(made: Instance, name: str) -> Value:
     """Return a tensor of a torch layer, the same one each time; ABSENT where it has none such."""
+    if isinstance(own := made.attrs.get(name), Tensor):
+        return own
     kind = KIND_OF_CLASS.get(made.torch)
     found = LAYERS[kind].slot(name) if kind else None
     own = found is not None and found.whole

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
+from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, STATELESS
+from ml_switcheroo.layers import Layer as Row
 from ml_switcheroo.sources.static.python.containers import children
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
@@ -17,13 +18,12 @@ from ml_switcheroo.sources.static.python.values import (
     Value,
     options,
 )
-from ml_switcheroo.sources.static.torch.alike import ALIKE, LOST, behind_features, followed, layout_of
+from ml_switcheroo.sources.static.torch.alike import ALIKE, LOST, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.torch.effects import applied
-from ml_switcheroo.sources.static.torch.followers import axes_of
+from ml_switcheroo.sources.static.torch.followers import axes_of, through
 from ml_switcheroo.sources.static.torch.images import feature_map, pooled, rank_of, windowed
 from ml_switcheroo.sources.static.torch.sequences import (
-    RECURRENT,
     TRANSFORMERS,
     attended,
     of_features,
@@ -52,7 +52,7 @@ def forward(machine: Machine, layer: Instance, args: Arguments) -> Value:
         return value
     tensors = [one for one in options(value) if isinstance(one, Tensor)]
     tensor = tensors[0] if len(tensors) == len(options(value)) == 1 else None
-    run = _LAYERS.get(KIND_OF_CLASS.get(name, name)) or _LAYERS.get(name.rstrip("123d"))
+    run = _run_of(name)
     if run is not None:
         return run(machine, layer, tensor)
     if "Pool" in name and name in STATELESS and (rank := rank_of(name)) is not None:
@@ -98,12 +98,7 @@ def _padding(layer: Instance) -> Value:
 
 
 def _linear(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
-    axes = tensor.axes if tensor is not None else None
-    layout = layout_of(tensor) if tensor is not None else LOST
-    site = tensor.site if tensor else None
-    used(layer).inputs.append((axes[-1] if axes else None, site, layout))
-    lead = axes[:-1] if axes else ((REST,),)
-    return made((*lead, (Atom("out", layer),)), behind_features(layout))
+    return through(layer, tensor)
 
 
 def _conv(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
@@ -130,8 +125,8 @@ def _pooled(layer: Instance, tensor: Tensor | None, rank: int) -> Value:
 
 def _norm(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
     axes = axes_of(tensor)
-    image = layer.torch.startswith("BatchNorm") and layer.torch != "BatchNorm1d"
-    batch = layer.torch.startswith("BatchNorm")
+    batch = LAYERS[KIND_OF_CLASS[layer.torch]].takes == "channel"
+    image = batch and not layer.torch.endswith("1d")
     last: Axis = tensor.axes[-1] if tensor is not None and tensor.axes else ()
     over = axes[1] if axes and batch and len(axes) > 1 else last
     site = tensor.site if tensor is not None else None
@@ -175,20 +170,28 @@ def _embedding(machine: Machine, layer: Instance, tensor: Tensor | None) -> Valu
     return made(((REST,), (Atom("out", layer),)), ALIKE)
 
 
-_LAYERS: dict[str, Callable[[Machine, Instance, Tensor | None], Value]] = {
-    "linear": _linear,
-    "linear_in_out": _linear,
-    "conv": _conv,
-    "conv_transpose": _conv,
-    "ConvTranspose": _conv,
-    "batch_norm": _norm,
-    "instance_norm": _pass,
-    "group_norm": _pass,
-    "layer_norm": _norm,
-    "embedding": _embedding,
+Run = Callable[["Machine", Instance, Tensor | None], Value]
+
+_LAYERS: dict[str, Run] = {
     "Flatten": _flatten_layer,
     "Unflatten": _unflatten_layer,
-    "mha": attended,
     **dict.fromkeys(TRANSFORMERS, of_features),
-    **dict.fromkeys(RECURRENT, recurrent),
 }
+_KINDS: tuple[tuple[Callable[[Row], bool], Run], ...] = (
+    (lambda row: row.dense, _linear),
+    (lambda row: row.spatial, _conv),
+    (lambda row: row.matched == "norm" and bool(row.takes), _norm),
+    (lambda row: row.matched == "norm", _pass),
+    (lambda row: row.matched == "embedding", _embedding),
+    (lambda row: row.attends, attended),
+    (lambda row: row.recurrent, recurrent),
+)
+"""What layers give, by what their rows say; the first that holds."""
+
+
+def _run_of(cls: str) -> Run | None:
+    """Return what says what a layer gives; None for one that changes no axes, or that nobody knows."""
+    if cls not in KIND_OF_CLASS:
+        return _LAYERS.get(cls)
+    row = LAYERS[KIND_OF_CLASS[cls]]
+    return next((run for holds, run in _KINDS if holds(row)), None)

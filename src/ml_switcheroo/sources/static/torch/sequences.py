@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
 
 __all__ = [
-    "RECURRENT",
     "TRANSFORMERS",
     "attended",
     "in_order",
@@ -23,7 +22,6 @@ __all__ = [
     "regrouped",
 ]
 
-RECURRENT = frozenset("rnn lstm gru rnn_cell lstm_cell gru_cell".split())
 TRANSFORMERS = frozenset(
     """Transformer TransformerEncoder TransformerDecoder TransformerEncoderLayer
     TransformerDecoderLayer""".split()

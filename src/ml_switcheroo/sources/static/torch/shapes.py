@@ -35,7 +35,7 @@ def mentions(made: Instance, kind: str, slot: str) -> bool | None:
     if pattern not in layer.optional:
         return True
     unsure = made.args_open
-    if kind == "mha" and "out_proj" not in slot:
+    if layer.attends and "out_proj" not in slot:
         return _attends(made, slot)
     for name, one in layer.of_class(made.torch).items():
         if pattern in one.switches:
@@ -84,7 +84,7 @@ def expected(made: Instance, kind: str, slot: str) -> tuple[Value, ...] | None:
 
 def _product(made: Instance, kind: str, axes: list[str]) -> Value:
     """Return the size of an axis that several make up, such as ``(gate hidden)``."""
-    if kind == "mha":
+    if LAYERS[kind].attends:
         size, times = made.args.get("embed_dim"), 3 if "qkv" in axes else 1
         return size * times if isinstance(size, int) and _counted(size) else None
     sizes = [LAYERS[kind].size(axis, made.args) for axis in axes]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
+from ml_switcheroo.layers import BASE_OF_CLASS, KIND_OF_CLASS, LAYERS, OWN
 from ml_switcheroo.ops import Op, Scale, Shift
 from ml_switcheroo.sources.findings import Finding, Origin, Usage
 from ml_switcheroo.sources.static.python.classes import find
@@ -21,7 +21,7 @@ __all__ = ["Judged", "ParameterUses", "Record", "Seen", "Turned", "joined", "tur
 
 @dataclass(frozen=True, slots=True)
 class Turned:
-    """A matrix that is used as ``x @ weight``: its axes are in and out.
+    """A matrix that is used the other way round than its class says.
 
     Attributes:
         code: The code.
@@ -46,10 +46,11 @@ def written_as(found: ParameterUses, origin: Origin) -> dict[str, Finding]:
 
 def turned_as(finding: Finding, turned: Turned | None) -> Finding:
     """Return a finding of a linear whose matrix is used the other way round as what it is."""
-    if turned is None or finding.kind != "linear":
+    other = LAYERS[finding.kind].turned
+    if turned is None or not other:
         return finding
     reason = f"{finding.reason}, used as {turned.code} in {turned.by}"
-    return replace(finding, kind="linear_in_out", reason=reason, where=turned.where)
+    return replace(finding, kind=other, reason=reason, where=turned.where)
 
 
 @dataclass(slots=True)
@@ -102,28 +103,7 @@ class Seen:
     plain: bool = True
 
 
-_JUDGED = frozenset(
-    """linear linear_in_out conv conv_transpose embedding bilinear prelu layer_norm rms_norm group_norm
-    batch_norm instance_norm""".split()
-)
-_WORDS: Mapping[str, frozenset[str]] = {
-    "conv": frozenset({"conv", "linear", "right of @", "left of @", "einsum"}),
-    "conv_transpose": frozenset({"conv_transpose", "einsum"}),
-    "embedding": frozenset(
-        {"embedding", "linear", "right of @", "left of @", "joined", "bias", "einsum", "returned"}
-    ),
-    "prelu": frozenset({"prelu", "scale"}),
-    "bilinear": frozenset({"bilinear", "einsum"}),
-}
 _SPECIAL = frozenset({"once more", "set"})
-_WRITTEN: Mapping[str, str] = {
-    "out in": "linear",
-    "in out": "linear_in_out",
-    "conv": "conv",
-    "conv_transpose": "conv_transpose",
-    "embedding": "embedding",
-    "scale": "rms_norm",
-}
 _UNSURE = frozenset({"handed over", "einsum", "returned"})
 
 
@@ -177,6 +157,24 @@ def _lies(word: str, turned: bool) -> str:
     return "in out" if turned else "out in"
 
 
+def _judged(kind: str) -> bool:
+    """Tell whether it is known how a layer of a kind uses its weight."""
+    return bool(kind) and bool(LAYERS[kind].uses)
+
+
+def _computed(word: str, own: Set[str]) -> str:
+    """Return the kind that uses its weight so, and has these slots; of several the one with the fewest."""
+    rows = [
+        row
+        for row in LAYERS.values()
+        if word
+        and own <= row.slots.keys()
+        and not row.own
+        and (row.slots["weight"] if row.dense else "".join(row.uses[:1])) == word
+    ]
+    return min(rows, key=lambda row: len(row.slots)).kind if rows else ""
+
+
 class Judged:
     """Puts together what all that was followed says of each tensor."""
 
@@ -196,13 +194,13 @@ class Judged:
                 own = "." not in record.name
                 self._records.setdefault(name, []).append((record, by, own))
         self._called.update(joined(path, below) if below else path for below in seen.called)
-        if KIND_OF_CLASS.get(made.torch, "") in _JUDGED and is_own(made):
+        if _judged(BASE_OF_CLASS.get(made.torch, "")) and is_own(made):
             if seen.inputs:
                 self._note(path, by, "takes its input", seen.inputs)
             if seen.outputs:
                 self._note(path, by, "gives its output", seen.outputs)
             if not (seen.plain or seen.inputs or seen.outputs):
-                self._more(path, made, f"nn.{made.torch}")
+                self._more(path, made, _layer_of(made))
         elif not made.torch and "weight" in made.attrs and (seen.outputs or not seen.plain):
             self._more(path, made, "a layer")
 
@@ -226,16 +224,17 @@ class Judged:
 
     def module(self, path: str, made: Instance) -> None:
         """Judge the tensors of a module."""
-        kind = KIND_OF_CLASS.get(made.torch, "")
-        if kind and kind not in _JUDGED:
+        kind = BASE_OF_CLASS.get(made.torch, "")
+        if kind and not _judged(kind):
             return
         if kind and (made.marks.hooked is not False or "forward" in made.attrs):
             what = "a hook" if made.marks.hooked is not False else "a forward that is set on it"
-            self.found.more[path] = f"{what} does more than the own forward of nn.{made.torch}"
+            self.found.more[path] = f"{what} does more than the own forward of {_layer_of(made)}"
         if not kind:
             self._written(path, made)
+        own_name = LAYERS[KIND_OF_CLASS[made.torch]].own_name if kind else str
         for key in ("weight", "bias") if kind else list(made.attrs):
-            name = joined(path, key)
+            name = joined(path, own_name(key))
             special = any(record.word in _SPECIAL for record, _, _ in self._records.get(name, ()))
             if name in self._specs and (special or not (kind and path in self._called)):
                 self._tensor(name, path, kind, "bias" if key == "bias" else "weight", made)
@@ -251,9 +250,7 @@ class Judged:
         if any(total.unsure for total in sums):
             return
         words = {_lies(one.word, total.turned) or one.word for one, total in zip(records, sums, strict=True)}
-        kind = _WRITTEN.get(words.pop(), "") if len(words) == 1 else ""
-        if kind == "rms_norm" and "bias" in own:
-            kind = "layer_norm"
+        kind = _computed(words.pop(), own) if len(words) == 1 else ""
         ranks = LAYERS[kind].slots["weight"].split() if kind else []
         if kind and (rank == len(ranks) or "*" in ranks[-1]):
             self.found.written[path] = (kind, records[0].text, records[0].where)
@@ -275,7 +272,8 @@ class Judged:
             return
         lies = {_lies(one[0].word, one[3].turned) for one in sums}
         plain = not any(one[3].ops or one[3].odd or one[3].unsure for one in sums)
-        if kind == "linear" and key == "weight" and lies == {"in out"} and plain:
+        used_as = _computed(next(iter(lies)), {"weight"}) if len(lies) == 1 else ""
+        if kind and LAYERS[kind].dense and key == "weight" and used_as and used_as != kind and plain:
             record, by, _, _ = sums[0]
             self.found.turned[path] = Turned(record.text, record.where, by)
             return
@@ -307,12 +305,13 @@ class Judged:
             return word in ("bias", "joined") or not kind
         if not kind:
             return word != "odd"
-        if kind in ("linear", "linear_in_out"):
-            lies = _lies(word, total.turned)
-            return lies == ("out in" if kind == "linear" else "in out") or word in ("joined", "einsum")
-        if kind in _WORDS:
-            return word in _WORDS[kind]
-        return word in ("scale", "joined")
+        row = LAYERS[kind]
+        return word in row.uses or (row.dense and _lies(word, total.turned) == row.slots["weight"])
+
+
+def _layer_of(made: Instance) -> str:
+    """Say what a class derives from, or what a row of your own says that it is."""
+    return f"a {KIND_OF_CLASS[made.torch]}" if made.torch in OWN else f"nn.{made.torch}"
 
 
 def _place_of(made: Instance) -> str:

@@ -72,7 +72,8 @@ def combined(left: Trace, right: Trace, *, product: bool = False) -> Trace:
 def _merged(
     first: Trace, key: Key, mine: Any, other: Any, shape: tuple[int, ...], left: Trace, right: Trace
 ) -> Any:
-    arrays = [np.broadcast_to(one, shape) for one in (mine, other) if one is not None]
+    held = (one for one in (mine, other) if one is not None)
+    arrays = [one if one.shape == shape else np.broadcast_to(one, shape) for one in held]
     if len(arrays) == 1 or np.array_equal(arrays[0], arrays[1]):
         return arrays[0]
     unions = left.unions.get(key)

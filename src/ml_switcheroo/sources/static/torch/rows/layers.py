@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_switcheroo.layers import KIND_OF_CLASS, STATELESS
+from ml_switcheroo.layers import BASE_OF_CLASS, LAYERS, STATELESS
 from ml_switcheroo.operations import Elements, operation
 from ml_switcheroo.sources.static.python.containers import children
 from ml_switcheroo.sources.static.python.values import (
@@ -45,13 +45,13 @@ def given_by(follower: Follower, machine: Machine, layer: Instance, args: Argume
     if trace is None:
         return Tensor()
     weight = follower.layers.get(id(layer))
-    kind = KIND_OF_CLASS.get(name, "")
+    kind = BASE_OF_CLASS.get(name, "")
     try:
-        if weight is not None and kind in ("linear", "linear_in_out"):
+        if weight is not None and kind and LAYERS[kind].dense:
             return as_tensor(_linear(follower, machine, weight, trace))
         if id(layer) in follower.tables:
             return as_tensor(trace.bare((*trace.shape, follower.tables[id(layer)])))
-        if weight is not None and kind == "conv":
+        if weight is not None and kind and LAYERS[kind].spatial:
             return as_tensor(_conv(follower, machine, weight, layer, trace))
         return _plain_layer(follower, machine, layer, trace, kind)
     except Untold:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from ml_switcheroo.layers import KIND_OF_CLASS
+from ml_switcheroo.layers import BASE_OF_CLASS, LAYERS, own_name
 from ml_switcheroo.sources.findings import Parts
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.heap import Changed
@@ -105,8 +105,9 @@ class _Reading:
     ) -> _Reading:
         found = cls(machine, modules)
         for path, makers in modules.items():
-            name = f"{path}.weight" if path else "weight"
             for made in makers:
+                called = own_name(made.torch, "weight")
+                name = f"{path}.{called}" if path else called
                 if name in specs:
                     found._add(made, name, specs[name].shape)
         for name, tensors in own.items():
@@ -117,20 +118,23 @@ class _Reading:
         return found
 
     def _add(self, made: Instance, name: str, shape: tuple[int, ...]) -> None:
-        kind = KIND_OF_CLASS.get(made.torch, "")
-        if kind == "embedding" and len(shape) > 1:
+        kind = BASE_OF_CLASS.get(made.torch, "")
+        if not kind or len(shape) < 2:
+            return
+        row = LAYERS[kind]
+        if row.matched == "embedding":
             self.tables[id(made)] = shape[1]
             return
-        if kind not in ("linear", "linear_in_out", "conv") or len(shape) < 2:
+        if not row.dense and (not row.spatial or row.transposed):
             return
-        weight = Weight(name, shape, 1 if kind == "linear_in_out" else 0)
+        weight = Weight(name, shape, row.place("out"))
         before = self.layers.setdefault(id(made), weight)
         if before.name != name:
             if before.shape == shape:
                 self.aliases[name] = before.name
             return
         self.weights[name] = weight
-        tensor = slot(made, "weight")
+        tensor = slot(made, own_name(made.torch, "weight"))
         if isinstance(tensor, Tensor):
             self.tensors[id(tensor)] = weight
 

@@ -1,0 +1,28 @@
+"""Which line of a user's a framework's record of frames is about."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+
+from ml_switcheroo.graph.graph import Line
+
+__all__ = ["line_of", "raised_at"]
+
+_FRAMEWORKS = ("site-packages", "dist-packages", "<frozen", "importlib", "__autograph_generated_file")
+_OURS = str(Path(__file__).parents[1])
+
+
+def line_of(frames: Iterable[tuple[str, int]]) -> Line | None:
+    """Return the first line that no package has, of files and numbers, the innermost first."""
+    for file, number in frames:
+        if not any(word in file for word in _FRAMEWORKS) and not file.startswith(_OURS):
+            return Line(Path(file).name, number)
+    return None
+
+
+def raised_at(error: BaseException) -> Line | None:
+    """Return the innermost line of a user's program that an error went through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return line_of((frame.filename, frame.lineno or 0) for frame in reversed(frames))
