@@ -34,7 +34,8 @@ def cli(ctx: click.Context) -> None:
       ml-switcheroo convert weights.pt new.safetensors --to nnx
       ml-switcheroo rewrite infer.py --to nnx --diff
       ml-switcheroo verify  --layers model.py:Net --checkpoint weights.pt
-                            --target-model port.py:make --inputs "float32[1,3,64,64]"
+                            --target-model port.py:make
+                            --inputs "float32[1,3,64,64]"
       ml-switcheroo verify  --source model.py:Net --target-model port.py:make
                             --inputs port.py:batch
 

@@ -112,7 +112,8 @@ def verify(
 
     \b
       ml-switcheroo verify --layers model.py:Net --checkpoint weights.pt
-                           --target-model port.py:make --inputs "float32[1,3,64,64]"
+                           --target-model port.py:make
+                           --inputs "float32[1,3,64,64]"
 
     FILE:FUNCTION is model.py:make or package.module:make; it is called without arguments.
     """  # noqa: D301 - click wants the character itself

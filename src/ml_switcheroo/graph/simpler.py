@@ -49,13 +49,16 @@ def _sum(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> in
     for one, other in (operands, operands[::-1]):
         if _is(draft, one, 0):
             return _widened(draft, other, shape)
-    left, right = (draft[number] for number in operands)
-    if left.op == right.op == "concat" and left.params == right.params:
-        axis, parts = left.params["axis"], (left.operands, right.operands)
-        mine, theirs = ([draft.shape(one)[axis] for one in each] for each in parts)
-        if mine == theirs:
-            made = (draft.add("add", *pair) for pair in zip(*parts, strict=True))
-            return draft.add("concat", *made, axis=axis)
+    mine, theirs = (draft[number] for number in operands)
+    if (
+        mine.op == theirs.op == "concat"
+        and mine.params == theirs.params
+        and len(mine.operands) == len(theirs.operands)
+    ):
+        axis = mine.params["axis"]
+        pairs = list(zip(mine.operands, theirs.operands, strict=True))
+        if all(draft.shape(left)[axis] == draft.shape(right)[axis] for left, right in pairs):
+            return draft.add("concat", *(draft.add("add", *pair) for pair in pairs), axis=axis)
     return None
 
 

@@ -44,13 +44,14 @@ class PlainLeaves:
                 (self.source, self.target), regions, (goals, others), (r.plains for r in regions), strict=True
             )
         ]
-        tied, ends = [], (goals, others)
+        tied = []
         for sign, mine in signs[0].items():
             theirs = signs[1].get(sign, [])
             if len(mine) == len(theirs) == 1:
                 self._bind(mine[0], theirs[0])
             elif len(mine) == len(theirs):
                 tied.append((mine, theirs))
+        ends = goals, others
         for pair in tied:
             left = self._told_by(pair, lambda side, plains, _: _met(side, plains, numbers))
             left = self._told_by(
@@ -65,9 +66,9 @@ class PlainLeaves:
         seen: Callable[[Side, Sequence[Plain], int], Mapping[Plain, Any]],
     ) -> tuple[list[Plain], list[Plain]]:
         """Match the leaves that something tells apart; return those that are left on both sides."""
-        sides = self.source, self.target
         if not pair[0]:
             return [], []
+        sides = self.source, self.target
         here, there = (
             _plains_by(plains, seen(side, plains, place))
             for place, (side, plains) in enumerate(zip(sides, pair, strict=True))
@@ -115,16 +116,6 @@ def _changes(side: Side, region: Region, goals: Sequence[int], numbers: Profiles
     return found
 
 
-def _placed(side: Side, plains: Sequence[Plain], goals: Sequence[int], numbers: Profiles) -> dict[Plain, Any]:
-    """Return what another content of each leaf changes, element by element."""
-    region = side.region(goals)
-    base, found = side.computed(region, Assumed()), dict[Plain, Any]()
-    for plain in plains:
-        values = side.computed(region, Assumed(contents={plain.root: content(plain.shape, (1,))}), base)
-        found[plain] = frozenset(numbers.number(side.value(one, values).reshape(-1)) for one in goals)
-    return found
-
-
 def _met(side: Side, plains: Sequence[Plain], numbers: Profiles) -> dict[Plain, Any]:
     """Return what each leaf is combined with."""
     found: dict[Plain, Any] = {}
@@ -134,4 +125,14 @@ def _met(side: Side, plains: Sequence[Plain], numbers: Profiles) -> dict[Plain, 
         ]
         values = side.around(beside)
         found[plain] = frozenset(numbers.number(np.sort(values[one], axis=None)) for one in beside)
+    return found
+
+
+def _placed(side: Side, plains: Sequence[Plain], goals: Sequence[int], numbers: Profiles) -> dict[Plain, Any]:
+    """Return what another content of each leaf changes, element by element."""
+    region = side.region(goals)
+    base, found = side.computed(region, Assumed()), dict[Plain, Any]()
+    for plain in plains:
+        values = side.computed(region, Assumed(contents={plain.root: content(plain.shape, (1,))}), base)
+        found[plain] = frozenset(numbers.number(side.value(one, values).reshape(-1)) for one in goals)
     return found

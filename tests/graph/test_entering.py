@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ml_switcheroo.graph.entering import parameters_of
 from ml_switcheroo.graph.graph import Draft
-from ml_switcheroo.graph.parameters import parameters_of
 
 
 def product(draft, data, leaf):
