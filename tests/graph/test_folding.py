@@ -33,3 +33,9 @@ def test_what_depends_on_data_or_is_one_leaf_is_no_such_weight(given):
     leaf = draft.leaf("w", (3,), "float32")
     made = draft.add("mul", leaf, draft.input((3,), "float32") if given == "input" else leaf)
     assert folded(draft.finished([made]), made) is None
+
+
+def test_a_weight_of_many_tensors_is_not_tried_in_all_orders():
+    draft = Draft()
+    made = draft.add("concat", *(draft.leaf(f"w{place}", (1, 2), "float32") for place in range(14)), axis=0)
+    assert folded(draft.finished([made]), made) is None

@@ -18,6 +18,8 @@ __all__ = ["folded"]
 Array = np.ndarray[Any, Any]
 
 _TOLERANCE = 1e-9
+_COUNTS = frozenset({2, 3})
+"""Of how many tensors an operation makes a weight: the orders of many could never be tried."""
 
 
 def folded(graph: Graph, root: int) -> tuple[tuple[str, ...], tuple[Op, ...]] | None:
@@ -26,7 +28,7 @@ def folded(graph: Graph, root: int) -> tuple[tuple[str, ...], tuple[Op, ...]] | 
     That it does is tried, with random numbers.
     """
     leaves = _below(graph, root)
-    if leaves is None:
+    if leaves is None or len(leaves) not in _COUNTS:
         return None
     random = np.random.default_rng(0)
     given = {number: random.uniform(0.5, 1.5, graph.nodes[number].shape) for number in leaves}
