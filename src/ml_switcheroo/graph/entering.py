@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ml_switcheroo.graph.biases import bias_of
 from ml_switcheroo.graph.graph import Graph, Node
 from ml_switcheroo.graph.parameters import Kernel, Parameters, Plain
+from ml_switcheroo.graph.running import needed
 from ml_switcheroo.graph.views import View, followed, places
 
 __all__ = ["parameters_of"]
@@ -19,7 +21,7 @@ Array = np.ndarray[Any, Any]
 
 def parameters_of(graph: Graph) -> Parameters:
     """Find out how the leaves of a graph enter what it computes."""
-    live = _live(graph)
+    live = set(needed(graph, graph.outputs, ()))
     users: dict[int, list[int]] = {}
     data: set[int] = set(graph.inputs)
     learned: set[int] = set(graph.leaves.values())
@@ -43,9 +45,10 @@ def parameters_of(graph: Graph) -> Parameters:
         key = _identity(kernel)
         found.setdefault(key, (kernel, []))[1].append(number)
         sides[number] = (key, graph.nodes[number].operands[1 - place], 1 - place)
-    kernels = {key: _with_nodes(kernel, nodes) for key, (kernel, nodes) in found.items()}
+    kernels = {key: replace(kernel, nodes=tuple(nodes)) for key, (kernel, nodes) in found.items()}
     contractions = {n: (kernels[key], operand, place) for n, (key, operand, place) in sides.items()}
-    kernel_only = _inside(graph, [kernel for kernel in kernels.values() if not kernel.leaf])
+    computed = [kernel.root for kernel in kernels.values() if not kernel.leaf]
+    kernel_only = set(needed(graph, computed, ()))
     plains = {
         plain.root: plain for plain in _plains(graph, taken, contractions, kernel_only) if plain.root in live
     }
@@ -53,17 +56,6 @@ def parameters_of(graph: Graph) -> Parameters:
     biases = {root: bias for root in plains if (bias := bias_of(graph, made, root)) is not None}
     parted = dict(_parted(graph, taken, plains, biases))
     return Parameters(made.kernels, parted, contractions, made.data, taken, biases)
-
-
-def _live(graph: Graph) -> set[int]:
-    found: set[int] = set()
-    stack = list(graph.outputs)
-    while stack:
-        number = stack.pop()
-        if number not in found:
-            found.add(number)
-            stack.extend(graph.nodes[number].operands)
-    return found
 
 
 def _kernel_operand(node: Node, data: set[int], learned: set[int]) -> int | None:
@@ -119,34 +111,6 @@ def _identity(kernel: Kernel) -> tuple[Any, ...]:
     return kernel.root, kernel.op, kernel.attributes, kernel.offset, *(array.tobytes() for array in lies)
 
 
-def _with_nodes(kernel: Kernel, nodes: Sequence[int]) -> Kernel:
-    return Kernel(
-        kernel.op,
-        kernel.leaf,
-        kernel.root,
-        tuple(nodes),
-        kernel.attributes,
-        kernel.offset,
-        kernel.inner,
-        kernel.taps,
-        kernel.batch,
-        kernel.outer,
-        kernel.outer_sizes,
-    )
-
-
-def _inside(graph: Graph, kernels: Sequence[Kernel]) -> set[int]:
-    """Return the nodes that computed kernels are made of."""
-    found: set[int] = set()
-    stack = [kernel.root for kernel in kernels]
-    while stack:
-        number = stack.pop()
-        if number not in found:
-            found.add(number)
-            stack.extend(graph.nodes[number].operands)
-    return found
-
-
 def _plains(
     graph: Graph,
     users: Mapping[int, tuple[int, ...]],
@@ -165,10 +129,8 @@ def _plains(
         root, shift = number, 0.0
         if node is not None and node.op == "add" and other is not None:
             beside = graph.nodes[other]
-            if beside.op == "constant" and beside.params["value"].size == 1:
-                added = float(beside.params["value"].reshape(()))
-                if added == 1.0:
-                    root, shift = user, added
+            if _is_one(beside):
+                root, shift = user, 1.0
             elif (
                 beside.op == "leaf" and users[other] == (user,) and beside.shape == graph.nodes[number].shape
             ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,18 @@ class Given:
     specs: tuple[TensorSpec, ...]
     names: tuple[str, ...]
     values: tuple[Array | None, ...]
+
+    def call(self, function: Callable[..., Any], values: Sequence[Any], *before: Any) -> Any:
+        """Call a function with values for the inputs, in their order or by their names.
+
+        Args:
+            function: The function.
+            values: A value for each input.
+            before: What the function takes before them.
+        """
+        if self.names:
+            return function(*before, **dict(zip(self.names, values, strict=True)))
+        return function(*before, *values)
 
 
 def given(inputs: Any) -> Given:

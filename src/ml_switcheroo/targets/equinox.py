@@ -42,7 +42,7 @@ from ml_switcheroo.targets.jax_arrays import in_place_of, placed
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template, own_class, plain_attributes
 
-__all__ = ["CLASSES", "TARGET", "nodes", "path_of", "whole"]
+__all__ = ["CLASSES", "TARGET", "mapped", "nodes", "path_of", "whole"]
 
 _AFFINE = (part("weight", "weight"), part("bias", "bias"))
 _BATCH_NORM = (
@@ -204,6 +204,17 @@ def whole(model: Any) -> Any:
         return node
 
     return jax.tree_util.tree_map(put_back, module, is_leaf=lambda node: isinstance(node, nn.StateIndex))
+
+
+def mapped(model: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call a module, or the pair (module, state), for each element of the first axis of its inputs."""
+    import jax
+
+    if isinstance(model, tuple):
+        module, state = model
+        axes = (*[0] * len(args), None)
+        return jax.vmap(module, axis_name="batch", in_axes=axes, out_axes=(0, None))(*args, state)[0]
+    return jax.vmap(lambda args, kwargs: model(*args, **kwargs))(args, kwargs)
 
 
 def _word(key: Any) -> str:

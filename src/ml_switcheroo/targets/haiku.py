@@ -36,7 +36,13 @@ from ml_switcheroo.targets.jax_arrays import in_place_of, placed
 from ml_switcheroo.tensors import spec_of
 from ml_switcheroo.tree import Template
 
-__all__ = ["TARGET"]
+__all__ = ["NO_CALL", "TARGET"]
+
+NO_CALL = (
+    "params do not run by themselves: pass target_call=transformed.apply (of hk.without_apply_rng),"
+    " or a function of (params, state) and the inputs"
+)
+"""What is said where a model is to run, and nothing says how."""
 
 _AFFINE = (part("weight", "scale"), part("bias", "offset"))
 _BATCH_NORM = (

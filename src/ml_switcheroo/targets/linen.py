@@ -17,7 +17,10 @@ from ml_switcheroo.targets.flax_kinds import KINDS, NO_PROJECTION, ONCE_MORE, PO
 from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.tree import Template, flatten, template_of_tree
 
-__all__ = ["TARGET", "mapped"]
+__all__ = ["NO_CALL", "TARGET", "mapped"]
+
+NO_CALL = "a tree of variables does not run by itself: pass target_call=module.apply"
+"""What is said where a model is to run, and nothing says how."""
 
 # A layer of several is an item of a list, a direction is a child of nn.Bidirectional; each is an nn.RNN
 # that was made in setup (or under the name of PyTorch's module).

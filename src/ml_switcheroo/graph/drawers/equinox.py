@@ -8,7 +8,7 @@ from typing import Any
 from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.inputs import Given
 from ml_switcheroo.graph.of_jax import draw_jax
-from ml_switcheroo.targets.equinox import TARGET, path_of, whole
+from ml_switcheroo.targets.equinox import TARGET, mapped, path_of, whole
 
 __all__ = ["draw"]
 
@@ -29,16 +29,6 @@ def draw(model: Any, call: Callable[..., Any] | None, inputs: Given) -> Graph:
 
         filled = jax.tree_util.tree_map_with_path(put, module)
         made = (equinox.nn.delete_init_state(filled), equinox.nn.State(filled)) if pair else filled
-        return (call or _mapped)(made, *args, **kwargs)
+        return (call or mapped)(made, *args, **kwargs)
 
     return draw_jax(function, specs, inputs)
-
-
-def _mapped(model: Any, *args: Any, **kwargs: Any) -> Any:
-    import jax
-
-    if isinstance(model, tuple):
-        module, state = model
-        axes = (*[0] * len(args), None)
-        return jax.vmap(module, axis_name="batch", in_axes=axes, out_axes=(0, None))(*args, state)[0]
-    return jax.vmap(lambda args, kwargs: model(*args, **kwargs))(args, kwargs)

@@ -9,22 +9,19 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.inputs import Given
 from ml_switcheroo.graph.of_jax import draw_jax
-from ml_switcheroo.targets.haiku import TARGET
+from ml_switcheroo.targets.haiku import NO_CALL, TARGET
 
 __all__ = ["draw"]
 
 
 def draw(model: Any, call: Callable[..., Any] | None, inputs: Given) -> Graph:
-    """Draw ``call(params, ...)``, or ``call((params, state), ...)``,.
+    """Draw ``call(params, ...)``, or ``call((params, state), ...)``.
 
     Raises:
         UsageError: There is no call: params alone do not run.
     """
     if call is None:
-        raise UsageError(
-            "params do not run by themselves: pass target_call=transformed.apply (of hk.without_apply_rng),"
-            " or a function of (params, state) and the inputs"
-        )
+        raise UsageError(NO_CALL)
     assert TARGET.live is not None
     specs = TARGET.live.template(model).specs
 

@@ -9,7 +9,7 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.inputs import Given
 from ml_switcheroo.graph.of_jax import draw_jax
-from ml_switcheroo.targets.linen import mapped
+from ml_switcheroo.targets.linen import NO_CALL, mapped
 from ml_switcheroo.tensors import TensorSpec, spec_of
 
 __all__ = ["draw"]
@@ -22,7 +22,7 @@ def draw(model: Any, call: Callable[..., Any] | None, inputs: Given) -> Graph:
         UsageError: There is no call: variables alone do not run.
     """
     if call is None:
-        raise UsageError("a tree of variables does not run by itself: pass target_call=module.apply")
+        raise UsageError(NO_CALL)
     specs: dict[str, TensorSpec] = {}
 
     def noted(path: str, leaf: Any) -> Any:

@@ -62,9 +62,11 @@ class _Lockstep(Steps):
         groups = self.groups(mine, theirs)
         if not groups:
             return self._rearranged(mine, theirs) or self._go_on(mine, theirs)
+        before = len(self.plains.found)
         for group in groups:
             self.match_plains(*group)
-        groups = self.groups(self.ready(self.source), self.ready(self.target))
+        if len(self.plains.found) > before:  # their numbers have changed what comes out
+            groups = self.groups(self.ready(self.source), self.ready(self.target))
         deferred = []
         moved = False
         for group in groups:
@@ -106,7 +108,8 @@ class _Lockstep(Steps):
         """Return the matches of the kernels whose results a region of the target begins with."""
         nodes = self.target.graph.nodes
         ends = {one for number in region.nodes for one in nodes[number].operands} - set(region.nodes)
-        found = {self.target.parameters.contractions[one][0] for one in ends if one in self.target.contracted}
+        contractions = self.target.parameters.contractions
+        found = {contractions[one][0] for one in ends if one in contractions}
         return [match for match in self.kernels if match.target.kernel in found]
 
     def _reordered(self, match: KernelMatch, one: Ready, other: Ready) -> bool:

@@ -133,7 +133,7 @@ class Side:
                     known[number] = self._answer(number, known, assumed)
                 else:
                     node = self.graph.nodes[number]
-                    arrays = [self._value(one, known) for one in node.operands]
+                    arrays = [self.value(one, known) for one in node.operands]
                     known[number] = PRIMITIVES[node.op].run(arrays, node.params)
         return known
 
@@ -143,9 +143,6 @@ class Side:
         if kernel is not None:
             return (self.parameters.contractions[number][1],)
         return self.graph.nodes[number].operands
-
-    def _value(self, number: int, known: Mapping[int, Array]) -> Array:
-        return known[number] if number in known else self.settled[number]
 
     def _content(self, number: int, assumed: Assumed) -> Array:
         shape = self.graph.nodes[number].shape
@@ -157,7 +154,7 @@ class Side:
     def _answer(self, number: int, known: Mapping[int, Array], assumed: Assumed) -> Array:
         kernel, data, place = self.parameters.contractions[number]
         binding = assumed.bindings.get(kernel) or self.bindings[kernel]
-        return answered(self.graph, kernel, number, place, self._value(data, known), binding)
+        return answered(self.graph, kernel, number, place, self.value(data, known), binding)
 
     def places(self, ready: Any) -> list[tuple[int, int, int]]:
         """Return of each contraction its node, the node of its data, and which operand those are."""
@@ -190,11 +187,6 @@ class Side:
                     if not self._left[operand] and operand not in self._kept and operand not in goals:
                         self.settled.pop(operand, None)
 
-    @property
-    def contracted(self) -> Mapping[int, object]:
-        """The contractions of data with kernels."""
-        return self.parameters.contractions
-
     def in_order(self, number: int, value: Array, order: Array) -> Array:
         """Return what a contraction gives, with its outer elements in another order."""
         index = outer_index(self.graph, self.parameters, number).reshape(value.shape)
@@ -206,4 +198,4 @@ class Side:
 
     def value(self, number: int, known: Mapping[int, Array]) -> Array:
         """Return the value of a node, among those known or settled."""
-        return self._value(number, known)
+        return known[number] if number in known else self.settled[number]

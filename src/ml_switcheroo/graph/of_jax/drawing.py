@@ -33,10 +33,8 @@ def draw_jax(function: Callable[..., Any], leaves: Mapping[str, TensorSpec], inp
     paths = list(leaves)
 
     def flat(*arrays: Any) -> Any:
-        values, given = dict(zip(paths, arrays, strict=False)), arrays[len(paths) :]
-        if inputs.names:
-            return jax.tree_util.tree_leaves(function(values, **dict(zip(inputs.names, given, strict=True))))
-        return jax.tree_util.tree_leaves(function(values, *given))
+        values = dict(zip(paths, arrays, strict=False))
+        return jax.tree_util.tree_leaves(inputs.call(function, arrays[len(paths) :], values))
 
     def struct(spec: TensorSpec) -> Any:
         return jax.ShapeDtypeStruct(spec.shape, jax.dtypes.canonicalize_dtype(spec.dtype))

@@ -37,11 +37,7 @@ def draw_mlx(function: Callable[..., Any], leaves: Mapping[str, TensorSpec], inp
     paths = list(leaves)
 
     def flat(*arrays: Any) -> Any:
-        values, given = dict(zip(paths, arrays, strict=False)), arrays[len(paths) :]
-        if inputs.names:
-            made = function(values, **dict(zip(inputs.names, given, strict=True)))
-        else:
-            made = function(values, *given)
+        made = inputs.call(function, arrays[len(paths) :], dict(zip(paths, arrays, strict=False)))
         return [leaf for _, leaf in tree_flatten([made]) if isinstance(leaf, mx.array)]
 
     specs = [*leaves.values(), *inputs.specs]

@@ -13,6 +13,7 @@ from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.of_source.drawn import Drawn, Lost, Undecided, Unlowered
 from ml_switcheroo.graph.of_source.machine import Drawer
 from ml_switcheroo.graph.of_source.state import State
+from ml_switcheroo.graph.running import needed
 from ml_switcheroo.sources.static.python.machine import Budget
 from ml_switcheroo.sources.static.python.values import (
     Arguments,
@@ -180,13 +181,7 @@ def _ended(machine: Drawer, first: int, why: str) -> int:
 
 def pruned(graph: Graph) -> Graph:
     """Return a graph without what its outputs do not need; its inputs stay."""
-    wanted, stack = set(graph.inputs), list(graph.outputs)
-    while stack:
-        number = stack.pop()
-        if number not in wanted:
-            wanted.add(number)
-            stack.extend(graph.nodes[number].operands)
-    order = sorted(wanted)
+    order = sorted({*graph.inputs, *needed(graph, graph.outputs, ())})
     place = {number: index for index, number in enumerate(order)}
     nodes = tuple(
         replace(node, operands=tuple(place[one] for one in node.operands))

@@ -40,9 +40,7 @@ def draw_tensorflow(function: Callable[..., Any], variables: Mapping[str, Any], 
     specs = [tf.TensorSpec(spec.shape, spec.dtype) for spec in inputs.specs]
 
     def flat(*given: Any) -> Any:
-        if inputs.names:
-            return tf.nest.flatten(function(**dict(zip(inputs.names, given, strict=True))))
-        return tf.nest.flatten(function(*given))
+        return tf.nest.flatten(inputs.call(function, given))
 
     graph = tf.function(flat).get_concrete_function(*specs).graph
     draft = Draft()

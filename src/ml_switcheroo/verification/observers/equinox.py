@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.targets.equinox import path_of
+from ml_switcheroo.targets.equinox import mapped, path_of
 from ml_switcheroo.verification.calls import Recorder
 from ml_switcheroo.verification.traced import record, to_jax
 
@@ -35,17 +35,7 @@ def run(
     watched = _watched(module, (), recorder)
     whole = (watched, model[1]) if pair else watched
     with jax.disable_jit():
-        return (call or _mapped)(whole, *args, **kwargs)
-
-
-def _mapped(model: Any, *args: Any, **kwargs: Any) -> Any:
-    import jax
-
-    if isinstance(model, tuple):
-        module, state = model
-        axes = (*[0] * len(args), None)
-        return jax.vmap(module, axis_name="batch", in_axes=axes, out_axes=(0, None))(*args, state)[0]
-    return jax.vmap(lambda args, kwargs: model(*args, **kwargs))(args, kwargs)
+        return (call or mapped)(whole, *args, **kwargs)
 
 
 def _watched(node: Any, keys: tuple[Any, ...], recorder: Recorder) -> Any:

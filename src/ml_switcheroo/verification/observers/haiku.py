@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.errors import UsageError
+from ml_switcheroo.targets.haiku import NO_CALL
 from ml_switcheroo.verification.calls import Recorder
 from ml_switcheroo.verification.traced import record, to_jax
 
@@ -32,10 +33,7 @@ def run(
     import jax
 
     if call is None:
-        raise UsageError(
-            "params do not run by themselves: pass target_call=transformed.apply (of hk.without_apply_rng),"
-            " or a function of (params, state) and the inputs"
-        )
+        raise UsageError(NO_CALL)
 
     def watch(function: Callable[..., Any], inputs: Any, keywords: Any, context: Any) -> Any:
         made = function(*inputs, **keywords)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.errors import UsageError
+from ml_switcheroo.targets.linen import NO_CALL
 from ml_switcheroo.verification.calls import Recorder
 from ml_switcheroo.verification.traced import record, to_jax
 
@@ -32,7 +33,7 @@ def run(
     from flax import linen
 
     if call is None:
-        raise UsageError("a tree of variables does not run by itself: pass target_call=module.apply")
+        raise UsageError(NO_CALL)
 
     def watch(function: Callable[..., Any], inputs: Any, keywords: Any, context: Any) -> Any:
         made = function(*inputs, **keywords)

@@ -112,15 +112,8 @@ def _var_mean(
     return _var(pen, input, dim, unbiased, keepdim, correction), _mean(pen, input, dim, keepdim)
 
 
-def _std_mean(
-    pen: Pen,
-    input: Drawn,
-    dim: Any = None,
-    unbiased: Any = None,
-    keepdim: bool = False,
-    correction: Any = None,
-) -> Any:
-    found, mean = _var_mean(pen, input, dim, unbiased, keepdim, correction)
+def _std_mean(pen: Pen, input: Drawn, *args: Any, **words: Any) -> Any:
+    found, mean = _var_mean(pen, input, *args, **words)
     return pen.each("sqrt", found), mean
 
 
