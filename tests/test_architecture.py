@@ -120,7 +120,7 @@ OTHER_WORDS = {
     ),
     "graph": (set(KINDS), "what each kind computes, which is a table of its own"),
     "operations": (set(KINDS), "functions of torch, and what their parameters are for"),
-    "match planning/stages/by_structure.py planning/stages/vouching.py": (
+    "match planning/stages/left_open.py planning/stages/vouching.py": (
         MATCHED,
         "what a tree is matched by",
     ),

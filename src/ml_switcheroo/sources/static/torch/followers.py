@@ -29,7 +29,7 @@ from ml_switcheroo.sources.static.torch.images import (
 )
 from ml_switcheroo.sources.static.torch.parts import broadcast
 from ml_switcheroo.sources.static.torch.shaping import indexed, permuted, reduced
-from ml_switcheroo.sources.static.torch.uses import noted, used
+from ml_switcheroo.sources.static.torch.uses import count_of, noted, used
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -237,8 +237,9 @@ def cut(tensor: Tensor, given: Value, word: str, dim: Value) -> list[Tensor] | N
     if word != "split" and isinstance(given, int) and 0 < given <= 64:
         part = halved(tensor, dim, given)
         return None if part is None else [part] * given
-    if isinstance(given, int) and given > 0 and axis[0].count:
-        whole, rest = divmod(axis[0].count, given)
+    count = count_of(axis[0])
+    if isinstance(given, int) and given > 0 and count:
+        whole, rest = divmod(count, given)
         given = [given] * whole + ([rest] if rest else [])
     if not isinstance(given, list | tuple) or word == "tensor_split":
         return None

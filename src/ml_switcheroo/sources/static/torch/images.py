@@ -9,7 +9,7 @@ from ml_switcheroo.sources.static.python.counted import whole_numbers
 from ml_switcheroo.sources.static.python.values import UNKNOWN, Instance, Tensor, Value, options
 from ml_switcheroo.sources.static.torch.alike import INPUT, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
-from ml_switcheroo.sources.static.torch.uses import used
+from ml_switcheroo.sources.static.torch.uses import count_of, used
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -118,15 +118,16 @@ def long(axis: Axis) -> int | None:
     """Return how long an axis is, where that is known of all its atoms."""
     size = 1
     for atom in axis:
-        if atom.count is None:
+        count = count_of(atom)
+        if count is None:
             return None
-        size *= atom.count
+        size *= count
     return size
 
 
 def identity(axis: Axis) -> Hashable:
     """Return what axes of one length have in common; None where that is not known."""
-    keys = [atom.count or atom.key for atom in axis]
+    keys = [count_of(atom) or atom.key for atom in axis]
     return None if None in keys else tuple(sorted(map(repr, keys)))
 
 
@@ -170,7 +171,7 @@ def halved(tensor: Tensor, dim: Value, parts: int) -> Tensor | None:
     axis = axes[place]
     if len(axis) != 1 or axis[0].role not in ("channel", "space", "step", "any"):
         return None
-    count = axis[0].count
+    count = count_of(axis[0])
     size = count // parts if count and count % parts == 0 else None
     part = Atom(axis[0].role, None, size=size)
     return made((*axes[:place], (part,), *axes[place + 1 :]))
@@ -195,7 +196,7 @@ def shuffled(machine: Machine, tensor: Tensor | None, by: Value) -> Value:
         return followed([tensor], folds=True)
     atom, *rest = axes[1]
     if not rest and isinstance(atom.of, Instance) and atom.role == "channel" and atom.size is None:
-        count = atom.count
+        count = count_of(atom)
         channels = count // by**2 if count and count % by**2 == 0 else None
         site = machine.site
         used(atom.of).shuffles.append((channels, site))

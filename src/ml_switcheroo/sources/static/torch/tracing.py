@@ -38,6 +38,7 @@ from ml_switcheroo.sources.static.torch import tensors
 from ml_switcheroo.sources.static.torch.interpreter import TABLES
 from ml_switcheroo.sources.static.torch.nn import name_of, slot
 from ml_switcheroo.sources.static.torch.packages import OUTSIDE
+from ml_switcheroo.sources.static.torch.trail_machine import TrailMachine
 from ml_switcheroo.sources.static.torch.trail_steps import (
     applied,
     asked,
@@ -58,7 +59,7 @@ _SURPRISES = (TypeError, ValueError, KeyError, IndexError, AttributeError, Asser
 """What code that the reader takes for something else may end in: then nothing is known of it."""
 
 
-class Follower(Machine):
+class Follower(TrailMachine):
     """A machine whose tensors carry trails; calls of child modules are not followed.
 
     Args:
@@ -67,20 +68,15 @@ class Follower(Machine):
         shapes: The shapes of parameters, by the id of their tensor.
 
     Attributes:
-        root: The module whose ``forward`` is followed.
-        writing: What is written down.
         left: How many expressions and statements may still be read.
     """
 
     def __init__(
         self, library: Library, solved: Mapping[str, Value], shapes: Mapping[int, tuple[int, ...]]
     ) -> None:
-        super().__init__(library, _TABLES, _STEPS)
+        super().__init__(library, _TABLES, _STEPS, shapes)
         self.left = _ALL
         self.solved.update(solved)
-        self.root: Instance | None = None
-        self.writing = Writing()
-        self._shapes = shapes
 
     def follow(self, root: Instance) -> Writing:
         """Follow the ``forward`` of a module; every change that it makes is undone."""
@@ -133,19 +129,6 @@ class Follower(Machine):
         if any(one.trails for one in traced_in(args)):
             return super().call(child, args)
         return MOVING
-
-    def shape_of(self, tensor: Traced) -> tuple[int, ...] | None:
-        """Return the shape of a parameter as the checkpoint has it; None for anything else."""
-        trail = tensor.trails[0] if len(tensor.trails) == 1 else None
-        if trail is None or any(step.word not in ("plus", "times", "other") for step in trail.steps):
-            return None
-        return self._shapes.get(id(trail.tensor))
-
-    def entered(self, *values: Value) -> None:
-        """Write down what enters the operation of the module's own layer."""
-        for one in traced_in(list(values)):
-            if one.moving:
-                self.writing.entries.append((one.given, one.scaled))
 
     def read(self, owner: Value, name: str) -> Value:
         """Return an attribute; a module is not in training."""
