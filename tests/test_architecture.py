@@ -94,6 +94,62 @@ def mentioned(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def modules_in(root):
+    """Return the files of the modules below a folder, by dotted name."""
+    found = {}
+    for path in root.rglob("*.py"):
+        parts = path.relative_to(root).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def edges(modules):
+    """Return the modules that each module names in an import, also one for type checkers or in a function."""
+    found = {}
+    for name, path in modules.items():
+        named = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                inner = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+                named |= {dotted if dotted in modules else str(node.module) for dotted in inner.values()}
+        found[name] = named & modules.keys() - {name}
+    return found
+
+
+def circles(graph):
+    """Return the modules in a circle, or between two of them: whatever begins or ends a way is taken out."""
+    left = {name: set(named) for name, named in graph.items()}
+    while True:
+        used = set().union(*left.values()) if left else set()
+        ends = {name for name, named in left.items() if not named or name not in used}
+        if not ends:
+            return sorted(left)
+        left = {name: named - ends for name, named in left.items() if name not in ends}
+
+
+def test_no_imports_go_in_a_circle_not_even_those_for_type_checkers():
+    assert circles(edges(modules_in(PACKAGE.parent))) == []
+
+
+def test_a_circle_of_imports_is_seen_wherever_they_stand(tmp_path):
+    package = tmp_path / "p"
+    package.mkdir()
+    for name, code in {
+        "__init__": "from p.a import A\n",
+        "a": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.b import B\n",
+        "b": "def run():\n    from p import c\n",
+        "c": "import p.a\n",
+        "d": "from p import b\nfrom p import e\n",
+        "e": "import os\n",
+    }.items():
+        (package / f"{name}.py").write_text(code)
+    assert circles(edges(modules_in(tmp_path))) == ["p.a", "p.b", "p.c"]
+    (package / "c.py").write_text("")
+    assert circles(edges(modules_in(tmp_path))) == []
+
+
 @pytest.mark.parametrize(
     "path", sorted(READER.glob("*/**/*.py")), ids=lambda path: str(path.relative_to(READER))
 )

@@ -13,6 +13,7 @@ from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.of_source.drawn import Drawn, Lost, Undecided, Unlowered
 from ml_switcheroo.graph.of_source.machine import Drawer
 from ml_switcheroo.graph.of_source.state import State
+from ml_switcheroo.graph.of_source.tables import new_drawer
 from ml_switcheroo.graph.running import needed
 from ml_switcheroo.sources.static.python.machine import Budget
 from ml_switcheroo.sources.static.python.values import (
@@ -60,7 +61,7 @@ def draw_source(
     Raises:
         SourceError: The file cannot be read, or has no such class.
     """
-    with reading(spec, specs, root=root, machine=Drawer) as attempt:
+    with reading(spec, specs, root=root, machine=new_drawer) as attempt:
         if not isinstance(attempt.machine, Drawer):
             raise TypeError("another machine has read the model")
         roots = [one for one in options(attempt.value) if isinstance(one, Instance)]

@@ -17,10 +17,12 @@ from ml_switcheroo.graph.of_source.dtypes import torch_name
 from ml_switcheroo.graph.of_source.machine import Drawer
 from ml_switcheroo.graph.of_source.operations.table import FUNCTIONS
 from ml_switcheroo.graph.of_source.state import State
+from ml_switcheroo.graph.of_source.tables import new_drawer
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.live import unwrapped
 from ml_switcheroo.sources.static.python.limits import deep_recursion, little_garbage
 from ml_switcheroo.sources.static.python.machine import STEPS
+from ml_switcheroo.sources.static.python.own_code import module_name
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
@@ -50,7 +52,7 @@ def read_live(model: Any, specs: Mapping[str, TensorSpec]) -> Iterator[tuple[Dra
     Returns:
         The machine that has read it, and the module as that sees it.
     """
-    machine, model = Drawer(Library([]), STEPS), unwrapped(model)
+    machine, model = new_drawer(Library([]), STEPS), unwrapped(model)
     made: dict[int, Instance] = {}
     with deep_recursion(), little_garbage():
         root = copied(machine, model, made)
@@ -178,7 +180,7 @@ class _Reader:
         )
         if path is None or not Path(path).is_file() or "." in value.__qualname__:
             return UNKNOWN
-        found = self.machine.module_name(self.machine.library.file(Path(path)), value.__name__)
+        found = module_name(self.machine, self.machine.library.file(Path(path)), value.__name__)
         return UNKNOWN if found is ABSENT else found
 
     def _object(self, value: Any, depth: int) -> Value:

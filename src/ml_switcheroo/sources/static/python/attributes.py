@@ -8,28 +8,26 @@ from typing import Any
 from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.classes import construct, find, new_instance
 from ml_switcheroo.sources.static.python.containers import expand, find_key, store_item, subscript
-from ml_switcheroo.sources.static.python.frames import present
+from ml_switcheroo.sources.static.python.frames import Class, Function, Super, present
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.imports import external, member_of
 from ml_switcheroo.sources.static.python.lazily import handed_out
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.methods import METHODS, pure_method
+from ml_switcheroo.sources.static.python.own_code import module_name
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
     Bound,
     Builtin,
-    Class,
     External,
-    Function,
     Instance,
     Maybe,
     Names,
     Partial,
     Raised,
     Repeat,
-    Super,
     Tensor,
     Text,
     Value,
@@ -319,7 +317,7 @@ READERS: dict[type, Any] = {
 
 def _write_source(machine: Machine, owner: Source, name: Value, value: Value) -> None:
     if isinstance(name, str):
-        machine.module_name(owner, name)
+        module_name(machine, owner, name)
         machine.heap.touch(owner.values)
         before = owner.values.get(name, value)
         owner.values[name] = join([before, value])  # who has looked before, and who looks later, is not known

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.python.classes import OBJECT, find
 from ml_switcheroo.sources.static.python.containers import expand
+from ml_switcheroo.sources.static.python.frames import Class
 from ml_switcheroo.sources.static.python.introspection import INTROSPECTION
 from ml_switcheroo.sources.static.python.iteration import ITERATION
 from ml_switcheroo.sources.static.python.lookups import BY_NAME
@@ -17,7 +18,6 @@ from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
     Builtin,
-    Class,
     External,
     Instance,
     Maybe,

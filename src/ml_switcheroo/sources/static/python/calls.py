@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_switcheroo.sources.static.python.classes import find, instantiate
 from ml_switcheroo.sources.static.python.counted import is_number, number
-from ml_switcheroo.sources.static.python.frames import Frame
+from ml_switcheroo.sources.static.python.frames import Class, Frame, Function
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.tables import Ending
@@ -18,9 +18,7 @@ from ml_switcheroo.sources.static.python.values import (
     Arguments,
     Bound,
     Builtin,
-    Class,
     External,
-    Function,
     Instance,
     Maybe,
     Partial,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ml_switcheroo.sources.static.python.frames import Class
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.mappings import DefaultDict, OpenDict
 from ml_switcheroo.sources.static.python.modules import dictionary_of, item_of_module, names_of
@@ -12,7 +13,6 @@ from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
-    Class,
     Instance,
     Maybe,
     Names,

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.python.classes import find, new_instance
+from ml_switcheroo.sources.static.python.frames import Class
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
     Builtin,
-    Class,
     External,
     Instance,
     Maybe,

@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING, Any
 from ml_switcheroo.code.library import OPAQUE, Source
 from ml_switcheroo.sources.static.python.classes import find, is_subclass, new_instance
 from ml_switcheroo.sources.static.python.containers import find_key
+from ml_switcheroo.sources.static.python.frames import Class, Function, Super
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
     Bound,
     Builtin,
-    Class,
     External,
-    Function,
     Instance,
     Names,
     OneOf,
     Partial,
     Raised,
-    Super,
     Text,
     Unknown,
     Value,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.containers import expand
 from ml_switcheroo.sources.static.python.counted import whole_numbers
+from ml_switcheroo.sources.static.python.frames import Class
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
-    Class,
     Instance,
     Maybe,
     OneOf,

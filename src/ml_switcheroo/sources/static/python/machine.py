@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from ml_switcheroo.code.library import Library, Source
+from ml_switcheroo.code.library import Library
 from ml_switcheroo.code.outline import bound_names
-from ml_switcheroo.sources.static.python import own_code
 from ml_switcheroo.sources.static.python.counted import is_number, number
-from ml_switcheroo.sources.static.python.frames import Frame, assigned, module_frame
+from ml_switcheroo.sources.static.python.frames import Frame, assigned
 from ml_switcheroo.sources.static.python.heap import Heap
-from ml_switcheroo.sources.static.python.memory import Memory
+from ml_switcheroo.sources.static.python.made import Made
 from ml_switcheroo.sources.static.python.registering import Registrations
 from ml_switcheroo.sources.static.python.tables import Ending, Outcome, Tables, Watcher
 from ml_switcheroo.sources.static.python.values import (
-    ABSENT,
     UNKNOWN,
     Arguments,
     OneOf,
@@ -57,6 +55,7 @@ class Machine:
         before: A machine that has read the same library, and changed nothing in it.
 
     Attributes:
+        made: What constructors have made, by class, arguments, and the place of the call; see ``memory``.
         cut: How many calls were cut off.
         told: How tests come out of arguments that are not their defaults, by symbol.
         following: Whether ``forward`` is followed: what goes wrong there may be the reader's fault.
@@ -64,11 +63,13 @@ class Machine:
         blind: Where the program runs code that it makes at run time; after that nothing is certain.
     """
 
-    def __init__(self, library: Library, tables: Tables, steps: int, before: Machine | None = None) -> None:
+    def __init__(
+        self, library: Library, tables: Tables[Machine], steps: int, before: Machine | None = None
+    ) -> None:
         self.library = library
         self.tables = tables
         self.heap: Heap = Heap(before.heap if before is not None else None)
-        self.memory: Memory = before.memory if before is not None else Memory()
+        self.made: dict[Hashable, Made] = before.made if before is not None else {}
         self.builtins = tables.builtins
         self.assumed: dict[str, bool] = {}
         self.solved: dict[str, Value] = {}
@@ -87,7 +88,7 @@ class Machine:
         self.noted: Any = None  # what whoever follows forward writes down
         self.following = False
         self.trying = 0
-        self.follower: Watcher | None = None  # where rows are followed
+        self.follower: Watcher[Machine] | None = None  # where rows are followed
         self.registrations: Registrations = (
             before.registrations if before is not None else Registrations(library)
         )
@@ -145,7 +146,7 @@ class Machine:
     def forget(self, node: ast.expr | ast.stmt, frame: Frame) -> None:
         """Forget what a node binds: whatever it does, nothing is known of that any more."""
         for name in assigned((node,)):
-            frame.bind(name, UNKNOWN, self)
+            self.bind(frame, name, UNKNOWN)
 
     def take(self, steps: int) -> None:
         """Count steps.
@@ -296,22 +297,13 @@ class Machine:
 
     # Names --------------------------------------------------------------------------------
 
-    def module_name(self, source: Source, name: str) -> Value:
-        """Return a module-level name of a file, running only the statements that bind it."""
-        own_code.run_for(self, source, name)
-        if name in source.values:
-            return source.values[name]
-        for star in reversed(source.stars):
-            value = self.from_import(source, star, name) if not name.startswith("_") else ABSENT
-            if value is not ABSENT:
-                source.values[name] = value
-                return value
-        own = {"__name__": source.name, "__package__": source.package, "__file__": source.label}
-        return {**own, "__all__": UNKNOWN}.get(name, ABSENT)
-
-    def imported(self, source: Source) -> None:
-        """Note that a file is imported, and run what it registers in objects that are in use."""
-        own_code.imported(self, source)
+    def bind(self, frame: Frame, name: str, value: Value) -> None:
+        """Bind a name."""
+        if self.follower is not None:
+            self.follower.named(self, name, value)
+        names = frame.elsewhere.get(name, frame.names)
+        self.heap.touch(names)
+        names[name] = value
 
     def run_at_module_level(self, statement: ast.stmt, frame: Frame) -> None:
         """Run a statement of a module's own code, whoever asks for it first."""
@@ -329,7 +321,3 @@ class Machine:
             self.held, self.steps = max(self.steps - limit, 0), min(limit, self.steps)
             self._elsewhere = inside
             self._elsewhere += self.taken - taken
-
-    def from_import(self, source: Source, node: ast.ImportFrom, name: str) -> Value:
-        """Return what ``from module import name`` binds, ABSENT where the module lacks it."""
-        return self.tables.star(self, node, name, module_frame(source))

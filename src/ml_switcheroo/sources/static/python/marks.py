@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.python.values import Value
+from ml_switcheroo.sources.static.python.value import Value
 
 __all__ = ["Marks"]
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ml_switcheroo.sources.static.python.frames import Class, Function
+from ml_switcheroo.sources.static.python.machine import Machine
+from ml_switcheroo.sources.static.python.made import Made
 from ml_switcheroo.sources.static.python.marks import Marks
 from ml_switcheroo.sources.static.python.values import (
     Absent,
     Arguments,
     Bound,
     Builtin,
-    Class,
     External,
-    Function,
     Instance,
     Maybe,
     OneOf,
@@ -34,10 +34,7 @@ from ml_switcheroo.sources.static.python.values import (
     options,
 )
 
-if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.python.machine import Machine
-
-__all__ = ["Memory", "key_of"]
+__all__ = ["again", "key_of", "watching"]
 
 _FEWEST = 60
 """Expressions and statements of a constructor that is worth remembering."""
@@ -53,58 +50,36 @@ class _Unsuited(Exception):  # caught where it is asked for
     """The value holds something that a copy would not be the same as."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """What a constructor has made, untouched since.
-
-    Attributes:
-        value: A copy of it that nobody else holds.
-        kept: What it holds and has not made, by id.
-        steps: The expressions and statements it took.
-        args: The arguments, which the ids in the key are of.
-    """
-
-    value: Instance
-    kept: dict[int, Value]
-    steps: int
-    args: Arguments
+def again(machine: Machine, key: Hashable) -> Instance | None:
+    """Return a copy of what was made for the key; None where nothing is remembered."""
+    found = machine.made.get(key) if key is not None else None
+    if found is None:
+        return None
+    machine.take(found.steps)
+    copy = _Copy(machine, lambda place: id(place) in found.kept).of(found.value)
+    return copy if isinstance(copy, Instance) else None
 
 
-@dataclass(slots=True)
-class Memory:
-    """What constructors have made, by class, arguments, and the place of the call."""
-
-    made: dict[Hashable, _Made] = field(default_factory=dict)
-
-    def again(self, machine: Machine, key: Hashable) -> Instance | None:
-        """Return a copy of what was made for the key; None where nothing is remembered."""
-        found = self.made.get(key) if key is not None else None
-        if found is None:
-            return None
-        machine.take(found.steps)
-        copy = _Copy(machine, lambda place: id(place) in found.kept).of(found.value)
-        return copy if isinstance(copy, Instance) else None
-
-    @contextmanager
-    def watching(self, machine: Machine, key: Hashable, args: Arguments) -> Iterator[list[Instance]]:
-        """Remember what is made meanwhile and put into the list, where a copy can stand for it."""
-        found: list[Instance] = []
-        if key is None:
-            yield found
+@contextmanager
+def watching(machine: Machine, key: Hashable, args: Arguments) -> Iterator[list[Instance]]:
+    """Remember what is made meanwhile and put into the list, where a copy can stand for it."""
+    found: list[Instance] = []
+    if key is None:
+        yield found
+        return
+    before, steps = _circumstances(machine), machine.taken
+    first = next_serial()
+    with machine.heap.watch(first) as changes:
+        yield found
+    steps = machine.taken - steps
+    if found and not changes and steps >= _FEWEST and before == _circumstances(machine):
+        kept = dict(_held(args))
+        copy = _Copy(machine, lambda place: _keep(machine, place, first, kept), first)
+        try:
+            value = copy.instance(found[0])
+        except _Unsuited:
             return
-        before, steps = _circumstances(machine), machine.taken
-        first = next_serial()
-        with machine.heap.watch(first) as changes:
-            yield found
-        steps = machine.taken - steps
-        if found and not changes and steps >= _FEWEST and before == _circumstances(machine):
-            kept = dict(_held(args))
-            copy = _Copy(machine, lambda place: _keep(machine, place, first, kept), first)
-            try:
-                value = copy.instance(found[0])
-            except _Unsuited:
-                return
-            self.made[key] = _Made(value, kept, steps, args)
+        machine.made[key] = Made(value, kept, steps, args)
 
 
 def key_of(machine: Machine, cls: Class, args: Arguments) -> Hashable:

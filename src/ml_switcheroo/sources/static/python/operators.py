@@ -10,11 +10,11 @@ from typing import Any
 
 from ml_switcheroo.sources.static.python.containers import member
 from ml_switcheroo.sources.static.python.counted import is_number, number
+from ml_switcheroo.sources.static.python.frames import Class
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
-    Class,
     Instance,
     Raised,
     Repeat,

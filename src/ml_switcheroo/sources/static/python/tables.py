@@ -11,15 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
-from ml_switcheroo.sources.static.python.values import UNKNOWN, Arguments, Instance, Tensor, Value
-
-if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.python.frames import Frame
-    from ml_switcheroo.sources.static.python.machine import Machine
+from ml_switcheroo.sources.static.python.frames import Frame
+from ml_switcheroo.sources.static.python.values import Arguments, Instance, Tensor, Value
 
 __all__ = ["Ending", "ForkReader", "Outcome", "Outside", "Reader", "Tables", "Watcher"]
+
+
+M = TypeVar("M")
+"""The machine that looks things up; it holds these tables, so it cannot be named here."""
+
+Reads = TypeVar("Reads", contravariant=True)
 
 
 class Ending(Enum):
@@ -39,21 +42,15 @@ class Outcome:
     value: Value = None
 
 
-Reader = Callable[["Machine", Any, "Frame"], Any]
+Reader = Callable[[M, Any, Frame], Any]
 """Evaluates an expression, or runs a statement."""
 
-ForkReader = Callable[["Machine", Any, Sequence[ast.stmt], "Frame"], "Outcome | None"]
+ForkReader = Callable[[M, Any, Sequence[ast.stmt], Frame], Outcome | None]
 """Runs a statement that forks, given the rest of its block: None where the caller goes on with that."""
 
 
-def _unread(machine: Machine, node: Any, frame: Frame) -> Value:
-    """Pass over a node that the tables lack, a newer Python's: nothing is known but the names it binds."""
-    machine.forget(node, frame)
-    return UNKNOWN if isinstance(node, ast.expr) else None
-
-
 @dataclass(frozen=True, slots=True)
-class Outside:
+class Outside(Generic[M]):
     """What the machine asks about packages that are not read, by dotted name.
 
     Attributes:
@@ -68,10 +65,10 @@ class Outside:
         root: The class that all layers derive from.
     """
 
-    call: Callable[[Machine, str, Arguments], Value]
-    construct: Callable[[Machine, Instance, str, Arguments], None]
-    forward: Callable[[Machine, Instance, Arguments], Value]
-    member: Callable[[Machine, Instance, str, str], Value]
+    call: Callable[[M, str, Arguments], Value]
+    construct: Callable[[M, Instance, str, Arguments], None]
+    forward: Callable[[M, Instance, Arguments], Value]
+    member: Callable[[M, Instance, str, str], Value]
     is_subclass: Callable[[str, str], bool | None]
     is_layer: Callable[[str], bool]
     exports: Callable[[str, str], bool]
@@ -80,7 +77,7 @@ class Outside:
 
 
 @dataclass(slots=True, kw_only=True)
-class Tables:
+class Tables(Generic[M]):
     """What the machine looks up, by type.
 
     Attributes:
@@ -107,39 +104,39 @@ class Tables:
         outside: What else is asked about such packages.
     """
 
-    expressions: Mapping[type, Reader]
-    statements: Mapping[type, Reader]
-    forks: Mapping[type, ForkReader]
-    unread: Reader = _unread
-    star: Callable[[Machine, ast.ImportFrom, str, Frame], Value]
-    calls: Mapping[type, Callable[[Machine, Any, Arguments], Value]]
-    readers: Mapping[type, Callable[[Machine, Any, str], Value]]
-    writers: Mapping[type, Callable[[Machine, Any, Any, Value], None]]
-    truths: Mapping[type, Callable[[Machine, Any], bool | None]]
-    operators: Mapping[type, Callable[[Machine, type, Value, Value], Value]] = field(default_factory=dict)
-    compared: Mapping[type, Callable[[Machine, Value, Value], Value]] = field(default_factory=dict)
-    subscripts: Mapping[type, Callable[[Machine, Any, Value], Value]] = field(default_factory=dict)
-    stores: Mapping[type, Callable[[Machine, Any, Value, Value], None]] = field(default_factory=dict)
-    items: Mapping[type, Callable[[Machine, Any], list[Value] | None]] = field(default_factory=dict)
+    expressions: Mapping[type, Reader[M]]
+    statements: Mapping[type, Reader[M]]
+    forks: Mapping[type, ForkReader[M]]
+    unread: Reader[M]
+    star: Callable[[M, ast.ImportFrom, str, Frame], Value]
+    calls: Mapping[type, Callable[[M, Any, Arguments], Value]]
+    readers: Mapping[type, Callable[[M, Any, str], Value]]
+    writers: Mapping[type, Callable[[M, Any, Any, Value], None]]
+    truths: Mapping[type, Callable[[M, Any], bool | None]]
+    operators: Mapping[type, Callable[[M, type, Value, Value], Value]] = field(default_factory=dict)
+    compared: Mapping[type, Callable[[M, Value, Value], Value]] = field(default_factory=dict)
+    subscripts: Mapping[type, Callable[[M, Any, Value], Value]] = field(default_factory=dict)
+    stores: Mapping[type, Callable[[M, Any, Value, Value], None]] = field(default_factory=dict)
+    items: Mapping[type, Callable[[M, Any], list[Value] | None]] = field(default_factory=dict)
     unpacked: Mapping[type, Callable[[Any, int], list[Value] | None]] = field(default_factory=dict)
     nth: Mapping[type, Callable[[Any, int], Value]] = field(default_factory=dict)
     widened: Mapping[type, Callable[[Any, Value], Value]] = field(default_factory=dict)
     instances: Mapping[type, Callable[[Any, Value], bool | None]] = field(default_factory=dict)
     builtins: Mapping[str, Value] = field(default_factory=dict)
     externals: Mapping[str, Value] = field(default_factory=dict)
-    outside: Outside
+    outside: Outside[M]
 
 
-class Watcher(Protocol):
+class Watcher(Protocol[Reads]):
     """Somebody who watches what a program does, and answers for the tensors in it."""
 
-    def named(self, machine: Machine, name: Any, value: Value, /) -> None:
+    def named(self, machine: Reads, name: Any, value: Value, /) -> None:
         """Note that a value is called by a name."""
 
     def stored(self, *values: Value) -> None:
         """Note that something is stored in values."""
 
-    def called(self, machine: Machine, instance: Instance, args: Arguments, /) -> tuple[Value] | None:
+    def called(self, machine: Reads, instance: Instance, args: Arguments, /) -> tuple[Value] | None:
         """Return what a module gives, wrapped, where it need not be read."""
 
     def passed(self, args: Arguments, /) -> Value:
@@ -148,20 +145,20 @@ class Watcher(Protocol):
     def items(self, tensor: Tensor, /) -> list[Value] | None:
         """Return what iterating over a tensor gives; None where that is unknown."""
 
-    def layer(self, machine: Machine, layer: Instance, args: Arguments, /) -> Value:
+    def layer(self, machine: Reads, layer: Instance, args: Arguments, /) -> Value:
         """Return what a layer of a package gives."""
 
-    def function(self, machine: Machine, name: str, args: Arguments, /) -> Value:
+    def function(self, machine: Reads, name: str, args: Arguments, /) -> Value:
         """Return what a function of a package gives that takes tensors."""
 
-    def foreign(self, machine: Machine, name: str, args: Arguments, /) -> Value:
+    def foreign(self, machine: Reads, name: str, args: Arguments, /) -> Value:
         """Return what a function of any other package gives."""
 
-    def attribute(self, machine: Machine, tensor: Tensor, name: str, /) -> Value:
+    def attribute(self, machine: Reads, tensor: Tensor, name: str, /) -> Value:
         """Return an attribute or a method of a tensor."""
 
-    def operate(self, machine: Machine, op: type, left: Value, right: Value, /) -> Value:
+    def operate(self, machine: Reads, op: type, left: Value, right: Value, /) -> Value:
         """Return what an operator gives."""
 
-    def subscript(self, machine: Machine, tensor: Value, index: Value, /) -> Value:
+    def subscript(self, machine: Reads, tensor: Value, index: Value, /) -> Value:
         """Return ``tensor[index]``."""

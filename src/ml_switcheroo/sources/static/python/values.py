@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.marks import Marks
+from ml_switcheroo.sources.static.python.value import Value
 
 if TYPE_CHECKING:
     from ml_switcheroo.code.library import Source
-    from ml_switcheroo.sources.static.python.frames import Frame
 
 __all__ = [
     "ABSENT",
@@ -30,9 +30,7 @@ __all__ = [
     "Arguments",
     "Bound",
     "Builtin",
-    "Class",
     "External",
-    "Function",
     "Instance",
     "Maybe",
     "Names",
@@ -42,7 +40,6 @@ __all__ = [
     "Repeat",
     "Site",
     "Size",
-    "Super",
     "Tensor",
     "Text",
     "Unknown",
@@ -54,9 +51,6 @@ __all__ = [
     "options",
     "same",
 ]
-
-Value = object
-"""Anything: what a value is has to be asked before it is used."""
 
 T = TypeVar("T")
 
@@ -182,35 +176,6 @@ class Site:
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class Function:
-    """A ``def`` or ``lambda`` with what it closes over; ``attrs`` are attributes set on it."""
-
-    name: str
-    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-    source: Source
-    frame: Frame | None
-    defaults: list[Value]
-    keyword_defaults: list[Value]
-    owner: Class | None = None
-    generator: bool = False
-    attrs: dict[Any, Value] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False, repr=False)
-class Class:
-    """A class whose source has been read; ``mro`` ends with External and Unknown bases."""
-
-    name: str
-    node: ast.ClassDef | None
-    source: Source | None
-    bases: tuple[Value, ...]
-    attrs: dict[Any, Value]
-    mro: tuple[Value, ...] = ()
-    dataclass: bool = False
-    fields: tuple[str, ...] = ()
-
-
-@dataclass(slots=True, eq=False, repr=False)
 class Instance:
     """An instance of a class: of the user's own, of torch's (``cls`` is External), or of both.
 
@@ -287,14 +252,6 @@ class Bound:
 
     function: Value
     owner: Value
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Super:
-    """``super()``: attribute look-up in the MRO of ``owner`` behind ``start``."""
-
-    owner: Value
-    start: Class
 
 
 @dataclass(frozen=True, slots=True, eq=False)

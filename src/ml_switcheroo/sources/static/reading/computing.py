@@ -10,12 +10,12 @@ from ml_switcheroo.computed import Computed, Pool, named, pool_of
 from ml_switcheroo.computed.code import called
 from ml_switcheroo.computed.words import attention_scale, is_attention, scale_of
 from ml_switcheroo.sources.static.python.classes import lineage
+from ml_switcheroo.sources.static.python.frames import Class, Function
 from ml_switcheroo.sources.static.python.machine import Budget, Machine
+from ml_switcheroo.sources.static.python.own_code import module_name
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
-    Class,
     External,
-    Function,
     Instance,
     Partial,
     Raised,
@@ -120,7 +120,7 @@ class _Reader:
         if head in ("self", "?"):
             return ""
         try:
-            value = self._machine.module_name(function.source, head)
+            value = module_name(self._machine, function.source, head)
             for part in parts:
                 value = self._machine.read(value, part) if isinstance(value, External) else ABSENT
         except (Raised, Budget, RecursionError):

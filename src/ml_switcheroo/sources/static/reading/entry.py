@@ -14,18 +14,17 @@ from ml_switcheroo.errors import SourceError
 from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.containing import contained
-from ml_switcheroo.sources.static.python.frames import Frame
+from ml_switcheroo.sources.static.python.frames import Class, Frame, Function
 from ml_switcheroo.sources.static.python.heap import Changed
 from ml_switcheroo.sources.static.python.limits import deep_recursion, little_garbage
 from ml_switcheroo.sources.static.python.machine import STEPS, Budget, Machine
+from ml_switcheroo.sources.static.python.own_code import imported, module_name
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     Arguments,
     Bound,
     Builtin,
-    Class,
     External,
-    Function,
     Instance,
     Partial,
     Raised,
@@ -285,7 +284,7 @@ def _one_reading(entry: _Entry, machine: Machine, opening: Opening, solved: Mapp
     machine.told.update(entry.tests)
     steps = machine.steps
     source = machine.library.file(entry.path)
-    machine.imported(source)
+    imported(machine, source)
     failures: list[str] = []
     target = _target(machine, source, entry.name)
 
@@ -312,7 +311,7 @@ def _one_reading(entry: _Entry, machine: Machine, opening: Opening, solved: Mapp
 
 
 def _target(machine: Machine, source: Source, name: str) -> Value:
-    target = machine.module_name(source, name)
+    target = module_name(machine, source, name)
     if target is ABSENT:
         there = [*(one.name for one in source.classes), *(one.name for one in source.functions)]
         close = difflib.get_close_matches(name, there, n=1)

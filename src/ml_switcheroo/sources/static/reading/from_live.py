@@ -19,13 +19,13 @@ from ml_switcheroo.sources.findings import Usage
 from ml_switcheroo.sources.static.python.classes import make_class
 from ml_switcheroo.sources.static.python.containing import contained
 from ml_switcheroo.sources.static.python.counted import whole_numbers
-from ml_switcheroo.sources.static.python.frames import module_frame
+from ml_switcheroo.sources.static.python.frames import Class, module_frame
 from ml_switcheroo.sources.static.python.limits import deep_recursion
 from ml_switcheroo.sources.static.python.machine import Machine
+from ml_switcheroo.sources.static.python.own_code import module_name
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
-    Class,
     External,
     Instance,
     Raised,
@@ -254,7 +254,7 @@ def class_of(machine: Machine, cls: type) -> Value:
     try:
         source = machine.library.file(Path(path))
         nested = cls.__qualname__ != cls.__name__
-        found = _inner(machine, source, cls) if nested else machine.module_name(source, cls.__name__)
+        found = _inner(machine, source, cls) if nested else module_name(machine, source, cls.__name__)
     except (SourceError, Raised):
         return UNKNOWN
     return found if isinstance(found, Class) else UNKNOWN

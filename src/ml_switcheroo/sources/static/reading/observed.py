@@ -11,21 +11,18 @@ from typing import Any
 from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.classes import lineage
 from ml_switcheroo.sources.static.python.counted import is_number
-from ml_switcheroo.sources.static.python.frames import Frame
+from ml_switcheroo.sources.static.python.frames import Class, Frame, Function, Super
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     Bound,
     Builtin,
-    Class,
     External,
-    Function,
     Instance,
     Maybe,
     Names,
     Partial,
     Repeat,
     Size,
-    Super,
     Tensor,
     Text,
     Value,

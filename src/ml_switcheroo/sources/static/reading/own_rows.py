@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, OWN
 from ml_switcheroo.sources.static.python.classes import lineage
+from ml_switcheroo.sources.static.python.frames import Class
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
-    Class,
     External,
     Instance,
     Tensor,

@@ -6,14 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ml_switcheroo.sources.static.python.classes import find
+from ml_switcheroo.sources.static.python.frames import Class, Function
 from ml_switcheroo.sources.static.python.machine import Budget, Machine
-from ml_switcheroo.sources.static.python.memory import Memory
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     Arguments,
     Bound,
-    Class,
-    Function,
     Instance,
     Raised,
     Site,
@@ -55,7 +53,7 @@ def run_forward(machine: Machine, root: Instance, inputs: Inputs = _ANY) -> None
     """
     machine.steps = _STEPS
     machine.frame = None
-    machine.memory = Memory()
+    machine.made = {}
     machine.assumed.clear()
     method, where = find(root.cls, "forward")
     runs: list[tuple[Value, list[Value]]]

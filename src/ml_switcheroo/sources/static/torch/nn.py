@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, OWN, STATELESS, own_class
 from ml_switcheroo.sources.static.python.classes import lineage
 from ml_switcheroo.sources.static.python.containers import expand, store_item
+from ml_switcheroo.sources.static.python.frames import Class
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.operators import LARGEST
 from ml_switcheroo.sources.static.python.values import (
@@ -15,7 +16,6 @@ from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
     Builtin,
-    Class,
     External,
     Instance,
     Maybe,

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.python.classes import lineage
 from ml_switcheroo.sources.static.python.containers import add_item, children, remove_item, store_item
+from ml_switcheroo.sources.static.python.frames import Class
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
     Builtin,
-    Class,
     Instance,
     Maybe,
     OneOf,

@@ -13,15 +13,8 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from ml_switcheroo.code.library import Library
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.static.python.classes import lineage
-from ml_switcheroo.sources.static.python.values import (
-    Class,
-    Function,
-    Instance,
-    Tensor,
-    Value,
-    known,
-    options,
-)
+from ml_switcheroo.sources.static.python.frames import Class, Function
+from ml_switcheroo.sources.static.python.values import Instance, Tensor, Value, known, options
 from ml_switcheroo.sources.static.torch.nn import slot
 from ml_switcheroo.sources.static.torch.tracing import Follower, is_own
 from ml_switcheroo.sources.static.torch.trails import Traced, Used

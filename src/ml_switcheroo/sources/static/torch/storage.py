@@ -122,11 +122,11 @@ def following_storage(machine: Machine) -> Iterator[Storages]:
 class _Followed:
     """What the rows of the tables do, with the storage of each result."""
 
-    def __init__(self, before: Tables, storages: Storages) -> None:
+    def __init__(self, before: Tables[Machine], storages: Storages) -> None:
         self._before = before
         self._storages = storages
 
-    def tables(self) -> Tables:
+    def tables(self) -> Tables[Machine]:
         before, reading = self._before, self._while
         binary, changing = reading(before.expressions[ast.BinOp], False), before.statements[ast.AugAssign]
         unknown = dict.fromkeys((Tensor, Unknown), self._unknown)
@@ -201,7 +201,7 @@ class _Followed:
         found = self._before.expressions[ast.UnaryOp](machine, node, frame)
         return self._storages.settled(found, [found], Storage.NEW)
 
-    def _while(self, read: Reader, changing: bool) -> Reader:
+    def _while(self, read: Reader[Machine], changing: bool) -> Reader[Machine]:
         """Read something while operators change their left side, or do not."""
 
         def run(machine: Machine, node: Any, frame: Frame) -> Any:

@@ -13,7 +13,7 @@ from ml_switcheroo.sources.static.python.attributes import READERS
 from ml_switcheroo.sources.static.python.calls import CALLS
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.expressions import EXPRESSIONS
-from ml_switcheroo.sources.static.python.frames import Frame
+from ml_switcheroo.sources.static.python.frames import Class, Frame, Function
 from ml_switcheroo.sources.static.python.machine import Budget, Machine
 from ml_switcheroo.sources.static.python.statements import STATEMENTS
 from ml_switcheroo.sources.static.python.tables import Outcome, Reader
@@ -23,8 +23,6 @@ from ml_switcheroo.sources.static.python.values import (
     Arguments,
     Bound,
     Builtin,
-    Class,
-    Function,
     Instance,
     OneOf,
     Raised,
@@ -258,7 +256,7 @@ def _called_tensor(machine: Any, tensor: Tensor, args: Arguments) -> Value:
     return opaque(machine, args)
 
 
-def _placed(node_type: type) -> Reader:
+def _placed(node_type: type) -> Reader[Machine]:
     """Return how to evaluate an expression whose place is of interest."""
     inner = EXPRESSIONS[node_type]
 
@@ -296,7 +294,7 @@ _TABLES = replace(
         **EXPRESSIONS,
         ast.BinOp: _placed(ast.BinOp),
         ast.Subscript: _placed(ast.Subscript),
-        ast.UnaryOp: cast("Reader", _unary),
+        ast.UnaryOp: cast("Reader[Machine]", _unary),
     },
     statements={**STATEMENTS, ast.AugAssign: _augmented},
     calls={**CALLS, **dict.fromkeys((Tensor, Traced), _called_tensor)},

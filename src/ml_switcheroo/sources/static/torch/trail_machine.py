@@ -28,7 +28,7 @@ class TrailMachine(Machine):
     """
 
     def __init__(
-        self, library: Library, tables: Tables, steps: int, shapes: Mapping[int, tuple[int, ...]]
+        self, library: Library, tables: Tables[Machine], steps: int, shapes: Mapping[int, tuple[int, ...]]
     ) -> None:
         super().__init__(library, tables, steps)
         self.root: Instance | None = None

@@ -11,7 +11,8 @@ from ml_switcheroo.layers import BASE_OF_CLASS, KIND_OF_CLASS, LAYERS, OWN
 from ml_switcheroo.ops import Op, Scale, Shift
 from ml_switcheroo.sources.findings import Finding, Origin, Usage
 from ml_switcheroo.sources.static.python.classes import find
-from ml_switcheroo.sources.static.python.values import Function, Instance
+from ml_switcheroo.sources.static.python.frames import Function
+from ml_switcheroo.sources.static.python.values import Instance
 from ml_switcheroo.sources.static.torch.tracing import is_own
 from ml_switcheroo.sources.static.torch.trails import Step
 from ml_switcheroo.tensors import TensorSpec

@@ -9,16 +9,14 @@ from functools import partial
 from ml_switcheroo.layers import BASE_OF_CLASS, LAYERS, own_name
 from ml_switcheroo.sources.findings import Parts
 from ml_switcheroo.sources.static.python.classes import find
+from ml_switcheroo.sources.static.python.frames import Class, Function
 from ml_switcheroo.sources.static.python.heap import Changed
 from ml_switcheroo.sources.static.python.machine import Budget, Machine
-from ml_switcheroo.sources.static.python.memory import Memory
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
     Bound,
-    Class,
-    Function,
     Instance,
     Raised,
     Site,
@@ -219,7 +217,7 @@ class _Reading:
             return follower
         machine.steps = min(_STEPS, self.left)
         before = machine.steps
-        machine.frame, machine.memory = None, Memory()
+        machine.frame, machine.made = None, {}
         machine.assumed.clear()
         args = self._inputs(root, _decorated(method), shape, sizes)
         machine.sites.append(Site(method.source, method.node))
