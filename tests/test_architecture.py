@@ -1,6 +1,7 @@
 """Imports point downwards; modules are small; importing the package is cheap."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -164,6 +165,31 @@ def test_the_shelves_of_the_reader_know_nothing_of_those_above(path):
 @pytest.mark.parametrize("path", sorted((READER / "python").glob("*.py")), ids=lambda path: path.stem)
 def test_the_shelf_of_python_knows_no_layers(path):
     assert not any(name.startswith("ml_switcheroo.layers") for name in mentioned(path))
+
+
+OF_TORCH = set(
+    """torch nn einops Tensor tensor tensors Size Parameter Module ModuleDict ModuleList ParameterDict
+    ParameterList Sequential Conv Linear forward""".split()
+)
+# Classes of Python itself, whose names are words of torch, too.
+OF_PYTHON = ("inspect.Parameter", "ast.Module")
+
+
+def words_of_torch(text):
+    """Return the words of torch in a text, also as a part of a longer name: ``_holds_tensors``."""
+    for name in OF_PYTHON:
+        text = text.replace(name, "")
+    return sorted(OF_TORCH.intersection(re.findall(r"[A-Za-z]+", text)))
+
+
+@pytest.mark.parametrize("path", sorted((READER / "python").glob("*.py")), ids=lambda path: path.stem)
+def test_the_shelf_of_python_knows_no_torch(path):
+    assert words_of_torch(path.read_text(encoding="utf-8")) == []
+
+
+def test_a_word_of_torch_is_seen_in_code_and_in_prose():
+    assert words_of_torch('def _holds_tensors(x):\n    """Of torch.nn."""\n') == ["nn", "tensors", "torch"]
+    assert words_of_torch("x: inspect.Parameter, tree: ast.Module, parameters, modules") == []
 
 
 MATCHED = {"linear", "conv", "embedding", "parameter"}

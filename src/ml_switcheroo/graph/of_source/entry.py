@@ -16,17 +16,10 @@ from ml_switcheroo.graph.of_source.state import State
 from ml_switcheroo.graph.of_source.tables import new_drawer
 from ml_switcheroo.graph.running import needed
 from ml_switcheroo.sources.static.python.machine import Budget
-from ml_switcheroo.sources.static.python.values import (
-    Arguments,
-    Instance,
-    Raised,
-    Tensor,
-    Unknown,
-    Value,
-    options,
-)
+from ml_switcheroo.sources.static.python.values import Arguments, Instance, Raised, Unknown, Value, options
 from ml_switcheroo.sources.static.reading.attempt import Attempt
 from ml_switcheroo.sources.static.reading.entry import reading
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["draw_live", "draw_source"]

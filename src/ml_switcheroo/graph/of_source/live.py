@@ -30,12 +30,12 @@ from ml_switcheroo.sources.static.python.values import (
     External,
     Instance,
     Partial,
-    Tensor,
     Value,
     known,
 )
 from ml_switcheroo.sources.static.reading.from_live import class_of, copied
 from ml_switcheroo.sources.static.torch.nn import slot
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["read_live"]
@@ -91,14 +91,14 @@ class _Reader:
                 elif name in live._buffers:
                     held.holds = self._array(tensor)
             self._attributes(live, copy)
-            if copy.torch not in KIND_OF_CLASS:
+            if copy.base not in KIND_OF_CLASS:
                 members[id(copy)] = frozenset(dir(live))
         buffers = frozenset(name for name, _ in model.named_buffers())
         return State(specs, names, paths, buffers, members)
 
     def _tensor(self, copy: Instance, name: str, live: Any) -> Tensor:
         """Return a parameter or buffer of a module as the reader has it."""
-        kind = KIND_OF_CLASS.get(copy.torch)
+        kind = KIND_OF_CLASS.get(copy.base)
         own = copy.attrs.get(name)
         if kind is not None and LAYERS[kind].slot(name) is not None and not isinstance(own, Tensor):
             found = slot(copy, name)

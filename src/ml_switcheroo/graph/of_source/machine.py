@@ -13,14 +13,8 @@ from ml_switcheroo.graph.of_source.pen import Pen
 from ml_switcheroo.graph.of_source.state import State
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.tables import Tables
-from ml_switcheroo.sources.static.python.values import (
-    Arguments,
-    Instance,
-    OneOf,
-    Raised,
-    Tensor,
-    Value,
-)
+from ml_switcheroo.sources.static.python.values import Arguments, Instance, OneOf, Raised, Value
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["Drawer", "nodes"]
 

@@ -22,12 +22,12 @@ from ml_switcheroo.sources.static.python.values import (
     Builtin,
     External,
     Instance,
-    Tensor,
     Value,
     known,
 )
 from ml_switcheroo.sources.static.torch.nn import name_of
 from ml_switcheroo.sources.static.torch.packages import EXTERNALS, OUTSIDE, Externals
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.graph.of_source.machine import Drawer

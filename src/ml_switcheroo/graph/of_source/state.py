@@ -10,8 +10,9 @@ from typing import Protocol
 from ml_switcheroo.graph.of_source.drawn import Drawn, Lost
 from ml_switcheroo.graph.of_source.pen import Pen
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, REPARAMETRISED
-from ml_switcheroo.sources.static.python.values import Instance, OneOf, Tensor, Value
+from ml_switcheroo.sources.static.python.values import Instance, OneOf, Value
 from ml_switcheroo.sources.static.torch.nn import slot
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["State"]
@@ -99,7 +100,7 @@ class State:
 
     def made_of(self, machine: Draws, layer: Instance, name: str) -> Value:
         """Return a slot that others make up, as weight norm has it; None for any other attribute."""
-        kind, path = KIND_OF_CLASS.get(layer.torch), self.paths.get(id(layer))
+        kind, path = KIND_OF_CLASS.get(layer.base), self.paths.get(id(layer))
         if kind is None or path is None or "weight" not in name or self.name(path, name) in self.specs:
             return None
         if LAYERS[kind].slot(name) is None:
@@ -122,7 +123,7 @@ class State:
                 length = pen.each("sqrt", pen.reduce("sum", raw * raw, axes, keep=bool(scale.rank)))
                 return raw * (scale / length)
             raw, left, right = parts
-            axis = 1 if layer.torch.startswith("ConvTranspose") else 0
+            axis = 1 if layer.base.startswith("ConvTranspose") else 0
             matrix = pen.transpose(raw, [axis, *(one for one in range(raw.rank) if one != axis)])
             matrix = pen.reshape(matrix, (left.shape[0], right.shape[0]))
             return raw / pen.dot(left, pen.dot(matrix, right, ((1,), (0,))), ((0,), (0,)))

@@ -34,12 +34,12 @@ from ml_switcheroo.sources.static.python.values import (
     Instance,
     Raised,
     Site,
-    Tensor,
     Unknown,
     Value,
 )
 from ml_switcheroo.sources.static.torch.interpreter import TABLES
 from ml_switcheroo.sources.static.torch.packages import OUTSIDE
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["DRAWING", "new_drawer"]
 
@@ -305,7 +305,9 @@ _OWN: Mapping[str, Any] = {
     "instances": {**TABLES.instances, Drawn: attributes.is_instance, Lost: lambda lost, cls: None},
     "builtins": {**TABLES.builtins, **outside.PYTHON},
     "externals": outside.externals(),
-    "outside": replace(OUTSIDE, call=outside.called, construct=construct, forward=forward, member=member),
+    "outside": replace(
+        OUTSIDE, call=outside.called, construct=construct, call_instance=forward, member=member
+    ),
 }
 DRAWING = replace(TABLES, **_OWN)
 

@@ -22,13 +22,13 @@ from ml_switcheroo.sources.static.python.values import (
     Bound,
     Builtin,
     External,
+    Foreign,
     Instance,
     Maybe,
     Names,
     Partial,
     Raised,
     Repeat,
-    Tensor,
     Text,
     Value,
     join,
@@ -240,7 +240,7 @@ def _native(machine: Machine, owner: Value, name: str) -> Value:
 
 def _write_instance(machine: Machine, owner: Instance, name: Value, value: Value) -> None:
     writer, where = find(owner.cls, "__setattr__")
-    if isinstance(where, Class) and not (owner.torch or _holds_tensors(value)):
+    if isinstance(where, Class) and not (owner.base or _is_part(value)):
         machine.call(writer, Arguments([owner, name, value]))
     else:
         _set(machine, owner, name, value)
@@ -262,8 +262,8 @@ def _set(machine: Machine, owner: Instance, name: Value, value: Value) -> None:
         machine.heap.touch(owner.marks).contents = owner.attrs
         return
     if key == "__class__":
-        owner.torch, owner.open = "", True
-    if isinstance(find(owner.cls, "__setattr__")[1], Class) and _holds_tensors(value):
+        owner.base, owner.open = "", True
+    if isinstance(find(owner.cls, "__setattr__")[1], Class) and _is_part(value):
         value = UNKNOWN  # what the class's own __setattr__ makes of it
     machine.heap.touch(owner.attrs)
     vague = isinstance(key, Text) and key in owner.attrs
@@ -286,8 +286,8 @@ def _write_item(machine: Machine, items: list[Value], key: str | Text, value: Va
     return True
 
 
-def _holds_tensors(value: Value) -> bool:
-    return any(isinstance(one, Instance | Tensor) for one in options(value))
+def _is_part(value: Value) -> bool:
+    return any(isinstance(one, Instance | Foreign) for one in options(value))
 
 
 def _write_attrs(machine: Machine, owner: Class | Function, name: Value, value: Value) -> None:

@@ -154,7 +154,7 @@ def _sure(key: Value, item: Value) -> bool:
 
 
 def _truth_of_instance(machine: Machine, value: Instance) -> bool | None:
-    if value.items is not None or value.torch == "ModuleDict":
+    if value.items is not None or value.base in machine.tables.outside.keyed:
         return _truth_of_items(machine, expand(machine, value))
     for name in ("__bool__", "__len__"):
         method, where = find(value.cls, name)

@@ -195,11 +195,11 @@ def _call_instance(machine: Machine, instance: Instance, args: Arguments) -> Val
         return made[0]
     if instance.marks.calls is not None:
         return machine.call(instance.marks.calls, args)
-    for name in ("__call__", "forward"):
+    for name in machine.tables.outside.called:
         method, owner = find(instance.cls, name)
         if isinstance(owner, Class):
             return machine.call(method, args.after(instance))
-    return machine.tables.outside.forward(machine, instance, args)
+    return machine.tables.outside.call_instance(machine, instance, args)
 
 
 CALLS: dict[type, Callable[[Machine, Any, Arguments], Value]] = {

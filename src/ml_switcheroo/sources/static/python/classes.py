@@ -134,7 +134,7 @@ def _linear(machine: Machine, made: Class) -> tuple[Value, ...]:
 
 
 def _above(machine: Machine, base: Value) -> list[Value]:
-    """Return the lineage of a base; that of torch's layers ends with their common base."""
+    """Return the lineage of a base; that of a package's layers ends with their root."""
     outside = machine.tables.outside
     if isinstance(base, External) and base.name != outside.root:
         return [base, External(outside.root)] if outside.is_subclass(base.name, outside.root) else [base]

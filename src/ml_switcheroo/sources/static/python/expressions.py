@@ -21,10 +21,10 @@ from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
     External,
+    Foreign,
     Raised,
     Repeat,
     Site,
-    Tensor,
     Text,
     Unknown,
     Value,
@@ -106,7 +106,7 @@ def _unary(machine: Machine, node: ast.UnaryOp, frame: Frame) -> Value:
         return symbolic("not", "", value) if truth is None else not truth
 
     def run(one: Value) -> Value:
-        if isinstance(one, Tensor):
+        if isinstance(one, Foreign):
             return one
         if not isinstance(one, int | float | complex):
             return symbolic(type(node.op).__name__, "", one)

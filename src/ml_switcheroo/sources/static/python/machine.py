@@ -19,10 +19,10 @@ from ml_switcheroo.sources.static.python.tables import Ending, Outcome, Tables, 
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
+    Foreign,
     OneOf,
     Raised,
     Site,
-    Tensor,
     Unknown,
     Value,
     join,
@@ -58,7 +58,7 @@ class Machine:
         made: What constructors have made, by class, arguments, and the place of the call; see ``memory``.
         cut: How many calls were cut off.
         told: How tests come out of arguments that are not their defaults, by symbol.
-        following: Whether ``forward`` is followed: what goes wrong there may be the reader's fault.
+        following: Whether what the model computes is followed: what goes wrong may be the reader's fault.
         trying: How many ``try`` statements are being read.
         blind: Where the program runs code that it makes at run time; after that nothing is certain.
     """
@@ -85,7 +85,7 @@ class Machine:
         self.blind = ""
         self.cut = 0
         self._elsewhere = 0  # steps of modules' own code
-        self.noted: Any = None  # what whoever follows forward writes down
+        self.noted: Any = None  # what whoever follows the program writes down
         self.following = False
         self.trying = 0
         self.follower: Watcher[Machine] | None = None  # where rows are followed
@@ -127,7 +127,7 @@ class Machine:
                 else:
                     outcome = tables.unread(self, statement, frame)
             except Raised as error:
-                # In forward, what goes wrong may be this reader's own fault: the rest is still worth reading.
+                # What goes wrong may be this reader's own fault: the rest is still worth reading.
                 if not self.following or self.trying or error.meant:
                     raise
                 self.lose(statement, frame)
@@ -139,7 +139,7 @@ class Machine:
         return Outcome()
 
     def lose(self, statement: ast.stmt, frame: Frame) -> None:
-        """Go on behind a statement of ``forward`` that this reader cannot make sense of."""
+        """Go on behind a statement that this reader cannot make sense of."""
         self.cut += 1
         self.forget(statement, frame)
 
@@ -249,7 +249,7 @@ class Machine:
             return answers.pop() if len(answers) == 1 else None
         if isinstance(value, Unknown):
             return self.assumed.get(value.symbol, self.told.get(value.symbol))
-        if isinstance(value, Tensor):
+        if isinstance(value, Foreign):
             return None
         known = self.tables.truths.get(type(value))
         return known(self, value) if known is not None else True

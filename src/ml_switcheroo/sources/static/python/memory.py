@@ -20,13 +20,13 @@ from ml_switcheroo.sources.static.python.values import (
     Bound,
     Builtin,
     External,
+    Foreign,
     Instance,
     Maybe,
     OneOf,
     Partial,
     Repeat,
     Site,
-    Tensor,
     Text,
     Unknown,
     Value,
@@ -128,7 +128,7 @@ def _plain_parts(machine: Machine, value: Value, depth: int) -> Hashable:
         return id(value), tuple(_plain(machine, item, depth) for item in value)
     if type(value) is dict:
         return id(value), tuple((key, _plain(machine, item, depth)) for key, item in value.items())
-    if isinstance(value, Instance) and not (value.torch or value.open or _is_marked(value)):
+    if isinstance(value, Instance) and not (value.base or value.open or _is_marked(value)):
         return _plain(machine, value.cls, depth), _plain(machine, value.attrs, depth)
     raise _Unsuited
 
@@ -196,6 +196,8 @@ class _Copy:
         if id(value) in self._seen:
             return self._seen[id(value)]
         run = _COPIES.get(type(value))
+        if isinstance(value, Foreign):
+            return self.foreign(value)
         if run is None:
             raise _Unsuited
         return run(self, value)
@@ -218,7 +220,7 @@ class _Copy:
     def instance(self, value: Instance) -> Instance:
         if self._keeps(value.attrs):
             return value
-        made = Instance(self.of(value.cls), torch=value.torch, site=value.site, open=value.open)
+        made = Instance(self.of(value.cls), base=value.base, site=value.site, open=value.open)
         self._seen[id(value)] = made
         if value.uses is not None:  # it has been called: what became of it then is another one's
             raise _Unsuited
@@ -228,22 +230,21 @@ class _Copy:
         made.args = {name: self.of(item) for name, item in value.args.items()}
         return made
 
-    def slots(self, value: dict[str, Tensor]) -> dict[str, Tensor]:
+    def slots(self, value: dict[str, Foreign]) -> dict[str, Foreign]:
         if not value:
             return {}
         found = {name: self.of(one) for name, one in value.items()}
-        return {name: one for name, one in found.items() if isinstance(one, Tensor)}
+        return {name: one for name, one in found.items() if isinstance(one, Foreign)}
 
     def marks(self, value: Marks) -> Marks:
         made = self._machine.heap.new(value.copy())
         made.contents, made.calls = self.of(value.contents), self.of(value.calls)
         return made
 
-    def tensor(self, value: Tensor) -> Tensor:
-        if value.serial < self._first or value.axes is not None or value.holds is not None:
+    def foreign(self, value: Foreign) -> Foreign:
+        made = value.made_again(self.of, self._first)
+        if made is None:
             raise _Unsuited
-        shape = None if value.shape is None else tuple(self.of(size) for size in value.shape)
-        made = Tensor(shape, value.role, value.persistent, site=value.site)
         self._seen[id(value)] = made
         return made
 
@@ -273,7 +274,6 @@ _COPIES: dict[type, Callable[[_Copy, Any], Value]] = {
     set: _Copy.place,
     tuple: lambda copy, value: tuple(copy.of(item) for item in value),
     Instance: _Copy.instance,
-    Tensor: _Copy.tensor,
     Class: _Copy.definition,
     Function: _Copy.definition,
     Builtin: _Copy.builtin,

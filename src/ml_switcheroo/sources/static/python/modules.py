@@ -81,6 +81,6 @@ def dictionary_of(machine: Machine, owner: Value) -> Value:
     """Return the dictionary that something is looked up in; anything else as it is."""
     if isinstance(owner, Names):
         return names_of(machine, owner.source)
-    if isinstance(owner, Instance) and owner.torch in ("ModuleDict", "ParameterDict"):
+    if isinstance(owner, Instance) and owner.base in machine.tables.outside.keyed:
         return owner.attrs
     return contents(owner)

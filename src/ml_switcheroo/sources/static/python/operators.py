@@ -15,11 +15,11 @@ from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
+    Foreign,
     Instance,
+    Measure,
     Raised,
     Repeat,
-    Size,
-    Tensor,
     Text,
     Unknown,
     Value,
@@ -167,7 +167,7 @@ def _identical(left: Value, right: Value, wanted: bool) -> Value:
 def _equal(machine: Machine, left: Value, right: Value, wanted: bool) -> Value:
     if same(left, right):
         return wanted
-    vague = (Unknown, Text, Tensor, Size, list, tuple, dict)
+    vague = (Unknown, Text, Foreign, Measure, list, tuple, dict)
     if isinstance(left, vague) or isinstance(right, vague):
         answer = symbolic("==", left, right)
         return answer if wanted else symbolic("not", "", answer)

@@ -1,7 +1,7 @@
 """What the machine looks up: what nodes and values mean, by type, and what is asked about unread packages.
 
-Whoever knows a type fills in its rows. Those of Python's own types come from this shelf. What a tensor is
-under ``+``, in ``x[0]`` or in a loop comes from the shelf of torch, which this one never imports.
+Whoever knows a type fills in its rows. Those of Python's own types come from this shelf. What a value of
+a package is under ``+``, in ``x[0]`` or in a loop comes from the shelf above, which this one never imports.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from ml_switcheroo.sources.static.python.frames import Frame
-from ml_switcheroo.sources.static.python.values import Arguments, Instance, Tensor, Value
+from ml_switcheroo.sources.static.python.values import Arguments, Foreign, Instance, Value
 
 __all__ = ["Ending", "ForkReader", "Outcome", "Outside", "Reader", "Tables", "Watcher"]
 
@@ -56,24 +56,32 @@ class Outside(Generic[M]):
     Attributes:
         call: What a call of something in a package gives.
         construct: Runs the constructor of a class of a package, for an instance.
-        forward: What an instance gives when it is called, and its class is not read.
+        call_instance: What an instance gives when it is called, and its class is not read.
         member: An attribute that an instance has from a class of a package.
         is_subclass: Whether one class derives from another; None where nobody knows.
         is_layer: Whether a class is made in the usual way, by ``__new__`` of object.
         exports: Whether ``from package import *`` binds a name.
         stands_for: The class of a package that a class in a file is a copy of; empty for any other.
         root: The class that all layers derive from.
+        called: The methods that a call of an instance runs, the first of them that its class has.
+        keyed: The classes, as ``Instance.base`` says them, that hold what they are given by key.
+        sliced_with_names: Those whose slices keep the names of the items.
+        apart: How the names of classes begin that no value of Python's own is an instance of.
     """
 
     call: Callable[[M, str, Arguments], Value]
     construct: Callable[[M, Instance, str, Arguments], None]
-    forward: Callable[[M, Instance, Arguments], Value]
+    call_instance: Callable[[M, Instance, Arguments], Value]
     member: Callable[[M, Instance, str, str], Value]
     is_subclass: Callable[[str, str], bool | None]
     is_layer: Callable[[str], bool]
     exports: Callable[[str, str], bool]
     stands_for: Callable[[Path, str], str]
     root: str
+    called: tuple[str, ...] = ("__call__",)
+    keyed: frozenset[str] = frozenset()
+    sliced_with_names: frozenset[str] = frozenset()
+    apart: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,7 +136,7 @@ class Tables(Generic[M]):
 
 
 class Watcher(Protocol[Reads]):
-    """Somebody who watches what a program does, and answers for the tensors in it."""
+    """Somebody who watches what a program does, and answers for the values of packages in it."""
 
     def named(self, machine: Reads, name: Any, value: Value, /) -> None:
         """Note that a value is called by a name."""
@@ -142,23 +150,23 @@ class Watcher(Protocol[Reads]):
     def passed(self, args: Arguments, /) -> Value:
         """Return what a function gives that nobody knows."""
 
-    def items(self, tensor: Tensor, /) -> list[Value] | None:
-        """Return what iterating over a tensor gives; None where that is unknown."""
+    def items(self, value: Foreign, /) -> list[Value] | None:
+        """Return what iterating over a value gives; None where that is unknown."""
 
     def layer(self, machine: Reads, layer: Instance, args: Arguments, /) -> Value:
         """Return what a layer of a package gives."""
 
     def function(self, machine: Reads, name: str, args: Arguments, /) -> Value:
-        """Return what a function of a package gives that takes tensors."""
+        """Return what a function of a package gives that is known by its name."""
 
     def foreign(self, machine: Reads, name: str, args: Arguments, /) -> Value:
         """Return what a function of any other package gives."""
 
-    def attribute(self, machine: Reads, tensor: Tensor, name: str, /) -> Value:
-        """Return an attribute or a method of a tensor."""
+    def attribute(self, machine: Reads, owner: Foreign, name: str, /) -> Value:
+        """Return an attribute or a method."""
 
     def operate(self, machine: Reads, op: type, left: Value, right: Value, /) -> Value:
         """Return what an operator gives."""
 
-    def subscript(self, machine: Reads, tensor: Value, index: Value, /) -> Value:
-        """Return ``tensor[index]``."""
+    def subscript(self, machine: Reads, owner: Value, index: Value, /) -> Value:
+        """Return ``owner[index]``."""

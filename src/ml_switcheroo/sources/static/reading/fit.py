@@ -17,7 +17,6 @@ from ml_switcheroo.sources.static.python.values import (
     Instance,
     Maybe,
     Repeat,
-    Tensor,
     Text,
     Unknown,
     Value,
@@ -27,6 +26,7 @@ from ml_switcheroo.sources.static.reading.own_rows import check_base, is_written
 from ml_switcheroo.sources.static.torch.composites import MADE_OF
 from ml_switcheroo.sources.static.torch.nn import CONTAINERS, reparametrized, slot
 from ml_switcheroo.sources.static.torch.shapes import contradicts, expected, mentions
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["Fit", "Names", "Owner", "fit"]
@@ -206,9 +206,9 @@ def _fit_module(made: Instance, names: Names, path: str) -> Fit:
         result.extra.append(path)
     taken: set[str] = set()
     result.modules[path] = (made,)
-    if made.torch in CONTAINERS:
-        result.containers[path] = CONTAINERS[made.torch]
-    elif made.torch:
+    if made.base in CONTAINERS:
+        result.containers[path] = CONTAINERS[made.base]
+    elif made.base:
         _fit_layer(made, names, path, result, taken)
     if made.items is not None:
         _fit_items(made.items, names, path, result, taken)
@@ -223,16 +223,16 @@ def _fit_module(made: Instance, names: Names, path: str) -> Fit:
 def _opaque(made: Instance) -> bool:
     """Tell whether a torch layer may own tensors the table does not say."""
     return (
-        bool(made.torch)
-        and made.torch not in CONTAINERS
-        and made.torch not in STATELESS
-        and made.torch not in MADE_OF
-        and (made.torch not in KIND_OF_CLASS or bool(reparametrized(made)))
+        bool(made.base)
+        and made.base not in CONTAINERS
+        and made.base not in STATELESS
+        and made.base not in MADE_OF
+        and (made.base not in KIND_OF_CLASS or bool(reparametrized(made)))
     )
 
 
 def _fit_layer(made: Instance, names: Names, path: str, result: Fit, taken: set[str]) -> None:
-    kind = KIND_OF_CLASS.get(made.torch)
+    kind = KIND_OF_CLASS.get(made.base)
     if kind is None:
         return
     moved = reparametrized(made)

@@ -12,7 +12,7 @@ from ml_switcheroo.computed import Computed
 from ml_switcheroo.layers import LAYERS, OWN
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.python.containing import contained
-from ml_switcheroo.sources.static.python.values import Instance, Site, Tensor, Value, known
+from ml_switcheroo.sources.static.python.values import Instance, Site, Value, known
 from ml_switcheroo.sources.static.reading.attempt import Attempt
 from ml_switcheroo.sources.static.reading.computing import computed_of, pools_of
 from ml_switcheroo.sources.static.reading.fit import Fit, Owner
@@ -21,6 +21,7 @@ from ml_switcheroo.sources.static.torch.flatten import Use, steps_flattened, use
 from ml_switcheroo.sources.static.torch.nn import reparametrized
 from ml_switcheroo.sources.static.torch.parameter_uses import uses_of
 from ml_switcheroo.sources.static.torch.use_verdicts import ParameterUses, turned_as, written_as
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["knowledge_of"]
@@ -148,7 +149,7 @@ def _finding(owner: Owner, resized: bool) -> Finding:
     }
     if isinstance(maker, Instance) and (moved := reparametrized(maker)):
         stated["reparametrized"] = tuple((name, *marks.split(", ")) for name, marks in moved.items())
-    if isinstance(maker, Instance) and maker.torch in OWN:
+    if isinstance(maker, Instance) and maker.base in OWN:
         stated["written"] = True  # by a class that has no defaults of torch's
     return Finding(owner.kind, "static", reason, where, MappingProxyType(stated))
 
@@ -168,7 +169,7 @@ def _shown(site: Site | None, maker: Instance | Tensor) -> tuple[str, str]:
     text = " ".join(text.split())
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - 3]}..."
-    cls = maker.torch if isinstance(maker, Instance) else ""
+    cls = maker.base if isinstance(maker, Instance) else ""
     called = text.partition("(")[0].rpartition(".")[2]
     if cls in OWN:
         return f"{text}: by the row of {cls}", site.where

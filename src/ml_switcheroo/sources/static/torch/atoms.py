@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from ml_switcheroo.sources.static.python.values import Instance, Tensor
+from ml_switcheroo.sources.static.python.values import Instance
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["REST", "Atom", "Axis", "made"]
 

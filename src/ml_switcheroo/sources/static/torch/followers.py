@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.static.python.counted import whole_numbers
-from ml_switcheroo.sources.static.python.values import UNKNOWN, External, Instance, Tensor, Value
+from ml_switcheroo.sources.static.python.values import UNKNOWN, External, Instance, Value
 from ml_switcheroo.sources.static.torch.alike import (
     INPUT,
     LOST,
@@ -30,6 +30,7 @@ from ml_switcheroo.sources.static.torch.images import (
 from ml_switcheroo.sources.static.torch.parts import broadcast
 from ml_switcheroo.sources.static.torch.shaping import indexed, permuted, reduced
 from ml_switcheroo.sources.static.torch.uses import count_of, noted, used
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -68,7 +69,7 @@ def pooled_by_window(machine: Machine, tensor: Tensor, given: Given) -> Value:
     """Return ``F.max_pool2d`` and the like."""
     rank = rank_of(given.row.name) or 0
     names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
-    fake = Instance(External(f"torch.nn.MaxPool{rank}d"), torch=f"MaxPool{rank}d", args=_told(given, names))
+    fake = Instance(External(f"torch.nn.MaxPool{rank}d"), base=f"MaxPool{rank}d", args=_told(given, names))
     axes = axes_of(tensor)
     if axes and len(axes) in (rank + 1, rank + 2):
         return made((*axes[:-rank], *windowed(fake, tensor, rank)))
@@ -91,7 +92,7 @@ def convolved(machine: Machine, tensor: Tensor, given: Given) -> Value:
     if shape is not None and len(shape) == rank + 2:
         window["kernel_size"] = tuple(shape[2:])
     name = f"ConvTranspose{rank}d" if turned else f"Conv{rank}d"
-    fake = Instance(External(f"torch.nn.{name}"), torch=name, args=window)
+    fake = Instance(External(f"torch.nn.{name}"), base=name, args=window)
     if turned and isinstance(count, int):
         groups = given["groups"]
         count = count * groups if isinstance(groups, int) else None
@@ -108,14 +109,14 @@ def _maker(machine: Machine, weight: Value) -> Instance | None:
     own = machine.frame.self_ if machine.frame is not None else None
     if maker is None and isinstance(own, Instance):
         maker = own
-    kind = KIND_OF_CLASS.get(maker.torch, "") if maker is not None else ""
+    kind = KIND_OF_CLASS.get(maker.base, "") if maker is not None else ""
     return maker if kind and LAYERS[kind].spatial else None
 
 
 def dense_of(weight: Value) -> Instance | None:
     """Return the layer whose matrix it is; None for any other tensor."""
     layer = weight.of if isinstance(weight, Tensor) else None
-    kind = KIND_OF_CLASS.get(layer.torch, "") if layer is not None else ""
+    kind = KIND_OF_CLASS.get(layer.base, "") if layer is not None else ""
     if layer is None or not kind or not LAYERS[kind].dense:
         return None
     name = LAYERS[kind].own_name("weight")

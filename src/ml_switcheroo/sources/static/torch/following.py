@@ -15,12 +15,12 @@ from ml_switcheroo.sources.static.python.values import (
     Instance,
     Raised,
     Site,
-    Tensor,
     Value,
     options,
 )
 from ml_switcheroo.sources.static.torch.alike import INPUT
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["Inputs", "run_forward"]
 
@@ -60,7 +60,7 @@ def run_forward(machine: Machine, root: Instance, inputs: Inputs = _ANY) -> None
     if isinstance(method, Function) and isinstance(where, Class):
         machine.sites.append(Site(method.source, method.node))
         runs = [(Bound(method, root), given) for given in _inputs(_wrapped(method), inputs)]
-    elif root.torch or root.items is not None:
+    elif root.base or root.items is not None:
         runs = [(root, [_given(shape) for shape in inputs.shapes[:1]] or [_input()])]
     else:  # nothing but a place for modules that are called by others
         children = [

@@ -6,10 +6,11 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.python.counted import whole_numbers
-from ml_switcheroo.sources.static.python.values import UNKNOWN, Instance, Tensor, Value, options
+from ml_switcheroo.sources.static.python.values import UNKNOWN, Instance, Value, options
 from ml_switcheroo.sources.static.torch.alike import INPUT, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.torch.uses import count_of, used
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -61,11 +62,11 @@ def windowed(layer: Instance, tensor: Tensor | None, rank: int) -> tuple[Axis, .
     """Return the spatial axes behind a convolution or a pool."""
     given = {name: layer.args.get(name, usual) for name, usual in _WINDOW.items()}
     # A pool takes steps as long as its window where nothing else is said.
-    if "Pool" in layer.torch and given["stride"] in (1, None) and "stride" not in layer.args:
+    if "Pool" in layer.base and given["stride"] in (1, None) and "stride" not in layer.args:
         given["stride"] = given["kernel_size"]
     if given["stride"] is None:
         given["stride"] = given["kernel_size"]
-    turned = layer.torch.startswith("ConvTranspose")
+    turned = layer.base.startswith("ConvTranspose")
     ceil = layer.args.get("ceil_mode", False)
     return tuple(
         slid(axis, *(_at(value, at) for value in given.values()), turned=turned, ceil=ceil is not False)

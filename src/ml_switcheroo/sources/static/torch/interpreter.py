@@ -12,18 +12,11 @@ from ml_switcheroo.sources.static.python.imports import star_import
 from ml_switcheroo.sources.static.python.machine import STEPS, Machine
 from ml_switcheroo.sources.static.python.statements import FORKS, STATEMENTS
 from ml_switcheroo.sources.static.python.tables import Tables
-from ml_switcheroo.sources.static.python.values import (
-    JOINED,
-    Arguments,
-    Instance,
-    Size,
-    Tensor,
-    Unknown,
-    Value,
-)
+from ml_switcheroo.sources.static.python.values import JOINED, Arguments, Instance, Unknown, Value
 from ml_switcheroo.sources.static.torch import effects, flow, nn, sizes, tensors
 from ml_switcheroo.sources.static.torch.branched import joined
 from ml_switcheroo.sources.static.torch.packages import EXTERNALS, OUTSIDE
+from ml_switcheroo.sources.static.torch.values import Size, Tensor
 
 __all__ = ["TABLES", "new_machine"]
 

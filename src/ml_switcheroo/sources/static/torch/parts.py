@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.python.values import UNKNOWN, Maybe, Repeat, Tensor, Value
+from ml_switcheroo.sources.static.python.values import UNKNOWN, Maybe, Repeat, Value
 from ml_switcheroo.sources.static.torch.alike import ALIKE, OWN, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.torch.gates import is_flattened
@@ -14,6 +14,7 @@ from ml_switcheroo.sources.static.torch.sequences import joined_units
 from ml_switcheroo.sources.static.torch.shaping import indexed
 from ml_switcheroo.sources.static.torch.splits import unbound
 from ml_switcheroo.sources.static.torch.uses import count_of, noted
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from ml_switcheroo.sources.static.python.values import Repeat, Size, Value
+from ml_switcheroo.sources.static.python.values import Repeat, Value
 from ml_switcheroo.sources.static.torch.atoms import Atom, Axis
 from ml_switcheroo.sources.static.torch.uses import count_of
+from ml_switcheroo.sources.static.torch.values import Size
 
 __all__ = ["collapsed", "einstein", "merged", "regroup", "same_size"]
 

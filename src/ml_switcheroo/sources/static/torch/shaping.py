@@ -6,13 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.python.counted import whole_numbers
-from ml_switcheroo.sources.static.python.values import (
-    Repeat,
-    Site,
-    Size,
-    Tensor,
-    Value,
-)
+from ml_switcheroo.sources.static.python.values import Repeat, Site, Value
 from ml_switcheroo.sources.static.torch.alike import ALIKE, INPUT, behind_features, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.torch.images import feature_map, long
@@ -20,6 +14,7 @@ from ml_switcheroo.sources.static.torch.regroup import einstein, merged, regroup
 from ml_switcheroo.sources.static.torch.sequences import regrouped
 from ml_switcheroo.sources.static.torch.splits import divided
 from ml_switcheroo.sources.static.torch.uses import count_of, used
+from ml_switcheroo.sources.static.torch.values import Size, Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine

@@ -7,9 +7,10 @@ import math
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.python.counted import number, whole_numbers
-from ml_switcheroo.sources.static.python.values import Repeat, Size, Tensor, Value
+from ml_switcheroo.sources.static.python.values import Repeat, Value
 from ml_switcheroo.sources.static.torch.atoms import Atom
 from ml_switcheroo.sources.static.torch.uses import count_of
+from ml_switcheroo.sources.static.torch.values import Size, Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine

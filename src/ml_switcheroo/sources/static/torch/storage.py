@@ -25,12 +25,12 @@ from ml_switcheroo.sources.static.python.values import (
     Maybe,
     OneOf,
     Repeat,
-    Tensor,
     Unknown,
     Value,
     next_serial,
 )
 from ml_switcheroo.sources.static.torch.given import Given
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["Storages", "following_storage"]
 
@@ -141,7 +141,7 @@ class _Followed:
             items={Tensor: self._items},
             unpacked={**before.unpacked, Tensor: self._unpacked},
             widened={Tensor: self._widened},
-            outside=replace(before.outside, call=self._call, forward=self._forward),
+            outside=replace(before.outside, call=self._call, call_instance=self._forward),
         )
 
     def _read(self, machine: Machine, tensor: Tensor, name: str) -> Value:
@@ -164,10 +164,10 @@ class _Followed:
         return self._storages.settled(self._before.outside.call(machine, name, args), [args], storage)
 
     def _forward(self, machine: Machine, layer: Instance, args: Arguments) -> Value:
-        found = self._before.outside.forward(machine, layer, args)
-        if layer.torch in ("", "Sequential"):  # what its children give has been settled
+        found = self._before.outside.call_instance(machine, layer, args)
+        if layer.base in ("", "Sequential"):  # what its children give has been settled
             return found
-        may = layer.torch in _SHARING or "Dropout" in layer.torch
+        may = layer.base in _SHARING or "Dropout" in layer.base
         kept = not may and layer.args.get("inplace", False) is False
         return self._storages.settled(found, [args], Storage.NEW if kept else Storage.MAYBE)
 

@@ -27,7 +27,6 @@ from ml_switcheroo.sources.static.python.values import (
     OneOf,
     Raised,
     Site,
-    Tensor,
     Value,
     join,
     options,
@@ -47,6 +46,7 @@ from ml_switcheroo.sources.static.torch.trail_steps import (
     operated,
 )
 from ml_switcheroo.sources.static.torch.trails import GIVEN, MOVING, Traced, Writing, traced_in
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["Follower", "is_own"]
 
@@ -122,7 +122,7 @@ class Follower(TrailMachine):
 
     def _child(self, child: Instance, args: Arguments) -> Value:
         """Return what a child gives: it is followed by itself, unless it is given a parameter."""
-        if child.torch and not is_own(child):
+        if child.base and not is_own(child):
             return _layer(self, child, args)
         if any(one.trails for one in traced_in(args)):
             return super().call(child, args)
@@ -136,7 +136,7 @@ class Follower(TrailMachine):
 
     def write(self, owner: Value, name: Value, value: Value) -> None:
         """Set an attribute; a parameter of a layer of torch that is set anew is no longer what is stored."""
-        if isinstance(owner, Instance) and owner.torch and isinstance(name, str):
+        if isinstance(owner, Instance) and owner.base and isinstance(name, str):
             before = slot(owner, name)
             if isinstance(before, Tensor) and name not in owner.attrs:
                 self.writing.use(self, before, "set")
@@ -212,7 +212,7 @@ _LISTED: Mapping[str, Callable[[dict[str, Value]], Any]] = {
 
 def _parameters(owner: Instance) -> dict[str, Value]:
     """Return the parameters of a module itself, by name."""
-    kind = KIND_OF_CLASS.get(owner.torch)
+    kind = KIND_OF_CLASS.get(owner.base)
     slots = {name: slot(owner, name) for name in (LAYERS[kind].slots if kind else ()) if "{" not in name}
     own = {name: value for name, value in owner.attrs.items() if isinstance(value, Tensor)}
     found = {**slots, **own}
@@ -230,7 +230,7 @@ def _class(machine: Any, owner: Class, name: str) -> Value:
 
 def _forward(machine: Any, layer: Instance, args: Arguments) -> Value:
     """Return what the ``forward`` of torch gives for a module."""
-    return _layer(machine, layer, args) if layer.torch not in ("", "Sequential") else MOVING
+    return _layer(machine, layer, args) if layer.base not in ("", "Sequential") else MOVING
 
 
 def _called(machine: Any, name: str, args: Arguments) -> Value:
@@ -305,5 +305,5 @@ _TABLES = replace(
     unpacked={**TABLES.unpacked, Traced: lambda value, count: [value] * count},
     widened={Tensor: tensors.widened, Traced: tensors.widened},
     instances={Tensor: tensors.is_instance, Traced: tensors.is_instance},
-    outside=replace(OUTSIDE, call=_called, forward=_forward, member=_member),
+    outside=replace(OUTSIDE, call=_called, call_instance=_forward, member=_member),
 )

@@ -12,7 +12,6 @@ from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
     Builtin,
-    Tensor,
     Unknown,
     Value,
     join,
@@ -21,6 +20,7 @@ from ml_switcheroo.sources.static.python.values import (
 from ml_switcheroo.sources.static.torch.given import Given
 from ml_switcheroo.sources.static.torch.trail_machine import TrailMachine
 from ml_switcheroo.sources.static.torch.trails import MOVING, Step, Traced, step_of, traced_in
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["applied", "asked", "indexed", "lifted", "negated", "opaque", "operated"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
-from ml_switcheroo.sources.static.python.values import Instance, Site, Tensor
+from ml_switcheroo.sources.static.python.values import Instance, Site
 from ml_switcheroo.sources.static.torch.atoms import Atom, Axis
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine

@@ -7,14 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.operations import Axes, Elements, operation
-from ml_switcheroo.sources.static.python.values import (
-    UNKNOWN,
-    Arguments,
-    Builtin,
-    Instance,
-    Tensor,
-    Value,
-)
+from ml_switcheroo.sources.static.python.values import UNKNOWN, Arguments, Builtin, Instance, Value
 from ml_switcheroo.sources.static.torch.given import Given
 from ml_switcheroo.sources.static.torch.rows import shapes
 from ml_switcheroo.sources.static.torch.rows.arithmetic import (
@@ -29,6 +22,7 @@ from ml_switcheroo.sources.static.torch.rows.traces import (
     Untold,
     as_tensor,
 )
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -70,7 +64,7 @@ class Follower(Run):
                 self.stored(*values)
             return self.unknown(*traces)
 
-    def attribute(self, machine: Machine, tensor: Tensor, name: str) -> Value:
+    def attribute(self, machine: Machine, tensor: Value, name: str) -> Value:
         """Return an attribute or a method of a tensor."""
         trace = self.trace(tensor)
         if trace is None:
@@ -112,7 +106,7 @@ class Follower(Run):
         except Untold:
             return self.unknown(*(one for one in (mine, other) if one is not None))
 
-    def items(self, tensor: Tensor) -> list[Value] | None:
+    def items(self, tensor: Value) -> list[Value] | None:
         """Return the items of a tensor that is iterated over, or unpacked; None where they are unknown."""
         trace = self.trace(tensor)
         if trace is None or not trace.shape or trace.shape[0] > _ITEMS:

@@ -7,20 +7,13 @@ from typing import TYPE_CHECKING
 from ml_switcheroo.layers import BASE_OF_CLASS, LAYERS, STATELESS
 from ml_switcheroo.operations import Elements, operation
 from ml_switcheroo.sources.static.python.containers import children
-from ml_switcheroo.sources.static.python.values import (
-    UNKNOWN,
-    Arguments,
-    Instance,
-    Maybe,
-    Repeat,
-    Tensor,
-    Value,
-)
+from ml_switcheroo.sources.static.python.values import UNKNOWN, Arguments, Instance, Maybe, Repeat, Value
 from ml_switcheroo.sources.static.torch.rows import shapes
 from ml_switcheroo.sources.static.torch.rows.arithmetic import activated
 from ml_switcheroo.sources.static.torch.rows.functions import softmax
 from ml_switcheroo.sources.static.torch.rows.roles import table_of
 from ml_switcheroo.sources.static.torch.rows.traces import Trace, Untold, Weight, as_tensor, numbered, spread
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -32,7 +25,7 @@ __all__ = ["given_by"]
 def given_by(run: Run, machine: Machine, layer: Instance, args: Arguments) -> Value:
     """Return what a layer of torch.nn gives."""
     value = args.get(0, "input", UNKNOWN)
-    name = layer.torch
+    name = layer.base
     if name == "Sequential":
         for child in children(layer):
             value = machine.call(
@@ -95,7 +88,7 @@ def _conv(run: Run, machine: Machine, weight: Weight, layer: Instance, trace: Tr
 
 
 def _plain_layer(run: Run, machine: Machine, layer: Instance, trace: Trace, kind: str) -> Value:
-    name = layer.torch
+    name = layer.base
     if name == "GLU":
         return as_tensor(run.glu(machine, trace, layer.args.get("dim", -1)))
     if name == "Flatten":

@@ -20,7 +20,6 @@ from ml_switcheroo.sources.static.python.values import (
     Instance,
     Raised,
     Site,
-    Tensor,
     Value,
     known,
 )
@@ -28,6 +27,7 @@ from ml_switcheroo.sources.static.torch.nn import slot
 from ml_switcheroo.sources.static.torch.rows.follower import Follower
 from ml_switcheroo.sources.static.torch.rows.roles import parts_of
 from ml_switcheroo.sources.static.torch.rows.traces import Trace, Weight, as_tensor
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["Read", "read_parts"]
@@ -104,7 +104,7 @@ class _Reading:
         found = cls(machine, modules)
         for path, makers in modules.items():
             for made in makers:
-                called = own_name(made.torch, "weight")
+                called = own_name(made.base, "weight")
                 name = f"{path}.{called}" if path else called
                 if name in specs:
                     found._add(made, name, specs[name].shape)
@@ -116,7 +116,7 @@ class _Reading:
         return found
 
     def _add(self, made: Instance, name: str, shape: tuple[int, ...]) -> None:
-        kind = BASE_OF_CLASS.get(made.torch, "")
+        kind = BASE_OF_CLASS.get(made.base, "")
         if not kind or len(shape) < 2:
             return
         row = LAYERS[kind]
@@ -132,7 +132,7 @@ class _Reading:
                 self.aliases[name] = before.name
             return
         self.weights[name] = weight
-        tensor = slot(made, own_name(made.torch, "weight"))
+        tensor = slot(made, own_name(made.base, "weight"))
         if isinstance(tensor, Tensor):
             self.tensors[id(tensor)] = weight
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.sources.static.python.values import Arguments, Site, Tensor, Value
+from ml_switcheroo.sources.static.python.values import Arguments, Site, Value
 from ml_switcheroo.sources.static.torch.rows import shapes
 from ml_switcheroo.sources.static.torch.rows.arithmetic import combined, is_gated
 from ml_switcheroo.sources.static.torch.rows.contracting import contracted, matmul_labels
@@ -24,6 +24,7 @@ from ml_switcheroo.sources.static.torch.rows.traces import (
     trace_of,
     varies,
 )
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.sources.static.python.values import Tensor
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = [
     "LARGEST",
