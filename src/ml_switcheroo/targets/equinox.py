@@ -39,8 +39,9 @@ from ml_switcheroo.recipes import (
 )
 from ml_switcheroo.targets.constructors.equinox import CONSTRUCTORS
 from ml_switcheroo.targets.jax_arrays import in_place_of, placed
+from ml_switcheroo.targets.live_layers import Layers
 from ml_switcheroo.tensors import spec_of
-from ml_switcheroo.tree import Template, own_class, plain_attributes
+from ml_switcheroo.tree import Template
 
 __all__ = ["CLASSES", "TARGET", "mapped", "nodes", "path_of", "whole"]
 
@@ -157,6 +158,7 @@ CLASSES: Mapping[str, str] = {
     "MultiheadAttention": "mha",
     "PReLU": "prelu",
 }
+_LAYERS = Layers("equinox.nn.", CLASSES)
 
 _STATISTICS = re.compile(r"\b(?:batch|ema)_state_index\.init\.([01])$")
 
@@ -264,34 +266,18 @@ def _holds_numbers(leaf: Any) -> bool:
 def _template(model: Any) -> Template:
     from equinox import Module, nn
 
-    kinds, containers, attributes, own = {}, {}, {}, {}
-    for path, node in nodes(whole(model)):
-        if isinstance(node, nn.Sequential):
-            containers[path] = "sequential"
-        known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
-        if word := own_class(node, _is_layer):
-            own[path] = word
-        if known:
-            kinds[path] = known[0]
-            attributes[path] = plain_attributes(node)
+    found = list(nodes(whole(model)))
+    shown = _LAYERS.shown(found, nn.Sequential)
+    for path, node in found:
         if isinstance(node, nn.WeightNorm):
-            attributes[path] = {"axis": node.axis}
-    specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
-    modules = [(path, node) for path, node in nodes(whole(model)) if isinstance(node, Module)]
-    computed, pools = computed_in(modules), pools_in(modules, "equinox")
+            shown["attributes"][path] = {"axis": node.axis}
+    modules = [(path, node) for path, node in found if isinstance(node, Module)]
     return Template(
-        specs,
-        kinds=kinds,
-        containers=containers,
-        attributes=attributes,
-        computed=computed,
-        pools=pools,
-        own=own,
+        {path: spec_of(leaf) for path, leaf in _leaves(model).items()},
+        computed=computed_in(modules),
+        pools=pools_in(modules, "equinox"),
+        **shown,
     )
-
-
-def _is_layer(cls: type) -> bool:
-    return cls.__module__.startswith("equinox.nn.") and cls.__name__ in CLASSES
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:

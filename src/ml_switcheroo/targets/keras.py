@@ -39,8 +39,9 @@ from ml_switcheroo.recipes import (
 from ml_switcheroo.targets.constructors.keras import CONSTRUCTORS
 from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.targets.keras_nodes import check_built, computing, nodes, variables_of
+from ml_switcheroo.targets.live_layers import Layers
 from ml_switcheroo.tensors import spec_of
-from ml_switcheroo.tree import Template, own_class, plain_attributes
+from ml_switcheroo.tree import Template
 
 __all__ = ["CLASSES", "TARGET"]
 
@@ -171,6 +172,7 @@ CLASSES: Mapping[str, str] = {
     "MultiHeadAttention": "mha",
     "PReLU": "prelu",
 }
+_LAYERS = Layers("keras.", CLASSES)
 
 
 def _owns(model: Any) -> bool:
@@ -183,31 +185,14 @@ def _template(model: Any) -> Template:
 
     found = nodes(model)
     check_built(found)
-    kinds, containers, attributes, own = {}, {}, {}, {}
-    for path, node in found:
-        if isinstance(node, keras.Sequential):
-            containers[path] = "sequential"
-        known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
-        if word := own_class(node, _is_layer):
-            own[path] = word
-        if known:
-            kinds[path] = known[0]
-            attributes[path] = plain_attributes(node)
     variables = variables_of(model, found)
     return Template(
         {path: spec_of(variable) for path, variable in variables.items()},
-        kinds=kinds,
-        containers=containers,
-        attributes=attributes,
         computed=computed_in(computing(found)),
         pools=pools_in(found, "keras"),
-        own=own,
         held=variables,
+        **_LAYERS.shown(found, keras.Sequential),
     )
-
-
-def _is_layer(cls: type) -> bool:
-    return cls.__module__.startswith("keras.") and cls.__name__ in CLASSES
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:

@@ -33,9 +33,10 @@ from ml_switcheroo.recipes import (
     part,
 )
 from ml_switcheroo.targets.constructors.mlx import CONSTRUCTORS
+from ml_switcheroo.targets.live_layers import Layers
 from ml_switcheroo.targets.mlx_arrays import Reader, from_mlx
 from ml_switcheroo.tensors import spec_of
-from ml_switcheroo.tree import Template, own_class, plain_attributes
+from ml_switcheroo.tree import Template
 
 __all__ = ["CLASSES", "TARGET", "evaluating"]
 
@@ -147,6 +148,7 @@ CLASSES: Mapping[str, str] = {
     "PReLU": "prelu",
     "RNN": "rnn",
 }
+_LAYERS = Layers("mlx.nn.", CLASSES)
 
 
 def _owns(model: Any) -> bool:
@@ -163,33 +165,15 @@ def _leaves(model: Any) -> Mapping[str, Any]:
 def _template(model: Any) -> Template:
     from mlx import nn
 
-    kinds, containers, attributes, own = {}, {}, {}, {}
-    for path, module in model.named_modules():
-        if isinstance(module, nn.Sequential):
-            containers[path] = "sequential"
-        known = [CLASSES[cls.__name__] for cls in type(module).__mro__ if _is_layer(cls)]
-        if word := own_class(module, _is_layer):
-            own[path] = word
-        if known:
-            kinds[path] = known[0]
-            attributes[path] = plain_attributes(module, module)
+    modules = model.named_modules()
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
-    computed = computed_in(model.named_modules())
-    pools = pools_in(reversed(model.named_modules()), "mlx")  # which are the last first
     return Template(
         specs,
         unasked=frozenset(path for path, spec in specs.items() if spec.dtype == "float32"),
-        kinds=kinds,
-        containers=containers,
-        attributes=attributes,
-        computed=computed,
-        pools=pools,
-        own=own,
+        computed=computed_in(modules),
+        pools=pools_in(reversed(modules), "mlx"),  # MLX names the last first
+        **_LAYERS.shown(modules, nn.Sequential),
     )
-
-
-def _is_layer(cls: type) -> bool:
-    return cls.__module__.startswith("mlx.nn.") and cls.__name__ in CLASSES
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
