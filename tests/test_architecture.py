@@ -202,19 +202,15 @@ OTHER_WORDS = {
     ),
     "graph": (set(KINDS), "what each kind computes, which is a table of its own"),
     "operations": (set(KINDS), "functions of torch, and what their parameters are for"),
-    "match planning/stages/left_open.py planning/stages/vouching.py": (
-        MATCHED,
-        "what a tree is matched by",
+    "match": (MATCHED, "what a tree is matched by, and words in names"),
+    "planning/stages/vouching.py": ({"conv"}, "a word in names"),
+    "sources/static/torch sources/static/reading/from_live.py sources/live.py": (
+        ROLES,
+        "what a tensor is to the module that keeps it",
     ),
-    "match/units/unit.py match/units/norms.py match/paths": (MATCHED, "words in names"),
-    "sources/static sources/live.py": (ROLES, "what a tensor is to the module that keeps it"),
     "sources/static/torch/trail_steps.py sources/static/torch/use_verdicts.py": (
         {"linear", "embedding"},
         "what a parameter is for in an operation",
-    ),
-    "sources/static/torch/followers.py sources/static/torch/rows/functions.py": (
-        {"conv_transpose"},
-        "how functions of torch begin",
     ),
     "sources/evidence.py": ({"linear"}, "a reading of runtime.kinds"),
     "moves.py": ({"parameter"}, "the kind of a move that a person writes"),

@@ -37,9 +37,8 @@ def why_open(owner: Owner, options: Sequence[Option], request: Request) -> str:
     plain = [finding for finding in owner.possible if plain_kind(finding.kind) is not None]
     weight = LAYERS[plain[0].kind].own_name("weight")
     shapes = [request.specs[name].shape for slot, name in owner.tensors.items() if slot == weight]
-    matrix = plain_kind(plain[0].kind) in ("linear", "conv", "embedding")
     # The recipe of a square matrix fits whichever way the tree keeps it: only other leaves can show that.
-    square = matrix and any(len(set(shape)) < len(shape) for shape in shapes)
+    square = LAYERS[plain[0].kind].oriented and any(len(set(shape)) < len(shape) for shape in shapes)
     return "two of its sizes are equal, so its shape does not show its layout" if square else ""
 
 

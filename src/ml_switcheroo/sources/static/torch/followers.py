@@ -86,7 +86,7 @@ def convolved(machine: Machine, tensor: Tensor, given: Given) -> Value:
     """Return ``F.conv2d`` and the like: its weight is a tensor of a layer, or of the model's own."""
     rank, weight = rank_of(given.row.name) or 0, given["weight"]
     shape = weight.shape if isinstance(weight, Tensor) and isinstance(weight.shape, tuple) else None
-    turned = given.row.name.startswith("conv_transpose")
+    turned = LAYERS[given.row.role("weight")].transposed
     count = shape[1 if turned else 0] if shape is not None and len(shape) == rank + 2 else None
     window = _told(given, ("stride", "padding", "output_padding", "dilation"))
     if shape is not None and len(shape) == rank + 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.operations import Axes
 from ml_switcheroo.sources.static.python.values import Arguments, Value
 from ml_switcheroo.sources.static.torch.given import Given
@@ -105,7 +106,7 @@ def _as_other(run: Run, machine: Machine, given: Given) -> Value:
 
 
 def _convolved(run: Run, machine: Machine, given: Given) -> Value:
-    if given.row.name.startswith("conv_transpose"):
+    if LAYERS[given.row.role("weight")].transposed:
         raise Untold
     trace, weight = _first(run, given), run.trace(given["weight"])
     if weight is None or len(weight.shape) != len(trace.shape) or not weight.sources:
