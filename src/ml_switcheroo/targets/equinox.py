@@ -38,6 +38,7 @@ from ml_switcheroo.recipes import (
     part,
 )
 from ml_switcheroo.targets.constructors.equinox import CONSTRUCTORS
+from ml_switcheroo.targets.constructors.spelled import compared, compared_norms
 from ml_switcheroo.targets.jax_arrays import in_place_of, placed
 from ml_switcheroo.targets.live_layers import Layers
 from ml_switcheroo.tensors import spec_of
@@ -305,11 +306,15 @@ def _read(model: Any) -> Mapping[str, Array]:
     return {path: np.asarray(leaf) for path, leaf in _leaves(model).items()}
 
 
-_EPSILON = (Difference("eps", "eps"),)
-_STEPS = (Difference("stride", "stride"), Difference("dilation", "dilation"))
 _CONVOLUTIONS: Mapping[str, tuple[Compared, ...]] = {
-    "conv": (*_STEPS, Difference("groups", "groups"), Padding("stride", "dilation", "padding_mode")),
-    "conv_transpose": (*_STEPS, Padding("stride", "dilation", transposed="numbers")),
+    "conv": (
+        *compared(CONSTRUCTORS["conv"], "stride", "dilation", "groups"),
+        Padding("stride", "dilation", "padding_mode"),
+    ),
+    "conv_transpose": (
+        *compared(CONSTRUCTORS["conv_transpose"], "stride", "dilation"),
+        Padding("stride", "dilation", transposed="numbers"),
+    ),
 }
 
 # Source: https://docs.kidger.site/equinox/api/nn/pool/
@@ -331,11 +336,9 @@ TARGET = Target(
     channels="first",
     differences={
         **_CONVOLUTIONS,
-        "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
-        "group_norm": (*_EPSILON, Difference("num_groups", "groups")),
-        **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
+        **compared_norms(CONSTRUCTORS),
         **dict.fromkeys(("max_pool", "avg_pool"), _POOLS),
-        "mha": (Difference("num_heads", "num_heads"),),
+        "mha": compared(CONSTRUCTORS["mha"], "num_heads"),
     },
     wrappers={
         "weight_norm": Wrapper("layer", {"g": "g"}, "axis", 0, whole=True),

@@ -33,6 +33,7 @@ from ml_switcheroo.recipes import (
     part,
 )
 from ml_switcheroo.targets.constructors.mlx import CONSTRUCTORS
+from ml_switcheroo.targets.constructors.spelled import compared, compared_norms
 from ml_switcheroo.targets.live_layers import Layers
 from ml_switcheroo.targets.mlx_arrays import Reader, from_mlx
 from ml_switcheroo.tensors import spec_of
@@ -204,13 +205,19 @@ def evaluating(model: Any) -> Iterator[None]:
             module._training = training
 
 
-_EPSILON = (Difference("eps", "eps"),)
-_STEPS = (Difference("stride", "stride"), Difference("dilation", "dilation"))
 _CONVOLUTIONS: Mapping[str, tuple[Compared, ...]] = {
-    "conv": (*_STEPS, Difference("groups", "groups"), Padding("stride", "dilation")),
-    "conv_transpose": (*_STEPS, Padding("stride", "dilation", transposed="numbers")),
+    "conv": (
+        *compared(CONSTRUCTORS["conv"], "stride", "dilation"),
+        Difference("groups", "groups"),
+        Padding("stride", "dilation"),
+    ),
+    "conv_transpose": (
+        *compared(CONSTRUCTORS["conv_transpose"], "stride", "dilation"),
+        Padding("stride", "dilation", transposed="numbers"),
+    ),
 }
 
+_NORMS = compared_norms(CONSTRUCTORS)
 _POOLS: tuple[Compared, ...] = (
     Difference("kernel_size", "kernel_size"),
     Difference("stride", "stride"),
@@ -242,16 +249,11 @@ TARGET = Target(
     channels="last",
     differences={
         **_CONVOLUTIONS,
-        "batch_norm": (*_EPSILON, Difference("momentum", "momentum")),
+        **_NORMS,
         # Without it MLX groups the channels in turns.
-        "group_norm": (
-            *_EPSILON,
-            Difference("num_groups", "num_groups"),
-            Difference.always("pytorch_compatible", True),
-        ),
-        **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
+        "group_norm": (*_NORMS["group_norm"], Difference.always("pytorch_compatible", True)),
         **dict.fromkeys(("max_pool", "avg_pool"), _POOLS),
-        "mha": (Difference("num_heads", "num_heads"),),
+        "mha": compared(CONSTRUCTORS["mha"], "num_heads"),
         "rnn": (Difference("nonlinearity", "nonlinearity"),),
     },
     constructors=CONSTRUCTORS,

@@ -32,6 +32,7 @@ from ml_switcheroo.recipes import (
     part,
 )
 from ml_switcheroo.targets.constructors.nnx import CONSTRUCTORS
+from ml_switcheroo.targets.constructors.spelled import compared, compared_norms
 from ml_switcheroo.targets.flax_kinds import KINDS, MHA, NO_PROJECTION, ONCE_MORE, POOLS
 from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.targets.live_layers import Layers
@@ -128,22 +129,23 @@ NORMS: Mapping[str, Recipe] = {
     "rms_norm": (Form(_OVER_ALL[:1]), Form((part("weight", "scale"),))),
 }
 
-_EPSILON = (Difference("eps", "epsilon"),)
-_STEPS = (Difference("stride", "strides", nothing=1), Difference("dilation", "kernel_dilation", nothing=1))
 _CONVOLUTIONS: Mapping[str, tuple[Compared, ...]] = {
-    "conv": (*_STEPS, Difference("groups", "feature_group_count"), Padding("strides", "kernel_dilation")),
-    "conv_transpose": (*_STEPS, Padding("strides", "kernel_dilation", transposed="spread")),
+    "conv": (
+        *compared(CONSTRUCTORS["conv"], "stride", "dilation", "groups"),
+        Padding("strides", "kernel_dilation"),
+    ),
+    "conv_transpose": (
+        *compared(CONSTRUCTORS["conv_transpose"], "stride", "dilation"),
+        Padding("strides", "kernel_dilation", transposed="spread"),
+    ),
 }
 _GATES = (Difference.always("activation_fn", "tanh"), Difference.always("gate_fn", "sigmoid"))
 DIFFERENCES: Mapping[str, tuple[Compared, ...]] = {
     **_CONVOLUTIONS,
     **POOLS,
-    "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
-    "instance_norm": _EPSILON,
-    "layer_norm": _EPSILON,
-    "group_norm": (*_EPSILON, Difference("num_groups", "num_groups")),
-    "rms_norm": _EPSILON,
-    "mha": (Difference("num_heads", "num_heads"),),
+    **compared_norms(CONSTRUCTORS),
+    "instance_norm": compared(CONSTRUCTORS["instance_norm"], "eps"),
+    "mha": compared(CONSTRUCTORS["mha"], "num_heads"),
     "rnn": (Difference("nonlinearity", "activation_fn"),),
     "rnn_cell": (Difference("nonlinearity", "activation_fn"),),
     **dict.fromkeys(("lstm", "lstm_cell", "gru", "gru_cell"), _GATES),
