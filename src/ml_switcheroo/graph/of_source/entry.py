@@ -93,7 +93,7 @@ def _state(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> State:
     for path, modules in attempt.fit.modules.items():
         for module in modules:
             paths.setdefault(id(module), path)
-    owners = {name: found[0].kind for name, found in attempt.fit.owners.items() if found}
+    owners = {name: found[0].kind for name, found in attempt.fit.claims.items() if found}
     buffers = {name for name, kind in owners.items() if kind == "buffer" or name.endswith(_STATISTICS)}
     return State(specs, names, paths, frozenset(buffers))
 

@@ -78,15 +78,15 @@ def uses(attempt: Attempt, specs: Mapping[str, TensorSpec], notes: list[str]) ->
     layers = layers_of(attempt, specs)
     follow(attempt, layers, notes)
     own = {
-        id(owner.maker): (name, specs[name].shape)
-        for name, owners in attempt.fit.owners.items()
-        for owner in owners
-        if isinstance(owner.maker, Tensor) and name in specs
+        id(claim.maker): (name, specs[name].shape)
+        for name, claims in attempt.fit.claims.items()
+        for claim in claims
+        if isinstance(claim.maker, Tensor) and name in specs
     }
     found = used(layers, attempt.machine, own)
     tensors = {
-        name: [owner.maker for owner in owners if isinstance(owner.maker, Tensor) and owner.key == name]
-        for name, owners in attempt.fit.owners.items()
+        name: [claim.maker for claim in claims if isinstance(claim.maker, Tensor) and claim.key == name]
+        for name, claims in attempt.fit.claims.items()
     }
     what = f"{attempt.label}:{attempt.name}: what its rows are for"
     read = partial(read_parts, attempt.machine, attempt.fit.modules, tensors, specs)
