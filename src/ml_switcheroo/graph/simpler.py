@@ -97,7 +97,7 @@ def _contraction(draft: Nodes, operands: tuple[int, ...], params: Params, shape:
 
 
 def _of_joined(draft: Nodes, operands: tuple[int, ...], params: Params, data: int) -> int | None:
-    """Draw a product with what was joined along the axis that is summed over as the sum of the products."""
+    """Draw a product with what was joined along the contracted axis as the sum of the products."""
     node = draft[operands[data]]
     (axis,) = axes if len(axes := params["contract"][data]) == 1 else (-1,)
     if node.op != "concat" or node.params["axis"] != axis:
@@ -114,7 +114,7 @@ def _of_joined(draft: Nodes, operands: tuple[int, ...], params: Params, data: in
 
 
 def _of_kernels(draft: Nodes, operands: tuple[int, ...], params: Params) -> int | None:
-    """Draw a product with leaves that were joined along an axis that stays as the joined products."""
+    """Draw a product with leaves that were joined along an outer axis as the products, joined."""
     for place in (0, 1):
         node, inner = draft[operands[place]], params["contract"][place]
         if (
@@ -251,7 +251,7 @@ def _slice(draft: Nodes, operands: tuple[int, ...], params: Params, shape: Shape
 
 
 def _of_part(draft: Nodes, number: int, params: Params) -> int | None:
-    """Draw a part of one of several that were joined as a part of that one."""
+    """Draw a part of joined tensors that lies in one of them as a part of that one."""
     node = draft[number]
     if node.op != "concat" or node.params["axis"] != len(node.shape) - 1:
         return None  # steps of a loop that were joined stay so: the other program may take all at once

@@ -134,7 +134,7 @@ class Drawn:
         """Return an axis counted from the front.
 
         Raises:
-            Unlowered: There is none such.
+            Unlowered: There is no such axis.
         """
         rank = max(self.rank, 1)
         if isinstance(dim, bool) or not isinstance(dim, int) or not -rank <= dim < rank:

@@ -117,7 +117,7 @@ class _Reader:
         copy.open = copy.cls is UNKNOWN
 
     def value(self, value: Any, depth: int = 5) -> Value:
-        """Return a value of a live program as the machine has it; unknown where it has none such."""
+        """Return a value of a live program as the machine has it; unknown where it has none like it."""
         if known(value):
             return value
         if id(value) in self.made:

@@ -51,7 +51,7 @@ _MAPPINGS = ("Mapping", "MutableMapping", "UserDict")
 
 
 def _get(machine: Any, args: Arguments) -> Value:
-    """Return what ``get`` of a mapping does that says what ``[]`` does."""
+    """Return ``get`` of a mapping, by what its ``[]`` does."""
     try:
         return subscript(machine, args.positional[0], args.positional[1])
     except Raised:

@@ -66,7 +66,7 @@ class Called:
         return _NONE if row is None or row.default is REQUIRED else row.default
 
     def slot(self, name: str) -> Drawn | None:
-        """Return one of its tensors; None where it has none such.
+        """Return one of its tensors; None where it has no such tensor.
 
         Raises:
             Unlowered: Nobody knows what it is.
@@ -80,7 +80,7 @@ class Called:
         """Return one of its tensors.
 
         Raises:
-            Unlowered: It has none such.
+            Unlowered: It has no such tensor.
         """
         found = self.slot(name)
         if found is None:
