@@ -1,4 +1,4 @@
-"""Which line of a user's a framework's record of frames is about."""
+"""Find the user's line in a framework's record of frames."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def make_plan(
         RuleError: A rule matches nothing, or two contradict each other.
         SourceError: The source of ``layers`` cannot be read.
         UnknownTarget: There is no target of that name.
-        UsageError: Another argument cannot be meant.
+        UsageError: Another argument makes no sense.
 
     >>> import numpy as np
     >>> plan = make_plan({"fc.weight": np.zeros((2, 3)), "fc.bias": np.zeros(2)}, to="jax")

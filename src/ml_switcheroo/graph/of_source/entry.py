@@ -13,19 +13,13 @@ from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.of_source.drawn import Drawn, Lost, Undecided, Unlowered
 from ml_switcheroo.graph.of_source.machine import Drawer
 from ml_switcheroo.graph.of_source.state import State
+from ml_switcheroo.graph.of_source.tables import new_drawer
 from ml_switcheroo.graph.running import needed
 from ml_switcheroo.sources.static.python.machine import Budget
-from ml_switcheroo.sources.static.python.values import (
-    Arguments,
-    Instance,
-    Raised,
-    Tensor,
-    Unknown,
-    Value,
-    options,
-)
+from ml_switcheroo.sources.static.python.values import Arguments, Instance, Raised, Unknown, Value, options
 from ml_switcheroo.sources.static.reading.attempt import Attempt
 from ml_switcheroo.sources.static.reading.entry import reading
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["draw_live", "draw_source"]
@@ -60,7 +54,7 @@ def draw_source(
     Raises:
         SourceError: The file cannot be read, or has no such class.
     """
-    with reading(spec, specs, root=root, machine=Drawer) as attempt:
+    with reading(spec, specs, root=root, machine=new_drawer) as attempt:
         if not isinstance(attempt.machine, Drawer):
             raise TypeError("another machine has read the model")
         roots = [one for one in options(attempt.value) if isinstance(one, Instance)]
@@ -99,7 +93,7 @@ def _state(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> State:
     for path, modules in attempt.fit.modules.items():
         for module in modules:
             paths.setdefault(id(module), path)
-    owners = {name: found[0].kind for name, found in attempt.fit.owners.items() if found}
+    owners = {name: found[0].kind for name, found in attempt.fit.claims.items() if found}
     buffers = {name for name, kind in owners.items() if kind == "buffer" or name.endswith(_STATISTICS)}
     return State(specs, names, paths, frozenset(buffers))
 

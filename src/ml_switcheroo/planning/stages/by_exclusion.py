@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.match.paths.vocabulary import KNOWN, apart
@@ -21,6 +21,7 @@ from ml_switcheroo.planning.ledger import Ledger
 from ml_switcheroo.planning.options.option import Option, option_for
 from ml_switcheroo.planning.request import Request
 from ml_switcheroo.planning.stages.by_structure import ByStructure
+from ml_switcheroo.planning.stages.exclusion import Exclusion, Fits
 from ml_switcheroo.planning.stages.series import ranked
 from ml_switcheroo.planning.stages.sites import Site, free_sites
 from ml_switcheroo.planning.stages.vouching import Vouching, nameless, words_of
@@ -29,28 +30,10 @@ from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tensors import TensorSpec
 from ml_switcheroo.tree import Template
 
-__all__ = ["Exclusion", "by_exclusion", "exclude"]
-
-Fits = Mapping[str, Mapping[str, Option]]
-"""The moves of a module at a site, by the paths of both."""
+__all__ = ["by_exclusion", "exclude"]
 
 _STAGE = "by exclusion"
 _NUMBERS = re.compile(r"\d+")
-
-
-@dataclass(frozen=True, slots=True)
-class Exclusion:
-    """What became of the modules that were left over.
-
-    Attributes:
-        fits: The sites that each of them fits.
-        placed: The modules that were placed, with their moves.
-        unvouched: The modules that have one site, for which nothing else speaks.
-    """
-
-    fits: Fits = field(default_factory=dict)
-    placed: Mapping[str, Option] = field(default_factory=dict)
-    unvouched: Mapping[str, Option] = field(default_factory=dict)
 
 
 def exclude(
