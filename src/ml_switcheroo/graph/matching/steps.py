@@ -52,7 +52,7 @@ class Steps:
         """Return the kernels that nothing stands for, and whose data are known."""
         taken = assumed or Assumed()
         waiting = self._waiting[side]
-        asked = waiting.kernels(side.bindings, taken.bindings)
+        asked = waiting.kernels(taken.bindings)
         found, values = [], dict[int, tuple[Region, Array | None]]()
         for kernel in asked:
             if kernel not in taken.bindings and kernel not in side.bindings:
