@@ -23,6 +23,7 @@ class Graph:
         leaves: The nodes that are leaves (of a target) or tensors (of a state dict), by path or name.
         outputs: The nodes that the program gives, in order.
         gaps: What could not be followed, as sentences; the nodes behind it are ``call`` without a function.
+        names: What each output is called; empty where its place says which one it is.
     """
 
     nodes: tuple[Node, ...]
@@ -30,6 +31,7 @@ class Graph:
     leaves: Mapping[str, int]
     outputs: tuple[int, ...]
     gaps: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"  {path} {list(self.nodes[number].shape)}" for path, number in self.leaves.items()]
@@ -65,12 +67,13 @@ class Draft(Nodes):
     ) -> int | None:
         return simpler(self, op, operands, params, shape)
 
-    def finished(self, outputs: Sequence[int]) -> Graph:
-        """Return the graph that gives these nodes."""
+    def finished(self, outputs: Sequence[int], names: Sequence[str] = ()) -> Graph:
+        """Return the graph that gives these nodes, some of them under names."""
         return Graph(
             tuple(self._nodes),
             tuple(self._inputs),
             MappingProxyType(dict(self._leaves)),
             tuple(outputs),
             tuple(dict.fromkeys(self._gaps)),
+            tuple(names) or ("",) * len(outputs),
         )

@@ -28,6 +28,8 @@ LOUD = {
     "recurrent: a loop of cells into nnx": "one kernel for each gate, in steps",
     "lies: dead parameters": "nothing says where the dead ones belong",
     "lies: a square by itself, turned": "the target may be given its input turned",
+    "lies: heads under other names": "which output is which is not said",
+    "lies: heads under names, of a tuple": "which output is which is not said",
     "lies: experts": "a bias that is added behind joined products",
     "wrong: heads counted the other way (makes up for itself)": "heads are counted in steps",
 }

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ml_switcheroo.planning.options.option import Option
+from ml_switcheroo.planning.stages.fitting import Fits
 
-__all__ = ["Exclusion", "Fits"]
-
-Fits = Mapping[str, Mapping[str, Option]]
-"""The moves of a module at a site, by the paths of both."""
+__all__ = ["Exclusion"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +21,6 @@ class Exclusion:
         unvouched: The modules that have one site, for which nothing else speaks.
     """
 
-    fits: Fits = field(default_factory=dict)
+    fits: Mapping[str, Fits] = field(default_factory=dict)
     placed: Mapping[str, Option] = field(default_factory=dict)
     unvouched: Mapping[str, Option] = field(default_factory=dict)
