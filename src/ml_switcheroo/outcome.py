@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ml_switcheroo.moves import Move
+from ml_switcheroo.sketch import Sketch
 from ml_switcheroo.tensors import TensorSpec
 from ml_switcheroo.unmoved import Ambiguity, Unmoved
 
@@ -29,6 +30,7 @@ class Outcome:
         notes: What a person should know.
         differences: Where the two programs compute something else, each with a line of both.
         source: Where the tensors come from, such as a file name.
+        programs: Sketches of PyTorch's program and of the target's, where both were read; they are not saved.
     """
 
     target: str
@@ -41,6 +43,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     source: str = ""
     differences: tuple[str, ...] = ()
+    programs: tuple[Sketch, Sketch] | None = field(default=None, compare=False, repr=False)
 
     @property
     def inputs(self) -> Mapping[str, TensorSpec]:

@@ -173,10 +173,11 @@ class Plan(Outcome):
             raise UsageError(f"{path}: expected a plan of format {FORMAT}")
         try:
             moves, problems = _moves_from_json(record["moves"])
+            left: dict[str, Any] = {name: _left_from_json(record[name]) for name in _LEFT}
             plan = cls(
                 target=record["target"],
                 moves=tuple(moves),
-                **{name: _left_from_json(record[name]) for name in _LEFT},
+                **left,
                 ambiguous=tuple(
                     Ambiguity(tuple(a["names"]), tuple(a["candidates"]), tuple(a["rules"]))
                     for a in record["ambiguous"]

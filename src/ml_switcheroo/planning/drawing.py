@@ -96,5 +96,6 @@ def _plan(request: Request, ledger: Ledger) -> Plan:
         ambiguous=tuple(ledger.asked),
         notes=tuple(ledger.notes),
         differences=tuple(ledger.differences),
+        programs=ledger.programs,
         source=request.source,
     )

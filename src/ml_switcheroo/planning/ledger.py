@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ml_switcheroo.moves import Move
+from ml_switcheroo.sketch import Sketch
 from ml_switcheroo.tensors import TensorSpec
 from ml_switcheroo.unmoved import Ambiguity, Unmoved
 
@@ -66,6 +67,7 @@ class Ledger:
         self._asked: list[Ambiguity] = []
         self._notes: list[str] = []
         self._differences: list[str] = []
+        self.programs: tuple[Sketch, Sketch] | None = None
         self._kept: dict[str, Unmoved] = {}
         self._missing: dict[str, Unmoved] = {}
 

@@ -102,6 +102,7 @@ def restored(plan: Plan, peeled: Peeled, specs: Mapping[str, TensorSpec]) -> Pla
             for entry in plan.ambiguous
         ),
         notes=(*plan.notes, note),
+        programs=plan.programs and (plan.programs[0].renamed(names), plan.programs[1]),
     )
 
 

@@ -10,6 +10,7 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.report.drawn import programs_html
 from ml_switcheroo.report.folding import Row, fold
 from ml_switcheroo.report.text import by_pattern, move_texts, summary
 
@@ -71,6 +72,7 @@ def plan_html(plan: Outcome) -> str:
             if counts[status]
         ),
         differences=_differences(plan),
+        programs=programs_html(plan),
         notes="".join(f"<li>{escape(note)}</li>\n" for note in notes),
         rows="".join(map(_row, lines)),
     )

@@ -31,6 +31,7 @@ def by_graph(request: Request, ledger: Ledger) -> None:
     from ml_switcheroo.graph.differences import differences
     from ml_switcheroo.graph.moving import moves_of
     from ml_switcheroo.graph.programs import match_programs
+    from ml_switcheroo.graph.sketching import sketch_of
     from ml_switcheroo.report.programs import gap_lines, refused_lines
 
     try:
@@ -38,6 +39,7 @@ def by_graph(request: Request, ledger: Ledger) -> None:
     except SwitcherooError as error:
         ledger.note([f"the programs were not matched, names and shapes decide: {error}"])
         return
+    ledger.programs = sketch_of(matched.source.graph), sketch_of(matched.target.graph)
     shapes = {name: spec.shape for name, spec in request.specs.items()}
     leaves = {path: spec.shape for path, spec in request.template.specs.items()}
     drawn, refused = moves_of(matched, shapes, leaves)
