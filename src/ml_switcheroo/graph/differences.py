@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.graph.graph import Node
+from ml_switcheroo.graph.making import alike, below
 from ml_switcheroo.graph.matching.matched import KernelMatch, Matched, Parted, Ready
 from ml_switcheroo.graph.matching.profiles import agree, outputs_agree
 from ml_switcheroo.graph.matching.side import Assumed, Side
@@ -30,7 +31,7 @@ _SEEN = frozenset({"reshape", "transpose", "broadcast", "cast", "flip"})
 def differences(matched: Matched) -> Iterator[str]:
     """Yield what two programs do differently, as sentences; the same on the same lines is counted."""
     found: dict[str, list[str]] = defaultdict(list)
-    for text in (*(() if matched.complete else _told_of(matched)), *_turned(matched)):
+    for text in (*(() if matched.complete else _told_of(matched)), *_made(matched), *_turned(matched)):
         found[_LAYER.sub(r"\1 (", text.partition(": ")[2] or text)].append(text)
     for first, *more in found.values():
         yield first + (f" (and {len(more)} more like it)" if more else "")
@@ -38,9 +39,16 @@ def differences(matched: Matched) -> Iterator[str]:
 
 def _told_of(matched: Matched) -> Iterator[str]:
     for parted in matched.parted:
-        yield _between(matched, parted)
+        if not _may_follow(matched, parted.source, parted.target):
+            yield _between(matched, parted)
     yield from _alone(matched)
     yield from _outputs(matched)
+
+
+def _may_follow(matched: Matched, one: Ready, other: Ready) -> bool:
+    """Tell whether a kernel may be used again behind a gap, and is given something else for that alone."""
+    gaps = matched.source.graph.gaps or matched.target.graph.gaps
+    return bool(gaps) and len(one.rows) != len(other.rows)
 
 
 def _between(matched: Matched, parted: Parted) -> str:
@@ -68,6 +76,8 @@ def _alone(matched: Matched) -> Iterator[str]:
     mine, theirs = matched.left
     new = [one for one in mine if not any(agree(one.profile, other.profile) for other in theirs)]
     strange = [one for one in theirs if not any(agree(one.profile, other.profile) for other in mine)]
+    if mine and theirs and _may_follow(matched, (new or mine)[0], (strange or theirs)[0]):
+        return
     if mine and theirs and (new or strange):
         goals = _data(matched.source, (new or mine)[0]), _data(matched.target, (strange or theirs)[0])
         values = matched.source.around(goals[0]), matched.target.around(goals[1])
@@ -86,6 +96,26 @@ def _going_on(side: Side, ready: Sequence[Ready]) -> str:
         return "nothing more"
     names = ", ".join(one.kernel.leaf or "a computed kernel" for one in ready)
     return f"{names} ({_line(side, ready[0].nodes[0])})"
+
+
+def _made(matched: Matched) -> Iterator[str]:
+    """Yield the kernels that a program computes of its leaves, and the other one does not, or otherwise."""
+    for match in matched.kernels:
+        sides = (matched.source, match.source.kernel), (matched.target, match.target.kernel)
+        if all(kernel.leaf for _, kernel in sides) or match.likely:
+            continue
+        if alike(matched.source.graph, matched.target.graph, match) is None:
+            names, paths = (_below(side, kernel) for side, kernel in sides)
+            lines = [_line(side, kernel.nodes[0]) for side, kernel in sides]
+            yield (
+                f"{names} and {paths} are not made into the weight in the same way, as far as can be told"
+                f" ({lines[0]}; {lines[1]})"
+            )
+
+
+def _below(side: Side, kernel: Kernel) -> str:
+    numbers = below(side.graph, kernel.root) or []
+    return ", ".join(str(side.graph.nodes[one].params["path"]) for one in numbers) or "a computed kernel"
 
 
 def _turned(matched: Matched) -> Iterator[str]:
@@ -126,7 +156,7 @@ def _kept_apart(match: KernelMatch) -> bool:
 def _outputs(matched: Matched) -> Iterator[str]:
     """Yield what outputs do differently, where they are known."""
     mine, theirs = _values(matched.source), _values(matched.target)
-    if len(mine) != len(theirs):
+    if len(mine) != len(theirs) and not any(map(_is_open, (matched.source, matched.target))):
         yield f"the PyTorch model gives {len(mine)} outputs, the target's {len(theirs)}"
     for place, same in enumerate(matched.outputs[: min(len(mine), len(theirs))]):
         here, there = mine[place], theirs[place]
@@ -141,6 +171,12 @@ def _outputs(matched: Matched) -> Iterator[str]:
             goals = [matched.source.graph.outputs[place]], [matched.target.graph.outputs[place]]
             values = matched.source.around(goals[0]), matched.target.around(goals[1])
             yield _parting(matched, *goals, *values) or f"output {place} is not the same"
+
+
+def _is_open(side: Side) -> bool:
+    """Tell whether a program was not followed to what it gives: how many outputs it has is not known."""
+    nodes = (side.graph.nodes[number] for number in side.graph.outputs)
+    return any(node.op == "call" and node.params["run"] is None for node in nodes)
 
 
 def _values(side: Side) -> list[Array | None]:

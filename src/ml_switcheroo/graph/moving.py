@@ -13,6 +13,7 @@ import numpy as np
 from ml_switcheroo.graph.cutting import ops_of
 from ml_switcheroo.graph.folding import folded
 from ml_switcheroo.graph.laying import Digit, NoOperationError, Piece, simplest
+from ml_switcheroo.graph.making import alike
 from ml_switcheroo.graph.matching.matched import KernelMatch, Matched
 from ml_switcheroo.graph.parameters import Kernel, Parameters, Plain
 from ml_switcheroo.graph.views import digits_of
@@ -124,6 +125,9 @@ def _lying(matched: Matched) -> Iterator[_Lying]:
             here, there = one.offset + first[0], other.offset + first[1]
             apart = {name: pair for name, pair in axes.items() if len(pair[0]) > 1}
             yield _Lying(made[0], other.leaf, apart, here, there, 0.0, match.tied, made[1])
+        elif not other.leaf:
+            for pair in alike(matched.source.graph, matched.target.graph, match) or ():
+                yield _Lying((pair.source,), pair.target, pair.axes, 0, 0, 0.0, match.tied)
         yield from _biases(match, biases)
     for plain in matched.plains:
         mine, theirs = plain.source.lies[plain.order], plain.target.lies

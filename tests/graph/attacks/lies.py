@@ -517,6 +517,82 @@ def nested_heads(p, x):
     return {"z": heads(p, x), "a": x.sum(-1)}
 
 
+class Plain(nn.Module):
+    """Two square layers; names say which is which, so that nothing but what is computed can refuse a port."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Linear(6, 6)
+        self.two = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.two(torch.tanh(self.one(x)))
+
+
+class Halved(Plain):
+    def forward(self, x):
+        y = torch.tanh(F.linear(x, self.one.weight * 0.5, self.one.bias))
+        return F.linear(y, self.two.weight * 0.5, self.two.bias)
+
+
+class Standardised(nn.Module):
+    """Weights are standardised before each convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Conv2d(3, 4, 3)
+        self.two = nn.Conv2d(4, 4, 3)
+
+    def standard(self, weight):
+        mean = weight.mean((1, 2, 3), keepdim=True)
+        return (weight - mean) / (weight.var((1, 2, 3), keepdim=True, unbiased=False) + 1e-5).sqrt()
+
+    def forward(self, x):
+        x = F.conv2d(x, self.standard(self.one.weight), self.one.bias).relu()
+        return F.conv2d(x, self.standard(self.two.weight), self.two.bias)
+
+
+def layers(first, second):
+    """Return what makes variables with two layers under the names of the source, or others."""
+    return lambda: {
+        "params": {name: {"kernel": jnp.zeros(k), "bias": jnp.zeros(b)} for name, k, b in (first, second)}
+    }
+
+
+NAMED = layers(("one", (6, 6), (6,)), ("two", (6, 6), (6,)))
+RENAMED = layers(("b", (6, 6), (6,)), ("a", (6, 6), (6,)))
+
+
+def made_by(change, one="one", two="two"):
+    """Return a port that makes something of its kernels first."""
+
+    def port(p, x):
+        y = jnp.tanh(x @ change(p[one]["kernel"]) + p[one]["bias"])
+        return y @ change(p[two]["kernel"]) + p[two]["bias"]
+
+    return of(port)
+
+
+def standardised(axes):
+    def convolved(x, kernel, bias):
+        mean = kernel.mean(axes, keepdims=True)
+        made = (kernel - mean) / jnp.sqrt(kernel.var(axes, keepdims=True) + 1e-5)
+        return (
+            jax.lax.conv_general_dilated(x, made, (1, 1), "VALID", dimension_numbers=("NCHW", "HWIO", "NCHW"))
+            + bias[:, None, None]
+        )
+
+    def port(p, x):
+        x = jax.nn.relu(convolved(x, p["b"]["kernel"], p["b"]["bias"]))
+        return convolved(x, p["a"]["kernel"], p["a"]["bias"])
+
+    return of(port)
+
+
+FILTERS = layers(("a", (3, 3, 4, 4), (4,)), ("b", (3, 3, 3, 4), (4,)))
+UNMADE = "not made into the weight in the same way"
+
+
 PAIRS = {
     "scores": linen(Scores, SCORES, scores, "f2,5,6"),
     "scores, names in order": linen(Scores, SCORES, scores_turned, "f2,5,6"),
@@ -572,4 +648,28 @@ PAIRS = {
     "heads in a tuple": linen(Heads, HEADS, heads, "f3,6"),
     "heads under other names": linen(NamedHeads, HEADS, renamed_heads, "f3,6"),
     "heads under names, of a tuple": linen(Heads, HEADS, named_heads, "f3,6"),
+    "a kernel that is doubled": Pair(
+        Plain, NAMED, "f3,6", call=made_by(lambda k: 2 * k), to="linen", right=False, named=UNMADE
+    ),
+    "a kernel behind tanh": Pair(
+        Plain, NAMED, "f3,6", call=made_by(jnp.tanh), to="linen", right=False, named=UNMADE
+    ),
+    "a kernel that is made symmetric": Pair(
+        Plain, NAMED, "f3,6", call=made_by(lambda k: (k + k.T) / 2), to="linen", right=False, named=UNMADE
+    ),
+    "a kernel that only the source halves": Pair(
+        Halved, NAMED, "f3,6", call=made_by(lambda k: k), to="linen", right=False, named=UNMADE
+    ),
+    "a kernel that is halved by more": Pair(
+        Halved, NAMED, "f3,6", call=made_by(lambda k: k * 0.51), to="linen", right=False, named=UNMADE
+    ),
+    "kernels that both halve": Pair(
+        Halved, RENAMED, "f3,6", call=made_by(lambda k: k / 2, "b", "a"), to="linen"
+    ),
+    "kernels that both standardise": Pair(
+        Standardised, FILTERS, "f2,3,8,8", call=standardised((0, 1, 2)), to="linen"
+    ),
+    "kernels standardised along other axes": Pair(
+        Standardised, FILTERS, "f2,3,8,8", call=standardised((0, 1, 3)), to="linen", right=False, named=UNMADE
+    ),
 }
