@@ -1,12 +1,17 @@
 """Load one checkpoint into live models: this package beside what people write by hand, a process each.
 
-    python benchmarks/load.py [--rounds 3] [--layers 14] [--only nnx,mlx]
+    python benchmarks/load.py [--rounds 3] [--layers 14] [--only nnx,mlx] [--keep]
 
 A decoder of transformer blocks (0.8 GB in bfloat16, random; 14 layers) is written once, in PyTorch's names
 and layouts. Timed is the loading alone: building the model comes before it; at the end every array is ready.
 By hand means: each tensor is read with safetensors' own loader for the framework, transposed where it is a
-matrix of a linear layer, and put in the place that is known. Memory is the most that is resident meanwhile,
-the model included. The last columns say where the time goes: import, plan, leaves. The last row goes back.
+matrix of a linear layer, and put in the place that is known. With ``--keep`` it also keeps the old values
+until the end, as this package does to be able to give them back: at some GB fresh memory costs more than the
+rest. Memory is the most that is resident meanwhile, the model included.
+
+The last columns say where our time goes: import, plan, leaves. What is done with the leaves overlaps, in
+threads; their seconds are added up: reading the file, handing over with the axes turned, handing over as it
+lies. MLX reads the file by itself. The last row goes back, and is not taken apart.
 """
 
 from __future__ import annotations
@@ -324,24 +329,57 @@ class Peak(threading.Thread):
             time.sleep(0.005)
 
 
-def ours(model: Any, path: Path, to: str) -> dict[str, float]:
-    """Load, or go back to torch, with this package; return what the import and the plan took."""
-    begin = time.perf_counter()
+class Clock(dict[str, float]):
+    """Seconds by what they went into, those of threads added up."""
+
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys(("import", "plan", "file", "transpose", "framework"), 0.0))
+        self._lock = threading.Lock()
+
+    def timed(self, call: Callable[..., Any], what: str) -> Callable[..., Any]:
+        """Return a function whose calls are timed."""
+
+        def timed(*args: Any, **words: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return call(*args, **words)
+            finally:
+                with self._lock:
+                    self[what] += time.perf_counter() - start
+
+        return timed
+
+    def leaves(self) -> None:
+        """Time what is done with each leaf."""
+        from ml_switcheroo.formats import owned, parts
+
+        parts.Part.fill = self.timed(parts.Part.fill, "file")
+        hand_over = owned.Owned.hand_over
+
+        def handed(leaves: Any, paths: Any, take: Callable[..., Any], *, copied: bool = False) -> Any:
+            turned, as_it_lies = self.timed(take, "transpose"), self.timed(take, "framework")
+            return hand_over(
+                leaves, paths, lambda *leaf: (turned if leaf[2] else as_it_lies)(*leaf), copied=copied
+            )
+
+        owned.Owned.hand_over = handed
+        if "mlx.core" in sys.modules:
+            from ml_switcheroo.targets.mlx_arrays import Reader
+
+            Reader._ready = self.timed(Reader._ready, "file")
+            Reader._leaf = self.timed(Reader._leaf, "framework")
+
+
+def ours(model: Any, path: Path, to: str) -> Clock:
+    """Load, or go back to torch, with this package; return what took how long."""
+    took, begin = Clock(), time.perf_counter()
     import ml_switcheroo as ms
     from ml_switcheroo import export, load
 
-    took = {"import": time.perf_counter() - begin}
-
-    def timed(make: Callable[..., Any]) -> Callable[..., Any]:
-        def made(*args: Any, **words: Any) -> Any:
-            start = time.perf_counter()
-            plan = make(*args, **words)
-            took["plan"] = time.perf_counter() - start
-            return plan
-
-        return made
-
-    load.plan_into, export.make_plan = timed(load.plan_into), timed(export.make_plan)
+    took["import"] = time.perf_counter() - begin
+    load.plan_into = took.timed(load.plan_into, "plan")
+    export.make_plan = took.timed(export.make_plan, "plan")
+    took.leaves()
     if isinstance(model, tuple):
         ms.to_torch(model[0], like=model[1])
         return took
@@ -363,12 +401,25 @@ def _ready(*values: Any) -> None:
             jax.block_until_ready(nnx.state(value) if is_module else value)
 
 
-def side(name: str, whose: str, path: Path, layers: int) -> None:
+def _values(model: Any) -> list[Any]:
+    """Return the values of a model that changes in place."""
+    jax, nnx, mx = map(sys.modules.get, ("jax", "flax.nnx", "mlx.core"))
+    if mx is not None:
+        from mlx.utils import tree_flatten
+
+        return [value for _, value in tree_flatten(model.parameters())]
+    if nnx is not None and isinstance(model, nnx.Module):
+        return jax.tree.leaves(nnx.state(model))
+    return [variable.value for variable in model.variables] if hasattr(model, "variables") else []
+
+
+def side(name: str, whose: str, path: Path, layers: int, *, keep: bool) -> None:
     """Measure one side, and print it as JSON."""
     make, by_hand, to = SIDES[name]
     model = make(layers)
     _ready(model)
-    peak, took = Peak(), {}
+    kept = _values(model) if keep else []
+    peak, took = Peak(), Clock()
     peak.start()
     start = time.perf_counter()
     if whose == "ours":
@@ -379,7 +430,23 @@ def side(name: str, whose: str, path: Path, layers: int) -> None:
     seconds = time.perf_counter() - start
     peak.going = False
     peak.join()
+    del kept
     print(json.dumps({"seconds": seconds, "memory": peak.most / 1e6, **took}))
+
+
+COLUMNS = (
+    "into",
+    "ours, s",
+    "by hand, s",
+    "ours / by hand",
+    "memory",
+    "import, s",
+    "plan, s",
+    "leaves, s",
+    "file",
+    "turned",
+    "as it lies",
+)
 
 
 def main() -> None:
@@ -388,16 +455,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--layers", type=int, default=14)
     parser.add_argument("--only", default=",".join(SIDES))
+    parser.add_argument("--keep", action="store_true", help="by hand, old values are kept as well")
     parser.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     path = Path(tempfile.gettempdir()) / f"load-{options.layers}" / "model.safetensors"
     if options.side:
-        side(*options.side, path, options.layers)
+        side(*options.side, path, options.layers, keep=options.keep)
         return
     if not path.exists():
         write(path, options.layers)
-    print("| into | ours, s | by hand, s | ours / by hand | memory | import, s | plan, s | leaves, s |")
-    print("|---" * 8 + "|")
+    print(f"| {' | '.join(COLUMNS)} |")
+    print("|---" * len(COLUMNS) + "|")
     for name in options.only.split(","):
         backend = "tensorflow" if name.endswith("tensorflow") else "jax"
         environment = os.environ | {
@@ -409,6 +477,7 @@ def main() -> None:
         for _ in range(options.rounds):
             for whose, found in runs.items():
                 command = [sys.executable, __file__, "--layers", str(options.layers), "--side", name, whose]
+                command += ["--keep"] * (options.keep and whose == "hand")
                 done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
                 if done.returncode:
                     sys.exit(f"{name}, {whose}: {done.stderr[-2000:]}")
@@ -422,7 +491,8 @@ def main() -> None:
         )
         memory = mine["memory"] / theirs["memory"]
         leaves = mine["seconds"] - mine["plan"] - mine["import"]
-        numbers = (mine["seconds"], theirs["seconds"], ratio, memory, mine["import"], mine["plan"], leaves)
+        numbers = [mine["seconds"], theirs["seconds"], ratio, memory, mine["import"], mine["plan"], leaves]
+        numbers += [mine[what] for what in ("file", "transpose", "framework")]
         print(f"| {name} | " + " | ".join(f"{number:.2f}" for number in numbers) + " |", flush=True)
 
 

@@ -1,6 +1,7 @@
 """Imports point downwards; modules are small; importing the package is cheap."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,62 @@ def mentioned(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def modules_in(root):
+    """Return the files of the modules below a folder, by dotted name."""
+    found = {}
+    for path in root.rglob("*.py"):
+        parts = path.relative_to(root).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def edges(modules):
+    """Return the modules that each module names in an import, also one for type checkers or in a function."""
+    found = {}
+    for name, path in modules.items():
+        named = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                inner = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+                named |= {dotted if dotted in modules else str(node.module) for dotted in inner.values()}
+        found[name] = named & modules.keys() - {name}
+    return found
+
+
+def circles(graph):
+    """Return the modules in a circle, or between two of them: whatever begins or ends a way is taken out."""
+    left = {name: set(named) for name, named in graph.items()}
+    while True:
+        used = set().union(*left.values()) if left else set()
+        ends = {name for name, named in left.items() if not named or name not in used}
+        if not ends:
+            return sorted(left)
+        left = {name: named - ends for name, named in left.items() if name not in ends}
+
+
+def test_no_imports_go_in_a_circle_not_even_those_for_type_checkers():
+    assert circles(edges(modules_in(PACKAGE.parent))) == []
+
+
+def test_a_circle_of_imports_is_seen_wherever_they_stand(tmp_path):
+    package = tmp_path / "p"
+    package.mkdir()
+    for name, code in {
+        "__init__": "from p.a import A\n",
+        "a": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.b import B\n",
+        "b": "def run():\n    from p import c\n",
+        "c": "import p.a\n",
+        "d": "from p import b\nfrom p import e\n",
+        "e": "import os\n",
+    }.items():
+        (package / f"{name}.py").write_text(code)
+    assert circles(edges(modules_in(tmp_path))) == ["p.a", "p.b", "p.c"]
+    (package / "c.py").write_text("")
+    assert circles(edges(modules_in(tmp_path))) == []
+
+
 @pytest.mark.parametrize(
     "path", sorted(READER.glob("*/**/*.py")), ids=lambda path: str(path.relative_to(READER))
 )
@@ -110,6 +167,31 @@ def test_the_shelf_of_python_knows_no_layers(path):
     assert not any(name.startswith("ml_switcheroo.layers") for name in mentioned(path))
 
 
+OF_TORCH = set(
+    """torch nn einops Tensor tensor tensors Size Parameter Module ModuleDict ModuleList ParameterDict
+    ParameterList Sequential Conv Linear forward""".split()
+)
+# Classes of Python itself, whose names are words of torch, too.
+OF_PYTHON = ("inspect.Parameter", "ast.Module")
+
+
+def words_of_torch(text):
+    """Return the words of torch in a text, also as a part of a longer name: ``_holds_tensors``."""
+    for name in OF_PYTHON:
+        text = text.replace(name, "")
+    return sorted(OF_TORCH.intersection(re.findall(r"[A-Za-z]+", text)))
+
+
+@pytest.mark.parametrize("path", sorted((READER / "python").glob("*.py")), ids=lambda path: path.stem)
+def test_the_shelf_of_python_knows_no_torch(path):
+    assert words_of_torch(path.read_text(encoding="utf-8")) == []
+
+
+def test_a_word_of_torch_is_seen_in_code_and_in_prose():
+    assert words_of_torch('def _holds_tensors(x):\n    """Of torch.nn."""\n') == ["nn", "tensors", "torch"]
+    assert words_of_torch("x: inspect.Parameter, tree: ast.Module, parameters, modules") == []
+
+
 MATCHED = {"linear", "conv", "embedding", "parameter"}
 ROLES = {"parameter", "buffer"}
 # Words that are spelled like kinds, and are something else: where they stand, which they are, and what.
@@ -120,19 +202,15 @@ OTHER_WORDS = {
     ),
     "graph": (set(KINDS), "what each kind computes, which is a table of its own"),
     "operations": (set(KINDS), "functions of torch, and what their parameters are for"),
-    "match planning/stages/by_structure.py planning/stages/vouching.py": (
-        MATCHED,
-        "what a tree is matched by",
+    "match": (MATCHED, "what a tree is matched by, and words in names"),
+    "planning/stages/vouching.py": ({"conv"}, "a word in names"),
+    "sources/static/torch sources/static/reading/from_live.py sources/live.py": (
+        ROLES,
+        "what a tensor is to the module that keeps it",
     ),
-    "match/units/unit.py match/units/norms.py match/paths": (MATCHED, "words in names"),
-    "sources/static sources/live.py": (ROLES, "what a tensor is to the module that keeps it"),
     "sources/static/torch/trail_steps.py sources/static/torch/use_verdicts.py": (
         {"linear", "embedding"},
         "what a parameter is for in an operation",
-    ),
-    "sources/static/torch/followers.py sources/static/torch/rows/functions.py": (
-        {"conv_transpose"},
-        "how functions of torch begin",
     ),
     "sources/evidence.py": ({"linear"}, "a reading of runtime.kinds"),
     "moves.py": ({"parameter"}, "the kind of a move that a person writes"),

@@ -14,7 +14,7 @@ from ml_switcheroo.planning.drawing import draw
 from ml_switcheroo.planning.ledger import Ledger
 from ml_switcheroo.planning.planner import Prepared, prepare
 from ml_switcheroo.planning.request import Request
-from ml_switcheroo.planning.stages.by_structure import why_open
+from ml_switcheroo.planning.stages.left_open import why_open
 from ml_switcheroo.planning.trace import Trace
 from ml_switcheroo.report import account_text, columns
 from ml_switcheroo.sources.classify import classify

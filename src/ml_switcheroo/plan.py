@@ -1,12 +1,11 @@
-"""The plan: what becomes of every source tensor and where every target leaf comes from."""
+"""The plan: what is said of every tensor and leaf, checked, applied, inverted and saved."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from ml_switcheroo.apply import Leaves
 from ml_switcheroo.errors import PlanError, UsageError
 from ml_switcheroo.formats.apart import write_text
 from ml_switcheroo.moves import Move, spec_from_json, spec_to_json
+from ml_switcheroo.outcome import Outcome
 from ml_switcheroo.provenance import refuse_converted
 from ml_switcheroo.report import changes_text, plan_text, problems_text
-from ml_switcheroo.tensors import TensorSpec
 from ml_switcheroo.unmoved import Ambiguity, Unmoved
 
 __all__ = ["Plan"]
@@ -25,54 +24,14 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Outcome):
     """What is going to happen, made from names, shapes, dtypes and kinds alone.
 
-    Attributes:
-        target: Name of the target; ``torch`` on the way back.
-        moves: The moves. Each source and each leaf stands in one of them at most.
-        dropped: Source tensors that are left behind for a good reason.
-        kept: Target leaves that stay as they are for a good reason.
-        unexpected: Source tensors that no leaf takes.
-        missing: Target leaves that nothing fills.
-        ambiguous: What has several answers.
-        notes: What a person should know.
-        differences: Where the two programs compute something else, each with a line of both.
-        source: Where the tensors come from, such as a file name.
+    Its attributes are those of an outcome; ``str(plan)`` is all of it for people.
     """
-
-    target: str
-    moves: tuple[Move, ...]
-    dropped: Mapping[str, Unmoved] = field(default_factory=dict)
-    kept: Mapping[str, Unmoved] = field(default_factory=dict)
-    unexpected: Mapping[str, Unmoved] = field(default_factory=dict)
-    missing: Mapping[str, Unmoved] = field(default_factory=dict)
-    ambiguous: tuple[Ambiguity, ...] = ()
-    notes: tuple[str, ...] = ()
-    source: str = ""
-    differences: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return plan_text(self)
-
-    @property
-    def inputs(self) -> Mapping[str, TensorSpec]:
-        """Specs of the source tensors that are moved."""
-        return {
-            name: spec for move in self.moves for name, spec in zip(move.sources, move.inputs, strict=True)
-        }
-
-    @property
-    def outputs(self) -> Mapping[str, TensorSpec]:
-        """Specs of the leaves that are filled."""
-        return {
-            path: spec for move in self.moves for path, spec in zip(move.leaves, move.outputs, strict=True)
-        }
-
-    @property
-    def doubted(self) -> tuple[str, ...]:
-        """Source tensors for which several answers fit equally."""
-        return tuple(name for entry in self.ambiguous for name in entry.names)
 
     def check(self, *, allow_missing: bool = False, allow_unexpected: bool = False) -> None:
         """Raise unless every tensor and every leaf is accounted for.
@@ -164,12 +123,6 @@ class Plan:
             unexpected=self.missing,
             missing=self.unexpected,
         )
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the plan: the same for the same moves."""
-        text = json.dumps({"target": self.target, "moves": [move.to_json() for move in self.moves]})
-        return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """Describe the plan with JSON's types.

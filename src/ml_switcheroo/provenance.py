@@ -11,7 +11,7 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.targets import all_targets
 
 if TYPE_CHECKING:
-    from ml_switcheroo.plan import Plan
+    from ml_switcheroo.outcome import Outcome
 
 __all__ = ["exported", "refuse_converted", "stamp", "stamped_target"]
 
@@ -19,7 +19,7 @@ _PREFIX = "ml_switcheroo"
 _OF_TORCH = ("", "pt")  # of the words that loaders put under ``format``
 
 
-def stamp(plan: Plan, source_hash: str) -> dict[str, str]:
+def stamp(plan: Outcome, source_hash: str) -> dict[str, str]:
     """Return the metadata of a checkpoint that a plan has made.
 
     Keys: ``ml_switcheroo.version``, ``.target``, ``.plan`` (SHA-256 of the plan), ``.source`` (its name),

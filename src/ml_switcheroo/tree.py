@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -17,8 +17,7 @@ __all__ = [
     "Template",
     "flatten",
     "is_records",
-    "own_class",
-    "plain_attributes",
+    "is_shape",
     "template_of_file",
     "template_of_records",
     "template_of_tree",
@@ -58,42 +57,6 @@ class Template:
     held: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), compare=False, repr=False)
 
 
-def own_class(module: Any, is_layer: Callable[[type], bool]) -> str:
-    """Return the name of the class of a live module, where that computes in a way of its own.
-
-    Empty for a layer of the framework, and for a class that derives from one and calls it as it is.
-    """
-    for cls in type(module).__mro__:
-        if is_layer(cls):
-            return ""
-        if not {"__call__", "call"}.isdisjoint(vars(cls)):
-            break
-    return type(module).__qualname__
-
-
-def plain_attributes(module: Any, more: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
-    """Return the attributes of a live module that are plain values: what decides its output beside weights.
-
-    A function is given by its name.
-
-    Args:
-        module: The module.
-        more: What the module keeps elsewhere than in its dictionary.
-    """
-    found: dict[str, Any] = {}
-    for name, value in {**more, **vars(module)}.items():
-        if value is None or isinstance(value, bool | int | float | str) or _is_window(value):
-            found[name] = value
-        elif callable(value) and hasattr(value, "__name__"):
-            found[name] = value.__name__
-    return found
-
-
-def _is_window(value: Any) -> bool:
-    """Tell whether a value has a number, or a pair of numbers, for each axis."""
-    return _is_shape(value) or (isinstance(value, list | tuple) and all(map(_is_shape, value)))
-
-
 def flatten(tree: Any, separator: str = ".") -> Iterator[tuple[str, Any]]:
     """Walk nested mappings, lists and tuples; yield the path and value of each leaf.
 
@@ -102,7 +65,7 @@ def flatten(tree: Any, separator: str = ".") -> Iterator[tuple[str, Any]]:
     """
     if isinstance(tree, Mapping):
         children: list[tuple[str, Any]] = [(str(key), value) for key, value in tree.items()]
-    elif isinstance(tree, list | tuple) and not _is_shape(tree):
+    elif isinstance(tree, list | tuple) and not is_shape(tree):
         children = [(str(index), value) for index, value in enumerate(tree)]
     else:
         yield "", tree
@@ -120,12 +83,12 @@ def template_of_tree(tree: Any, separator: str = ".") -> Template:
     """
     specs, untyped = {}, set()
     for path, leaf in flatten(tree, separator):
-        if not hasattr(leaf, "shape") and not _is_shape(leaf):
+        if not hasattr(leaf, "shape") and not is_shape(leaf):
             raise UsageError(
                 f"like=: {path or 'the tree'} is a {type(leaf).__name__}, not an array or a shape"
             )
         specs[path] = spec_of(leaf)
-        if _is_shape(leaf):
+        if is_shape(leaf):
             untyped.add(path)
     return Template(specs, untyped=frozenset(untyped))
 
@@ -143,7 +106,7 @@ def template_of_records(records: Sequence[Mapping[str, Any]]) -> Template:
     specs, axes, untyped = {}, {}, set()
     for number, record in enumerate(records):
         path, shape, dtype = record.get("path"), record.get("shape"), record.get("dtype")
-        if not isinstance(path, str) or not _is_shape(shape):
+        if not isinstance(path, str) or not is_shape(shape):
             raise UsageError(f"like=: leaf {number} has no path or no shape: {dict(record)}")
         if dtype is not None and dtype not in DTYPES:
             raise UsageError(f"like=: {path}: dtype {dtype} is not one of: {', '.join(DTYPES)}")
@@ -177,5 +140,6 @@ def is_records(value: Any) -> bool:
     )
 
 
-def _is_shape(value: Any) -> bool:
+def is_shape(value: Any) -> bool:
+    """Tell whether a value is a list or tuple of whole numbers."""
     return isinstance(value, list | tuple) and all(isinstance(size, int) for size in value)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import ml_switcheroo as ms
+from ml_switcheroo.cli.convert import convert
+from ml_switcheroo.formats.writing import WRITERS
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 WEIGHTS = str(DIGITS / "weights.pt")
@@ -362,3 +364,8 @@ def test_a_plan_as_a_page_and_against_a_saved_one(tmp_path):
     other = run(*plan, "--diff", tmp_path / "plan.json")
     assert other.returncode == 1
     assert "fc1.weight\n  -  moved: linear" in other.stdout
+
+
+def test_every_format_that_is_written_can_be_asked_for():
+    (option,) = [one for one in convert.params if one.name == "form"]
+    assert list(option.type.choices) == list(WRITERS)

@@ -137,3 +137,8 @@ def test_stateless_layers_count_in_the_paths_and_hold_nothing():
     x = torch.randn(5, 3)
     with torch.no_grad():
         np.testing.assert_allclose(np.asarray(port(x.numpy())), net(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_weights_with_an_order_of_axes_are_oriented_and_vectors_are_not():
+    assert [LAYERS[kind].oriented for kind in ("linear", "conv", "embedding")] == [True] * 3
+    assert [LAYERS[kind].oriented for kind in ("layer_norm", "parameter", "lstm")] == [False] * 3

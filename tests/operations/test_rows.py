@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.operations import OPERATIONS, REQUIRED, Axes, Elements, Storage, operation
 
 HOMES = {"torch": torch, "torch.nn.functional": F, "einops": einops}
@@ -88,6 +89,16 @@ def test_every_parameter_is_one_of_a_schema_of_torch(name):
     for parameter in row.parameters[1:] if row.method else row.parameters:
         words = {parameter.name, *parameter.also, "self" if parameter.name == "input" else parameter.name}
         assert words & (real | {"tensors", "operands"}), (parameter, real)
+
+
+def test_the_role_of_a_weight_is_the_kind_of_the_layer_that_keeps_it():
+    convolving = [row for row in OPERATIONS.values() if row.axes is Axes.CONVOLVED]
+    assert len(convolving) > 1
+    for row in convolving:
+        assert LAYERS[row.role("weight")].transposed is ("transpose" in row.name)
+    assert OPERATIONS["relu"].role("input") == ""
+    with pytest.raises(KeyError):
+        OPERATIONS["relu"].role("weight")
 
 
 def x():

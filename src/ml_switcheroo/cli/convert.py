@@ -9,6 +9,7 @@ import click
 
 from ml_switcheroo.cli.like import read_like
 from ml_switcheroo.cli.options import FILE, as_json, full, planning, read_programs, show_json
+from ml_switcheroo.formats.writing import WRITERS
 
 __all__ = ["convert"]
 
@@ -30,7 +31,7 @@ __all__ = ["convert"]
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["safetensors", "npz", "keras", "orbax"]),
+    type=click.Choice(list(WRITERS)),
     help="What OUT is, if its suffix does not decide.",
 )
 @click.option(

@@ -7,7 +7,7 @@ from itertools import chain, count
 from typing import Literal
 
 from ml_switcheroo.codemod.index import File
-from ml_switcheroo.codemod.sites import Site
+from ml_switcheroo.codemod.sites import CallSite
 from ml_switcheroo.codemod.text import Edit, Text
 
 __all__ = ["Binding", "bind", "flat_name", "free_name", "is_bindable"]
@@ -22,7 +22,7 @@ _IDLE = (ast.Name, ast.Attribute, ast.Constant, ast.JoinedStr, ast.FormattedValu
 _MAYBE = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Await)
 
 
-def bind(text: Text, site: Site, binding: Binding, after: str, *, receiver: str, free: str) -> list[Edit]:
+def bind(text: Text, site: CallSite, binding: Binding, after: str, *, receiver: str, free: str) -> list[Edit]:
     """Return the edits that put the new call where its result is wanted.
 
     Args:
@@ -56,7 +56,7 @@ def bind(text: Text, site: Site, binding: Binding, after: str, *, receiver: str,
     return [text.edit(whole[0], whole[0], line), text.edit(start, end, free)]
 
 
-def is_bindable(text: Text, site: Site) -> bool:
+def is_bindable(text: Text, site: CallSite) -> bool:
     """Tell whether the report of a call can get a name before its statement uses it.
 
     The call must be the first thing that the statement computes, and the statement the first of its line.
@@ -94,7 +94,7 @@ def _names(file: File) -> set[str | None]:
     return {getattr(node, name, None) for node in file.nodes for name in ("id", "arg", "name", "asname")}
 
 
-def _assigned(site: Site) -> ast.expr | None:
+def _assigned(site: CallSite) -> ast.expr | None:
     """Return the only target of an assignment whose value is the call."""
     statement = site.parents[-1]
     if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and not statement.type_comment:
@@ -106,7 +106,7 @@ def _is_below(node: ast.AST, top: ast.AST) -> bool:
     return any(part is node for part in ast.walk(top))
 
 
-def _is_conditional(site: Site) -> bool:
+def _is_conditional(site: CallSite) -> bool:
     """Tell whether something between the statement and the call decides if, or how often, it is made."""
     inner: ast.AST = site.call
     for node in site.parents[::-1]:
@@ -124,7 +124,7 @@ def _is_conditional(site: Site) -> bool:
     return False
 
 
-def _computes_before(site: Site) -> bool:
+def _computes_before(site: CallSite) -> bool:
     statement = site.statement
     around = {id(node) for node in site.parents}
     skipped = getattr(statement, "targets", None) or []

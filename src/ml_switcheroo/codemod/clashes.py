@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 
 from ml_switcheroo.codemod.index import File
-from ml_switcheroo.codemod.sites import FUNCTIONS, Site, in_scope, is_declared, parameters, walk_scope
+from ml_switcheroo.codemod.sites import FUNCTIONS, CallSite, in_scope, is_declared, parameters, walk_scope
 
 __all__ = ["find_clash", "find_shadow"]
 
@@ -42,7 +42,7 @@ def find_clash(file: File, codes: Iterable[str]) -> str:
     return ""
 
 
-def find_shadow(site: Site, name: str) -> int:
+def find_shadow(site: CallSite, name: str) -> int:
     """Return the line where a name is bound between the top of the file and a call; 0 where it is not."""
     scopes: list[ast.AST] = [node for node in site.parents if isinstance(node, FUNCTIONS)]
     if isinstance(site.definitions[-1] if site.definitions else None, ast.ClassDef):

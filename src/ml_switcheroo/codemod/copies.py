@@ -24,7 +24,7 @@ from ml_switcheroo.codemod.naming import named_kind
 from ml_switcheroo.codemod.notes import Said, said
 from ml_switcheroo.codemod.receivers import Place, Receivers
 from ml_switcheroo.codemod.running import is_set_elsewhere, last_set
-from ml_switcheroo.codemod.sites import Site, scope_of, walk_scope
+from ml_switcheroo.codemod.sites import CallSite, scope_of, walk_scope
 from ml_switcheroo.codemod.surroundings import tested_classes
 from ml_switcheroo.codemod.trees import spelled
 
@@ -47,7 +47,7 @@ class Copy(NamedTuple):
     catch: Said | None = None
 
 
-def weigh_copy(site: Site, place: Place, receivers: Receivers) -> Copy:
+def weigh_copy(site: CallSite, place: Place, receivers: Receivers) -> Copy:
     """Return why a copy in memory is left, or what is to be known of it."""
     sides = (site.receiver, copied_from(site.call))
     written = [spelled(side) for side in sides]
@@ -78,7 +78,7 @@ def weigh_copy(site: Site, place: Place, receivers: Receivers) -> Copy:
     return Copy(catch=said("copy-two", **unlike))
 
 
-def _are_modules(set_to: list[ast.expr], site: Site, place: Place, receivers: Receivers) -> bool:
+def _are_modules(set_to: list[ast.expr], site: CallSite, place: Place, receivers: Receivers) -> bool:
     classes = list(tested_classes(site))
     tested = set[str]().union(*(receivers.instances(one, place) for one in classes))
     if tested != {"module"} and not is_module(set_to[0], place, receivers):
@@ -93,7 +93,7 @@ def _is_same_part(target: ast.expr, online: ast.expr) -> bool:
     return target.attr == online.attr and named_kind(online.value) == named_kind(online) == "module"
 
 
-def _altered(written: str, site: Site, file: File) -> int:
+def _altered(written: str, site: CallSite, file: File) -> int:
     """Return the line where a model is quantised, fused or pruned, in place or not; 0 where none does."""
     if not _ALTERS.search(file.code):
         return 0

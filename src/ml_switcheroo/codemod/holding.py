@@ -8,7 +8,7 @@ from ml_switcheroo.codemod.index import File, Index
 from ml_switcheroo.codemod.known import MODULE_ENDINGS, PASSING_CALLS, PASSING_METHODS
 from ml_switcheroo.codemod.notes import Said, said
 from ml_switcheroo.codemod.running import ran_before
-from ml_switcheroo.codemod.sites import Site, parameters, scope_of, walk_scope
+from ml_switcheroo.codemod.sites import CallSite, parameters, scope_of, walk_scope
 from ml_switcheroo.codemod.trees import spelled
 from ml_switcheroo.codemod.users import Function, handed_in
 
@@ -27,7 +27,7 @@ _ASKING = frozenset("hasattr isinstance type len id sum print any all repr str s
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def held(name: str, site: Site, file: File, index: Index) -> Said | None:
+def held(name: str, site: CallSite, file: File, index: Index) -> Said | None:
     """Say which line before a call lets something else take hold of the object, if one does."""
     before = site.call.lineno
     since = made_anew(name, site)
@@ -57,7 +57,7 @@ def held(name: str, site: Site, file: File, index: Index) -> Said | None:
     return None
 
 
-def made_anew(name: str, site: Site) -> int:
+def made_anew(name: str, site: CallSite) -> int:
     """Return the line of the last statement that surely ran before a call and made the object; 0 for none."""
     found = 0
     for node, before in ran_before(site):

@@ -15,15 +15,15 @@ from ml_switcheroo.codemod.notes import Said, said
 from ml_switcheroo.codemod.rebind import why_no_rebind
 from ml_switcheroo.codemod.receivers import Place, Receivers
 from ml_switcheroo.codemod.running import last_set
-from ml_switcheroo.codemod.sites import Site, scope_of, walk_scope
+from ml_switcheroo.codemod.sites import CallSite, scope_of, walk_scope
 
-__all__ = ["Part", "is_built_here", "is_just_made", "part_of", "root_of", "source_part", "why_no_part"]
+__all__ = ["ModelPart", "is_built_here", "is_just_made", "part_of", "root_of", "source_part", "why_no_part"]
 
 _NAMES = (ast.Name, ast.Attribute, ast.Subscript)
 _BLOCKS = ("body", "orelse", "finalbody")
 
 
-class Part(NamedTuple):
+class ModelPart(NamedTuple):
     """A part of a model.
 
     Attributes:
@@ -35,12 +35,12 @@ class Part(NamedTuple):
     path: str = '""'
 
 
-def part_of(node: ast.expr, whole: ast.expr) -> Part | None:
+def part_of(node: ast.expr, whole: ast.expr) -> ModelPart | None:
     """Return which part of a model an expression is; None where its path has no words.
 
     >>> node = ast.parse("net.blocks[i].head", mode="eval").body
     >>> part_of(node, root_of(node))
-    Part(whole='net', path='f"blocks.{i}.head"')
+    ModelPart(whole='net', path='f"blocks.{i}.head"')
     """
     words, written = list[str](), ast.unparse(whole)
     while ast.unparse(node) != written:
@@ -58,7 +58,7 @@ def part_of(node: ast.expr, whole: ast.expr) -> Part | None:
         words.insert(0, word)
         node = value
     path = ".".join(words)
-    return Part(written, f'{"f" if "{" in path else ""}"{path}"')
+    return ModelPart(written, f'{"f" if "{" in path else ""}"{path}"')
 
 
 def root_of(part: ast.expr) -> ast.expr | None:
@@ -74,7 +74,7 @@ def root_of(part: ast.expr) -> ast.expr | None:
     return part if isinstance(part, ast.Name) and part.id not in ("self", "cls") else None
 
 
-def why_no_part(site: Site, place: Place, receivers: Receivers) -> Said | None:
+def why_no_part(site: CallSite, place: Place, receivers: Receivers) -> Said | None:
     """Return why a model cannot be bound anew with the part that a call loads, if it cannot."""
     root = root_of(site.receiver)
     if root is None or isinstance(site.receiver, ast.Name) or part_of(site.receiver, root) is None:
@@ -89,7 +89,7 @@ def why_no_part(site: Site, place: Place, receivers: Receivers) -> Said | None:
     return why_no_rebind(replace(site, receiver=root), place.file, receivers.index)
 
 
-def source_part(node: ast.expr, site: Site, place: Place, receivers: Receivers) -> Part | None:
+def source_part(node: ast.expr, site: CallSite, place: Place, receivers: Receivers) -> ModelPart | None:
     """Return the model that a copy reads, and which part of it; None where the path has no words.
 
     What ``self`` has is taken for a model of its own.
@@ -104,11 +104,11 @@ def source_part(node: ast.expr, site: Site, place: Place, receivers: Receivers) 
     part = part_of(node, found)
     words = re.findall(r"\w+", part.path) if part else []
     if words == ["module"]:  # what is in a wrapper is the whole, and no part
-        return Part(ast.unparse(node))
+        return ModelPart(ast.unparse(node))
     return None if "module" in words else part
 
 
-def is_built_here(site: Site) -> bool:
+def is_built_here(site: CallSite) -> bool:
     """Tell an attribute of a module that its own ``__init__`` makes, which may still set it.
 
     It must be made in the statements before, of nothing that somebody else has, and not be taken by another.
@@ -128,7 +128,7 @@ def is_built_here(site: Site) -> bool:
     return begun and not _taken_before(site) and all(map(_is_made_anew, made))
 
 
-def is_just_made(site: Site, file: File) -> bool:
+def is_just_made(site: CallSite, file: File) -> bool:
     """Tell what a statement before, of the same block, has made and put there; nothing has taken it since.
 
     ``nets[k] = Net()``, then ``nets[k].load_state_dict(sd)``: where the first is right, so is another.
@@ -196,7 +196,7 @@ def _is_called_model(part: ast.expr) -> bool:
     return is_model(ast.Name(part.attr) if isinstance(part, ast.Attribute) else part)
 
 
-def _taken_before(site: Site) -> Said | None:
+def _taken_before(site: CallSite) -> Said | None:
     """Say which line before a call gives a part, or what is in it, to another name or object, if one does."""
     written = ast.unparse(site.receiver)
     for node in walk_scope(scope_of(site)):

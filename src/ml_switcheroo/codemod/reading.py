@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ml_switcheroo.codemod.arguments import loaded
-from ml_switcheroo.codemod.sites import Site, scope_of
+from ml_switcheroo.codemod.sites import CallSite, scope_of
 from ml_switcheroo.codemod.trees import spelled
 
 __all__ = ["Read", "find_reads", "is_load"]
@@ -34,7 +34,7 @@ class Read:
     dropped: tuple[str, ...] = ()
 
 
-def find_reads(sites: Sequence[Site]) -> Iterator[Read]:
+def find_reads(sites: Sequence[CallSite]) -> Iterator[Read]:
     """Yield each ``torch.load(path)`` that feeds one of the calls, and nothing else.
 
     One that goes through a variable counts only where all that the scope does with the variable is what a

@@ -10,7 +10,7 @@ from ml_switcheroo.codemod.holding import held, is_alias, mentions, names_bound,
 from ml_switcheroo.codemod.index import File, Index
 from ml_switcheroo.codemod.known import PASSING_CALLS, PASSING_METHODS
 from ml_switcheroo.codemod.notes import Said, said
-from ml_switcheroo.codemod.sites import Site, is_declared, parameters, scope_of, walk_scope
+from ml_switcheroo.codemod.sites import CallSite, is_declared, parameters, scope_of, walk_scope
 from ml_switcheroo.codemod.trees import spelled
 from ml_switcheroo.codemod.users import Function, Use, find_uses, handed_in, subclasses
 
@@ -27,7 +27,7 @@ class _Returned(NamedTuple):
     at: int | None
 
 
-def why_no_rebind(site: Site, file: File, index: Index, depth: int = 0) -> Said | None:
+def why_no_rebind(site: CallSite, file: File, index: Index, depth: int = 0) -> Said | None:
     """Return why what a call is made on cannot be bound anew there, if it cannot.
 
     It can where it is a variable of the same scope that nobody else holds yet, or an attribute of ``self``;
@@ -44,7 +44,7 @@ def why_no_rebind(site: Site, file: File, index: Index, depth: int = 0) -> Said 
     return _why_not_local(receiver.id, site, file, index, depth)
 
 
-def _why_not_local(name: str, site: Site, file: File, index: Index, depth: int) -> Said | None:
+def _why_not_local(name: str, site: CallSite, file: File, index: Index, depth: int) -> Said | None:
     scope = scope_of(site)
     nodes = list(walk_scope(scope))
     handed = False
@@ -70,7 +70,7 @@ def _why_not_local(name: str, site: Site, file: File, index: Index, depth: int) 
 
 
 def _why_not_handed_back(
-    name: str, function: Function, site: Site, file: File, index: Index, depth: int
+    name: str, function: Function, site: CallSite, file: File, index: Index, depth: int
 ) -> Said | None:
     """Return why the callers of a function would keep the old model; each must take the one it returns."""
     returned = _places_returned(name, function, site.call.lineno)
@@ -111,7 +111,7 @@ def _is_taken(given: ast.expr | str, place: int | None, use: Use, index: Index, 
             elements = target.elts if isinstance(target, ast.Tuple | ast.List) else []
             target = elements[place] if place < len(elements) else None
         if target is not None and spelled(target) == spelled(given):
-            there = Site(inner, given, use.site.scope, use.site.parents)
+            there = CallSite(inner, given, use.site.scope, use.site.parents)
             return why_no_rebind(there, use.file, index, depth + 1) is None
     elif not isinstance(statement, ast.Return):
         return False
@@ -173,7 +173,7 @@ def _place_in(value: ast.expr | None, name: str) -> _Returned | None:
 # ---- attributes of self ------------------------------------------------------------------------
 
 
-def _why_not_own(receiver: ast.Attribute, site: Site, file: File, index: Index) -> Said | None:
+def _why_not_own(receiver: ast.Attribute, site: CallSite, file: File, index: Index) -> Said | None:
     """Return who would keep the old one of an attribute: its object's parts, its makers, its users."""
     written = spelled(receiver)
     holder = _held_in_class(receiver, site)
@@ -272,7 +272,7 @@ def _values(name: str, nodes: Sequence[ast.AST], before: int) -> list[ast.expr]:
     ]
 
 
-def _held_in_class(receiver: ast.Attribute, site: Site) -> int:
+def _held_in_class(receiver: ast.Attribute, site: CallSite) -> int:
     """Return a line of the class that hands the attribute to another of its attributes; 0 for none."""
     owner = next((node for node in reversed(site.definitions) if isinstance(node, ast.ClassDef)), None)
     written = spelled(receiver)

@@ -27,7 +27,7 @@ from ml_switcheroo.codemod.preamble import find_place, place_preamble, without_r
 from ml_switcheroo.codemod.reading import Read, find_reads, is_load
 from ml_switcheroo.codemod.receivers import Place, Receivers
 from ml_switcheroo.codemod.saving import Saved, find_saved
-from ml_switcheroo.codemod.sites import Site, find_sites
+from ml_switcheroo.codemod.sites import CallSite, find_sites
 from ml_switcheroo.codemod.skipping import is_skipped, skipped_lines
 from ml_switcheroo.codemod.text import Edit, Text, apply_edits, changes_only
 from ml_switcheroo.codemod.trees import uncollected
@@ -215,7 +215,7 @@ def _given_up(text: Text, edits: list[Edit], shared: HookContext, why: Said) -> 
 
 
 def _edits(
-    text: Text, file: File, site: Site, verdict: Verdict, done: list[Edit], ctx: HookContext
+    text: Text, file: File, site: CallSite, verdict: Verdict, done: list[Edit], ctx: HookContext
 ) -> list[Edit]:
     """Return the edits of one call; a call that is left gets a note instead."""
     start, end = text.span(site.call)
@@ -248,7 +248,7 @@ def _edits(
     return bind(text, site, verdict.binding, after, receiver=receiver, free=free)
 
 
-def _reads(text: Text, parsed: File, taken: Sequence[Site], shared: HookContext) -> list[Edit]:
+def _reads(text: Text, parsed: File, taken: Sequence[CallSite], shared: HookContext) -> list[Edit]:
     """Return the edits of what is read without torch; each other ``torch.load`` gets a note."""
     reads = list(find_reads(taken))
     replaced = {id(node) for read in reads for node in ast.walk(read.node)}
@@ -273,7 +273,7 @@ def _left(name: str, ctx: HookContext) -> list[Edit]:
     return []
 
 
-def _call_hook(code: str, site: Site, verdict: Verdict, ctx: HookContext) -> str | None:
+def _call_hook(code: str, site: CallSite, verdict: Verdict, ctx: HookContext) -> str | None:
     """Return what the hook of the API table makes of a call; None where it leaves it."""
     operation = find_operation(site.method, ctx.target, copies=verdict.action == "copy")
     if operation is None:

@@ -6,14 +6,14 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from ml_switcheroo.codemod.sites import FUNCTIONS, Site, is_declared, parameters, scope_of, walk_scope
+from ml_switcheroo.codemod.sites import FUNCTIONS, CallSite, is_declared, parameters, scope_of, walk_scope
 
 __all__ = ["is_set_elsewhere", "last_set", "ran_before"]
 
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 
 
-def ran_before(site: Site) -> Iterator[tuple[ast.AST, list[ast.stmt]]]:
+def ran_before(site: CallSite) -> Iterator[tuple[ast.AST, list[ast.stmt]]]:
     """Yield each node around a call, inner ones first, with the statements of its block before the call."""
     inner: ast.AST = site.call
     for around in reversed(site.parents):
@@ -24,7 +24,7 @@ def ran_before(site: Site) -> Iterator[tuple[ast.AST, list[ast.stmt]]]:
         inner = around
 
 
-def last_set(node: ast.expr, site: Site) -> ast.expr:
+def last_set(node: ast.expr, site: CallSite) -> ast.expr:
     """Return what a variable surely is where a call stands; the variable itself where that is open.
 
     It is what the last statement before the call sets it to, out of those that ran for sure.
@@ -43,7 +43,7 @@ def last_set(node: ast.expr, site: Site) -> ast.expr:
     return node
 
 
-def is_set_elsewhere(node: ast.expr, site: Site) -> bool:
+def is_set_elsewhere(node: ast.expr, site: CallSite) -> bool:
     """Tell whether a function says that it sets a variable of the code around it, which a call here reads."""
     if not isinstance(node, ast.Name):
         return False

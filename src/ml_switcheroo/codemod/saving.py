@@ -12,7 +12,7 @@ from ml_switcheroo.codemod.index import File
 from ml_switcheroo.codemod.known import PASSING_CALLS, PASSING_METHODS, kind_of_name
 from ml_switcheroo.codemod.naming import words_of
 from ml_switcheroo.codemod.receivers import Place, Receivers
-from ml_switcheroo.codemod.sites import Site, find_sites
+from ml_switcheroo.codemod.sites import CallSite, find_sites
 from ml_switcheroo.codemod.trees import called, spelled
 
 __all__ = ["Saved", "find_saved", "find_whole"]
@@ -49,7 +49,7 @@ class Saved:
         by: The function that saves it, as it is known outside this file.
     """
 
-    site: Site
+    site: CallSite
     call: ast.Call
     by: str
 

@@ -13,7 +13,7 @@ from ml_switcheroo.codemod.trees import FIELDS, spelled
 
 __all__ = [
     "FUNCTIONS",
-    "Site",
+    "CallSite",
     "definitions_of",
     "find_sites",
     "has_plain_bases",
@@ -34,7 +34,7 @@ _PLAIN = frozenset({"object", "ABC", "Generic", "Protocol", "Stateful"})
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class CallSite:
     """One call of a method of the API table.
 
     Attributes:
@@ -71,7 +71,7 @@ class Site:
         return self.call.func.attr
 
 
-def find_sites(file: File, *methods: str) -> list[Site]:
+def find_sites(file: File, *methods: str) -> list[CallSite]:
     """Return every call of some methods, inner ones before those around them.
 
     Without a name they are those of the API table that are rewritten unasked.
@@ -90,23 +90,23 @@ def has_plain_bases(node: ast.ClassDef) -> bool:
     return {spelled(base).partition("[")[0].rpartition(".")[2] for base in node.bases} <= _PLAIN
 
 
-def scope_of(site: Site) -> ast.AST:
+def scope_of(site: CallSite) -> ast.AST:
     """Return the function or class that a call stands in, or the file."""
     return next((node for node in reversed(site.definitions) if isinstance(node, _SCOPES)), site.parents[0])
 
 
-def _found(file: File, methods: Sequence[str]) -> Iterator[Site]:
+def _found(file: File, methods: Sequence[str]) -> Iterator[CallSite]:
     for node in file.calls(methods.__contains__):
         if isinstance(node.func, ast.Attribute):
             yield site_of(node, file)
 
 
-def site_of(call: ast.Call, file: File) -> Site:
+def site_of(call: ast.Call, file: File) -> CallSite:
     """Return a call with what stands around it; one of a plain function is its own receiver."""
     parents = tuple(parents_of(call, file))[::-1]
     scope = tuple(parent.name for parent in parents if isinstance(parent, _NAMED))
     receiver = call.func.value if isinstance(call.func, ast.Attribute) else call.func
-    return Site(call, receiver, scope, parents)
+    return CallSite(call, receiver, scope, parents)
 
 
 def parents_of(node: ast.AST, file: File) -> Iterator[ast.AST]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ml_switcheroo.codemod.arguments import loaded
 from ml_switcheroo.codemod.index import File
-from ml_switcheroo.codemod.sites import Site, in_scope
+from ml_switcheroo.codemod.sites import CallSite, in_scope
 
 __all__ = ["is_sharded", "tested_classes"]
 
@@ -15,7 +15,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _SHARDING = frozenset({"distribute_tensor", "distribute_module", "from_local", "fully_shard"})
 
 
-def tested_classes(site: Site) -> Iterator[ast.expr]:
+def tested_classes(site: CallSite) -> Iterator[ast.expr]:
     """Yield the classes that ``isinstance`` has shown the receiver to be of, where the call stands.
 
     The nearest test comes first; one in an outer function says nothing.
@@ -42,7 +42,7 @@ def _classes(test: ast.expr, receiver: str) -> Iterator[ast.expr]:
                 yield classes
 
 
-def is_sharded(site: Site, file: File) -> bool:
+def is_sharded(site: CallSite, file: File) -> bool:
     """Tell whether the call loads shards: within ``FSDP.state_dict_type``, or what was distributed."""
     for node in site.parents:
         if isinstance(node, ast.With | ast.AsyncWith) and any(

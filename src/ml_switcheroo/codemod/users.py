@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ml_switcheroo.codemod.index import File, Index
-from ml_switcheroo.codemod.sites import Site, site_of
+from ml_switcheroo.codemod.sites import CallSite, site_of
 from ml_switcheroo.codemod.trees import spelled
 
 __all__ = ["Use", "find_uses", "handed_in", "subclasses"]
@@ -19,7 +19,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 class Use:
     """One call of a function or class, as a site on nothing, and the file that it stands in."""
 
-    site: Site
+    site: CallSite
     file: File
 
 

@@ -17,7 +17,7 @@ from ml_switcheroo.codemod.naming import named_kind
 from ml_switcheroo.codemod.notes import Said, said
 from ml_switcheroo.codemod.operations import methods_of_others
 from ml_switcheroo.codemod.parts import (
-    Part,
+    ModelPart,
     is_built_here,
     is_just_made,
     part_of,
@@ -27,7 +27,7 @@ from ml_switcheroo.codemod.parts import (
 )
 from ml_switcheroo.codemod.rebind import why_no_rebind
 from ml_switcheroo.codemod.receivers import Place, Receivers
-from ml_switcheroo.codemod.sites import Site, find_sites, has_plain_bases, scope_of
+from ml_switcheroo.codemod.sites import CallSite, find_sites, has_plain_bases, scope_of
 from ml_switcheroo.codemod.surroundings import is_sharded, tested_classes
 from ml_switcheroo.codemod.trees import spelled
 from ml_switcheroo.recipes import Target
@@ -66,11 +66,11 @@ class Verdict:
     why: Said | None = None
     receiver: str = ""
     binding: Binding = ""
-    part: Part | None = None
-    source: Part | None = None
+    part: ModelPart | None = None
+    source: ModelPart | None = None
 
 
-def judge(site: Site, place: Place, receivers: Receivers, target: Target) -> Verdict:
+def judge(site: CallSite, place: Place, receivers: Receivers, target: Target) -> Verdict:
     """Return the verdict on a call.
 
     Args:
@@ -111,7 +111,7 @@ def _inherited(place: Place, receivers: Receivers) -> set[str]:
     return kinds if kinds <= OTHER_WORDS.keys() else set()
 
 
-def judge_save(site: Site, place: Place, receivers: Receivers, target: Target) -> Verdict:
+def judge_save(site: CallSite, place: Place, receivers: Receivers, target: Target) -> Verdict:
     """Return the verdict on a ``state_dict()`` that is saved."""
     kinds = receivers.kinds(site.receiver, place)
     kind = _one(kinds) or ("" if kinds else named_kind(site.receiver) or _looped_kind(site))
@@ -126,7 +126,7 @@ def judge_save(site: Site, place: Place, receivers: Receivers, target: Target) -
     return Verdict("call", receiver=kind)
 
 
-def _why_left(site: Site, file: File, kinds: set[str], kind: str, target: Target) -> Said | None:
+def _why_left(site: CallSite, file: File, kinds: set[str], kind: str, target: Target) -> Said | None:
     receiver = spelled(site.receiver)
     return _why_no_model(receiver, kinds, kind, target) or _why_not_here(receiver, site, file, kind)
 
@@ -153,7 +153,7 @@ def _no_weights(receiver: str, kind: str) -> Said:
     return said("no-weights", receiver=receiver, other=_a(kind))
 
 
-def _looped_kind(site: Site) -> str:
+def _looped_kind(site: CallSite) -> str:
     """Return what the variable of a loop is, by the name of what is looped over: optimizers and the like."""
     for node in reversed(site.parents):
         for loop in [node] if isinstance(node, ast.For) else getattr(node, "generators", []):
@@ -163,7 +163,7 @@ def _looped_kind(site: Site) -> str:
     return ""
 
 
-def _why_not_here(receiver: str, site: Site, file: File, kind: str) -> Said | None:
+def _why_not_here(receiver: str, site: CallSite, file: File, kind: str) -> Said | None:
     """Return why the call, or the place where it stands, forbids a rewrite."""
     if is_sharded(site, file):
         return said("sharded", receiver=receiver)
@@ -176,7 +176,7 @@ def _why_not_here(receiver: str, site: Site, file: File, kind: str) -> Said | No
     return why_foreign(site.call)
 
 
-def _judge_copy(site: Site, place: Place, receivers: Receivers, target: Target, kind: str) -> Verdict:
+def _judge_copy(site: CallSite, place: Place, receivers: Receivers, target: Target, kind: str) -> Verdict:
     """Judge ``target.load_state_dict(online.state_dict())``."""
     if target.live is None:
         return Verdict("leave", said("copy-unneeded", target=target.name), kind)
@@ -192,10 +192,12 @@ def _judge_copy(site: Site, place: Place, receivers: Receivers, target: Target, 
     return Verdict("copy", copy.catch, kind)
 
 
-def _with_source(verdict: Verdict, site: Site, place: Place, receivers: Receivers, target: Target) -> Verdict:
+def _with_source(
+    verdict: Verdict, site: CallSite, place: Place, receivers: Receivers, target: Target
+) -> Verdict:
     """Add where a copy reads: a part of a tree is no attribute of it."""
     online = copied_from(site.call)
-    plain = Part(ast.unparse(online))
+    plain = ModelPart(ast.unparse(online))
     source = source_part(online, site, place, receivers)
     if verdict.part:
         source = source or (plain if not target.tree else None)
@@ -203,10 +205,10 @@ def _with_source(verdict: Verdict, site: Site, place: Place, receivers: Receiver
         return verdict
     if source is None:
         return Verdict("leave", said("part"), verdict.receiver)
-    return replace(verdict, part=verdict.part or Part(ast.unparse(site.receiver)), source=source)
+    return replace(verdict, part=verdict.part or ModelPart(ast.unparse(site.receiver)), source=source)
 
 
-def _judge_flat(site: Site, place: Place, target: Target, kind: str) -> Verdict:
+def _judge_flat(site: CallSite, place: Place, target: Target, kind: str) -> Verdict:
     """Judge a load for a target of dictionaries: the arrays get a name, or nobody would keep them."""
     if kind != "module":
         return Verdict("leave", said("no-model-shown", target=target.name), kind)
@@ -230,7 +232,7 @@ def _judge_flat(site: Site, place: Place, target: Target, kind: str) -> Verdict:
 
 
 def _judge_anew(
-    action: Action, site: Site, place: Place, receivers: Receivers, target: Target, kind: str
+    action: Action, site: CallSite, place: Place, receivers: Receivers, target: Target, kind: str
 ) -> Verdict:
     """Judge a call for a target whose models never change: the new one must reach all who use it."""
     reason = None if is_just_made(site, place.file) else _why_not_anew(site, place, receivers, target)
@@ -247,7 +249,7 @@ def _judge_anew(
     return Verdict(action, None, kind, "model" if site.is_statement else "report", part)
 
 
-def _why_not_anew(site: Site, place: Place, receivers: Receivers, target: Target) -> Said | None:
+def _why_not_anew(site: CallSite, place: Place, receivers: Receivers, target: Target) -> Said | None:
     """Return why what a call is made on cannot be bound anew where it stands."""
     self_kinds = receivers.kinds(ast.Name("self", ast.Load()), place) if place.owner else set()
     own = isinstance(site.receiver, ast.Attribute) and _begins(site.receiver) == "self"
@@ -269,7 +271,7 @@ def _a(word: str) -> str:
     return f"an {word}" if word[0] in "aeiou" else f"a {word}"
 
 
-def _is_reassigned(site: Site) -> bool:
+def _is_reassigned(site: CallSite) -> bool:
     """Tell ``m = m.load_state_dict(sd)``."""
     statement = site.parents[-1]
     return (
@@ -279,13 +281,13 @@ def _is_reassigned(site: Site) -> bool:
     )
 
 
-def _may_override(site: Site) -> bool:
+def _may_override(site: CallSite) -> bool:
     """Tell whether the method around a call may be a model's: its class has a base that may be one."""
     owner = next((node for node in reversed(site.definitions) if isinstance(node, ast.ClassDef)), None)
     return owner is not None and not has_plain_bases(owner)
 
 
-def _is_loop_variable(site: Site) -> bool:
+def _is_loop_variable(site: CallSite) -> bool:
     names = {node.id for node in ast.walk(site.receiver) if isinstance(node, ast.Name)}
     for node in site.parents:
         loops = [node] if isinstance(node, ast.For | ast.AsyncFor) else getattr(node, "generators", [])
@@ -295,7 +297,7 @@ def _is_loop_variable(site: Site) -> bool:
     return False
 
 
-def _is_set_in_a_loop(site: Site) -> bool:
+def _is_set_in_a_loop(site: CallSite) -> bool:
     """Tell whether a loop around the call makes what it is called on anew, each time."""
     names = {node.id for node in ast.walk(site.receiver) if isinstance(node, ast.Name)}
     return any(
@@ -306,7 +308,7 @@ def _is_set_in_a_loop(site: Site) -> bool:
     )
 
 
-def _adds_to(site: Site, place: Place) -> int:
+def _adds_to(site: CallSite, place: Place) -> int:
     """Return the line of an earlier load of the same model, where this one may leave tensors out; or 0."""
     if is_strict(site.call):
         return 0
@@ -319,7 +321,7 @@ def _adds_to(site: Site, place: Place) -> int:
     return max((line for line in earlier if line < site.call.lineno), default=0)
 
 
-def _is_made_here(site: Site) -> bool:
+def _is_made_here(site: CallSite) -> bool:
     """Tell whether the same function has made the model, so that nothing else was loaded into it."""
     receiver = site.receiver
     return isinstance(receiver, ast.Name) and made_anew(receiver.id, site) > 0

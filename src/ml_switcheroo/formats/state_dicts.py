@@ -10,7 +10,7 @@ from ml_switcheroo.formats.checkpoint import LazyTensor
 from ml_switcheroo.formats.inert import Foreign, PickleFault, Unreadable
 from ml_switcheroo.formats.pickled_values import PickledArray, PickledTensor
 
-__all__ = ["WHOLE", "Choice", "Part", "choose", "find_parts"]
+__all__ = ["WHOLE", "Choice", "Selectable", "choose", "find_parts"]
 
 WHOLE = "."
 """What ``select`` says for everything in the file."""
@@ -23,7 +23,7 @@ _LEAVES = (PickledTensor, PickledArray, LazyTensor, Unreadable)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Selectable:
     """A part of the file that could be the state dict.
 
     Attributes:
@@ -139,7 +139,7 @@ def _fertile(root: Any) -> set[int]:
     return fertile
 
 
-def find_parts(root: Any) -> list[Part]:
+def find_parts(root: Any) -> list[Selectable]:
     """List the parts of a file that could be its state dict, in file order.
 
     A part is a dict (list, module) that holds tensors itself. What is left out by its structure: optimizer
@@ -151,14 +151,14 @@ def find_parts(root: Any) -> list[Part]:
     return real or parts
 
 
-def _parts(node: Any, path: str, walk: _Walk, depth: int) -> Iterator[Part]:
+def _parts(node: Any, path: str, walk: _Walk, depth: int) -> Iterator[Selectable]:
     if isinstance(node, dict) and {"state", "param_groups"} <= node.keys():
         return
     if _is_module(node):
         yield _part(node, path, walk, depth)
         return
     own: list[Any] = []
-    below: list[Part] = []
+    below: list[Selectable] = []
     for key, child in walk.children(node, depth):
         if _is_generator_state(key, child):
             continue
@@ -171,11 +171,11 @@ def _parts(node: Any, path: str, walk: _Walk, depth: int) -> Iterator[Part]:
     yield from below
 
 
-def _part(node: Any, path: str, walk: _Walk, depth: int) -> Part:
+def _part(node: Any, path: str, walk: _Walk, depth: int) -> Selectable:
     tensors: dict[str, Any] = {}
     _flatten(node, "", tensors, {}, walk, depth)
     sizes = [leaf.spec.nbytes for leaf in tensors.values() if getattr(leaf, "spec", None)]
-    return Part(path or WHOLE, node, len(tensors), sum(sizes), all(map(_is_scalar, tensors.values())))
+    return Selectable(path or WHOLE, node, len(tensors), sum(sizes), all(map(_is_scalar, tensors.values())))
 
 
 def _is_scalar(leaf: Any) -> bool:
@@ -237,7 +237,7 @@ def _only(root: Any) -> tuple[str, Any]:
     raise PickleFault(f"{len(parts)} parts of the file could be the state dict", cure=_listing(parts))
 
 
-def _listing(parts: list[Part]) -> str:
+def _listing(parts: list[Selectable]) -> str:
     lines = [f"  {part}" for part in parts[:20]]
     if len(parts) > 20:
         lines.append(f"  and {len(parts) - 20} more")

@@ -214,7 +214,7 @@ def _within_one(pieces: Sequence[Piece], shape: Shape, leaf: Shape) -> tuple[Op,
 
 
 def _blocks(pieces: Sequence[Piece], cut: _Cut, shape: Shape, leaf: Shape) -> tuple[Op, ...]:
-    """Return what brings equal blocks along an axis into another order; nothing where they are no such."""
+    """Return what brings equal blocks along an axis into another order; nothing where they are not equal."""
     ordered = [pieces[one] for one in cut.order]
     turned = sorted(range(len(ordered)), key=lambda place: ordered[place].there)
     apart = {ordered[two].there - ordered[one].there for one, two in itertools.pairwise(turned)}
@@ -326,7 +326,7 @@ def _without_first(digits: Sequence[tuple[int, int]], size: int, common: int) ->
 
 
 def _split_at(digits: Sequence[Digit], reach: int, side: str) -> list[Digit]:
-    """Return digits none of which goes on beyond a number of elements."""
+    """Cut digits so that none goes on beyond a number of elements."""
     found = []
     for digit in digits:
         apart = abs(getattr(digit, side))

@@ -91,7 +91,7 @@ def _going_on(side: Side, ready: Sequence[Ready]) -> str:
 
 
 def _turned(matched: Matched) -> Iterator[str]:
-    """Yield the leaves that the target uses in two ways of which the source has only one."""
+    """Yield the leaves that the target uses in two ways, and the source in one."""
     uses: dict[tuple[str, str], list[KernelMatch]] = defaultdict(list)
     for match in matched.kernels:
         if match.source.kernel.leaf and match.target.kernel.leaf and match.source.width > 1:
@@ -198,7 +198,7 @@ def _parting(
 def _roots(
     side: Side, goals: Sequence[int], own: Mapping[int, Array], others: Mapping[int, Array]
 ) -> list[int]:
-    """Return the nodes that give what the other program has nowhere, out of what it has."""
+    """Return the nodes that take what the other program has, and give what it has nowhere."""
     by_size: dict[int, list[Array]] = defaultdict(list)
     for value in others.values():
         by_size[value.size].append(_sorted(value))
@@ -317,7 +317,7 @@ def _after(side: Side, numbers: Iterable[int]) -> str:
 
 
 def _line(side: Side, number: int) -> str:
-    """Return the line of a node; of a view, that of what it is a view of."""
+    """Return the line of a node; of a view, that of the node that is viewed."""
     node = side.graph.nodes[number]
     if node.line is None and node.op in _SEEN:
         return _line(side, node.operands[0])

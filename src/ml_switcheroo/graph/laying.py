@@ -115,7 +115,7 @@ def rearranged(piece: Piece, shape: Shape, leaf: Shape) -> tuple[Op, ...]:
 
 
 def _fitting(digits: Sequence[Digit], shape: Shape, side: str) -> tuple[Digit, ...]:
-    """Return digits of which none goes on beyond an axis of a shape."""
+    """Cut digits so that none goes on beyond an axis of a shape."""
     made: list[Digit] = []
     for digit in digits:
         pieces, rest = [], digit

@@ -1,9 +1,10 @@
-"""Which line of a user's a framework's record of frames is about."""
+"""Find the user's line in a framework's record of frames."""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from ml_switcheroo.graph.graph import Line
@@ -16,10 +17,12 @@ _OURS = str(Path(__file__).parents[1])
 
 def line_of(frames: Iterable[tuple[str, int]]) -> Line | None:
     """Return the first line that no package has, of files and numbers, the innermost first."""
-    for file, number in frames:
-        if not any(word in file for word in _FRAMEWORKS) and not file.startswith(_OURS):
-            return Line(Path(file).name, number)
-    return None
+    return next((Line(Path(file).name, number) for file, number in frames if _is_users(file)), None)
+
+
+@lru_cache(1024)
+def _is_users(file: str) -> bool:
+    return not any(word in file for word in _FRAMEWORKS) and not file.startswith(_OURS)
 
 
 def raised_at(error: BaseException) -> Line | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.inputs import Given, given, numbers_for, orders_of
 from ml_switcheroo.graph.matching.lockstep import match_graphs
 from ml_switcheroo.graph.matching.matched import Matched
+from ml_switcheroo.graph.naming import outputs_in_order
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.tensors import TensorSpec
 
@@ -81,7 +82,9 @@ def match_programs(programs: Programs, specs: Mapping[str, TensorSpec]) -> Match
             failures.append((taken, error))
             continue
         turned = [array.transpose(order) for array, order in zip(numbers, axes, strict=True)]
-        found = match_graphs(source, target, numbers, turned)
+        found = _best(
+            [match_graphs(source, one, numbers, turned) for one in outputs_in_order(source, target)]
+        )
         if best is None or len(found.kernels) > len(best.kernels):
             best = found
         if found.complete:
@@ -91,3 +94,10 @@ def match_programs(programs: Programs, specs: Mapping[str, TensorSpec]) -> Match
             f"the target's model cannot be traced: {failures_text(failures)}"
         ) from failures[0][1]
     return best
+
+
+def _best(found: Sequence[Matched]) -> Matched:
+    """Return the match that goes furthest, with those that go as far with the outputs in another order."""
+    ranks = [(one.complete, len(one.kernels), sum(one.outputs)) for one in found]
+    first, *rest = [one for one, rank in zip(found, ranks, strict=True) if rank == max(ranks)]
+    return replace(first, rivals=tuple(rest))

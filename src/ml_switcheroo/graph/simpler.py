@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from ml_switcheroo.graph.graph import Draft
+from ml_switcheroo.graph.nodes import Nodes
 
 __all__ = ["simpler"]
 
@@ -20,24 +19,24 @@ Params = Mapping[str, Any]
 Shape = tuple[int, ...]
 
 
-def simpler(draft: Draft, op: str, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
+def simpler(draft: Nodes, op: str, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
     """Return a node that does the same as another one would; None where there is no simpler one."""
     rule = _RULES.get(op)
     return rule(draft, operands, params, shape) if rule is not None else None
 
 
-def _is(draft: Draft, number: int, value: float) -> bool:
+def _is(draft: Nodes, number: int, value: float) -> bool:
     known = draft.known(number)
     return known is not None and known.size > 0 and bool((known == value).all())
 
 
-def _zeros(draft: Draft, operands: tuple[int, ...], shape: Shape) -> int | None:
+def _zeros(draft: Nodes, operands: tuple[int, ...], shape: Shape) -> int | None:
     if not any(_is(draft, one, 0) for one in operands):
         return None
     return draft.constant(np.zeros(shape), draft.dtype(operands[0]))
 
 
-def _product(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
+def _product(draft: Nodes, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
     """Multiply by nothing, or by one."""
     for one, other in (operands, operands[::-1]):
         if _is(draft, one, 1) and draft.shape(other) == shape and draft.dtype(one) == draft.dtype(other):
@@ -45,7 +44,7 @@ def _product(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -
     return _zeros(draft, operands, shape)
 
 
-def _sum(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
+def _sum(draft: Nodes, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
     for one, other in (operands, operands[::-1]):
         if _is(draft, one, 0):
             return _widened(draft, other, shape)
@@ -62,7 +61,7 @@ def _sum(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> in
     return None
 
 
-def _widened(draft: Draft, number: int, shape: Shape) -> int:
+def _widened(draft: Nodes, number: int, shape: Shape) -> int:
     now = draft.shape(number)
     if now == shape:
         return number
@@ -71,7 +70,7 @@ def _widened(draft: Draft, number: int, shape: Shape) -> int:
     return draft.add("broadcast", number, shape=shape)
 
 
-def _contraction(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
+def _contraction(draft: Nodes, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
     """Draw data that are multiplied with a leaf for each element of an axis as that many products."""
     (axes, others), count = params["batch"], shape[0] if shape else 0
     if not axes and (apart := _of_kernels(draft, operands, params)) is not None:
@@ -97,8 +96,8 @@ def _contraction(draft: Draft, operands: tuple[int, ...], params: Params, shape:
     return draft.add("concat", *made, axis=0)
 
 
-def _of_joined(draft: Draft, operands: tuple[int, ...], params: Params, data: int) -> int | None:
-    """Draw a product with what was joined along the axis that is summed over as the sum of the products."""
+def _of_joined(draft: Nodes, operands: tuple[int, ...], params: Params, data: int) -> int | None:
+    """Draw a product with what was joined along the contracted axis as the sum of the products."""
     node = draft[operands[data]]
     (axis,) = axes if len(axes := params["contract"][data]) == 1 else (-1,)
     if node.op != "concat" or node.params["axis"] != axis:
@@ -114,8 +113,8 @@ def _of_joined(draft: Draft, operands: tuple[int, ...], params: Params, data: in
     return made
 
 
-def _of_kernels(draft: Draft, operands: tuple[int, ...], params: Params) -> int | None:
-    """Draw a product with leaves that were joined along an axis that stays as the joined products."""
+def _of_kernels(draft: Nodes, operands: tuple[int, ...], params: Params) -> int | None:
+    """Draw a product with leaves that were joined along an outer axis as the products, joined."""
     for place in (0, 1):
         node, inner = draft[operands[place]], params["contract"][place]
         if (
@@ -133,30 +132,30 @@ def _of_kernels(draft: Draft, operands: tuple[int, ...], params: Params) -> int 
     return None
 
 
-def _piece(draft: Draft, number: int, axis: int, first: int, last: int) -> int:
+def _piece(draft: Nodes, number: int, axis: int, first: int, last: int) -> int:
     shape = draft.shape(number)
     start = tuple(first if one == axis else 0 for one in range(len(shape)))
     stop = tuple(last if one == axis else size for one, size in enumerate(shape))
     return draft.add("slice", number, start=start, stop=stop, step=(1,) * len(shape))
 
 
-def _is_leaf(draft: Draft, number: int) -> bool:
+def _is_leaf(draft: Nodes, number: int) -> bool:
     while draft[number].op in ("reshape", "transpose", "slice", "flip", "cast"):
         number = draft[number].operands[0]
     return draft[number].op == "leaf"
 
 
-def _row(draft: Draft, number: int, axis: int, place: int) -> int:
+def _row(draft: Nodes, number: int, axis: int, place: int) -> int:
     shape = draft.shape(number)
     cut = _piece(draft, number, axis, place, place + 1)
     return draft.add("reshape", cut, shape=(*shape[:axis], *shape[axis + 1 :]))
 
 
-def _itself(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
+def _itself(draft: Nodes, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
     return operands[0] if draft.shape(operands[0]) == shape else None
 
 
-def _reshape(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
+def _reshape(draft: Nodes, operands: tuple[int, ...], _: Params, shape: Shape) -> int | None:
     (one,) = operands
     node = draft[one]
     if node.shape == shape:
@@ -168,7 +167,7 @@ def _reshape(draft: Draft, operands: tuple[int, ...], _: Params, shape: Shape) -
     return draft.add("reshape", node.operands[0], shape=shape) if node.op == "reshape" else None
 
 
-def _transpose(draft: Draft, operands: tuple[int, ...], params: Params, _: Shape) -> int | None:
+def _transpose(draft: Nodes, operands: tuple[int, ...], params: Params, _: Shape) -> int | None:
     (one,), axes = operands, tuple(params["axes"])
     node = draft[one]
     if axes == tuple(range(len(axes))):
@@ -180,7 +179,7 @@ def _transpose(draft: Draft, operands: tuple[int, ...], params: Params, _: Shape
     return None
 
 
-def _conv(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
+def _conv(draft: Nodes, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
     """Draw a convolution that reads each element once as a product with the patches; pad within it."""
     data, kernel = operands
     inside = _unpadded(draft, data, 0.0) if all(one == 1 for one in params["spread"]) else None
@@ -200,7 +199,7 @@ def _conv(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape)
     return _patches(draft, data, kernel, stride, shape)
 
 
-def _unpadded(draft: Draft, number: int, value: float) -> tuple[int, list[tuple[int, int]]] | None:
+def _unpadded(draft: Nodes, number: int, value: float) -> tuple[int, list[tuple[int, int]]] | None:
     """Return what was padded with a value, and how wide on each axis; None for what was not padded."""
     node = draft[number]
     if node.op == "transpose":
@@ -215,7 +214,7 @@ def _unpadded(draft: Draft, number: int, value: float) -> tuple[int, list[tuple[
     return (node.operands[0], widths) if all(one >= 0 for pair in widths for one in pair) else None
 
 
-def _window(draft: Draft, operands: tuple[int, ...], params: Params, _: Shape) -> int | None:
+def _window(draft: Nodes, operands: tuple[int, ...], params: Params, _: Shape) -> int | None:
     """Pad within a window."""
     value = {"sum": 0.0, "max": -math.inf, "min": math.inf}[params["kind"]]
     inside = _unpadded(draft, operands[0], value)
@@ -226,7 +225,7 @@ def _window(draft: Draft, operands: tuple[int, ...], params: Params, _: Shape) -
     return draft.add("window", inside[0], **{**params, "padding": whole})
 
 
-def _patches(draft: Draft, data: int, kernel: int, stride: Any, shape: Shape) -> int:
+def _patches(draft: Nodes, data: int, kernel: int, stride: Any, shape: Shape) -> int:
     sizes, places, rank = draft.shape(kernel)[2:], shape[2:], len(stride)
     batch, channels = draft.shape(data)[:2]
     ends = [(count - 1) * step + size for count, step, size in zip(places, stride, sizes, strict=True)]
@@ -244,15 +243,15 @@ def _patches(draft: Draft, data: int, kernel: int, stride: Any, shape: Shape) ->
     return draft.add("transpose", made, axes=(0, rank + 1, *range(1, rank + 1)))
 
 
-def _slice(draft: Draft, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
+def _slice(draft: Nodes, operands: tuple[int, ...], params: Params, shape: Shape) -> int | None:
     whole = all(first == 0 and step == 1 for first, step in zip(params["start"], params["step"], strict=True))
     if whole and draft.shape(operands[0]) == shape:
         return operands[0]
     return _of_part(draft, operands[0], params)
 
 
-def _of_part(draft: Draft, number: int, params: Params) -> int | None:
-    """Draw a part of one of several that were joined as a part of that one."""
+def _of_part(draft: Nodes, number: int, params: Params) -> int | None:
+    """Draw a part of joined tensors that lies in one of them as a part of that one."""
     node = draft[number]
     if node.op != "concat" or node.params["axis"] != len(node.shape) - 1:
         return None  # steps of a loop that were joined stay so: the other program may take all at once
@@ -270,7 +269,7 @@ def _of_part(draft: Draft, number: int, params: Params) -> int | None:
     return None
 
 
-def _take(draft: Draft, operands: tuple[int, ...], params: Params, _: Shape) -> int | None:
+def _take(draft: Nodes, operands: tuple[int, ...], params: Params, _: Shape) -> int | None:
     """Draw rows that follow each other as a part of the table."""
     table, axis = operands[0], params["axis"]
     index = draft.known(operands[1])
@@ -282,7 +281,7 @@ def _take(draft: Draft, operands: tuple[int, ...], params: Params, _: Shape) -> 
     return draft.add("slice", table, start=start, stop=stop, step=(1,) * len(size))
 
 
-_RULES: Mapping[str, Callable[[Draft, tuple[int, ...], Params, Shape], int | None]] = MappingProxyType(
+_RULES: Mapping[str, Callable[[Nodes, tuple[int, ...], Params, Shape], int | None]] = MappingProxyType(
     {
         "mul": _product,
         "add": _sum,

@@ -72,7 +72,7 @@ class View:
         return View(tuple(self.axes[axis] for axis in axes), self.offset)
 
     def sliced(self, start: Sequence[int], stop: Sequence[int], step: Sequence[int]) -> View | None:
-        """Return a part of it; None where a part of several digits is no such part."""
+        """Return a part of it; None where no digits describe it."""
         made, offset = [], self.offset
         for axis, first, last, by in zip(self.axes, start, stop, step, strict=True):
             size, count = math.prod(one for one, _ in axis), len(range(first, last, by))
@@ -106,7 +106,7 @@ class View:
 
 
 def _part(axis: _Axis, first: int, count: int, by: int) -> tuple[_Axis, int] | None:
-    """Return the digits of a part of an axis, and how far in it begins; None where it is no such part."""
+    """Return the digits of a part of an axis, and how far in it begins; None where no digits describe it."""
     if len(axis) == 1:
         ((_, stride),) = axis
         return ((count, stride * by),), first * stride

@@ -163,6 +163,11 @@ class Layer:
         return self.spatial and self.place("in") < self.place("out")
 
     @property
+    def oriented(self) -> bool:
+        """Whether its weight is a matrix, a kernel or a table, which a tree may keep the other way round."""
+        return self.matched in ("linear", "conv", "embedding")
+
+    @property
     def recurrent(self) -> bool:
         """Whether it goes along steps, with gates."""
         return "gate" in self.more

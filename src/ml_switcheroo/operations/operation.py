@@ -167,6 +167,14 @@ class Operation:
         """
         return self._places[name]
 
+    def role(self, name: str) -> str:
+        """Return what a parameter is for: of the weight of a convolution, the kind whose weight it is.
+
+        Raises:
+            KeyError: There is no such parameter.
+        """
+        return self.parameters[self.place(name)].role
+
 
 _PARAMETER = re.compile(r"(\*?)([\w|]+)(?::([^=]+))?(?:=(.+))?")
 

@@ -84,7 +84,7 @@ def make_plan(
         RuleError: A rule matches nothing, or two contradict each other.
         SourceError: The source of ``layers`` cannot be read.
         UnknownTarget: There is no target of that name.
-        UsageError: Another argument cannot be meant.
+        UsageError: Another argument makes no sense.
 
     >>> import numpy as np
     >>> plan = make_plan({"fc.weight": np.zeros((2, 3)), "fc.bias": np.zeros(2)}, to="jax")
@@ -176,13 +176,12 @@ def prepare(
     template = template or template_of(like, find_target(to))
     dropped = dropped_by(rules, specs)
     _none_dropped(rules, dropped)
-    told = layers is not None
+    told = _Told(layers) if layers is not None else None
     peeled = peel(
-        {name: spec for name, spec in specs.items() if name not in dropped},
-        (lambda inner: _count_known(layers, inner)) if told else None,
+        {name: spec for name, spec in specs.items() if name not in dropped}, told.count if told else None
     )
     _check_layout(layers, peeled.specs, rules, str(getattr(state, "path", "the state dict")))
-    known = [from_rules(rules, peeled.specs), *([_from_layers(layers, peeled.specs)] if told else [])]
+    known = [from_rules(rules, peeled.specs), *([told.of(peeled.specs)] if told else [])]
     if template is not None:
         seen = from_template(template, peeled.specs, target.naming, rules)
         known = [*(as_shown(one, seen) for one in known), seen]
@@ -284,13 +283,26 @@ def _from_layers(layers: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
     return live.read_module(layers, specs)
 
 
-def _count_known(layers: Any, specs: Mapping[str, TensorSpec]) -> int:
-    """Count the tensors that a source has found; none where no class of a file fits these names."""
-    try:
-        knowledge = _from_layers(layers, specs)
-    except SourceError:
-        return 0  # said when the source is read for good
-    return sum(len(owner.tensors) for owner in classify(specs, [knowledge]) if owner.possible)
+class _Told:
+    """What ``layers=`` says, read once for the names that stay."""
+
+    def __init__(self, layers: Any) -> None:
+        self._layers = layers
+        self._said: list[tuple[Mapping[str, TensorSpec], Knowledge]] = []
+
+    def of(self, specs: Mapping[str, TensorSpec]) -> Knowledge:
+        """Return what is said of these tensors."""
+        found = next((said for known, said in self._said if known is specs), None)
+        return found if found is not None else _from_layers(self._layers, specs)
+
+    def count(self, specs: Mapping[str, TensorSpec]) -> int:
+        """Count the tensors that are found; none where no class of a file fits these names."""
+        try:
+            knowledge = _from_layers(self._layers, specs)
+        except SourceError:
+            return 0  # said when the source is read for good
+        self._said.append((specs, knowledge))
+        return sum(len(owner.tensors) for owner in classify(specs, [knowledge]) if owner.possible)
 
 
 def _check_layout(layers: Any, specs: Mapping[str, TensorSpec], rules: Sequence[Rule], where: str) -> None:

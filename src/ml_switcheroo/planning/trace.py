@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ml_switcheroo.match.trace import Weighing
     from ml_switcheroo.planning.options.option import Option
-    from ml_switcheroo.planning.stages.by_exclusion import Exclusion
+    from ml_switcheroo.planning.stages.exclusion import Exclusion
     from ml_switcheroo.sources.classify import Owner
 
 __all__ = ["Trace"]

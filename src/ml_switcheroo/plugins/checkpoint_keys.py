@@ -8,7 +8,7 @@ import libcst as cst
 
 from ml_switcheroo.codemod.bundle import PUBLIC, source_of
 from ml_switcheroo.codemod.hooks import HookContext, register_hook
-from ml_switcheroo.codemod.parts import Part
+from ml_switcheroo.codemod.parts import ModelPart
 
 __all__ = [
     "KEY_MAPPER_SOURCE",
@@ -91,7 +91,7 @@ def transform_checkpoint_save(node: cst.Call, ctx: HookContext) -> cst.CSTNode:
     return node.with_changes(func=_member("to_torch"), args=[cst.Arg(node.func.value)])
 
 
-def _parts(part: Part) -> list[cst.Arg]:
+def _parts(part: ModelPart) -> list[cst.Arg]:
     """Return the arguments that say which part of which model is meant."""
     return [_first(cst.parse_expression(text)) for text in part]
 

@@ -63,7 +63,7 @@ class Padding:
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """A constructor argument in PyTorch of which the target's own layer has one value only.
+    """A constructor argument in PyTorch that has one fixed value in the target's own layer.
 
     Attributes:
         arg: The argument in PyTorch, such as ``ceil_mode``.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ml_switcheroo.report.folding import columns, fold
 
 if TYPE_CHECKING:
-    from ml_switcheroo.plan import Plan
+    from ml_switcheroo.outcome import Outcome
 
 __all__ = ["changes_text"]
 
@@ -15,7 +15,7 @@ NOWHERE = "not in the plan"
 FILLED = "filled"
 
 
-def changes_text(old: Plan, new: Plan) -> str:
+def changes_text(old: Outcome, new: Outcome) -> str:
     """Write the tensors and leaves that the plans treat differently; empty if there are none.
 
     Args:
@@ -35,7 +35,7 @@ def changes_text(old: Plan, new: Plan) -> str:
     return "\n".join(lines)
 
 
-def _fates(plan: Plan) -> dict[str, str]:
+def _fates(plan: Outcome) -> dict[str, str]:
     """Say in one line what becomes of each tensor, and whether each leaf is filled."""
     fates: dict[str, str] = {}
     for move in plan.moves:

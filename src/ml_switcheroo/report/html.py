@@ -14,7 +14,7 @@ from ml_switcheroo.report.folding import Row, fold
 from ml_switcheroo.report.text import by_pattern, move_texts, summary
 
 if TYPE_CHECKING:
-    from ml_switcheroo.plan import Plan
+    from ml_switcheroo.outcome import Outcome
 
 __all__ = ["plan_html"]
 
@@ -55,7 +55,7 @@ class Line:
         return _size(self.source[0] or self.leaf[0])
 
 
-def plan_html(plan: Plan) -> str:
+def plan_html(plan: Outcome) -> str:
     """Write the whole plan as one HTML page: folded layers, a filter, and what a person must decide first."""
     lines = sorted(_lines(plan), key=lambda line: [*MEANINGS].index(line.status))
     counts = {status: sum(line.count for line in lines if line.status == status) for status in MEANINGS}
@@ -76,7 +76,7 @@ def plan_html(plan: Plan) -> str:
     )
 
 
-def _lines(plan: Plan) -> Iterator[Line]:
+def _lines(plan: Outcome) -> Iterator[Line]:
     moves = [
         (
             *move_texts(move),
@@ -101,7 +101,7 @@ def _lines(plan: Plan) -> Iterator[Line]:
             yield Line(status, pair[of_leaf], pair[not of_leaf], "", why)
 
 
-def _differences(plan: Plan) -> str:
+def _differences(plan: Outcome) -> str:
     """Write where the programs compute something else, with the lines of both; empty where they do not."""
     if not plan.differences:
         return ""

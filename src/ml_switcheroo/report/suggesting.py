@@ -13,7 +13,7 @@ from ml_switcheroo.targets import find_target
 from ml_switcheroo.tensors import TensorSpec
 
 if TYPE_CHECKING:
-    from ml_switcheroo.plan import Plan
+    from ml_switcheroo.outcome import Outcome
     from ml_switcheroo.unmoved import Unmoved
 
 __all__ = ["suggested"]
@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"\d+")
 Shapes = tuple[tuple[int, ...], ...]
 
 
-def suggested(plan: Plan) -> Iterator[tuple[str, str]]:
+def suggested(plan: Outcome) -> Iterator[tuple[str, str]]:
     """Yield a rule, and the evidence for it, for each module of the target that an unused module could fill.
 
     Only the sizes of the tensors are compared, in any order of the axes. With better evidence the plan would

@@ -12,7 +12,7 @@ from ml_switcheroo.report.suggesting import suggested
 
 if TYPE_CHECKING:
     from ml_switcheroo.moves import Move
-    from ml_switcheroo.plan import Plan
+    from ml_switcheroo.outcome import Outcome
     from ml_switcheroo.unmoved import Unmoved
 
 __all__ = ["NAMES_OF_ITS_OWN", "bounded", "by_pattern", "move_texts", "plan_text", "problems_text", "summary"]
@@ -23,7 +23,7 @@ NAMES_OF_ITS_OWN = (
 _RANGE = re.compile(r"\{\d+\.\.\d+\}")
 
 
-def plan_text(plan: Plan) -> str:
+def plan_text(plan: Outcome) -> str:
     """Write the whole plan: what moves how and why, and everything that does not move."""
     lines = [f"{plan.source or 'state dict'} -> {plan.target}: {summary(plan)}"]
     lines += _blocks(plan.moves)
@@ -74,7 +74,7 @@ def _why(move: Move) -> Row:
     return (move.kind, f"{move.origin}: {move.reason}" + (f"  ({move.where})" if move.where else ""))
 
 
-def summary(plan: Plan) -> str:
+def summary(plan: Outcome) -> str:
     """Count what becomes of the tensors, in one line."""
     counts = {
         "moved": len(plan.inputs),
@@ -90,12 +90,12 @@ def summary(plan: Plan) -> str:
     return f"{total} tensor{'s' * (total != 1)} ({text}), {filled}"
 
 
-def _differences(plan: Plan) -> list[str]:
+def _differences(plan: Outcome) -> list[str]:
     head = ["different: the programs compute something else"] if plan.differences else []
     return [*head, *(f"  {line}" for line in plan.differences)]
 
 
-def problems_text(plan: Plan, missing: Sequence[str], unexpected: Sequence[str]) -> tuple[str, str]:
+def problems_text(plan: Outcome, missing: Sequence[str], unexpected: Sequence[str]) -> tuple[str, str]:
     """Write why a plan cannot be applied, and the cure: in at most 40 lines, and in full."""
     head = (
         f"the plan for {plan.source or 'this state dict'} -> {plan.target} is not complete: {summary(plan)}"
@@ -145,7 +145,7 @@ def bounded(sections: Sequence[list[str]], most: int) -> list[list[str]]:
     ]
 
 
-def _rules(plan: Plan) -> list[str]:
+def _rules(plan: Outcome) -> list[str]:
     rows = list(suggested(plan))
     return ["possible rules (only the sizes speak for them)", *columns(rows)] if rows else []
 
@@ -157,7 +157,7 @@ def _section(title: str, left: Mapping[str, Unmoved]) -> list[str]:
     return [f"{title} ({len(left)})", *columns(rows)]
 
 
-def _ambiguous(plan: Plan) -> list[str]:
+def _ambiguous(plan: Outcome) -> list[str]:
     lines = [f"ambiguous ({len(plan.doubted)})"] if plan.ambiguous else []
     rows = fold(
         (", ".join(entry.names), "\n".join(entry.candidates), "\n".join(entry.rules))

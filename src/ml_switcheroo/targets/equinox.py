@@ -38,9 +38,11 @@ from ml_switcheroo.recipes import (
     part,
 )
 from ml_switcheroo.targets.constructors.equinox import CONSTRUCTORS
+from ml_switcheroo.targets.constructors.spelled import compared, compared_norms
 from ml_switcheroo.targets.jax_arrays import in_place_of, placed
+from ml_switcheroo.targets.live_layers import Layers
 from ml_switcheroo.tensors import spec_of
-from ml_switcheroo.tree import Template, own_class, plain_attributes
+from ml_switcheroo.tree import Template
 
 __all__ = ["CLASSES", "TARGET", "mapped", "nodes", "path_of", "whole"]
 
@@ -157,6 +159,7 @@ CLASSES: Mapping[str, str] = {
     "MultiheadAttention": "mha",
     "PReLU": "prelu",
 }
+_LAYERS = Layers("equinox.nn.", CLASSES)
 
 _STATISTICS = re.compile(r"\b(?:batch|ema)_state_index\.init\.([01])$")
 
@@ -264,34 +267,18 @@ def _holds_numbers(leaf: Any) -> bool:
 def _template(model: Any) -> Template:
     from equinox import Module, nn
 
-    kinds, containers, attributes, own = {}, {}, {}, {}
-    for path, node in nodes(whole(model)):
-        if isinstance(node, nn.Sequential):
-            containers[path] = "sequential"
-        known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
-        if word := own_class(node, _is_layer):
-            own[path] = word
-        if known:
-            kinds[path] = known[0]
-            attributes[path] = plain_attributes(node)
+    found = list(nodes(whole(model)))
+    shown = _LAYERS.shown(found, nn.Sequential)
+    for path, node in found:
         if isinstance(node, nn.WeightNorm):
-            attributes[path] = {"axis": node.axis}
-    specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
-    modules = [(path, node) for path, node in nodes(whole(model)) if isinstance(node, Module)]
-    computed, pools = computed_in(modules), pools_in(modules, "equinox")
+            shown["attributes"][path] = {"axis": node.axis}
+    modules = [(path, node) for path, node in found if isinstance(node, Module)]
     return Template(
-        specs,
-        kinds=kinds,
-        containers=containers,
-        attributes=attributes,
-        computed=computed,
-        pools=pools,
-        own=own,
+        {path: spec_of(leaf) for path, leaf in _leaves(model).items()},
+        computed=computed_in(modules),
+        pools=pools_in(modules, "equinox"),
+        **shown,
     )
-
-
-def _is_layer(cls: type) -> bool:
-    return cls.__module__.startswith("equinox.nn.") and cls.__name__ in CLASSES
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
@@ -319,11 +306,15 @@ def _read(model: Any) -> Mapping[str, Array]:
     return {path: np.asarray(leaf) for path, leaf in _leaves(model).items()}
 
 
-_EPSILON = (Difference("eps", "eps"),)
-_STEPS = (Difference("stride", "stride"), Difference("dilation", "dilation"))
 _CONVOLUTIONS: Mapping[str, tuple[Compared, ...]] = {
-    "conv": (*_STEPS, Difference("groups", "groups"), Padding("stride", "dilation", "padding_mode")),
-    "conv_transpose": (*_STEPS, Padding("stride", "dilation", transposed="numbers")),
+    "conv": (
+        *compared(CONSTRUCTORS["conv"], "stride", "dilation", "groups"),
+        Padding("stride", "dilation", "padding_mode"),
+    ),
+    "conv_transpose": (
+        *compared(CONSTRUCTORS["conv_transpose"], "stride", "dilation"),
+        Padding("stride", "dilation", transposed="numbers"),
+    ),
 }
 
 # Source: https://docs.kidger.site/equinox/api/nn/pool/
@@ -345,11 +336,9 @@ TARGET = Target(
     channels="first",
     differences={
         **_CONVOLUTIONS,
-        "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
-        "group_norm": (*_EPSILON, Difference("num_groups", "groups")),
-        **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
+        **compared_norms(CONSTRUCTORS),
         **dict.fromkeys(("max_pool", "avg_pool"), _POOLS),
-        "mha": (Difference("num_heads", "num_heads"),),
+        "mha": compared(CONSTRUCTORS["mha"], "num_heads"),
     },
     wrappers={
         "weight_norm": Wrapper("layer", {"g": "g"}, "axis", 0, whole=True),

@@ -37,10 +37,12 @@ from ml_switcheroo.recipes import (
     part,
 )
 from ml_switcheroo.targets.constructors.keras import CONSTRUCTORS
+from ml_switcheroo.targets.constructors.spelled import compared, compared_norms
 from ml_switcheroo.targets.jax_arrays import placed
 from ml_switcheroo.targets.keras_nodes import check_built, computing, nodes, variables_of
+from ml_switcheroo.targets.live_layers import Layers
 from ml_switcheroo.tensors import spec_of
-from ml_switcheroo.tree import Template, own_class, plain_attributes
+from ml_switcheroo.tree import Template
 
 __all__ = ["CLASSES", "TARGET"]
 
@@ -171,6 +173,7 @@ CLASSES: Mapping[str, str] = {
     "MultiHeadAttention": "mha",
     "PReLU": "prelu",
 }
+_LAYERS = Layers("keras.", CLASSES)
 
 
 def _owns(model: Any) -> bool:
@@ -183,31 +186,14 @@ def _template(model: Any) -> Template:
 
     found = nodes(model)
     check_built(found)
-    kinds, containers, attributes, own = {}, {}, {}, {}
-    for path, node in found:
-        if isinstance(node, keras.Sequential):
-            containers[path] = "sequential"
-        known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
-        if word := own_class(node, _is_layer):
-            own[path] = word
-        if known:
-            kinds[path] = known[0]
-            attributes[path] = plain_attributes(node)
     variables = variables_of(model, found)
     return Template(
         {path: spec_of(variable) for path, variable in variables.items()},
-        kinds=kinds,
-        containers=containers,
-        attributes=attributes,
         computed=computed_in(computing(found)),
         pools=pools_in(found, "keras"),
-        own=own,
         held=variables,
+        **_LAYERS.shown(found, keras.Sequential),
     )
-
-
-def _is_layer(cls: type) -> bool:
-    return cls.__module__.startswith("keras.") and cls.__name__ in CLASSES
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
@@ -247,11 +233,15 @@ def _read(model: Any) -> Mapping[str, Array]:
     return {path: keras.ops.convert_to_numpy(leaf.value) for path, leaf in variables_of(model).items()}
 
 
-_EPSILON = (Difference("eps", "epsilon"),)
-_STEPS = (Difference("stride", "strides"), Difference("dilation", "dilation_rate"))
 _CONVOLUTIONS: Mapping[str, tuple[Compared, ...]] = {
-    "conv": (*_STEPS, Difference("groups", "groups"), Padding("strides", "dilation_rate")),
-    "conv_transpose": (*_STEPS, Padding("strides", "dilation_rate", transposed="cut")),
+    "conv": (
+        *compared(CONSTRUCTORS["conv"], "stride", "dilation", "groups"),
+        Padding("strides", "dilation_rate"),
+    ),
+    "conv_transpose": (
+        *compared(CONSTRUCTORS["conv_transpose"], "stride", "dilation"),
+        Padding("strides", "dilation_rate", transposed="cut"),
+    ),
 }
 _GATES = (Difference.always("activation", "tanh"), Difference.always("recurrent_activation", "sigmoid"))
 
@@ -275,12 +265,10 @@ TARGET = Target(
     aliases=("tensorflow",),
     differences={
         **_CONVOLUTIONS,
-        "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
-        "group_norm": (*_EPSILON, Difference("num_groups", "groups")),
-        **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
+        **compared_norms(CONSTRUCTORS),
         **dict.fromkeys(("max_pool", "avg_pool"), _POOLS),
         "mha": (Difference("num_heads", "_num_heads"),),
-        **dict.fromkeys(("rnn", "rnn_cell"), (Difference("nonlinearity", "activation"),)),
+        **{kind: compared(CONSTRUCTORS[kind], "nonlinearity") for kind in ("rnn", "rnn_cell")},
         **dict.fromkeys(("lstm", "lstm_cell"), _GATES),
         **dict.fromkeys(("gru", "gru_cell"), (*_GATES, Difference.always("reset_after", True))),
     },

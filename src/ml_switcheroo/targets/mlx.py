@@ -33,9 +33,11 @@ from ml_switcheroo.recipes import (
     part,
 )
 from ml_switcheroo.targets.constructors.mlx import CONSTRUCTORS
+from ml_switcheroo.targets.constructors.spelled import compared, compared_norms
+from ml_switcheroo.targets.live_layers import Layers
 from ml_switcheroo.targets.mlx_arrays import Reader, from_mlx
 from ml_switcheroo.tensors import spec_of
-from ml_switcheroo.tree import Template, own_class, plain_attributes
+from ml_switcheroo.tree import Template
 
 __all__ = ["CLASSES", "TARGET", "evaluating"]
 
@@ -147,6 +149,7 @@ CLASSES: Mapping[str, str] = {
     "PReLU": "prelu",
     "RNN": "rnn",
 }
+_LAYERS = Layers("mlx.nn.", CLASSES)
 
 
 def _owns(model: Any) -> bool:
@@ -163,33 +166,15 @@ def _leaves(model: Any) -> Mapping[str, Any]:
 def _template(model: Any) -> Template:
     from mlx import nn
 
-    kinds, containers, attributes, own = {}, {}, {}, {}
-    for path, module in model.named_modules():
-        if isinstance(module, nn.Sequential):
-            containers[path] = "sequential"
-        known = [CLASSES[cls.__name__] for cls in type(module).__mro__ if _is_layer(cls)]
-        if word := own_class(module, _is_layer):
-            own[path] = word
-        if known:
-            kinds[path] = known[0]
-            attributes[path] = plain_attributes(module, module)
+    modules = model.named_modules()
     specs = {path: spec_of(leaf) for path, leaf in _leaves(model).items()}
-    computed = computed_in(model.named_modules())
-    pools = pools_in(reversed(model.named_modules()), "mlx")  # which are the last first
     return Template(
         specs,
         unasked=frozenset(path for path, spec in specs.items() if spec.dtype == "float32"),
-        kinds=kinds,
-        containers=containers,
-        attributes=attributes,
-        computed=computed,
-        pools=pools,
-        own=own,
+        computed=computed_in(modules),
+        pools=pools_in(reversed(modules), "mlx"),  # MLX names the last first
+        **_LAYERS.shown(modules, nn.Sequential),
     )
-
-
-def _is_layer(cls: type) -> bool:
-    return cls.__module__.startswith("mlx.nn.") and cls.__name__ in CLASSES
 
 
 def _write(model: Any, leaves: Mapping[str, Array]) -> Any:
@@ -220,13 +205,19 @@ def evaluating(model: Any) -> Iterator[None]:
             module._training = training
 
 
-_EPSILON = (Difference("eps", "eps"),)
-_STEPS = (Difference("stride", "stride"), Difference("dilation", "dilation"))
 _CONVOLUTIONS: Mapping[str, tuple[Compared, ...]] = {
-    "conv": (*_STEPS, Difference("groups", "groups"), Padding("stride", "dilation")),
-    "conv_transpose": (*_STEPS, Padding("stride", "dilation", transposed="numbers")),
+    "conv": (
+        *compared(CONSTRUCTORS["conv"], "stride", "dilation"),
+        Difference("groups", "groups"),
+        Padding("stride", "dilation"),
+    ),
+    "conv_transpose": (
+        *compared(CONSTRUCTORS["conv_transpose"], "stride", "dilation"),
+        Padding("stride", "dilation", transposed="numbers"),
+    ),
 }
 
+_NORMS = compared_norms(CONSTRUCTORS)
 _POOLS: tuple[Compared, ...] = (
     Difference("kernel_size", "kernel_size"),
     Difference("stride", "stride"),
@@ -258,16 +249,11 @@ TARGET = Target(
     channels="last",
     differences={
         **_CONVOLUTIONS,
-        "batch_norm": (*_EPSILON, Difference("momentum", "momentum")),
+        **_NORMS,
         # Without it MLX groups the channels in turns.
-        "group_norm": (
-            *_EPSILON,
-            Difference("num_groups", "num_groups"),
-            Difference.always("pytorch_compatible", True),
-        ),
-        **dict.fromkeys(("layer_norm", "rms_norm"), _EPSILON),
+        "group_norm": (*_NORMS["group_norm"], Difference.always("pytorch_compatible", True)),
         **dict.fromkeys(("max_pool", "avg_pool"), _POOLS),
-        "mha": (Difference("num_heads", "num_heads"),),
+        "mha": compared(CONSTRUCTORS["mha"], "num_heads"),
         "rnn": (Difference("nonlinearity", "nonlinearity"),),
     },
     constructors=CONSTRUCTORS,

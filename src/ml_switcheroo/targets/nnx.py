@@ -32,10 +32,12 @@ from ml_switcheroo.recipes import (
     part,
 )
 from ml_switcheroo.targets.constructors.nnx import CONSTRUCTORS
+from ml_switcheroo.targets.constructors.spelled import compared, compared_norms
 from ml_switcheroo.targets.flax_kinds import KINDS, MHA, NO_PROJECTION, ONCE_MORE, POOLS
 from ml_switcheroo.targets.jax_arrays import placed
+from ml_switcheroo.targets.live_layers import Layers
 from ml_switcheroo.tensors import TensorSpec, spec_of
-from ml_switcheroo.tree import Template, own_class, plain_attributes
+from ml_switcheroo.tree import Template
 
 __all__ = ["CLASSES", "TARGET", "held_by", "written"]
 
@@ -57,6 +59,7 @@ CLASSES: Mapping[str, str] = {
     "GRUCell": "gru_cell",
     "PReLU": "prelu",
 }
+_LAYERS = Layers("flax.nnx", CLASSES)
 
 # A layer of several is an item of a list, a direction is a child of nnx.Bidirectional; each is an nnx.RNN.
 _RNN = "{layer}.{way:forward_rnn|backward_rnn}.cell."
@@ -126,22 +129,23 @@ NORMS: Mapping[str, Recipe] = {
     "rms_norm": (Form(_OVER_ALL[:1]), Form((part("weight", "scale"),))),
 }
 
-_EPSILON = (Difference("eps", "epsilon"),)
-_STEPS = (Difference("stride", "strides", nothing=1), Difference("dilation", "kernel_dilation", nothing=1))
 _CONVOLUTIONS: Mapping[str, tuple[Compared, ...]] = {
-    "conv": (*_STEPS, Difference("groups", "feature_group_count"), Padding("strides", "kernel_dilation")),
-    "conv_transpose": (*_STEPS, Padding("strides", "kernel_dilation", transposed="spread")),
+    "conv": (
+        *compared(CONSTRUCTORS["conv"], "stride", "dilation", "groups"),
+        Padding("strides", "kernel_dilation"),
+    ),
+    "conv_transpose": (
+        *compared(CONSTRUCTORS["conv_transpose"], "stride", "dilation"),
+        Padding("strides", "kernel_dilation", transposed="spread"),
+    ),
 }
 _GATES = (Difference.always("activation_fn", "tanh"), Difference.always("gate_fn", "sigmoid"))
 DIFFERENCES: Mapping[str, tuple[Compared, ...]] = {
     **_CONVOLUTIONS,
     **POOLS,
-    "batch_norm": (*_EPSILON, Difference("momentum", "momentum", lambda share: 1 - share)),
-    "instance_norm": _EPSILON,
-    "layer_norm": _EPSILON,
-    "group_norm": (*_EPSILON, Difference("num_groups", "num_groups")),
-    "rms_norm": _EPSILON,
-    "mha": (Difference("num_heads", "num_heads"),),
+    **compared_norms(CONSTRUCTORS),
+    "instance_norm": compared(CONSTRUCTORS["instance_norm"], "eps"),
+    "mha": compared(CONSTRUCTORS["mha"], "num_heads"),
     "rnn": (Difference("nonlinearity", "activation_fn"),),
     "rnn_cell": (Difference("nonlinearity", "activation_fn"),),
     **dict.fromkeys(("lstm", "lstm_cell", "gru", "gru_cell"), _GATES),
@@ -210,37 +214,19 @@ def written(path: Sequence[Any]) -> str:
 def _template(model: Any) -> Template:
     from flax import nnx
 
-    kinds, containers, attributes, own = {}, {}, {}, {}
     nodes = list(nnx.iter_graph(model))
-    for path, node in nodes:
-        name = written(path)
-        if isinstance(node, nnx.Sequential):
-            containers[name] = "sequential"
-        elif isinstance(node, nnx.Module):
-            known = [CLASSES[cls.__name__] for cls in type(node).__mro__ if _is_layer(cls)]
-            if word := own_class(node, _is_layer):
-                own[name] = word
-            if known:
-                kinds[name] = known[0]
-                attributes[name] = plain_attributes(node)
-            if isinstance(node, nnx.WeightNorm):
-                attributes[name] = {"feature_axes": node.feature_axes}
+    modules = [(written(path), node) for path, node in nodes if isinstance(node, nnx.Module)]
+    shown = _LAYERS.shown(modules, nnx.Sequential)
+    for path, node in modules:
+        if isinstance(node, nnx.WeightNorm):
+            shown["attributes"][path] = {"feature_axes": node.feature_axes}
     held = dict(_variables(nodes))
-    modules = (pair for pair in nodes if isinstance(pair[1], nnx.Module))
-    computed = computed_in((written(path), node) for path, node in modules)
     return Template(
         {path: _spec(variable) for path, variable in held.items()},
-        kinds=kinds,
-        containers=containers,
-        attributes=attributes,
-        computed=computed,
-        own=own,
+        computed=computed_in(modules),
         held=held,
+        **shown,
     )
-
-
-def _is_layer(cls: type) -> bool:
-    return cls.__module__.startswith("flax.nnx") and cls.__name__ in CLASSES
 
 
 def _spec(variable: Any) -> TensorSpec:

@@ -595,6 +595,49 @@ def linen(net, shapes, call, inputs, **more):
 
 
 TWO_SIX = {"a": (6,), "b": (6,)}
+
+
+class Heads(nn.Module):
+    """Two heads of one shape on the same data: only what they are returned as tells them apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.main = nn.Linear(6, 5)
+        self.side = nn.Linear(6, 5)
+
+    def forward(self, x):
+        return self.main(x), self.side(x)
+
+
+class NamedHeads(Heads):
+    def forward(self, x):
+        return {"logits": self.main(x), "aux": self.side(x)}
+
+
+class NestedHeads(Heads):
+    def forward(self, x):
+        return {"z": (self.main(x), self.side(x)), "a": x.sum(-1)}
+
+
+HEADS = {"a": (6, 5), "b": (6, 5), "ab": (5,), "bb": (5,)}
+
+
+def heads(p, x):
+    return x @ p["a"] + p["ab"], x @ p["b"] + p["bb"]
+
+
+def named_heads(p, x):
+    return dict(zip(("logits", "aux"), heads(p, x), strict=True))
+
+
+def renamed_heads(p, x):
+    return dict(zip(("second", "first"), heads(p, x), strict=True))
+
+
+def nested_heads(p, x):
+    return {"z": heads(p, x), "a": x.sum(-1)}
+
+
 PAIRS = {
     "scores": linen(Scores, SCORES, scores, "f2,5,6"),
     "scores, names in order": linen(Scores, SCORES, scores_turned, "f2,5,6"),
@@ -674,4 +717,11 @@ PAIRS = {
     "a bias before a sum of three": linen(
         SumOfThree, ONE_BIAS, sum_of_three, "f5,4", open="a third of the bias is needed"
     ),
+    "heads under the same names, sorted otherwise": Pair(
+        NamedHeads, tree(**HEADS), "f3,6", call=of(named_heads)
+    ),
+    "heads in a tuple under one name": linen(NestedHeads, HEADS, nested_heads, "f3,6"),
+    "heads in a tuple": linen(Heads, HEADS, heads, "f3,6"),
+    "heads under other names": linen(NamedHeads, HEADS, renamed_heads, "f3,6"),
+    "heads under names, of a tuple": linen(Heads, HEADS, named_heads, "f3,6"),
 }

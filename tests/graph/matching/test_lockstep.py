@@ -23,6 +23,8 @@ LOUD = {
     "lies: a bias added twice": "half of the bias is needed",
     "lies: a bias before a sum of three": "a third of the bias is needed",
     "lies: a square by itself, turned": "the target may be given its input turned",
+    "lies: heads under other names": "which output is which is not said",
+    "lies: heads under names, of a tuple": "which output is which is not said",
     "wrong: heads counted the other way (makes up for itself)": "heads are counted in steps",
 }
 FRAMEWORKS = ("nnx", "eqx", "equinox", "keras", "linen", "haiku")

@@ -153,7 +153,10 @@ class _Lockstep(Steps):
         assumption = Assumption((self.source, self.target), (whole[0], whole[1]), columns, self.ready)
         for side, bindings in zip((self.source, self.target), assumption.bindings, strict=True):
             side.bindings.update(bindings)
-        mine, theirs = self.ready(self.source), self.ready(self.target)
+        mine, theirs = (
+            self.ready(side, Assumed(bindings))
+            for side, bindings in zip((self.source, self.target), assumption.bindings, strict=True)
+        )
         for one, other in itertools.product(mine, theirs):
             if one.kernel.key == other.kernel.key and not agree(one.profile, other.profile):
                 here = self.source.around(goals_of(self.source, one))

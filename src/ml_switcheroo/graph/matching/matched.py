@@ -120,6 +120,7 @@ class Matched:
         outputs: Whether each output is the same.
         parted: The kernels that come next where both compute something else, on either side.
         left: The kernels of the source, and of the target, whose data are known and that have no other.
+        rivals: The same for the other orders of the target's outputs that fit as well.
     """
 
     source: Side
@@ -129,6 +130,7 @@ class Matched:
     outputs: tuple[bool, ...]
     parted: tuple[Parted, ...] = ()
     left: tuple[tuple[Ready, ...], tuple[Ready, ...]] = ((), ())
+    rivals: tuple[Matched, ...] = ()
 
     @property
     def complete(self) -> bool:

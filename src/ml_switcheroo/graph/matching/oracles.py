@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -190,7 +191,8 @@ def _rows(params: Any, place: int, data: Array) -> tuple[tuple[int, ...], Array,
     return batch, turned.reshape(math.prod(batch), math.prod(sizes), columns), sizes
 
 
-def _probes(columns: int, taps: Sequence[int] = ()) -> Array:
+@lru_cache(64)
+def _probes(columns: int, taps: tuple[int, ...] = ()) -> Array:
     return np.random.default_rng([columns, *taps]).normal(size=(columns, *taps, _PROBES))
 
 

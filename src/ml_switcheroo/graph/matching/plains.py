@@ -102,7 +102,7 @@ def _plains_by(plains: Sequence[Plain], signs: Mapping[Plain, Any]) -> dict[Any,
 
 
 def _changes(side: Side, region: Region, goals: Sequence[int], numbers: Profiles) -> dict[Plain, Any]:
-    """Return what another content of each leaf changes; nothing of those that change nothing."""
+    """Return what another content of each leaf changes, without the leaves that change nothing."""
     base = side.computed(region, Assumed())
     before = [numbers.number(np.sort(side.value(one, base), axis=None)) for one in goals]
     found: dict[Plain, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,14 @@ def profile(rows: Array) -> Array:
 
 def _row_profiles(rows: Array) -> Array:
     """Return a number for each row that does not depend on the order of its columns."""
-    weights = np.random.default_rng(rows.shape[1]).normal(size=rows.shape[1])
-    found: Array = np.sort(rows, axis=1) @ (weights / max(np.sqrt(rows.shape[1]), 1))
+    found: Array = np.sort(rows, axis=1) @ _weights(rows.shape[1])
     return found
+
+
+@lru_cache(64)
+def _weights(count: int) -> Array:
+    made: Array = np.random.default_rng(count).normal(size=count) / max(np.sqrt(count), 1)
+    return made
 
 
 def agree(one: Array, other: Array, tolerance: float = TOLERANCE) -> bool:

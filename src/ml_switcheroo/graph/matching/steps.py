@@ -52,25 +52,40 @@ class Steps:
         """Return the kernels that nothing stands for, and whose data are known."""
         taken = assumed or Assumed()
         waiting = self._waiting[side]
-        asked = waiting.kernels(side.bindings, taken.bindings)
-        found = []
+        asked = waiting.kernels(taken.bindings)
+        found, values = [], dict[int, tuple[Region, Array | None]]()
         for kernel in asked:
             if kernel not in taken.bindings and kernel not in side.bindings:
-                ready, region = self.one_ready(side, kernel, taken)
+                ready, region = self.one_ready(side, kernel, taken, values)
                 waiting.put(kernel, region)
                 found += [ready] if ready is not None else []
         return found
 
-    def one_ready(self, side: Side, kernel: Kernel, assumed: Assumed) -> tuple[Ready | None, Region]:
-        """Return a kernel with its data, as far as they are known, and what the first of them depend on."""
+    def one_ready(
+        self,
+        side: Side,
+        kernel: Kernel,
+        assumed: Assumed,
+        values: dict[int, tuple[Region, Array | None]] | None = None,
+    ) -> tuple[Ready | None, Region]:
+        """Return a kernel with its data, as far as they are known, and what the first of them depend on.
+
+        Args:
+            side: Its program.
+            kernel: The kernel.
+            assumed: What is assumed.
+            values: The data of other kernels with the same assumed; those of this one are added.
+        """
         nodes, rows, regions = [], [], []
+        known = {} if values is None else values
         for number in kernel.nodes:
             _, data, place = side.parameters.contractions[number]
-            region = side.region([data], assumed.bindings)
+            if data not in known:
+                known[data] = _data_of(side, data, assumed)
+            region, value = known[data]
             regions.append(region)
-            if region.blocked:
+            if value is None:
                 break  # later ones wait for this one, or are of the same loop
-            value = side.value(data, side.computed(region, assumed))
             nodes.append(number)
             rows.append(rows_of(side.graph, kernel, number, place, value))
         if not nodes:
@@ -254,6 +269,12 @@ class Steps:
         """Yield the orders that elements may have in which both programs count them."""
         here = splits_of(self.source, mine.nodes, size)
         return orders_between(size, here, splits_of(side or self.target, theirs.nodes, size))
+
+
+def _data_of(side: Side, number: int, assumed: Assumed) -> tuple[Region, Array | None]:
+    """Return what has to be computed for data, and the data; None for those that are not known yet."""
+    region = side.region([number], assumed.bindings)
+    return region, None if region.blocked else side.value(number, side.computed(region, assumed))
 
 
 def goals_of(side: Side, ready: Ready) -> Iterator[int]:

@@ -31,10 +31,13 @@ def draw_jax(function: Callable[..., Any], leaves: Mapping[str, TensorSpec], inp
     import jax
 
     paths = list(leaves)
+    names: list[str] = []
 
     def flat(*arrays: Any) -> Any:
         values = dict(zip(paths, arrays, strict=False))
-        return jax.tree_util.tree_leaves(inputs.call(function, arrays[len(paths) :], values))
+        made = jax.tree_util.tree_leaves_with_path(inputs.call(function, arrays[len(paths) :], values))
+        names[:] = [_called(path) for path, _ in made]
+        return [leaf for _, leaf in made]
 
     def struct(spec: TensorSpec) -> Any:
         return jax.ShapeDtypeStruct(spec.shape, jax.dtypes.canonicalize_dtype(spec.dtype))
@@ -43,7 +46,13 @@ def draw_jax(function: Callable[..., Any], leaves: Mapping[str, TensorSpec], inp
     draft = Draft()
     given = [draft.leaf(path, spec.shape, spec.dtype) for path, spec in leaves.items()]
     given += [draft.input(spec.shape, spec.dtype) for spec in inputs.specs]
-    return draft.finished(_Drawing(draft).closed(closed, given))
+    return draft.finished(_Drawing(draft).closed(closed, given), names)
+
+
+def _called(path: Any) -> str:
+    """Return what an output is called; empty where only its place says which one it is."""
+    words = [str(getattr(one, "key", getattr(one, "name", getattr(one, "idx", "")))) for one in path]
+    return ".".join(words) if any(hasattr(one, "key") or hasattr(one, "name") for one in path) else ""
 
 
 class _Drawing:

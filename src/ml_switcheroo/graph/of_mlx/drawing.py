@@ -36,9 +36,13 @@ def draw_mlx(function: Callable[..., Any], leaves: Mapping[str, TensorSpec], inp
 
     paths = list(leaves)
 
+    names: list[str] = []
+
     def flat(*arrays: Any) -> Any:
         made = inputs.call(function, arrays[len(paths) :], dict(zip(paths, arrays, strict=False)))
-        return [leaf for _, leaf in tree_flatten([made]) if isinstance(leaf, mx.array)]
+        found = [(path, leaf) for path, leaf in tree_flatten([made]) if isinstance(leaf, mx.array)]
+        names[:] = [_called(path) for path, _ in found]
+        return [leaf for _, leaf in found]
 
     specs = [*leaves.values(), *inputs.specs]
     marks = Marks()
@@ -50,7 +54,13 @@ def draw_mlx(function: Callable[..., Any], leaves: Mapping[str, TensorSpec], inp
     draft = Draft()
     given = [draft.leaf(path, spec.shape, spec.dtype) for path, spec in leaves.items()]
     given += [draft.input(spec.shape, spec.dtype) for spec in inputs.specs]
-    return draft.finished(_Drawing(draft, marks.of(records)).drawn(records, given))
+    return draft.finished(_Drawing(draft, marks.of(records)).drawn(records, given), names)
+
+
+def _called(path: str) -> str:
+    """Return what an output is called; empty where only its place says which one it is."""
+    words = path.split(".")[1:]
+    return "" if all(word.isdigit() for word in words) else ".".join(words)
 
 
 def _exported(function: Callable[..., Any], specs: Sequence[TensorSpec]) -> list[Record]:

@@ -35,7 +35,7 @@ def _split(step: Step) -> tuple[int, ...]:
 
 
 def _known_places(step: Step, number: int, axes: Sequence[int], sizes: Sequence[int]) -> list[int] | None:
-    """Return where a slice begins whose place is a value, where nothing that is given decides it."""
+    """Return where a slice begins whose place is a value that no input decides."""
     places = step.draft.known(number)
     if places is None:
         return None

@@ -60,7 +60,7 @@ class Marks:
 
     @contextmanager
     def made(self) -> Iterator[None]:
-        """Mark what is called meanwhile; nothing is compiled, for the compiled keeps its marks."""
+        """Mark what is called meanwhile; nothing is compiled, since compiled code keeps its marks."""
         with ExitStack() as undo:
             undo.enter_context(_uncompiled())
             for owner, name, word in _called():

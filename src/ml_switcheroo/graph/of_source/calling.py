@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.graph.of_source.drawn import Drawn, Lost, Unlowered, inside
 from ml_switcheroo.graph.of_source.lowering import Lowering, bound
-from ml_switcheroo.sources.static.python.values import (
-    Arguments,
-    Maybe,
-    OneOf,
-    Repeat,
-    Tensor,
-    Text,
-    Unknown,
-    Value,
-)
+from ml_switcheroo.sources.static.python.values import Arguments, Maybe, OneOf, Repeat, Text, Unknown, Value
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.graph.of_source.machine import Drawer

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-if TYPE_CHECKING:
-    from ml_switcheroo.graph.of_source.pen import Pen
+from ml_switcheroo.graph.graph import Draft
 
 __all__ = ["Device", "Drawn", "Limits", "Lost", "Number", "Storage", "Undecided", "Unlowered", "inside"]
 
@@ -60,6 +59,15 @@ class Limits:
     bits: int = 32
 
 
+class Draws(Protocol):
+    """What draws tensors, as far as they ask for it themselves."""
+
+    draft: Draft
+
+    def each(self, op: str, /, *operands: Drawn | Number) -> Drawn:
+        """Return what a primitive gives that works element by element."""
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class Drawn:
     """A tensor. In-place operations change its node, and what else looks at its storage is stale then.
@@ -73,7 +81,7 @@ class Drawn:
         name: The name of the leaf that it is; empty for any other.
     """
 
-    pen: Pen
+    pen: Draws
     node: int
     storage: Storage = field(default_factory=Storage)
     edition: int = -1
@@ -126,7 +134,7 @@ class Drawn:
         """Return an axis counted from the front.
 
         Raises:
-            Unlowered: There is none such.
+            Unlowered: There is no such axis.
         """
         rank = max(self.rank, 1)
         if isinstance(dim, bool) or not isinstance(dim, int) or not -rank <= dim < rank:

@@ -13,19 +13,13 @@ from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.of_source.drawn import Drawn, Lost, Undecided, Unlowered
 from ml_switcheroo.graph.of_source.machine import Drawer
 from ml_switcheroo.graph.of_source.state import State
+from ml_switcheroo.graph.of_source.tables import new_drawer
 from ml_switcheroo.graph.running import needed
 from ml_switcheroo.sources.static.python.machine import Budget
-from ml_switcheroo.sources.static.python.values import (
-    Arguments,
-    Instance,
-    Raised,
-    Tensor,
-    Unknown,
-    Value,
-    options,
-)
+from ml_switcheroo.sources.static.python.values import Arguments, Instance, Raised, Unknown, Value, options
 from ml_switcheroo.sources.static.reading.attempt import Attempt
 from ml_switcheroo.sources.static.reading.entry import reading
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["draw_live", "draw_source"]
@@ -60,7 +54,7 @@ def draw_source(
     Raises:
         SourceError: The file cannot be read, or has no such class.
     """
-    with reading(spec, specs, root=root, machine=Drawer) as attempt:
+    with reading(spec, specs, root=root, machine=new_drawer) as attempt:
         if not isinstance(attempt.machine, Drawer):
             raise TypeError("another machine has read the model")
         roots = [one for one in options(attempt.value) if isinstance(one, Instance)]
@@ -99,7 +93,7 @@ def _state(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> State:
     for path, modules in attempt.fit.modules.items():
         for module in modules:
             paths.setdefault(id(module), path)
-    owners = {name: found[0].kind for name, found in attempt.fit.owners.items() if found}
+    owners = {name: found[0].kind for name, found in attempt.fit.claims.items() if found}
     buffers = {name for name, kind in owners.items() if kind == "buffer" or name.endswith(_STATISTICS)}
     return State(specs, names, paths, frozenset(buffers))
 
@@ -119,14 +113,16 @@ def _drawn(machine: Drawer, root: Instance, inputs: Sequence[Input], keywords: M
         value = machine.call(root, Arguments(given, words))
         outputs = list(_tensors(machine, value))
         if not outputs:
-            outputs = [machine.lost("forward gives no tensor that is known").node]
+            outputs = [("", machine.lost("forward gives no tensor that is known").node)]
     except (Undecided, Unlowered) as error:
-        outputs = [_ended(machine, first, str(error))]
+        outputs = [("", _ended(machine, first, str(error)))]
     except Raised as error:
-        outputs = [_ended(machine, first, f"{machine.line}: {error}" if machine.line else str(error))]
+        why = f"{machine.line}: {error}" if machine.line else str(error)
+        outputs = [("", _ended(machine, first, why))]
     except (Budget, RecursionError):
-        outputs = [_ended(machine, first, "the code is too long to follow")]
-    return pruned(pen.draft.finished(outputs))
+        outputs = [("", _ended(machine, first, "the code is too long to follow"))]
+    names, numbers = zip(*outputs, strict=True)
+    return pruned(pen.draft.finished(numbers, names))
 
 
 def _input(machine: Drawer, given: Input) -> Value:
@@ -142,29 +138,29 @@ def _input(machine: Drawer, given: Input) -> Value:
     return given
 
 
-def _tensors(machine: Drawer, value: Value) -> Iterator[int]:
-    """Yield the nodes of the tensors in what forward gives, in order."""
+def _tensors(
+    machine: Drawer, value: Value, path: tuple[str, ...] = (), named: bool = False
+) -> Iterator[tuple[str, int]]:
+    """Yield the name and the node of each tensor in what forward gives, in order; none without mappings."""
+    name = ".".join(path) if named else ""
     if isinstance(value, Drawn):
-        yield (
-            machine.lost("what is given was changed through another tensor").node
-            if value.stale
-            else value.node
-        )
+        stale = "what is given was changed through another tensor"
+        yield name, machine.lost(stale).node if value.stale else value.node
     elif isinstance(value, Lost):
-        yield value.node
+        yield name, value.node
     elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _tensors(machine, one)
+        for place, one in enumerate(value):
+            yield from _tensors(machine, one, (*path, str(place)), named)
     elif isinstance(value, dict):
-        for one in value.values():
-            yield from _tensors(machine, one)
+        for key, one in value.items():
+            yield from _tensors(machine, one, (*path, str(key)), named=True)
     elif isinstance(value, Instance):
         held = value.marks.contents
-        yield from _tensors(machine, held if isinstance(held, dict) and held else value.attrs)
+        yield from _tensors(machine, held if isinstance(held, dict) and held else value.attrs, path)
     elif isinstance(value, Unknown):
-        yield machine.lost("what forward gives is not known").node
+        yield name, machine.lost("what forward gives is not known").node
     elif isinstance(value, Tensor):
-        yield from _tensors(machine, machine.state.drawn(machine, value))
+        yield from _tensors(machine, machine.state.drawn(machine, value), path, named)
 
 
 def _ended(machine: Drawer, first: int, why: str) -> int:
@@ -194,4 +190,5 @@ def pruned(graph: Graph) -> Graph:
         MappingProxyType({name: place[one] for name, one in graph.leaves.items() if one in place}),
         tuple(place[one] for one in graph.outputs),
         tuple(dict.fromkeys(gaps)),
+        graph.names,
     )

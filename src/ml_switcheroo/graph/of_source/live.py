@@ -17,10 +17,12 @@ from ml_switcheroo.graph.of_source.dtypes import torch_name
 from ml_switcheroo.graph.of_source.machine import Drawer
 from ml_switcheroo.graph.of_source.operations.table import FUNCTIONS
 from ml_switcheroo.graph.of_source.state import State
+from ml_switcheroo.graph.of_source.tables import new_drawer
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.live import unwrapped
 from ml_switcheroo.sources.static.python.limits import deep_recursion, little_garbage
 from ml_switcheroo.sources.static.python.machine import STEPS
+from ml_switcheroo.sources.static.python.own_code import module_name
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
@@ -28,12 +30,12 @@ from ml_switcheroo.sources.static.python.values import (
     External,
     Instance,
     Partial,
-    Tensor,
     Value,
     known,
 )
 from ml_switcheroo.sources.static.reading.from_live import class_of, copied
 from ml_switcheroo.sources.static.torch.nn import slot
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["read_live"]
@@ -50,7 +52,7 @@ def read_live(model: Any, specs: Mapping[str, TensorSpec]) -> Iterator[tuple[Dra
     Returns:
         The machine that has read it, and the module as that sees it.
     """
-    machine, model = Drawer(Library([]), STEPS), unwrapped(model)
+    machine, model = new_drawer(Library([]), STEPS), unwrapped(model)
     made: dict[int, Instance] = {}
     with deep_recursion(), little_garbage():
         root = copied(machine, model, made)
@@ -89,14 +91,14 @@ class _Reader:
                 elif name in live._buffers:
                     held.holds = self._array(tensor)
             self._attributes(live, copy)
-            if copy.torch not in KIND_OF_CLASS:
+            if copy.base not in KIND_OF_CLASS:
                 members[id(copy)] = frozenset(dir(live))
         buffers = frozenset(name for name, _ in model.named_buffers())
         return State(specs, names, paths, buffers, members)
 
     def _tensor(self, copy: Instance, name: str, live: Any) -> Tensor:
         """Return a parameter or buffer of a module as the reader has it."""
-        kind = KIND_OF_CLASS.get(copy.torch)
+        kind = KIND_OF_CLASS.get(copy.base)
         own = copy.attrs.get(name)
         if kind is not None and LAYERS[kind].slot(name) is not None and not isinstance(own, Tensor):
             found = slot(copy, name)
@@ -115,7 +117,7 @@ class _Reader:
         copy.open = copy.cls is UNKNOWN
 
     def value(self, value: Any, depth: int = 5) -> Value:
-        """Return a value of a live program as the machine has it; unknown where it has none such."""
+        """Return a value of a live program as the machine has it; unknown where it has none like it."""
         if known(value):
             return value
         if id(value) in self.made:
@@ -178,7 +180,7 @@ class _Reader:
         )
         if path is None or not Path(path).is_file() or "." in value.__qualname__:
             return UNKNOWN
-        found = self.machine.module_name(self.machine.library.file(Path(path)), value.__name__)
+        found = module_name(self.machine, self.machine.library.file(Path(path)), value.__name__)
         return UNKNOWN if found is ABSENT else found
 
     def _object(self, value: Any, depth: int) -> Value:

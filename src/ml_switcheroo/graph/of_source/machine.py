@@ -8,21 +8,20 @@ from contextlib import contextmanager
 
 from ml_switcheroo.code.library import Library
 from ml_switcheroo.graph.graph import Line
-from ml_switcheroo.graph.of_source.drawn import Lost, Undecided
+from ml_switcheroo.graph.of_source.drawn import Drawn, Lost, Undecided
 from ml_switcheroo.graph.of_source.pen import Pen
 from ml_switcheroo.graph.of_source.state import State
-from ml_switcheroo.graph.of_source.tables import DRAWING, nodes
 from ml_switcheroo.sources.static.python.machine import Machine
-from ml_switcheroo.sources.static.python.values import (
-    Arguments,
-    Instance,
-    OneOf,
-    Raised,
-    Tensor,
-    Value,
-)
+from ml_switcheroo.sources.static.python.tables import Tables
+from ml_switcheroo.sources.static.python.values import Arguments, Instance, OneOf, Raised, Value
+from ml_switcheroo.sources.static.torch.values import Tensor
 
-__all__ = ["Drawer"]
+__all__ = ["Drawer", "nodes"]
+
+
+def nodes(args: Arguments) -> list[int]:
+    """Return the nodes of the tensors that a call is given."""
+    return [one.node for one in (*args.positional, *args.keyword.values()) if isinstance(one, Drawn)]
 
 
 class Drawer(Machine):
@@ -36,8 +35,10 @@ class Drawer(Machine):
         state: Where the tensors of the model come from.
     """
 
-    def __init__(self, library: Library, steps: int, before: Machine | None = None) -> None:
-        super().__init__(library, DRAWING, steps, before)
+    def __init__(
+        self, library: Library, tables: Tables[Machine], steps: int, before: Machine | None = None
+    ) -> None:
+        super().__init__(library, tables, steps, before)
         self.pen: Pen = before.pen if isinstance(before, Drawer) else Pen()
         self.strict = False
         self.state = State()

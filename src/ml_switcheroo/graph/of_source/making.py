@@ -7,10 +7,11 @@ from typing import Any
 from ml_switcheroo.graph.of_source.drawn import Drawn
 from ml_switcheroo.graph.of_source.layers.stateless import PARAMETERS
 from ml_switcheroo.sources.static.python.containers import subscript
-from ml_switcheroo.sources.static.python.values import Arguments, Builtin, Instance, Raised, Tensor, Value
+from ml_switcheroo.sources.static.python.values import Arguments, Builtin, Instance, Raised, Value
 from ml_switcheroo.sources.static.torch import nn
 from ml_switcheroo.sources.static.torch.nn_methods import METHODS
 from ml_switcheroo.sources.static.torch.packages import OUTSIDE
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["construct", "member"]
 
@@ -29,7 +30,7 @@ def member(machine: Any, owner: Instance, external: str, name: str) -> Value:
         return Builtin(name, _register_buffer, owner)
     if name in ("parameters", "named_parameters", "buffers", "named_buffers") and machine.strict:
         return Builtin(name, lambda machine, args: _listed(machine, args, name), owner)
-    if name in _PARTS and owner.torch in ("ModuleDict", "ParameterDict") and machine.strict:
+    if name in _PARTS and owner.base in ("ModuleDict", "ParameterDict") and machine.strict:
         return Builtin(name, lambda machine, args: _items(machine, args, name), owner)
     if external.rpartition(".")[2] in _MAPPINGS and name in _OF_MAPPINGS:
         return Builtin(name, _OF_MAPPINGS[name], owner)
@@ -50,7 +51,7 @@ _MAPPINGS = ("Mapping", "MutableMapping", "UserDict")
 
 
 def _get(machine: Any, args: Arguments) -> Value:
-    """Return what ``get`` of a mapping does that says what ``[]`` does."""
+    """Return ``get`` of a mapping, by what its ``[]`` does."""
     try:
         return subscript(machine, args.positional[0], args.positional[1])
     except Raised:

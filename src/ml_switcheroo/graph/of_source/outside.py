@@ -14,20 +14,20 @@ from ml_switcheroo.graph.of_source.layers.transformers import square_mask
 from ml_switcheroo.graph.of_source.making import construct
 from ml_switcheroo.graph.of_source.operations.table import FUNCTIONS, METHODS
 from ml_switcheroo.sources.static.python.classes import new_instance
+from ml_switcheroo.sources.static.python.frames import Function
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
     Bound,
     Builtin,
     External,
-    Function,
     Instance,
-    Tensor,
     Value,
     known,
 )
 from ml_switcheroo.sources.static.torch.nn import name_of
 from ml_switcheroo.sources.static.torch.packages import EXTERNALS, OUTSIDE, Externals
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.graph.of_source.machine import Drawer

@@ -95,9 +95,7 @@ class Pen:
         if isinstance(value, Drawn):
             return value
         if isinstance(value, list | tuple) and any(isinstance(one, Drawn) for one in value):
-            from ml_switcheroo.graph.of_source.operations.joining import stack
-
-            return stack(self, [self.tensor(one, dtype) for one in value])
+            return self.concat([self.insert(self.tensor(one, dtype), 0) for one in value], 0)
         try:
             array = np.asarray(value)
         except ValueError as error:

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ml_switcheroo.graph.of_source.drawn import Drawn, Lost
+from ml_switcheroo.graph.of_source.pen import Pen
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, REPARAMETRISED
-from ml_switcheroo.sources.static.python.values import Instance, OneOf, Tensor, Value
+from ml_switcheroo.sources.static.python.values import Instance, OneOf, Value
 from ml_switcheroo.sources.static.torch.nn import slot
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
-if TYPE_CHECKING:
-    from ml_switcheroo.graph.of_source.machine import Drawer
-
 __all__ = ["State"]
+
+
+class Draws(Protocol):
+    """What draws a model, as far as its tensors are concerned."""
+
+    pen: Pen
+
+    def drawing(self, word: str, /) -> AbstractContextManager[None]:
+        """Draw what the program calls by a word."""
+
+    def lost(self, why: str, /) -> Lost:
+        """Return a value that nobody can follow."""
+
+    def read(self, owner: Value, name: str, /) -> Value:
+        """Return an attribute."""
 
 
 @dataclass(slots=True)
@@ -53,12 +68,12 @@ class State:
         """Return the name of a tensor below a module."""
         return f"{path}.{slot}" if path else slot
 
-    def leaf(self, machine: Drawer, name: str) -> Drawn:
+    def leaf(self, machine: Draws, name: str) -> Drawn:
         """Return a tensor of the state dict."""
         spec = self.specs[name]
         return machine.pen.leaf(name, spec.shape, spec.dtype.removeprefix("torch."))
 
-    def drawn(self, machine: Drawer, tensor: Tensor) -> Value:
+    def drawn(self, machine: Draws, tensor: Tensor) -> Value:
         """Return a parameter or a buffer."""
         name = self.names.get(id(tensor)) or self._of_layer(tensor)
         if name in self.specs:
@@ -83,9 +98,9 @@ class State:
         slots = (name for name, one in tensor.of.slots.items() if one is tensor)
         return self.name(self.paths[id(tensor.of)], next(slots, ""))
 
-    def made_of(self, machine: Drawer, layer: Instance, name: str) -> Value:
+    def made_of(self, machine: Draws, layer: Instance, name: str) -> Value:
         """Return a slot that others make up, as weight norm has it; None for any other attribute."""
-        kind, path = KIND_OF_CLASS.get(layer.torch), self.paths.get(id(layer))
+        kind, path = KIND_OF_CLASS.get(layer.base), self.paths.get(id(layer))
         if kind is None or path is None or "weight" not in name or self.name(path, name) in self.specs:
             return None
         if LAYERS[kind].slot(name) is None:
@@ -99,7 +114,7 @@ class State:
                 return self._computed(machine, word, [self.leaf(machine, part) for part in parts], layer)
         return None
 
-    def _computed(self, machine: Drawer, word: str, parts: list[Drawn], layer: Instance) -> Drawn:
+    def _computed(self, machine: Draws, word: str, parts: list[Drawn], layer: Instance) -> Drawn:
         pen = machine.pen
         with machine.drawing(word.removeprefix("parametrized ")):
             if "weight_norm" in word:
@@ -108,17 +123,17 @@ class State:
                 length = pen.each("sqrt", pen.reduce("sum", raw * raw, axes, keep=bool(scale.rank)))
                 return raw * (scale / length)
             raw, left, right = parts
-            axis = 1 if layer.torch.startswith("ConvTranspose") else 0
+            axis = 1 if layer.base.startswith("ConvTranspose") else 0
             matrix = pen.transpose(raw, [axis, *(one for one in range(raw.rank) if one != axis)])
             matrix = pen.reshape(matrix, (left.shape[0], right.shape[0]))
             return raw / pen.dot(left, pen.dot(matrix, right, ((1,), (0,))), ((0,), (0,)))
 
-    def own(self, machine: Drawer, layer: Instance, name: str) -> Drawn | Lost | None:
+    def own(self, machine: Draws, layer: Instance, name: str) -> Drawn | Lost | None:
         """Return a slot of a layer; None where it has none."""
         value = machine.read(layer, name) if "." not in name else self._below(machine, layer, name)
         return value if isinstance(value, Drawn | Lost) else None
 
-    def _below(self, machine: Drawer, layer: Instance, name: str) -> Value:
+    def _below(self, machine: Draws, layer: Instance, name: str) -> Value:
         made = self.made_of(machine, layer, name)
         full = self.name(self.paths.get(id(layer), ""), name)
         if made is not None:

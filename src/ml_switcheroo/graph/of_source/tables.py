@@ -8,16 +8,18 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 
+from ml_switcheroo.code.library import Library
 from ml_switcheroo.graph.of_source import attributes, outside
 from ml_switcheroo.graph.of_source.drawn import Device, Drawn, Limits, Lost, Undecided
 from ml_switcheroo.graph.of_source.layers import forward
+from ml_switcheroo.graph.of_source.machine import Drawer, nodes
 from ml_switcheroo.graph.of_source.making import construct, member
 from ml_switcheroo.sources.static.python.attributes import READERS
 from ml_switcheroo.sources.static.python.calls import CALLS
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.containers import expand, subscript
 from ml_switcheroo.sources.static.python.expressions import EXPRESSIONS
-from ml_switcheroo.sources.static.python.frames import Frame
+from ml_switcheroo.sources.static.python.frames import Class, Frame, Function
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.operators import binary, compare_one
@@ -28,28 +30,21 @@ from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
     Builtin,
-    Class,
     External,
-    Function,
     Instance,
     Raised,
     Site,
-    Tensor,
     Unknown,
     Value,
 )
 from ml_switcheroo.sources.static.torch.interpreter import TABLES
 from ml_switcheroo.sources.static.torch.packages import OUTSIDE
+from ml_switcheroo.sources.static.torch.values import Tensor
 
-__all__ = ["DRAWING", "nodes"]
-
-
-def nodes(args: Arguments) -> list[int]:
-    """Return the nodes of the tensors that a call is given."""
-    return [one.node for one in (*args.positional, *args.keyword.values()) if isinstance(one, Drawn)]
+__all__ = ["DRAWING", "new_drawer"]
 
 
-def _placed(inner: Reader) -> Reader:
+def _placed(inner: Reader[Machine]) -> Reader[Machine]:
     """Return how to evaluate an expression whose place is of interest."""
 
     def run(machine: Machine, node: Any, frame: Frame) -> Any:
@@ -127,7 +122,7 @@ def _augmented(machine: Any, node: ast.AugAssign, frame: Frame) -> Outcome | Non
     value = machine.evaluate(node.value, frame)
     changed = machine.call(machine.read(before, word), Arguments([value]))
     if isinstance(target, ast.Name):
-        frame.bind(target.id, changed, machine)
+        machine.bind(frame, target.id, changed)
     elif isinstance(target, ast.Attribute):
         machine.write(machine.evaluate(target.value, frame), target.attr, changed)
     elif isinstance(target, ast.Subscript) and changed is not before:
@@ -274,7 +269,7 @@ _OWN: Mapping[str, Any] = {
         ast.Assign: _placed(STATEMENTS[ast.Assign]),
         ast.For: _placed(_for),
         ast.While: _placed(STATEMENTS[ast.While]),
-        ast.Assert: _placed(cast("Reader", _assert)),
+        ast.Assert: _placed(cast("Reader[Machine]", _assert)),
     },
     "forks": {**FORKS, ast.If: _if},
     "calls": {
@@ -310,6 +305,13 @@ _OWN: Mapping[str, Any] = {
     "instances": {**TABLES.instances, Drawn: attributes.is_instance, Lost: lambda lost, cls: None},
     "builtins": {**TABLES.builtins, **outside.PYTHON},
     "externals": outside.externals(),
-    "outside": replace(OUTSIDE, call=outside.called, construct=construct, forward=forward, member=member),
+    "outside": replace(
+        OUTSIDE, call=outside.called, construct=construct, call_instance=forward, member=member
+    ),
 }
 DRAWING = replace(TABLES, **_OWN)
+
+
+def new_drawer(library: Library, steps: int, before: Machine | None = None) -> Drawer:
+    """Return a machine that draws, and reads at most so many expressions and statements."""
+    return Drawer(library, DRAWING, steps, before)

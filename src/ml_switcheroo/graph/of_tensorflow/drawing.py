@@ -39,8 +39,12 @@ def draw_tensorflow(function: Callable[..., Any], variables: Mapping[str, Any], 
 
     specs = [tf.TensorSpec(spec.shape, spec.dtype) for spec in inputs.specs]
 
+    names: list[str] = []
+
     def flat(*given: Any) -> Any:
-        return tf.nest.flatten(inputs.call(function, given))
+        made = inputs.call(function, given)
+        names[:] = [".".join(path) for path in _called(made)]
+        return [one for one in tf.nest.flatten(made) if one is not None]
 
     graph = tf.function(flat).get_concrete_function(*specs).graph
     draft = Draft()
@@ -51,7 +55,19 @@ def draw_tensorflow(function: Callable[..., Any], variables: Mapping[str, Any], 
     given: list[Value] = [draft.input(spec.shape, spec.dtype) for spec in inputs.specs]
     given += [_captured(draft, outside, leaves) for outside, _ in graph.captures]
     found = _Drawing(draft).graph(graph, given)
-    return draft.finished([_number(draft, value) for value in found])
+    return draft.finished([_number(draft, value) for value in found], names)
+
+
+def _called(value: Any, path: tuple[str, ...] = (), named: bool = False) -> Iterator[tuple[str, ...]]:
+    """Yield the path of each tensor in what a function gives, in TensorFlow's order; none without names."""
+    if isinstance(value, Mapping):
+        for name in sorted(value):
+            yield from _called(value[name], (*path, str(name)), named=True)
+    elif isinstance(value, list | tuple):
+        for place, one in enumerate(value):
+            yield from _called(one, (*path, str(place)), named)
+    elif value is not None:
+        yield path if named else ()
 
 
 def _captured(draft: Draft, outside: Any, leaves: Mapping[int, int]) -> Value:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.match.paths.vocabulary import KNOWN, apart
+from ml_switcheroo.match.paths.vocabulary import KNOWN
 from ml_switcheroo.match.paths.words import meaning, segment_tokens
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Axes
@@ -21,6 +21,8 @@ from ml_switcheroo.planning.ledger import Ledger
 from ml_switcheroo.planning.options.option import Option, option_for
 from ml_switcheroo.planning.request import Request
 from ml_switcheroo.planning.stages.by_structure import ByStructure
+from ml_switcheroo.planning.stages.exclusion import Exclusion
+from ml_switcheroo.planning.stages.fitting import Fits, fits_of
 from ml_switcheroo.planning.stages.series import ranked
 from ml_switcheroo.planning.stages.sites import Site, free_sites
 from ml_switcheroo.planning.stages.vouching import Vouching, nameless, words_of
@@ -29,28 +31,10 @@ from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.tensors import TensorSpec
 from ml_switcheroo.tree import Template
 
-__all__ = ["Exclusion", "by_exclusion", "exclude"]
-
-Fits = Mapping[str, Mapping[str, Option]]
-"""The moves of a module at a site, by the paths of both."""
+__all__ = ["by_exclusion", "exclude"]
 
 _STAGE = "by exclusion"
 _NUMBERS = re.compile(r"\d+")
-
-
-@dataclass(frozen=True, slots=True)
-class Exclusion:
-    """What became of the modules that were left over.
-
-    Attributes:
-        fits: The sites that each of them fits.
-        placed: The modules that were placed, with their moves.
-        unvouched: The modules that have one site, for which nothing else speaks.
-    """
-
-    fits: Fits = field(default_factory=dict)
-    placed: Mapping[str, Option] = field(default_factory=dict)
-    unvouched: Mapping[str, Option] = field(default_factory=dict)
 
 
 def exclude(
@@ -104,7 +88,7 @@ def by_exclusion(
         shown = template.attributes.get(site.path, {}) if site else {}
         return option_for(owner, owner.possible[0], request.specs, request.target, locate, shown)
 
-    made = _placed(left, free, template.specs, request.specs, option_at, moves)
+    made = _placed(left, free, template, request.specs, option_at, moves)
     if request.trace is not None:
         request.trace.excluded.append(made)
     return made
@@ -194,7 +178,7 @@ def _unlike_the_framework(request: Request, moves: Sequence[Move]) -> set[str]:
 def _placed(
     owners: Sequence[Owner],
     free: Sequence[Site],
-    specs: Mapping[str, TensorSpec],
+    template: Template,
     sources: Mapping[str, TensorSpec],
     option_at: Callable[[Owner, Site | None], Option],
     filled: Collection[Move],
@@ -204,7 +188,7 @@ def _placed(
     Args:
         owners: The modules, each known to be of one kind.
         free: The sites that are left.
-        specs: The specs of the target's leaves.
+        template: The target.
         sources: The specs of the source tensors.
         option_at: Makes the moves of a module at a site; without one, where it would be by its name.
         filled: The moves that are certain already.
@@ -212,8 +196,8 @@ def _placed(
     by_path = {owner.path: owner for owner in owners}
     placed: dict[str, Option] = {}
     unvouched: dict[str, Option] = {}
-    vouching = Vouching.of(sources, specs, list(filled), by_path)
-    fits = _fits(owners, free, specs, sources, option_at)
+    vouching = Vouching.of(sources, template.specs, list(filled), by_path)
+    fits = fits_of(owners, free, template, sources, option_at)
     kept = _same_names(fits, vouching)
     for group, sites in _groups(kept):
         for path, site, why in _settled([by_path[path] for path in group], sites, kept):
@@ -226,18 +210,16 @@ def _placed(
     return Exclusion(fits, placed, {path: option for path, option in unvouched.items() if path not in placed})
 
 
-def _same_names(fits: Fits, vouching: Vouching) -> Fits:
+def _same_names(fits: Mapping[str, Fits], vouching: Vouching) -> dict[str, Fits]:
     """Keep a site for the module of its name, where that fits."""
     named = {
         site: path for path, options in fits.items() for site in options if vouching.same_name(path, site)
     }
     at = {path: site for site, path in named.items()}
     kept = {
-        path: {
-            site: option
-            for site, option in options.items()
-            if named.get(site, path) == path and at.get(path, site) == site
-        }
+        path: options.at(
+            {site for site in options if named.get(site, path) == path and at.get(path, site) == site}
+        )
         for path, options in fits.items()
     }
     return {path: options for path, options in kept.items() if options}
@@ -250,38 +232,7 @@ def _complete(owners: Sequence[Owner], free: Sequence[Site], placed: Mapping[str
     return wanted <= filled and all(owner.path in placed for owner in owners)
 
 
-def _fits(
-    owners: Sequence[Owner],
-    free: Sequence[Site],
-    specs: Mapping[str, TensorSpec],
-    sources: Mapping[str, TensorSpec],
-    option_at: Callable[[Owner, Site | None], Option],
-) -> dict[str, dict[str, Option]]:
-    """Return the options that fill every leaf of a site, by module and site."""
-    # Making an option is the costly part: only sites with as many elements are tried.
-    by_size: dict[int, list[Site]] = {}
-    for site in free:
-        by_size.setdefault(sum(specs[path].size for path in site.leaves.values()), []).append(site)
-    found: dict[str, dict[str, Option]] = {}
-    for owner in owners:
-        for site in by_size.get(_size(owner, option_at(owner, None), sources), ()):
-            if apart(words_of(owner.path), words_of(site.path)):
-                continue
-            option = option_at(owner, site)
-            filled = {path for move in option.moves for path in move.leaves}
-            if not option.refused and filled == set(site.leaves.values()):
-                found.setdefault(owner.path, {})[site.path] = option
-    return found
-
-
-def _size(owner: Owner, alone: Option, sources: Mapping[str, TensorSpec]) -> int:
-    """Count the elements that a module has in the target, or in the source where its recipe refuses it."""
-    if not alone.refused:
-        return sum(spec.size for move in alone.moves for spec in move.outputs)
-    return sum(sources[name].size for name in owner.tensors.values() if sources[name].shape)
-
-
-def _groups(fits: Fits) -> Iterator[tuple[list[str], list[str]]]:
+def _groups(fits: Mapping[str, Fits]) -> Iterator[tuple[list[str], list[str]]]:
     """Yield the modules and sites that hang together: those that fit one another, directly or not."""
     left = dict(fits)
     while left:
@@ -299,7 +250,9 @@ def _groups(fits: Fits) -> Iterator[tuple[list[str], list[str]]]:
         yield sorted(group), sorted(sites)
 
 
-def _settled(owners: Sequence[Owner], sites: Sequence[str], fits: Fits) -> Iterator[tuple[str, str, str]]:
+def _settled(
+    owners: Sequence[Owner], sites: Sequence[str], fits: Mapping[str, Fits]
+) -> Iterator[tuple[str, str, str]]:
     """Yield what is certain of a group that hangs together: module, site and reason."""
     # One more on either side is left over, and nobody knows which one.
     if len(owners) != len(sites):

@@ -19,6 +19,10 @@ __all__ = ["answer_likely", "by_graph"]
 
 _STAGE = "by graph"
 _LIKELY = "likely this leaf, by its size alone: it is behind a difference of the two programs"
+_EITHER = (
+    "this leaf or another one: both return outputs of one shape under other names, and which is which is not"
+    " said; return them in a tuple (target_call= can do so), or under the same names"
+)
 _TIED = "a symmetry of both programs left a choice, which changes nothing they compute; taken in order"
 
 
@@ -43,9 +47,10 @@ def by_graph(request: Request, ledger: Ledger) -> None:
     shapes = {name: spec.shape for name, spec in request.specs.items()}
     leaves = {path: spec.shape for path, spec in request.template.specs.items()}
     drawn, refused = moves_of(matched, shapes, leaves)
+    others = [moves_of(rival, shapes, leaves)[0] for rival in matched.rivals]
     taken = ledger.moved | ledger.dropped.keys()
     filled = {path for move in ledger.moves for path in move.leaves}
-    moves, likely = list[Move](), list[Move]()
+    moves, likely, open_ones = list[Move](), list[Move](), list[Move]()
     for one in drawn:
         if taken.isdisjoint(one.sources) and filled.isdisjoint(one.leaves):
             move = Move(
@@ -56,9 +61,11 @@ def by_graph(request: Request, ledger: Ledger) -> None:
                 reason="both programs compute the same with it",
                 notes=(_TIED,) if one.tied else (),
             )
-            (likely if one.likely else moves).append(move.bind(request.specs))
+            here = likely if one.likely else moves if all(one in rival for rival in others) else open_ones
+            here.append(move.bind(request.specs))
     ledger.move(_STAGE, moves)
-    ledger.ask(_STAGE, (Ambiguity(move.sources, (_LIKELY,), (written(move),)) for move in likely))
+    for why, asked in ((_LIKELY, likely), (_EITHER, open_ones)):
+        ledger.ask(_STAGE, (Ambiguity(move.sources, (why,), (written(move),)) for move in asked))
     ledger.ask(_STAGE, _open(refused, taken))
     ledger.note(refused_lines(refused))
     ledger.note(gap_lines(matched))
@@ -77,13 +84,15 @@ def _open(refused: Iterable[Refused], taken: Set[str]) -> Iterator[Ambiguity]:
 
 
 def answer_likely(ledger: Ledger) -> None:
-    """Ask no more about what was likely and has found a place since; what has none is asked, not refused."""
+    """Ask no more about what has found a place since; what has none is asked, not refused."""
 
     def settled(doubt: Ambiguity) -> bool:
-        return doubt.candidates == (_LIKELY,) and (ledger.moved | ledger.dropped.keys()).issuperset(
-            doubt.names
-        )
+        return _asked(doubt) and (ledger.moved | ledger.dropped.keys()).issuperset(doubt.names)
 
     ledger.answer(_STAGE, settled, "it has found a place by its name")
-    likely = [name for doubt in ledger.asked if doubt.candidates == (_LIKELY,) for name in doubt.names]
-    ledger.admit(_STAGE, likely, "it is asked for")
+    names = [name for doubt in ledger.asked if _asked(doubt) for name in doubt.names]
+    ledger.admit(_STAGE, names, "it is asked for")
+
+
+def _asked(doubt: Ambiguity) -> bool:
+    return doubt.candidates in ((_LIKELY,), (_EITHER,))

@@ -14,7 +14,7 @@ from ml_switcheroo.planning.ledger import Ledger
 from ml_switcheroo.planning.options import Option, option_for
 from ml_switcheroo.planning.request import Request
 from ml_switcheroo.planning.stages.by_name import ByName
-from ml_switcheroo.planning.stages.by_structure import may_ask, why_open
+from ml_switcheroo.planning.stages.left_open import may_ask, why_open
 from ml_switcheroo.rule_lines import written
 from ml_switcheroo.rules import Kind
 from ml_switcheroo.sources.classify import Owner

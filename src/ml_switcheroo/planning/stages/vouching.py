@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from ml_switcheroo.match.paths.vocabulary import FILLERS
@@ -25,6 +26,8 @@ Tokens: TypeAlias = tuple[str | int, ...]
 _SEPARATOR = re.compile(r"[./]")
 _LEAF = re.compile(r"[./][^./]*$")
 _KINDS = frozenset({"norm", "conv"})
+_KEPT = 2**14
+"""So many paths are taken apart once."""
 _QUIET = frozenset({"head", "out"})
 """Words that say little beside another one: ``fc_mean`` is ``mean``."""
 
@@ -125,20 +128,23 @@ def _is_shaped(moves: Sequence[Move]) -> bool:
     return any(len(shape) > 1 and len(set(shape)) > 1 for shape in shapes)
 
 
-def words_of(path: str) -> set[str]:
+@lru_cache(_KEPT)
+def words_of(path: str) -> frozenset[str]:
     """Return the words of a path that are no fillers.
 
     >>> sorted(words_of("encoder.layers.0.fc1"))
     ['encoder', 'up']
     """
     words = (word for segment in _SEPARATOR.split(path) for word in meaning(segment_tokens(segment)))
-    return {word for word in words if isinstance(word, str)} - FILLERS
+    return frozenset(word for word in words if isinstance(word, str)) - FILLERS
 
 
+@lru_cache(_KEPT)
 def _tokens(path: str) -> Tokens:
     return tuple(token for segment in _SEPARATOR.split(path) for token in segment_tokens(segment))
 
 
+@lru_cache(_KEPT)
 def _words(path: str) -> tuple[str, ...]:
     """Return the words of what paths have in common that are alike but for their numbers."""
     return tuple(word for part in stem_of(path) for word in part)
@@ -156,24 +162,24 @@ def _first(paths: Iterable[str]) -> dict[Words, Tokens]:
     return found
 
 
-def _last(path: str) -> set[str]:
+def _last(path: str) -> frozenset[str]:
     return words_of(_SEPARATOR.split(path)[-1]) - _KINDS
 
 
-def _telling(path: str) -> set[str]:
+def _telling(path: str) -> frozenset[str]:
     """Return the words of the last segment that says more than what kind of layer it is."""
     words = (words_of(segment) - _KINDS for segment in reversed(_SEPARATOR.split(path)))
-    return next(filter(None, words), set())
+    return next(filter(None, words), frozenset())
 
 
-def _consists_of(own: set[str], moves: Sequence[Move]) -> bool:
+def _consists_of(own: Set[str], moves: Sequence[Move]) -> bool:
     """Tell whether a layer of layers has the words inside of itself: ``forward_rnn`` of an ``rnn``."""
     leaves = [leaf for move in moves for leaf in move.leaves]
     inside = {word for leaf in leaves for part in _SEPARATOR.split(leaf)[1:-1] for word in words_of(part)}
     return len(leaves) > WEIGHTS.leaves_of_a_layer and own <= inside
 
 
-def _shared(path: str, site: str) -> set[object]:
+def _shared(path: str, site: str) -> Set[object]:
     """Return what stands in both paths above: words, or the name of a module with its number."""
     mine, other = (_SEPARATOR.split(one) for one in (path, site))
     numbered = {

@@ -50,7 +50,11 @@ _FLATTENED = Aside(
 )
 _EPSILON = say.spelled(eps="epsilon")
 _IN_OUT = say.spelled(in_channels="in_features", out_channels="out_features")
-_WINDOW = say.spelled(kernel_size="kernel_size", stride="strides", dilation="kernel_dilation")
+_WINDOW: tuple[Spelled, ...] = (
+    Difference("kernel_size", "kernel_size"),
+    Difference("stride", "strides", nothing=1),
+    Difference("dilation", "kernel_dilation", nothing=1),
+)
 _SCALE = Difference("affine", "use_scale")
 _BIAS = Difference("bias", "use_bias")
 # A cell has biases in any case; where PyTorch has none they are 0.

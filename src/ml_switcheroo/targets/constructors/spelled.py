@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ml_switcheroo.recipes import Aside, Difference, Joint, Lack, Needs, Spelled, Unsupported
+from ml_switcheroo.recipes import Aside, Constructor, Difference, Joint, Lack, Needs, Spelled, Unsupported
 
 __all__ = [
     "AFFINE_BIAS",
@@ -24,6 +24,8 @@ __all__ = [
     "affine_bias",
     "behind_each_other",
     "both",
+    "compared",
+    "compared_norms",
     "elementwise_bias",
     "nothing_cut",
     "pairs",
@@ -47,6 +49,36 @@ def spelled(**names: str) -> tuple[Difference, ...]:
     'epsilon'
     """
     return tuple(Difference(arg, name) for arg, name in names.items())
+
+
+def compared(constructor: Constructor | Unsupported, *args: str) -> tuple[Difference, ...]:
+    """Return what a live layer is compared by: what its constructor says of some arguments of PyTorch's.
+
+    Raises:
+        KeyError: It says nothing of one, or not that it has the same meaning there.
+
+    >>> row = Constructor("acme.Norm", spelled(eps="epsilon", momentum="momentum"))
+    >>> [one.attribute for one in compared(row, "eps")]
+    ['epsilon']
+    """
+    said = constructor.spelled if isinstance(constructor, Constructor) else ()
+    rows = {one.arg: one for one in said if isinstance(one, Difference)}
+    return tuple(rows[arg] for arg in args)
+
+
+_OF_NORMS: Mapping[str, tuple[str, ...]] = {
+    "batch_norm": ("eps", "momentum"),
+    "group_norm": ("eps", "num_groups"),
+    "layer_norm": ("eps",),
+    "rms_norm": ("eps",),
+}
+
+
+def compared_norms(
+    constructors: Mapping[str, Constructor | Unsupported],
+) -> dict[str, tuple[Difference, ...]]:
+    """Return what the live norms of a target are compared by, by kind."""
+    return {kind: compared(constructors[kind], *args) for kind, args in _OF_NORMS.items()}
 
 
 def pairs(padding: Any) -> Any:

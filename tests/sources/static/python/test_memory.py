@@ -7,23 +7,23 @@ from typing import Any
 
 import pytest
 
-from ml_switcheroo.sources.static.python import memory
+from ml_switcheroo.sources.static.python import classes, memory
 from sources.reading import read_and_compare
 
 
 @pytest.fixture
 def hits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Remember every constructor, however short, and note the classes of those that are not read again."""
-    again, found = memory.Memory.again, []
+    found = []
 
-    def noted(self: memory.Memory, machine: Any, key: Any) -> Any:
-        made = again(self, machine, key)
+    def noted(machine: Any, key: Any) -> Any:
+        made = memory.again(machine, key)
         if made is not None:
             found.append(made.cls.name)
         return made
 
     monkeypatch.setattr(memory, "_FEWEST", 0)
-    monkeypatch.setattr(memory.Memory, "again", noted)
+    monkeypatch.setattr(classes, "again", noted)
     return found
 
 

@@ -60,6 +60,17 @@ class Net(nn.Module):
         self.p = nn.ParameterList([nn.Parameter(torch.zeros(2)) for _ in range(2)])
         self.q = nn.ParameterDict({"left": nn.Parameter(torch.zeros(1))})
 """,
+    "dictionaries that are counted": """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.p = nn.ParameterDict({"a": nn.Parameter(torch.zeros(1)), "b": nn.Parameter(torch.zeros(1))})
+        self.m = nn.ModuleDict({"a": nn.Linear(1, 2)})
+        self.none = nn.ParameterDict()
+        self.by_parameters = (nn.Embedding if len(self.p) == 2 else nn.Linear)(4, 4)
+        self.by_modules = (nn.Embedding if len(self.m) == 2 else nn.Linear)(4, 4)
+        self.by_truth = (nn.Linear if self.none else nn.Embedding)(4, 4)
+""",
     "tensors": """
 class Net(nn.Module):
     def __init__(self):

@@ -41,7 +41,7 @@ class Called:
     @property
     def rank(self) -> int:
         """How many spatial axes it works on, by the name of its class: 2 of ``Conv2d``."""
-        found = next((letter for letter in self.layer.torch[::-1] if letter.isdigit()), "0")
+        found = next((letter for letter in self.layer.base[::-1] if letter.isdigit()), "0")
         return int(found)
 
     def argument(self, name: str, default: Any = _NONE) -> Any:
@@ -57,34 +57,34 @@ class Called:
         if value is _NONE and not layer.args_open:
             value = self._usual(name) if default is _NONE else default
         if value is _NONE or isinstance(value, Unknown | OneOf):
-            raise Unlowered(f"{name} of {layer.torch} is not known")
+            raise Unlowered(f"{name} of {layer.base} is not known")
         return value
 
     def _usual(self, name: str) -> Any:
-        kind = KIND_OF_CLASS.get(self.layer.torch)
-        row = LAYERS[kind].of_class(self.layer.torch).get(name) if kind else None
+        kind = KIND_OF_CLASS.get(self.layer.base)
+        row = LAYERS[kind].of_class(self.layer.base).get(name) if kind else None
         return _NONE if row is None or row.default is REQUIRED else row.default
 
     def slot(self, name: str) -> Drawn | None:
-        """Return one of its tensors; None where it has none such.
+        """Return one of its tensors; None where it has no such tensor.
 
         Raises:
             Unlowered: Nobody knows what it is.
         """
         found = self.machine.state.own(self.machine, self.layer, name)
         if isinstance(found, Lost):
-            raise Unlowered(f"{name} of {self.layer.torch} is not known")
+            raise Unlowered(f"{name} of {self.layer.base} is not known")
         return found
 
     def weight(self, name: str = "weight") -> Drawn:
         """Return one of its tensors.
 
         Raises:
-            Unlowered: It has none such.
+            Unlowered: It has no such tensor.
         """
         found = self.slot(name)
         if found is None:
-            raise Unlowered(f"{self.layer.torch} has no {name} in the checkpoint")
+            raise Unlowered(f"{self.layer.base} has no {name} in the checkpoint")
         return found
 
     def given(self, place: int, name: str, default: Value = None) -> Any:
@@ -98,7 +98,7 @@ class Called:
             self.args.positional[0] if self.args.positional else next(iter(self.args.keyword.values()), None)
         )
         if not isinstance(value, Drawn):
-            raise Unlowered(f"{self.layer.torch} of {type(value).__name__}")
+            raise Unlowered(f"{self.layer.base} of {type(value).__name__}")
         return value
 
     def child(self, name: str) -> Value:
@@ -113,7 +113,7 @@ class Called:
         """
         found = self.machine.call(function, Arguments(list(positional), keyword))
         if any(isinstance(one, Lost | Unknown) for one in inside(found)):
-            raise Unlowered(f"what is in {self.layer.torch} is not known")
+            raise Unlowered(f"what is in {self.layer.base} is not known")
         return found
 
     def function(self, name: str, *positional: Value, **keyword: Value) -> Any:

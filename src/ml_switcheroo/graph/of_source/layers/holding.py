@@ -113,7 +113,7 @@ def _embedding(called: Called) -> Drawn:
     pen, table = called.pen, called.weight()
     if called.argument("max_norm", None) is not None:
         raise Unlowered("an embedding that shortens its rows")
-    if called.layer.torch != "EmbeddingBag":
+    if called.layer.base != "EmbeddingBag":
         return products.embedding(pen, called.input, table)
     return products.embedding_bag(
         pen,

@@ -42,19 +42,19 @@ LAYER_ROWS: Mapping[str, Callable[[Called], Any]] = {
 def forward(machine: Any, layer: Instance, args: Arguments) -> Value:
     """Return what an instance gives whose class is not read."""
     if not machine.strict:
-        return OUTSIDE.forward(machine, layer, args)
+        return OUTSIDE.call_instance(machine, layer, args)
     args = leaves(machine, args)
     given = list(inside([args.positional, args.keyword]))
     if (lost := next((one for one in given if isinstance(one, Lost)), None)) is not None:
         return lost
     operands = [one.node for one in given if isinstance(one, Drawn)]
     path = machine.state.paths.get(id(layer), "")
-    word = path or layer.torch or getattr(layer.cls, "name", "a module")
-    if layer.torch == "Sequential":
+    word = path or layer.base or getattr(layer.cls, "name", "a module")
+    if layer.base == "Sequential":
         return _chained(machine, layer, args)
-    run = LAYER_ROWS.get(layer.torch)
+    run = LAYER_ROWS.get(layer.base)
     if run is None:
-        return machine.lost(f"{word}: what {layer.torch or 'it'} computes is not known", *operands)
+        return machine.lost(f"{word}: what {layer.base or 'it'} computes is not known", *operands)
     if any(isinstance(one, Unknown | OneOf | Maybe | Repeat) for one in given):
         return machine.lost(f"{word}: what it is given is not known", *operands)
     if any(isinstance(one, Drawn) and one.stale for one in given):

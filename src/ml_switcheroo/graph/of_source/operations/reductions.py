@@ -75,7 +75,7 @@ def _extreme(one: str, many: str) -> Any:
 
 
 def variance(pen: Pen, input: Drawn, axes: list[int], correction: float, *, keep: bool = False) -> Drawn:
-    """Return the mean of what the elements are off their mean, squared."""
+    """Return the mean of the squared distances of the elements from their mean."""
     off = input - pen.mean(input, axes, keep=True)
     count = math.prod(input.shape[axis] for axis in axes)
     return pen.reduce("sum", off * off, axes, keep=keep) / float(max(count - correction, 0))

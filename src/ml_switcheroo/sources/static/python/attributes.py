@@ -8,29 +8,27 @@ from typing import Any
 from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.classes import construct, find, new_instance
 from ml_switcheroo.sources.static.python.containers import expand, find_key, store_item, subscript
-from ml_switcheroo.sources.static.python.frames import present
+from ml_switcheroo.sources.static.python.frames import Class, Function, Super, present
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.imports import external, member_of
 from ml_switcheroo.sources.static.python.lazily import handed_out
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.methods import METHODS, pure_method
+from ml_switcheroo.sources.static.python.own_code import module_name
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
     Bound,
     Builtin,
-    Class,
     External,
-    Function,
+    Foreign,
     Instance,
     Maybe,
     Names,
     Partial,
     Raised,
     Repeat,
-    Super,
-    Tensor,
     Text,
     Value,
     join,
@@ -242,7 +240,7 @@ def _native(machine: Machine, owner: Value, name: str) -> Value:
 
 def _write_instance(machine: Machine, owner: Instance, name: Value, value: Value) -> None:
     writer, where = find(owner.cls, "__setattr__")
-    if isinstance(where, Class) and not (owner.torch or _holds_tensors(value)):
+    if isinstance(where, Class) and not (owner.base or _is_part(value)):
         machine.call(writer, Arguments([owner, name, value]))
     else:
         _set(machine, owner, name, value)
@@ -264,8 +262,8 @@ def _set(machine: Machine, owner: Instance, name: Value, value: Value) -> None:
         machine.heap.touch(owner.marks).contents = owner.attrs
         return
     if key == "__class__":
-        owner.torch, owner.open = "", True
-    if isinstance(find(owner.cls, "__setattr__")[1], Class) and _holds_tensors(value):
+        owner.base, owner.open = "", True
+    if isinstance(find(owner.cls, "__setattr__")[1], Class) and _is_part(value):
         value = UNKNOWN  # what the class's own __setattr__ makes of it
     machine.heap.touch(owner.attrs)
     vague = isinstance(key, Text) and key in owner.attrs
@@ -288,8 +286,8 @@ def _write_item(machine: Machine, items: list[Value], key: str | Text, value: Va
     return True
 
 
-def _holds_tensors(value: Value) -> bool:
-    return any(isinstance(one, Instance | Tensor) for one in options(value))
+def _is_part(value: Value) -> bool:
+    return any(isinstance(one, Instance | Foreign) for one in options(value))
 
 
 def _write_attrs(machine: Machine, owner: Class | Function, name: Value, value: Value) -> None:
@@ -319,7 +317,7 @@ READERS: dict[type, Any] = {
 
 def _write_source(machine: Machine, owner: Source, name: Value, value: Value) -> None:
     if isinstance(name, str):
-        machine.module_name(owner, name)
+        module_name(machine, owner, name)
         machine.heap.touch(owner.values)
         before = owner.values.get(name, value)
         owner.values[name] = join([before, value])  # who has looked before, and who looks later, is not known

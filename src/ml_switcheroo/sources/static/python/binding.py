@@ -24,7 +24,7 @@ __all__ = ["bind_target"]
 def bind_target(machine: Machine, target: ast.expr, value: Value, frame: Frame) -> None:
     """Bind what an assignment's left side names."""
     if isinstance(target, ast.Name):
-        frame.bind(target.id, value, machine)
+        machine.bind(frame, target.id, value)
     elif isinstance(target, ast.Attribute):
         machine.write(machine.evaluate(target.value, frame), target.attr, value)
     elif isinstance(target, ast.Subscript):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.python.classes import OBJECT, find
 from ml_switcheroo.sources.static.python.containers import expand
+from ml_switcheroo.sources.static.python.frames import Class
 from ml_switcheroo.sources.static.python.introspection import INTROSPECTION
 from ml_switcheroo.sources.static.python.iteration import ITERATION
 from ml_switcheroo.sources.static.python.lookups import BY_NAME
@@ -17,7 +18,6 @@ from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
     Builtin,
-    Class,
     External,
     Instance,
     Maybe,
@@ -154,7 +154,7 @@ def _sure(key: Value, item: Value) -> bool:
 
 
 def _truth_of_instance(machine: Machine, value: Instance) -> bool | None:
-    if value.items is not None or value.torch == "ModuleDict":
+    if value.items is not None or value.base in machine.tables.outside.keyed:
         return _truth_of_items(machine, expand(machine, value))
     for name in ("__bool__", "__len__"):
         method, where = find(value.cls, name)

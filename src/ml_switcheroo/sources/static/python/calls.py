@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_switcheroo.sources.static.python.classes import find, instantiate
 from ml_switcheroo.sources.static.python.counted import is_number, number
-from ml_switcheroo.sources.static.python.frames import Frame
+from ml_switcheroo.sources.static.python.frames import Class, Frame, Function
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.tables import Ending
@@ -18,9 +18,7 @@ from ml_switcheroo.sources.static.python.values import (
     Arguments,
     Bound,
     Builtin,
-    Class,
     External,
-    Function,
     Instance,
     Maybe,
     Partial,
@@ -197,11 +195,11 @@ def _call_instance(machine: Machine, instance: Instance, args: Arguments) -> Val
         return made[0]
     if instance.marks.calls is not None:
         return machine.call(instance.marks.calls, args)
-    for name in ("__call__", "forward"):
+    for name in machine.tables.outside.called:
         method, owner = find(instance.cls, name)
         if isinstance(owner, Class):
             return machine.call(method, args.after(instance))
-    return machine.tables.outside.forward(machine, instance, args)
+    return machine.tables.outside.call_instance(machine, instance, args)
 
 
 CALLS: dict[type, Callable[[Machine, Any, Arguments], Value]] = {

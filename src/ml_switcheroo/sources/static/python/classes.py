@@ -8,18 +8,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.sources.static.python.frames import Frame
+from ml_switcheroo.sources.static.python.frames import Class, Frame, Function
 from ml_switcheroo.sources.static.python.machine import Budget
-from ml_switcheroo.sources.static.python.memory import key_of
+from ml_switcheroo.sources.static.python.memory import again, key_of, watching
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
     Bound,
     Builtin,
-    Class,
     External,
-    Function,
     Instance,
     OneOf,
     Partial,
@@ -136,7 +134,7 @@ def _linear(machine: Machine, made: Class) -> tuple[Value, ...]:
 
 
 def _above(machine: Machine, base: Value) -> list[Value]:
-    """Return the lineage of a base; that of torch's layers ends with their common base."""
+    """Return the lineage of a base; that of a package's layers ends with their root."""
     outside = machine.tables.outside
     if isinstance(base, External) and base.name != outside.root:
         return [base, External(outside.root)] if outside.is_subclass(base.name, outside.root) else [base]
@@ -220,10 +218,10 @@ def instantiate(machine: Machine, cls: Class, args: Arguments) -> Value:
     if _MADE_OTHERWISE in cls.mro:
         return UNKNOWN
     key = key_of(machine, cls, args)
-    again = machine.memory.again(machine, key)
-    if again is not None:
-        return again
-    with machine.memory.watching(machine, key, args) as found:
+    copy = again(machine, key)
+    if copy is not None:
+        return copy
+    with watching(machine, key, args) as found:
         value = _made(machine, cls, args)
         found += [value] if isinstance(value, Instance) else []
     return value

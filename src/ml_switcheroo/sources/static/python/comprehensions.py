@@ -112,7 +112,7 @@ def _dict_comp(machine: Machine, node: ast.DictComp, frame: Frame) -> Value:
     return made
 
 
-COMPREHENSIONS: dict[type, Reader] = {
+COMPREHENSIONS: dict[type, Reader[Machine]] = {
     ast.ListComp: _list_comp,
     ast.GeneratorExp: _list_comp,
     ast.SetComp: _set_comp,

@@ -1,10 +1,11 @@
-"""Lists, dictionaries and torch's containers: their items, by position, key or name."""
+"""Lists, dictionaries and the containers of packages: their items, by position, key or name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ml_switcheroo.sources.static.python.frames import Class
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.mappings import DefaultDict, OpenDict
 from ml_switcheroo.sources.static.python.modules import dictionary_of, item_of_module, names_of
@@ -12,14 +13,13 @@ from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
-    Class,
+    Foreign,
     Instance,
     Maybe,
     Names,
     OneOf,
     Raised,
     Repeat,
-    Tensor,
     Text,
     Unknown,
     Value,
@@ -115,7 +115,7 @@ def _bare(item: Value) -> Value:
 def _expand_instance(machine: Machine, value: Instance) -> list[Value] | None:
     if value.items is not None:
         return children(value)
-    if value.torch in ("ModuleDict", "ParameterDict"):
+    if value.base in machine.tables.outside.keyed:
         return _keys(value.attrs)
     method = machine.read(value, "__iter__")
     if isinstance(method, Unknown):
@@ -286,10 +286,10 @@ def _cut(machine: Machine, owner: Any, index: slice) -> Any:
 def _at_instance(machine: Machine, owner: Instance, index: Value) -> Value:
     if owner.items is not None:
         if isinstance(index, slice):
-            made = Instance(owner.cls, torch=owner.torch, site=owner.site)
+            made = Instance(owner.cls, base=owner.base, site=owner.site)
             machine.heap.new(made.attrs)
             made.items = machine.heap.new([])
-            if owner.torch == "Sequential" and plain(owner.items) and known(index):
+            if owner.base in machine.tables.outside.sliced_with_names and plain(owner.items) and known(index):
                 names = [
                     *map(str, range(len(owner.items))),
                     *(k for k, v in owner.attrs.items() if _child(v)),
@@ -301,7 +301,7 @@ def _at_instance(machine: Machine, owner: Instance, index: Value) -> Value:
         if isinstance(index, str):
             return find_key(owner.attrs, index)
         return _at(machine, children(owner), index)
-    if owner.torch in ("ModuleDict", "ParameterDict"):
+    if owner.base in machine.tables.outside.keyed:
         found = find_key(owner.attrs, index)
         if found is ABSENT:
             raise Raised("KeyError", repr(index))
@@ -324,7 +324,7 @@ def store_item(machine: Machine, owner: Value, key: Value, value: Value) -> None
     if isinstance(owner, Instance):
         if owner.items is not None:
             store_item(machine, owner.items, key, value)
-        elif owner.torch in ("ModuleDict", "ParameterDict"):
+        elif owner.base in machine.tables.outside.keyed:
             store_item(machine, owner.attrs, key, value)
         else:
             method = machine.read(owner, "__setitem__")
@@ -345,7 +345,7 @@ def _store_in_dict(machine: Machine, owner: dict[Any, Value], key: Value, value:
         for choice in key.choices:
             _store_in_dict(machine, owner, choice, join([value, find_key(owner, choice)]))
         return
-    if isinstance(key, Unknown | Instance | Tensor):
+    if isinstance(key, Unknown | Instance | Foreign):
         key = ANY
     try:
         owner[key] = join([owner[key], value]) if isinstance(key, Text) and key in owner else value

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.sources.static.python.classes import find, new_instance
+from ml_switcheroo.sources.static.python.frames import Class
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
     Builtin,
-    Class,
     External,
+    Foreign,
     Instance,
     Maybe,
     OneOf,
     Repeat,
-    Tensor,
     Value,
     join,
     options,
@@ -64,9 +64,8 @@ def copied(machine: Machine, value: Value, seen: dict[int, Value]) -> Value:
         made = Repeat(copied(machine, value.value, seen), value.count)
     elif isinstance(value, Instance):
         made = _copied_instance(machine, value, seen)
-    elif isinstance(value, Tensor):
-        made = Tensor(value.shape, value.role, value.persistent, value.axes, value.site)
-        made.holds = value.holds
+    elif isinstance(value, Foreign):
+        made = value.copied()
         seen[id(value)] = made
     elif isinstance(value, OneOf):
         made = join(copied(machine, one, seen) for one in value.choices)
@@ -78,13 +77,13 @@ def copied(machine: Machine, value: Value, seen: dict[int, Value]) -> Value:
 def _copied_instance(machine: Machine, value: Instance, seen: dict[int, Value]) -> Instance:
     made = new_instance(machine, value.cls)
     seen[id(value)] = made
-    made.site, made.torch, made.open, made.args = value.site, value.torch, value.open, dict(value.args)
+    made.site, made.base, made.open, made.args = value.site, value.base, value.open, dict(value.args)
     made.attrs.update({key: copied(machine, item, seen) for key, item in value.attrs.items()})
     made.args_open, made.uses = value.args_open, value.uses.copy() if value.uses is not None else None
     for name, item in value.slots.items():
-        tensor = copied(machine, item, seen)
-        if isinstance(tensor, Tensor):
-            made.slots[name] = tensor
+        copy = copied(machine, item, seen)
+        if isinstance(copy, Foreign):
+            made.slots[name] = copy
     made.marks.become(value.marks)
     made.marks.contents = copied(machine, value.marks.contents, seen)
     if value.items is not None:

@@ -10,22 +10,21 @@ from typing import Any
 from ml_switcheroo.sources.static.python.binding import bind_target
 from ml_switcheroo.sources.static.python.comprehensions import COMPREHENSIONS
 from ml_switcheroo.sources.static.python.containers import expand, store_item, subscript
-from ml_switcheroo.sources.static.python.frames import Frame
+from ml_switcheroo.sources.static.python.frames import Class, Frame, Function
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.narrowing import narrowed
 from ml_switcheroo.sources.static.python.operators import binary, compare_one, symbolic, texts
+from ml_switcheroo.sources.static.python.own_code import look_up
 from ml_switcheroo.sources.static.python.tables import Reader
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
-    Class,
     External,
-    Function,
+    Foreign,
     Raised,
     Repeat,
     Site,
-    Tensor,
     Text,
     Unknown,
     Value,
@@ -35,7 +34,7 @@ from ml_switcheroo.sources.static.python.values import (
     options,
 )
 
-__all__ = ["EXPRESSIONS", "make_function"]
+__all__ = ["EXPRESSIONS", "make_function", "pass_over"]
 
 
 def _constant(machine: Machine, node: ast.Constant, frame: Frame) -> Value:
@@ -43,7 +42,7 @@ def _constant(machine: Machine, node: ast.Constant, frame: Frame) -> Value:
 
 
 def _name(machine: Machine, node: ast.Name, frame: Frame) -> Value:
-    return frame.look_up(node.id, machine)
+    return look_up(machine, frame, node.id)
 
 
 def _attribute(machine: Machine, node: ast.Attribute, frame: Frame) -> Value:
@@ -107,7 +106,7 @@ def _unary(machine: Machine, node: ast.UnaryOp, frame: Frame) -> Value:
         return symbolic("not", "", value) if truth is None else not truth
 
     def run(one: Value) -> Value:
-        if isinstance(one, Tensor):
+        if isinstance(one, Foreign):
             return one
         if not isinstance(one, int | float | complex):
             return symbolic(type(node.op).__name__, "", one)
@@ -323,7 +322,13 @@ def _starred(machine: Machine, node: ast.Starred, frame: Frame) -> Value:
     return machine.evaluate(node.value, frame)
 
 
-EXPRESSIONS: dict[type, Reader] = {
+def pass_over(machine: Machine, node: Any, frame: Frame) -> Value:
+    """Pass over a node that the tables lack, a newer Python's: nothing is known but the names it binds."""
+    machine.forget(node, frame)
+    return UNKNOWN if isinstance(node, ast.expr) else None
+
+
+EXPRESSIONS: dict[type, Reader[Machine]] = {
     ast.Constant: _constant,
     ast.Name: _name,
     ast.Attribute: _attribute,

@@ -1,29 +1,51 @@
-"""Names: the frames of functions, the module around them, and imports between files."""
+"""Code and its names: functions and classes, the frames that they run in, and the module around them."""
 
 from __future__ import annotations
 
 import ast
 import functools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
-    UNKNOWN,
-    Class,
-    Function,
     Instance,
     OneOf,
-    Raised,
     Value,
     join,
 )
 
-if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.python.machine import Machine
+__all__ = ["Class", "Frame", "Function", "Super", "assigned", "module_frame", "present"]
 
-__all__ = ["Frame", "assigned", "module_frame"]
+
+@dataclass(slots=True, eq=False, repr=False)
+class Function:
+    """A ``def`` or ``lambda`` with what it closes over; ``attrs`` are attributes set on it."""
+
+    name: str
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    source: Source
+    frame: Frame | None
+    defaults: list[Value]
+    keyword_defaults: list[Value]
+    owner: Class | None = None
+    generator: bool = False
+    attrs: dict[Any, Value] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Class:
+    """A class whose source has been read; ``mro`` ends with External and Unknown bases."""
+
+    name: str
+    node: ast.ClassDef | None
+    source: Source | None
+    bases: tuple[Value, ...]
+    attrs: dict[Any, Value]
+    mro: tuple[Value, ...] = ()
+    dataclass: bool = False
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -54,36 +76,13 @@ class Frame:
     returned: list[Value] = field(default_factory=list)
     body: bool = False
 
-    def look_up(self, name: str, machine: Machine) -> Value:
-        """Return what a name stands for.
 
-        Raises:
-            Raised: NameError where nothing binds it.
-        """
-        if name in self.names and not self.elsewhere:
-            return present(self.names[name])
-        frame: Frame | None = self
-        while frame is not None:
-            names = frame.elsewhere.get(name, frame.names)
-            if name in names and (frame is self or not frame.body):
-                return present(names[name])
-            frame = frame.outer
-        value = machine.module_name(self.source, name)
-        if value is ABSENT:
-            value = machine.builtins.get(name, ABSENT)
-        if value is ABSENT and machine.following and not machine.trying:
-            return UNKNOWN  # whatever has put it there
-        if value is ABSENT:
-            raise Raised("NameError", name)
-        return value
+@dataclass(frozen=True, slots=True, eq=False)
+class Super:
+    """``super()``: attribute look-up in the MRO of ``owner`` behind ``start``."""
 
-    def bind(self, name: str, value: Value, machine: Machine) -> None:
-        """Bind a name."""
-        if machine.follower is not None:
-            machine.follower.named(machine, name, value)
-        names = self.elsewhere.get(name, self.names)
-        machine.heap.touch(names)
-        names[name] = value
+    owner: Value
+    start: Class
 
 
 def present(value: Value) -> Value:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.python.lazily import handed_out, is_replaced
 from ml_switcheroo.sources.static.python.modules import starred
+from ml_switcheroo.sources.static.python.own_code import imported, module_name
 from ml_switcheroo.sources.static.python.values import ABSENT, External, Raised, Value
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def import_module(machine: Machine, dotted: str) -> Source | External:
     source = machine.library.module(dotted)
     if source is not None:
         if not machine.heap.at_module_level:
-            machine.imported(source)
+            imported(machine, source)
         return source
     if machine.guarded and not machine.library.exists(dotted):
         raise Raised("ModuleNotFoundError", dotted)
@@ -45,10 +46,10 @@ def run_import(machine: Machine, node: ast.Import, frame: Frame) -> None:
     """Run ``import a.b as c``."""
     for alias in node.names:
         if alias.asname:
-            frame.bind(alias.asname, import_module(machine, alias.name), machine)
+            machine.bind(frame, alias.asname, import_module(machine, alias.name))
         else:
             top = alias.name.partition(".")[0]
-            frame.bind(top, import_module(machine, top), machine)
+            machine.bind(frame, top, import_module(machine, top))
 
 
 def run_from_import(machine: Machine, node: ast.ImportFrom, name: str, frame: Frame) -> Value:
@@ -76,8 +77,8 @@ def star_import(machine: Machine, node: ast.ImportFrom, name: str, frame: Frame)
     if source is not None:
         listed = starred(machine, source)
         if listed is not None:
-            return machine.module_name(source, name) if name in listed else ABSENT
-        found = machine.module_name(source, name)
+            return module_name(machine, source, name) if name in listed else ABSENT
+        found = module_name(machine, source, name)
         return handed_out(machine, source, name) if found is ABSENT and is_replaced(source) else found
     known = node.module is not None and machine.tables.outside.exports(node.module, name)
     return external(machine, f"{node.module}.{name}") if known else ABSENT
@@ -96,7 +97,7 @@ def _named(machine: Machine, module: Source, name: str, dotted: str) -> Value:
 
 def member_of(machine: Machine, module: Source, name: str) -> Value:
     """Return a name of a module, or its submodule of that name."""
-    value = machine.module_name(module, name)
+    value = module_name(machine, module, name)
     if value is not ABSENT:
         return value
     if module.path.name == "__init__.py":

@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING, Any
 from ml_switcheroo.code.library import OPAQUE, Source
 from ml_switcheroo.sources.static.python.classes import find, is_subclass, new_instance
 from ml_switcheroo.sources.static.python.containers import find_key
+from ml_switcheroo.sources.static.python.frames import Class, Function, Super
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
     Bound,
     Builtin,
-    Class,
     External,
-    Function,
     Instance,
     Names,
     OneOf,
     Partial,
     Raised,
-    Super,
     Text,
     Unknown,
     Value,
@@ -34,7 +32,7 @@ from ml_switcheroo.sources.static.python.wrapping import unwrapped
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
 
-__all__ = ["INTROSPECTION", "TYPES", "instance_of", "is_class", "is_dataclass", "signature"]
+__all__ = ["INTROSPECTION", "SMALL_CLASSES", "TYPES", "instance_of", "is_class", "is_dataclass", "signature"]
 
 TYPES: dict[str, Any] = {
     "int": int,
@@ -95,7 +93,7 @@ def instance_of(machine: Machine, value: Value, cls: Value) -> bool | None:
         wanted = TYPES[cls.name]
         return isinstance(value, wanted) or (wanted is str and isinstance(value, Text))
     if isinstance(cls, External):
-        return _abstract(value, cls.name)
+        return _abstract(machine, value, cls.name)
     if isinstance(cls, Builtin):
         if cls.name == "type":
             return is_class(value)
@@ -103,27 +101,27 @@ def instance_of(machine: Machine, value: Value, cls: Value) -> bool | None:
     return False
 
 
-_SMALL_CLASSES = frozenset(
+SMALL_CLASSES = set(
     "type object property staticmethod classmethod super slice range zip map filter enumerate reversed "
-    "partial defaultdict deque chain product repeat accumulate device dtype layout memory_format finfo "
-    "iinfo memoryview bytearray".split()
+    "partial defaultdict deque chain product repeat accumulate "
+    "memoryview bytearray".split()
 )
-"""Classes of Python and torch that are spelled like functions."""
+"""Classes that are spelled like functions; whoever knows a package adds its own."""
 
 
 def is_class(value: Value) -> bool | None:
     """Tell whether a value is a class; None where nobody knows."""
     if isinstance(value, Builtin):
-        return value.name in TYPES or value.name in _SMALL_CLASSES or value.name[:1].isupper()
+        return value.name in TYPES or value.name in SMALL_CLASSES or value.name[:1].isupper()
     if not isinstance(value, External):
         return None if isinstance(value, Unknown | OneOf) else isinstance(value, Class)
     home, _, last = value.name.rpartition(".")
-    if last in _SMALL_CLASSES or last.lstrip("_")[:1].isupper():
+    if last in SMALL_CLASSES or last.lstrip("_")[:1].isupper():
         return bool(home)
     return False if not home or home.partition(".")[0] in OPAQUE else None
 
 
-def _abstract(value: Value, name: str) -> bool | None:
+def _abstract(machine: Machine, value: Value, name: str) -> bool | None:
     word = name.rpartition(".")[2]
     if word in _ABSTRACT:
         return (
@@ -131,7 +129,7 @@ def _abstract(value: Value, name: str) -> bool | None:
             if isinstance(value, External)
             else isinstance(value, _ABSTRACT[word])
         )
-    if name.startswith(("torch.", "numpy.")):
+    if name.startswith(machine.tables.outside.apart):
         return None if isinstance(value, External) else False
     return None
 

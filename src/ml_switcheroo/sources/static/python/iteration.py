@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, cast
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.containers import expand
 from ml_switcheroo.sources.static.python.counted import whole_numbers
+from ml_switcheroo.sources.static.python.frames import Class
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
-    Class,
+    Foreign,
     Instance,
     Maybe,
     OneOf,
     Raised,
     Repeat,
-    Tensor,
     Unknown,
     Value,
     join,
@@ -36,7 +36,7 @@ def length(machine: Machine, value: Value) -> Value:
     """Return ``len(value)``."""
     if isinstance(value, str | bytes | range | frozenset):
         return len(value)
-    if isinstance(value, Tensor):
+    if isinstance(value, Foreign):
         return machine.read(value, "__len__")
     if isinstance(value, Unknown) and value.symbol:
         return machine.unknown(f"len({value.symbol})")
@@ -45,7 +45,11 @@ def length(machine: Machine, value: Value) -> Value:
         method, where = find(value.cls, "__len__")
         if isinstance(where, Class):
             return machine.call(method, Arguments([value]))
-        items = expand(machine, value) if value.items is not None or value.torch == "ModuleDict" else None
+        items = (
+            expand(machine, value)
+            if value.items is not None or value.base in machine.tables.outside.keyed
+            else None
+        )
     return len(items) if items is not None and plain(items) else UNKNOWN
 
 

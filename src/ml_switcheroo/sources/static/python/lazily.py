@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.code.library import Source
+from ml_switcheroo.sources.static.python.frames import Function
 from ml_switcheroo.sources.static.python.modules import starred
-from ml_switcheroo.sources.static.python.values import ABSENT, Arguments, Function, Raised, Unknown, Value
+from ml_switcheroo.sources.static.python.own_code import from_import, module_name
+from ml_switcheroo.sources.static.python.values import ABSENT, Arguments, Raised, Unknown, Value
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -43,7 +45,7 @@ def _shown(machine: Machine, module: Source, name: str) -> Value:
     for node in _for_checkers(module.tree):
         for alias in node.names:
             if name == (alias.asname or alias.name):
-                found = machine.from_import(module, node, alias.name)
+                found = from_import(machine, module, node, alias.name)
                 if found is not ABSENT:
                     return found
             elif alias.name == "*":
@@ -61,7 +63,7 @@ def _behind(machine: Machine, source: Source, node: ast.ImportFrom, name: str) -
     module, package = machine.library.file(path), path.name == "__init__.py"
     if name in module.bindings or not package:
         listed = starred(machine, module)
-        return machine.module_name(module, name) if listed is None or name in listed else ABSENT
+        return module_name(machine, module, name) if listed is None or name in listed else ABSENT
     return _shown(machine, module, name)
 
 
@@ -98,7 +100,7 @@ def _checks_types(test: ast.expr) -> bool:
 def _listed(machine: Machine, module: Source, name: str) -> Value:
     for argument in _stand_in(module.tree):
         try:
-            table = machine.module_name(module, argument.id)
+            table = module_name(machine, module, argument.id)
         except Raised:
             continue
         for place in _places(table, name):
@@ -134,7 +136,7 @@ def _stand_in(tree: ast.Module) -> tuple[ast.Name, ...]:
 def _made(machine: Machine, module: Source, name: str) -> Value:
     if "__getattr__" not in module.bindings:
         return ABSENT
-    maker = machine.module_name(module, "__getattr__")
+    maker = module_name(machine, module, "__getattr__")
     try:
         found = machine.call(maker, Arguments([name])) if isinstance(maker, Function) else ABSENT
     except Raised:

@@ -105,7 +105,7 @@ def _vague(
         return Outcome()  # the body cannot run: the loop has no rounds
     for name, value in before.items():
         if value is not ABSENT and not same(value, after[name]):
-            frame.bind(name, _widened(machine, value, after[name]), machine)
+            machine.bind(frame, name, _widened(machine, value, after[name]))
     with machine.heap.loop(count):
         start()
         outcome = machine.run(body, frame)

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from ml_switcheroo.code.library import Library, Source
+from ml_switcheroo.code.library import Library
 from ml_switcheroo.code.outline import bound_names
-from ml_switcheroo.sources.static.python import own_code
 from ml_switcheroo.sources.static.python.counted import is_number, number
-from ml_switcheroo.sources.static.python.frames import Frame, assigned, module_frame
+from ml_switcheroo.sources.static.python.frames import Frame, assigned
 from ml_switcheroo.sources.static.python.heap import Heap
-from ml_switcheroo.sources.static.python.memory import Memory
+from ml_switcheroo.sources.static.python.made import Made
 from ml_switcheroo.sources.static.python.registering import Registrations
 from ml_switcheroo.sources.static.python.tables import Ending, Outcome, Tables, Watcher
 from ml_switcheroo.sources.static.python.values import (
-    ABSENT,
     UNKNOWN,
     Arguments,
+    Foreign,
     OneOf,
     Raised,
     Site,
-    Tensor,
     Unknown,
     Value,
     join,
@@ -57,18 +55,21 @@ class Machine:
         before: A machine that has read the same library, and changed nothing in it.
 
     Attributes:
+        made: What constructors have made, by class, arguments, and the place of the call; see ``memory``.
         cut: How many calls were cut off.
         told: How tests come out of arguments that are not their defaults, by symbol.
-        following: Whether ``forward`` is followed: what goes wrong there may be the reader's fault.
+        following: Whether what the model computes is followed: what goes wrong may be the reader's fault.
         trying: How many ``try`` statements are being read.
         blind: Where the program runs code that it makes at run time; after that nothing is certain.
     """
 
-    def __init__(self, library: Library, tables: Tables, steps: int, before: Machine | None = None) -> None:
+    def __init__(
+        self, library: Library, tables: Tables[Machine], steps: int, before: Machine | None = None
+    ) -> None:
         self.library = library
         self.tables = tables
         self.heap: Heap = Heap(before.heap if before is not None else None)
-        self.memory: Memory = before.memory if before is not None else Memory()
+        self.made: dict[Hashable, Made] = before.made if before is not None else {}
         self.builtins = tables.builtins
         self.assumed: dict[str, bool] = {}
         self.solved: dict[str, Value] = {}
@@ -84,10 +85,10 @@ class Machine:
         self.blind = ""
         self.cut = 0
         self._elsewhere = 0  # steps of modules' own code
-        self.noted: Any = None  # what whoever follows forward writes down
+        self.noted: Any = None  # what whoever follows the program writes down
         self.following = False
         self.trying = 0
-        self.follower: Watcher | None = None  # where rows are followed
+        self.follower: Watcher[Machine] | None = None  # where rows are followed
         self.registrations: Registrations = (
             before.registrations if before is not None else Registrations(library)
         )
@@ -126,7 +127,7 @@ class Machine:
                 else:
                     outcome = tables.unread(self, statement, frame)
             except Raised as error:
-                # In forward, what goes wrong may be this reader's own fault: the rest is still worth reading.
+                # What goes wrong may be this reader's own fault: the rest is still worth reading.
                 if not self.following or self.trying or error.meant:
                     raise
                 self.lose(statement, frame)
@@ -138,14 +139,14 @@ class Machine:
         return Outcome()
 
     def lose(self, statement: ast.stmt, frame: Frame) -> None:
-        """Go on behind a statement of ``forward`` that this reader cannot make sense of."""
+        """Go on behind a statement that this reader cannot make sense of."""
         self.cut += 1
         self.forget(statement, frame)
 
     def forget(self, node: ast.expr | ast.stmt, frame: Frame) -> None:
         """Forget what a node binds: whatever it does, nothing is known of that any more."""
         for name in assigned((node,)):
-            frame.bind(name, UNKNOWN, self)
+            self.bind(frame, name, UNKNOWN)
 
     def take(self, steps: int) -> None:
         """Count steps.
@@ -248,7 +249,7 @@ class Machine:
             return answers.pop() if len(answers) == 1 else None
         if isinstance(value, Unknown):
             return self.assumed.get(value.symbol, self.told.get(value.symbol))
-        if isinstance(value, Tensor):
+        if isinstance(value, Foreign):
             return None
         known = self.tables.truths.get(type(value))
         return known(self, value) if known is not None else True
@@ -296,22 +297,13 @@ class Machine:
 
     # Names --------------------------------------------------------------------------------
 
-    def module_name(self, source: Source, name: str) -> Value:
-        """Return a module-level name of a file, running only the statements that bind it."""
-        own_code.run_for(self, source, name)
-        if name in source.values:
-            return source.values[name]
-        for star in reversed(source.stars):
-            value = self.from_import(source, star, name) if not name.startswith("_") else ABSENT
-            if value is not ABSENT:
-                source.values[name] = value
-                return value
-        own = {"__name__": source.name, "__package__": source.package, "__file__": source.label}
-        return {**own, "__all__": UNKNOWN}.get(name, ABSENT)
-
-    def imported(self, source: Source) -> None:
-        """Note that a file is imported, and run what it registers in objects that are in use."""
-        own_code.imported(self, source)
+    def bind(self, frame: Frame, name: str, value: Value) -> None:
+        """Bind a name."""
+        if self.follower is not None:
+            self.follower.named(self, name, value)
+        names = frame.elsewhere.get(name, frame.names)
+        self.heap.touch(names)
+        names[name] = value
 
     def run_at_module_level(self, statement: ast.stmt, frame: Frame) -> None:
         """Run a statement of a module's own code, whoever asks for it first."""
@@ -329,7 +321,3 @@ class Machine:
             self.held, self.steps = max(self.steps - limit, 0), min(limit, self.steps)
             self._elsewhere = inside
             self._elsewhere += self.taken - taken
-
-    def from_import(self, source: Source, node: ast.ImportFrom, name: str) -> Value:
-        """Return what ``from module import name`` binds, ABSENT where the module lacks it."""
-        return self.tables.star(self, node, name, module_frame(source))

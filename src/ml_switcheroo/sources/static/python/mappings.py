@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.python.values import Value
+from ml_switcheroo.sources.static.python.value import Value
 
 __all__ = ["DefaultDict", "OpenDict"]
 

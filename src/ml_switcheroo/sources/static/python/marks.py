@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.python.values import Value
+from ml_switcheroo.sources.static.python.value import Value
 
 __all__ = ["Marks"]
 
@@ -17,7 +15,7 @@ class Marks:
 
     Attributes:
         contents: The dictionary that an instance of a subclass of dict is; None for any other.
-        reparametrized: What makes up which of its tensors, such as ``weight_norm``: pairs of both.
+        reparametrized: What makes up which of its values, such as ``weight_norm``: pairs of both.
         hooked: Whether hooks are registered on it.
         calls: What it does when it is called: a layer of a package that is known by itself.
     """

@@ -8,25 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ml_switcheroo.sources.static.python.frames import Class, Function
+from ml_switcheroo.sources.static.python.machine import Machine
+from ml_switcheroo.sources.static.python.made import Made
 from ml_switcheroo.sources.static.python.marks import Marks
 from ml_switcheroo.sources.static.python.values import (
     Absent,
     Arguments,
     Bound,
     Builtin,
-    Class,
     External,
-    Function,
+    Foreign,
     Instance,
     Maybe,
     OneOf,
     Partial,
     Repeat,
     Site,
-    Tensor,
     Text,
     Unknown,
     Value,
@@ -34,10 +34,7 @@ from ml_switcheroo.sources.static.python.values import (
     options,
 )
 
-if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.python.machine import Machine
-
-__all__ = ["Memory", "key_of"]
+__all__ = ["again", "key_of", "watching"]
 
 _FEWEST = 60
 """Expressions and statements of a constructor that is worth remembering."""
@@ -53,58 +50,36 @@ class _Unsuited(Exception):  # caught where it is asked for
     """The value holds something that a copy would not be the same as."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """What a constructor has made, untouched since.
-
-    Attributes:
-        value: A copy of it that nobody else holds.
-        kept: What it holds and has not made, by id.
-        steps: The expressions and statements it took.
-        args: The arguments, which the ids in the key are of.
-    """
-
-    value: Instance
-    kept: dict[int, Value]
-    steps: int
-    args: Arguments
+def again(machine: Machine, key: Hashable) -> Instance | None:
+    """Return a copy of what was made for the key; None where nothing is remembered."""
+    found = machine.made.get(key) if key is not None else None
+    if found is None:
+        return None
+    machine.take(found.steps)
+    copy = _Copy(machine, lambda place: id(place) in found.kept).of(found.value)
+    return copy if isinstance(copy, Instance) else None
 
 
-@dataclass(slots=True)
-class Memory:
-    """What constructors have made, by class, arguments, and the place of the call."""
-
-    made: dict[Hashable, _Made] = field(default_factory=dict)
-
-    def again(self, machine: Machine, key: Hashable) -> Instance | None:
-        """Return a copy of what was made for the key; None where nothing is remembered."""
-        found = self.made.get(key) if key is not None else None
-        if found is None:
-            return None
-        machine.take(found.steps)
-        copy = _Copy(machine, lambda place: id(place) in found.kept).of(found.value)
-        return copy if isinstance(copy, Instance) else None
-
-    @contextmanager
-    def watching(self, machine: Machine, key: Hashable, args: Arguments) -> Iterator[list[Instance]]:
-        """Remember what is made meanwhile and put into the list, where a copy can stand for it."""
-        found: list[Instance] = []
-        if key is None:
-            yield found
+@contextmanager
+def watching(machine: Machine, key: Hashable, args: Arguments) -> Iterator[list[Instance]]:
+    """Remember what is made meanwhile and put into the list, where a copy can stand for it."""
+    found: list[Instance] = []
+    if key is None:
+        yield found
+        return
+    before, steps = _circumstances(machine), machine.taken
+    first = next_serial()
+    with machine.heap.watch(first) as changes:
+        yield found
+    steps = machine.taken - steps
+    if found and not changes and steps >= _FEWEST and before == _circumstances(machine):
+        kept = dict(_held(args))
+        copy = _Copy(machine, lambda place: _keep(machine, place, first, kept), first)
+        try:
+            value = copy.instance(found[0])
+        except _Unsuited:
             return
-        before, steps = _circumstances(machine), machine.taken
-        first = next_serial()
-        with machine.heap.watch(first) as changes:
-            yield found
-        steps = machine.taken - steps
-        if found and not changes and steps >= _FEWEST and before == _circumstances(machine):
-            kept = dict(_held(args))
-            copy = _Copy(machine, lambda place: _keep(machine, place, first, kept), first)
-            try:
-                value = copy.instance(found[0])
-            except _Unsuited:
-                return
-            self.made[key] = _Made(value, kept, steps, args)
+        machine.made[key] = Made(value, kept, steps, args)
 
 
 def key_of(machine: Machine, cls: Class, args: Arguments) -> Hashable:
@@ -153,7 +128,7 @@ def _plain_parts(machine: Machine, value: Value, depth: int) -> Hashable:
         return id(value), tuple(_plain(machine, item, depth) for item in value)
     if type(value) is dict:
         return id(value), tuple((key, _plain(machine, item, depth)) for key, item in value.items())
-    if isinstance(value, Instance) and not (value.torch or value.open or _is_marked(value)):
+    if isinstance(value, Instance) and not (value.base or value.open or _is_marked(value)):
         return _plain(machine, value.cls, depth), _plain(machine, value.attrs, depth)
     raise _Unsuited
 
@@ -221,6 +196,8 @@ class _Copy:
         if id(value) in self._seen:
             return self._seen[id(value)]
         run = _COPIES.get(type(value))
+        if isinstance(value, Foreign):
+            return self.foreign(value)
         if run is None:
             raise _Unsuited
         return run(self, value)
@@ -243,7 +220,7 @@ class _Copy:
     def instance(self, value: Instance) -> Instance:
         if self._keeps(value.attrs):
             return value
-        made = Instance(self.of(value.cls), torch=value.torch, site=value.site, open=value.open)
+        made = Instance(self.of(value.cls), base=value.base, site=value.site, open=value.open)
         self._seen[id(value)] = made
         if value.uses is not None:  # it has been called: what became of it then is another one's
             raise _Unsuited
@@ -253,22 +230,21 @@ class _Copy:
         made.args = {name: self.of(item) for name, item in value.args.items()}
         return made
 
-    def slots(self, value: dict[str, Tensor]) -> dict[str, Tensor]:
+    def slots(self, value: dict[str, Foreign]) -> dict[str, Foreign]:
         if not value:
             return {}
         found = {name: self.of(one) for name, one in value.items()}
-        return {name: one for name, one in found.items() if isinstance(one, Tensor)}
+        return {name: one for name, one in found.items() if isinstance(one, Foreign)}
 
     def marks(self, value: Marks) -> Marks:
         made = self._machine.heap.new(value.copy())
         made.contents, made.calls = self.of(value.contents), self.of(value.calls)
         return made
 
-    def tensor(self, value: Tensor) -> Tensor:
-        if value.serial < self._first or value.axes is not None or value.holds is not None:
+    def foreign(self, value: Foreign) -> Foreign:
+        made = value.made_again(self.of, self._first)
+        if made is None:
             raise _Unsuited
-        shape = None if value.shape is None else tuple(self.of(size) for size in value.shape)
-        made = Tensor(shape, value.role, value.persistent, site=value.site)
         self._seen[id(value)] = made
         return made
 
@@ -298,7 +274,6 @@ _COPIES: dict[type, Callable[[_Copy, Any], Value]] = {
     set: _Copy.place,
     tuple: lambda copy, value: tuple(copy.of(item) for item in value),
     Instance: _Copy.instance,
-    Tensor: _Copy.tensor,
     Class: _Copy.definition,
     Function: _Copy.definition,
     Builtin: _Copy.builtin,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.mappings import OpenDict
+from ml_switcheroo.sources.static.python.own_code import module_name
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
@@ -30,13 +31,13 @@ _OF_EVERY_MODULE = ("__name__", "__file__", "__package__")
 
 def names_of(machine: Machine, source: Source) -> dict[str, Value]:
     """Return the names of a module in the order they are bound; open where not all can be told."""
-    found: dict[str, Value] = {name: machine.module_name(source, name) for name in _OF_EVERY_MODULE}
+    found: dict[str, Value] = {name: module_name(machine, source, name) for name in _OF_EVERY_MODULE}
     whole = True
     for star in source.stars:
         names = _names_behind(machine, source, star)
         whole = whole and names is not None
-        found.update((name, machine.module_name(source, name)) for name in names or ())
-    found.update((name, machine.module_name(source, name)) for name in source.bindings)
+        found.update((name, module_name(machine, source, name)) for name in names or ())
+    found.update((name, module_name(machine, source, name)) for name in source.bindings)
     there = {name: value for name, value in found.items() if value is not ABSENT}
     return there if whole else OpenDict(there)
 
@@ -54,7 +55,7 @@ def _names_behind(machine: Machine, source: Source, star: ast.ImportFrom) -> lis
 
 def starred(machine: Machine, module: Source) -> list[str] | None:
     """Return the names in ``__all__``; None where there is no such list, or nobody can tell it."""
-    listed = machine.module_name(module, "__all__")
+    listed = module_name(machine, module, "__all__")
     if isinstance(listed, list | tuple) and known(listed):
         return [name for name in listed if isinstance(name, str)]
     return None
@@ -70,7 +71,7 @@ def item_of_module(machine: Machine, owner: Value, name: str) -> Value:
         return machine.library.loaded(name) or machine.library.module(name) or UNKNOWN
     if not isinstance(owner, Names):
         return UNKNOWN
-    found = machine.module_name(owner.source, name)
+    found = module_name(machine, owner.source, name)
     if found is ABSENT:
         raise Raised("KeyError", repr(name))
     return found
@@ -80,6 +81,6 @@ def dictionary_of(machine: Machine, owner: Value) -> Value:
     """Return the dictionary that something is looked up in; anything else as it is."""
     if isinstance(owner, Names):
         return names_of(machine, owner.source)
-    if isinstance(owner, Instance) and owner.torch in ("ModuleDict", "ParameterDict"):
+    if isinstance(owner, Instance) and owner.base in machine.tables.outside.keyed:
         return owner.attrs
     return contents(owner)

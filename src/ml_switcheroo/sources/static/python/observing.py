@@ -34,7 +34,7 @@ def observing(machine: Machine, observer: Observer) -> Iterator[list[Frame]]:
     """
     frames: list[Frame] = []
 
-    def observed(read: Reader) -> Reader:
+    def observed(read: Reader[Machine]) -> Reader[Machine]:
         def run(machine: Machine, node: Any, frame: Frame) -> Value:
             entered = not frames or frames[-1] is not frame
             if entered:

@@ -10,16 +10,16 @@ from typing import Any
 
 from ml_switcheroo.sources.static.python.containers import member
 from ml_switcheroo.sources.static.python.counted import is_number, number
+from ml_switcheroo.sources.static.python.frames import Class
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
-    Class,
+    Foreign,
     Instance,
+    Measure,
     Raised,
     Repeat,
-    Size,
-    Tensor,
     Text,
     Unknown,
     Value,
@@ -167,7 +167,7 @@ def _identical(left: Value, right: Value, wanted: bool) -> Value:
 def _equal(machine: Machine, left: Value, right: Value, wanted: bool) -> Value:
     if same(left, right):
         return wanted
-    vague = (Unknown, Text, Tensor, Size, list, tuple, dict)
+    vague = (Unknown, Text, Foreign, Measure, list, tuple, dict)
     if isinstance(left, vague) or isinstance(right, vague):
         answer = symbolic("==", left, right)
         return answer if wanted else symbolic("not", "", answer)

@@ -1,22 +1,63 @@
-"""A module's own code: each statement is read once, when something that it binds or changes is asked for."""
+"""What names stand for. A statement of a module is read once, when something that it binds is asked for."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ml_switcheroo.code.library import Source
-from ml_switcheroo.sources.static.python.frames import module_frame
-from ml_switcheroo.sources.static.python.values import ABSENT
+from ml_switcheroo.sources.static.python.frames import Frame, module_frame, present
+from ml_switcheroo.sources.static.python.machine import Machine
+from ml_switcheroo.sources.static.python.values import ABSENT, UNKNOWN, Raised, Value
 from ml_switcheroo.sources.static.python.wrapping import stores
 
-if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.python.machine import Machine
-
-__all__ = ["imported", "run_for"]
+__all__ = ["from_import", "imported", "look_up", "module_name"]
 
 
-def run_for(machine: Machine, source: Source, name: str) -> None:
+def look_up(machine: Machine, frame: Frame, name: str) -> Value:
+    """Return what a name stands for.
+
+    Raises:
+        Raised: NameError where nothing binds it.
+    """
+    if name in frame.names and not frame.elsewhere:
+        return present(frame.names[name])
+    around: Frame | None = frame
+    while around is not None:
+        names = around.elsewhere.get(name, around.names)
+        if name in names and (around is frame or not around.body):
+            return present(names[name])
+        around = around.outer
+    value = module_name(machine, frame.source, name)
+    if value is ABSENT:
+        value = machine.builtins.get(name, ABSENT)
+    if value is ABSENT and machine.following and not machine.trying:
+        return UNKNOWN  # whatever has put it there
+    if value is ABSENT:
+        raise Raised("NameError", name)
+    return value
+
+
+def module_name(machine: Machine, source: Source, name: str) -> Value:
+    """Return a module-level name of a file, running only the statements that bind it."""
+    _run_for(machine, source, name)
+    if name in source.values:
+        return source.values[name]
+    for star in reversed(source.stars):
+        value = from_import(machine, source, star, name) if not name.startswith("_") else ABSENT
+        if value is not ABSENT:
+            source.values[name] = value
+            return value
+    own = {"__name__": source.name, "__package__": source.package, "__file__": source.label}
+    return {**own, "__all__": UNKNOWN}.get(name, ABSENT)
+
+
+def from_import(machine: Machine, source: Source, node: ast.ImportFrom, name: str) -> Value:
+    """Return what ``from module import name`` binds, ABSENT where the module lacks it."""
+    return machine.tables.star(machine, node, name, module_frame(source))
+
+
+def _run_for(machine: Machine, source: Source, name: str) -> None:
     """Run what has to have run before a name of a module is used."""
     if source.calls:
         _run_calls(machine, source)
@@ -63,7 +104,7 @@ def _run_calls(machine: Machine, source: Source) -> None:
     """Run the calls at module level of functions that store something: registrations, patches."""
     calls, source.calls = source.calls, ()
     for index, name in calls:
-        called = machine.module_name(source, name)
+        called = module_name(machine, source, name)
         called = machine.builtins.get(name) if called is ABSENT else called
         if index not in source.ran and stores(called):
             _run(machine, source, index)

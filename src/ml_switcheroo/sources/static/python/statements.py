@@ -17,6 +17,7 @@ from ml_switcheroo.sources.static.python.loops import run_for, run_while
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.narrowing import narrowed
 from ml_switcheroo.sources.static.python.operators import binary
+from ml_switcheroo.sources.static.python.own_code import module_name
 from ml_switcheroo.sources.static.python.tables import Ending, ForkReader, Outcome, Reader
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
@@ -224,7 +225,7 @@ def _case(machine: Machine, case: ast.match_case, frame: Frame, after: Sequence[
     for node in ast.walk(case.pattern):
         name = getattr(node, "name", None) or getattr(node, "rest", None)
         if isinstance(name, str):
-            frame.bind(name, UNKNOWN, machine)
+            machine.bind(frame, name, UNKNOWN)
     outcome = machine.run(case.body, frame)
     return outcome if outcome.ending is not Ending.NEXT or not after else _ended(machine, after, frame)
 
@@ -247,12 +248,12 @@ def _fits(machine: Machine, pattern: ast.pattern, subject: Value, frame: Frame) 
 
 def _function(machine: Machine, node: Any, frame: Frame) -> None:
     function = make_function(machine, node, frame, node.name)
-    frame.bind(node.name, decorated(machine, node.decorator_list, function, frame), machine)
+    machine.bind(frame, node.name, decorated(machine, node.decorator_list, function, frame))
 
 
 def _class(machine: Machine, node: ast.ClassDef, frame: Frame) -> None:
     made = make_class(machine, node, frame)
-    frame.bind(node.name, decorated(machine, node.decorator_list, made, frame), machine)
+    machine.bind(frame, node.name, decorated(machine, node.decorator_list, made, frame))
 
 
 def _with(machine: Machine, node: ast.With, frame: Frame) -> Outcome:
@@ -298,7 +299,7 @@ def _caught(machine: Machine, node: ast.Try, error: Raised, frame: Frame) -> Out
     for one in node.handlers:
         if _catches(one, error.kind):
             if one.name:
-                frame.bind(one.name, UNKNOWN, machine)
+                machine.bind(frame, one.name, UNKNOWN)
             return machine.run(one.body, frame)
     machine.run(node.finalbody, frame)
     raise error
@@ -330,7 +331,7 @@ def _elsewhere(machine: Machine, node: ast.Nonlocal | ast.Global, frame: Frame) 
     for name in node.names:
         place: dict[str, Value] = frame.source.values
         if isinstance(node, ast.Global):
-            machine.module_name(frame.source, name)
+            module_name(machine, frame.source, name)
         outer = frame.outer if isinstance(node, ast.Nonlocal) else None
         while outer is not None:
             if name in outer.names:
@@ -347,11 +348,11 @@ def _import_from(machine: Machine, node: ast.ImportFrom, frame: Frame) -> None:
         value = run_from_import(machine, node, alias.name, frame)
         if value is ABSENT:
             raise Raised("ImportError", f"cannot import name {alias.name}")
-        frame.bind(alias.asname or alias.name, value, machine)
+        machine.bind(frame, alias.asname or alias.name, value)
 
 
-FORKS: dict[type, ForkReader] = {ast.If: _if, ast.Match: _match}
-STATEMENTS: dict[type, Reader] = {
+FORKS: dict[type, ForkReader[Machine]] = {ast.If: _if, ast.Match: _match}
+STATEMENTS: dict[type, Reader[Machine]] = {
     ast.Expr: _expression,
     ast.Pass: _pass,
     ast.Assign: _assign,

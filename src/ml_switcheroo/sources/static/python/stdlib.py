@@ -14,6 +14,7 @@ from ml_switcheroo.sources.static.python.builtin import BUILTINS
 from ml_switcheroo.sources.static.python.classes import new_instance
 from ml_switcheroo.sources.static.python.containers import expand
 from ml_switcheroo.sources.static.python.copies import COPIES
+from ml_switcheroo.sources.static.python.frames import Class, Function
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.introspection import is_dataclass, signature
 from ml_switcheroo.sources.static.python.lookups import LOOKUPS
@@ -24,9 +25,7 @@ from ml_switcheroo.sources.static.python.values import (
     Arguments,
     Bound,
     Builtin,
-    Class,
     External,
-    Function,
     Partial,
     Raised,
     Repeat,

@@ -1,7 +1,7 @@
 """What the machine looks up: what nodes and values mean, by type, and what is asked about unread packages.
 
-Whoever knows a type fills in its rows. Those of Python's own types come from this shelf. What a tensor is
-under ``+``, in ``x[0]`` or in a loop comes from the shelf of torch, which this one never imports.
+Whoever knows a type fills in its rows. Those of Python's own types come from this shelf. What a value of
+a package is under ``+``, in ``x[0]`` or in a loop comes from the shelf above, which this one never imports.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
-from ml_switcheroo.sources.static.python.values import UNKNOWN, Arguments, Instance, Tensor, Value
-
-if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.python.frames import Frame
-    from ml_switcheroo.sources.static.python.machine import Machine
+from ml_switcheroo.sources.static.python.frames import Frame
+from ml_switcheroo.sources.static.python.values import Arguments, Foreign, Instance, Value
 
 __all__ = ["Ending", "ForkReader", "Outcome", "Outside", "Reader", "Tables", "Watcher"]
+
+
+M = TypeVar("M")
+"""The machine that looks things up; it holds these tables, so it cannot be named here."""
+
+Reads = TypeVar("Reads", contravariant=True)
 
 
 class Ending(Enum):
@@ -39,48 +42,50 @@ class Outcome:
     value: Value = None
 
 
-Reader = Callable[["Machine", Any, "Frame"], Any]
+Reader = Callable[[M, Any, Frame], Any]
 """Evaluates an expression, or runs a statement."""
 
-ForkReader = Callable[["Machine", Any, Sequence[ast.stmt], "Frame"], "Outcome | None"]
+ForkReader = Callable[[M, Any, Sequence[ast.stmt], Frame], Outcome | None]
 """Runs a statement that forks, given the rest of its block: None where the caller goes on with that."""
 
 
-def _unread(machine: Machine, node: Any, frame: Frame) -> Value:
-    """Pass over a node that the tables lack, a newer Python's: nothing is known but the names it binds."""
-    machine.forget(node, frame)
-    return UNKNOWN if isinstance(node, ast.expr) else None
-
-
 @dataclass(frozen=True, slots=True)
-class Outside:
+class Outside(Generic[M]):
     """What the machine asks about packages that are not read, by dotted name.
 
     Attributes:
         call: What a call of something in a package gives.
         construct: Runs the constructor of a class of a package, for an instance.
-        forward: What an instance gives when it is called, and its class is not read.
+        call_instance: What an instance gives when it is called, and its class is not read.
         member: An attribute that an instance has from a class of a package.
         is_subclass: Whether one class derives from another; None where nobody knows.
         is_layer: Whether a class is made in the usual way, by ``__new__`` of object.
         exports: Whether ``from package import *`` binds a name.
         stands_for: The class of a package that a class in a file is a copy of; empty for any other.
         root: The class that all layers derive from.
+        called: The methods that a call of an instance runs, the first of them that its class has.
+        keyed: The classes, as ``Instance.base`` says them, that hold what they are given by key.
+        sliced_with_names: Those whose slices keep the names of the items.
+        apart: How the names of classes begin that no value of Python's own is an instance of.
     """
 
-    call: Callable[[Machine, str, Arguments], Value]
-    construct: Callable[[Machine, Instance, str, Arguments], None]
-    forward: Callable[[Machine, Instance, Arguments], Value]
-    member: Callable[[Machine, Instance, str, str], Value]
+    call: Callable[[M, str, Arguments], Value]
+    construct: Callable[[M, Instance, str, Arguments], None]
+    call_instance: Callable[[M, Instance, Arguments], Value]
+    member: Callable[[M, Instance, str, str], Value]
     is_subclass: Callable[[str, str], bool | None]
     is_layer: Callable[[str], bool]
     exports: Callable[[str, str], bool]
     stands_for: Callable[[Path, str], str]
     root: str
+    called: tuple[str, ...] = ("__call__",)
+    keyed: frozenset[str] = frozenset()
+    sliced_with_names: frozenset[str] = frozenset()
+    apart: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
-class Tables:
+class Tables(Generic[M]):
     """What the machine looks up, by type.
 
     Attributes:
@@ -107,61 +112,61 @@ class Tables:
         outside: What else is asked about such packages.
     """
 
-    expressions: Mapping[type, Reader]
-    statements: Mapping[type, Reader]
-    forks: Mapping[type, ForkReader]
-    unread: Reader = _unread
-    star: Callable[[Machine, ast.ImportFrom, str, Frame], Value]
-    calls: Mapping[type, Callable[[Machine, Any, Arguments], Value]]
-    readers: Mapping[type, Callable[[Machine, Any, str], Value]]
-    writers: Mapping[type, Callable[[Machine, Any, Any, Value], None]]
-    truths: Mapping[type, Callable[[Machine, Any], bool | None]]
-    operators: Mapping[type, Callable[[Machine, type, Value, Value], Value]] = field(default_factory=dict)
-    compared: Mapping[type, Callable[[Machine, Value, Value], Value]] = field(default_factory=dict)
-    subscripts: Mapping[type, Callable[[Machine, Any, Value], Value]] = field(default_factory=dict)
-    stores: Mapping[type, Callable[[Machine, Any, Value, Value], None]] = field(default_factory=dict)
-    items: Mapping[type, Callable[[Machine, Any], list[Value] | None]] = field(default_factory=dict)
+    expressions: Mapping[type, Reader[M]]
+    statements: Mapping[type, Reader[M]]
+    forks: Mapping[type, ForkReader[M]]
+    unread: Reader[M]
+    star: Callable[[M, ast.ImportFrom, str, Frame], Value]
+    calls: Mapping[type, Callable[[M, Any, Arguments], Value]]
+    readers: Mapping[type, Callable[[M, Any, str], Value]]
+    writers: Mapping[type, Callable[[M, Any, Any, Value], None]]
+    truths: Mapping[type, Callable[[M, Any], bool | None]]
+    operators: Mapping[type, Callable[[M, type, Value, Value], Value]] = field(default_factory=dict)
+    compared: Mapping[type, Callable[[M, Value, Value], Value]] = field(default_factory=dict)
+    subscripts: Mapping[type, Callable[[M, Any, Value], Value]] = field(default_factory=dict)
+    stores: Mapping[type, Callable[[M, Any, Value, Value], None]] = field(default_factory=dict)
+    items: Mapping[type, Callable[[M, Any], list[Value] | None]] = field(default_factory=dict)
     unpacked: Mapping[type, Callable[[Any, int], list[Value] | None]] = field(default_factory=dict)
     nth: Mapping[type, Callable[[Any, int], Value]] = field(default_factory=dict)
     widened: Mapping[type, Callable[[Any, Value], Value]] = field(default_factory=dict)
     instances: Mapping[type, Callable[[Any, Value], bool | None]] = field(default_factory=dict)
     builtins: Mapping[str, Value] = field(default_factory=dict)
     externals: Mapping[str, Value] = field(default_factory=dict)
-    outside: Outside
+    outside: Outside[M]
 
 
-class Watcher(Protocol):
-    """Somebody who watches what a program does, and answers for the tensors in it."""
+class Watcher(Protocol[Reads]):
+    """Somebody who watches what a program does, and answers for the values of packages in it."""
 
-    def named(self, machine: Machine, name: Any, value: Value, /) -> None:
+    def named(self, machine: Reads, name: Any, value: Value, /) -> None:
         """Note that a value is called by a name."""
 
     def stored(self, *values: Value) -> None:
         """Note that something is stored in values."""
 
-    def called(self, machine: Machine, instance: Instance, args: Arguments, /) -> tuple[Value] | None:
+    def called(self, machine: Reads, instance: Instance, args: Arguments, /) -> tuple[Value] | None:
         """Return what a module gives, wrapped, where it need not be read."""
 
     def passed(self, args: Arguments, /) -> Value:
         """Return what a function gives that nobody knows."""
 
-    def items(self, tensor: Tensor, /) -> list[Value] | None:
-        """Return what iterating over a tensor gives; None where that is unknown."""
+    def items(self, value: Foreign, /) -> list[Value] | None:
+        """Return what iterating over a value gives; None where that is unknown."""
 
-    def layer(self, machine: Machine, layer: Instance, args: Arguments, /) -> Value:
+    def layer(self, machine: Reads, layer: Instance, args: Arguments, /) -> Value:
         """Return what a layer of a package gives."""
 
-    def function(self, machine: Machine, name: str, args: Arguments, /) -> Value:
-        """Return what a function of a package gives that takes tensors."""
+    def function(self, machine: Reads, name: str, args: Arguments, /) -> Value:
+        """Return what a function of a package gives that is known by its name."""
 
-    def foreign(self, machine: Machine, name: str, args: Arguments, /) -> Value:
+    def foreign(self, machine: Reads, name: str, args: Arguments, /) -> Value:
         """Return what a function of any other package gives."""
 
-    def attribute(self, machine: Machine, tensor: Tensor, name: str, /) -> Value:
-        """Return an attribute or a method of a tensor."""
+    def attribute(self, machine: Reads, owner: Foreign, name: str, /) -> Value:
+        """Return an attribute or a method."""
 
-    def operate(self, machine: Machine, op: type, left: Value, right: Value, /) -> Value:
+    def operate(self, machine: Reads, op: type, left: Value, right: Value, /) -> Value:
         """Return what an operator gives."""
 
-    def subscript(self, machine: Machine, tensor: Value, index: Value, /) -> Value:
-        """Return ``tensor[index]``."""
+    def subscript(self, machine: Reads, owner: Value, index: Value, /) -> Value:
+        """Return ``owner[index]``."""

@@ -1,7 +1,8 @@
 """What an expression of the model's source can be, when it is read and not run.
 
 A value that is known is itself: an ``int``, a ``str``, a ``tuple``, a ``list`` of values. What Python
-has and a reader cannot hold gets a class here: functions, classes, instances, tensors without bytes.
+has and a reader cannot hold gets a class: functions, classes, instances. What a package that is not read
+makes is :class:`Foreign`: the shelf above says what that is.
 What is not known is :class:`Unknown`; what is one of several things is :class:`OneOf`.
 """
 
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_switcheroo.sources.static.python.mappings import OpenDict
 from ml_switcheroo.sources.static.python.marks import Marks
+from ml_switcheroo.sources.static.python.value import Value
 
 if TYPE_CHECKING:
     from ml_switcheroo.code.library import Source
-    from ml_switcheroo.sources.static.python.frames import Frame
 
 __all__ = [
     "ABSENT",
@@ -30,20 +31,17 @@ __all__ = [
     "Arguments",
     "Bound",
     "Builtin",
-    "Class",
     "External",
-    "Function",
+    "Foreign",
     "Instance",
     "Maybe",
+    "Measure",
     "Names",
     "OneOf",
     "Partial",
     "Raised",
     "Repeat",
     "Site",
-    "Size",
-    "Super",
-    "Tensor",
     "Text",
     "Unknown",
     "Value",
@@ -54,9 +52,6 @@ __all__ = [
     "options",
     "same",
 ]
-
-Value = object
-"""Anything: what a value is has to be asked before it is used."""
 
 T = TypeVar("T")
 
@@ -120,9 +115,38 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class External:
-    """Something of a package that is not read, by its dotted name: ``torch.nn.Conv2d``."""
+    """Something of a package that is not read, by its dotted name: ``numpy.prod``."""
 
     name: str
+
+
+class Foreign:
+    """What a package makes that is not read, such as an array.
+
+    The shelf that derives from it says in the tables what such a value is to operators, loops and calls.
+    Neither its truth nor what it equals is known; ``-x`` and the like give such a value again.
+    """
+
+    __slots__ = ()
+
+    def copied(self) -> Foreign:
+        """Return what ``copy.deepcopy`` gives."""
+        raise NotImplementedError
+
+    def made_again(self, inside: Callable[[Value], Value], first: int) -> Foreign | None:
+        """Return what a constructor would make that runs once more; None where that is not known.
+
+        Args:
+            inside: Returns the same for a value that this one holds.
+            first: The serial of the first thing that the constructor has made.
+        """
+        raise NotImplementedError
+
+
+class Measure:
+    """A number that nobody knows, measured on what a package makes. Equal ones are the same number."""
+
+    __slots__ = ()
 
 
 class Raised(Exception):  # a value of the program that is read, not an error of this one
@@ -182,103 +206,34 @@ class Site:
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class Function:
-    """A ``def`` or ``lambda`` with what it closes over; ``attrs`` are attributes set on it."""
-
-    name: str
-    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-    source: Source
-    frame: Frame | None
-    defaults: list[Value]
-    keyword_defaults: list[Value]
-    owner: Class | None = None
-    generator: bool = False
-    attrs: dict[Any, Value] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False, repr=False)
-class Class:
-    """A class whose source has been read; ``mro`` ends with External and Unknown bases."""
-
-    name: str
-    node: ast.ClassDef | None
-    source: Source | None
-    bases: tuple[Value, ...]
-    attrs: dict[Any, Value]
-    mro: tuple[Value, ...] = ()
-    dataclass: bool = False
-    fields: tuple[str, ...] = ()
-
-
-@dataclass(slots=True, eq=False, repr=False)
 class Instance:
-    """An instance of a class: of the user's own, of torch's (``cls`` is External), or of both.
+    """An instance of a class: of the user's own, of a package's (``cls`` is External), or of both.
 
     Attributes:
         cls: A :class:`Class` or an :class:`External`.
         attrs: Attributes by name; a key may be a :class:`Text`.
-        items: Children named by position (Sequential, ModuleList), None for everything else.
-        torch: The class of ``torch.nn`` whose constructor ran: ``Conv2d``.
-        args: The arguments of that constructor, by torch's names.
+        items: Children named by position, None for what is no such container.
+        base: The class of a package that is not read whose constructor ran, by the name its shelf knows.
+        args: The arguments of that constructor, by name.
         args_open: Whether it may have had more arguments.
-        slots: The tensors of such a layer that somebody has asked for, by name.
+        slots: What that constructor made and somebody has asked for, by name.
         site: Where the instance is made.
         marks: Facts about it that are no attributes, and that the program may change.
-        uses: What ``forward`` does with it, as far as it has been followed; see ``uses``.
-        open: Whether it may have children or tensors that could not be read.
+        uses: What the program does with it, as far as the shelf above has followed that.
+        open: Whether it may hold more than could be read.
     """
 
     cls: Value
     attrs: dict[Any, Value] = field(default_factory=dict)
     items: list[Value] | None = None
-    torch: str = ""
+    base: str = ""
     args: dict[str, Value] = field(default_factory=dict)
     args_open: bool = False
-    slots: dict[str, Tensor] = field(default_factory=dict)
+    slots: dict[str, Foreign] = field(default_factory=dict)
     site: Site | None = None
     marks: Marks = field(default_factory=Marks)
     uses: Any = None
     open: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Tensor:
-    """A tensor without bytes.
-
-    Attributes:
-        shape: Sizes (or unknowns); None where not even the rank is known.
-        role: ``parameter``, ``buffer``, or empty for a tensor that no state dict has.
-        persistent: Whether a buffer is saved.
-        axes: What each axis holds, for the data flow in ``forward``; see ``flow``.
-        site: Where it is made.
-        layout: How a port has its axes, where they are unknown; see ``alike``.
-        of: The layer whose own tensor it is.
-        serial: When it was made, in the order of everything that is made.
-        trace: The rows it holds, where rows are followed; see ``traces``.
-        holds: What it is made with, where programs are drawn.
-    """
-
-    shape: tuple[Value, ...] | None = None
-    role: str = ""
-    persistent: bool = True
-    axes: Any = None
-    site: Site | None = None
-    layout: str = ""
-    of: Instance | None = None
-    serial: int = field(default_factory=next_serial)
-    trace: Any = None
-    holds: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """The size of an axis of a tensor, or of several merged: ``x.shape[1] * x.shape[2]``.
-
-    Attributes:
-        atoms: The axes; see ``flow``.
-    """
-
-    atoms: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -287,14 +242,6 @@ class Bound:
 
     function: Value
     owner: Value
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Super:
-    """``super()``: attribute look-up in the MRO of ``owner`` behind ``start``."""
-
-    owner: Value
-    start: Class
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -344,7 +291,7 @@ def same(left: Value, right: Value) -> bool:
         return False
     if isinstance(left, Unknown):
         return bool(left.symbol) and left == right
-    if isinstance(left, (*_PLAIN, External, Text, Size)):
+    if isinstance(left, (*_PLAIN, External, Text, Measure)):
         return bool(left == right)
     if isinstance(left, tuple) and isinstance(right, tuple):
         return len(left) == len(right) and all(map(same, left, right))
@@ -364,7 +311,7 @@ def join(values: Iterable[Value]) -> Value:
             return UNKNOWN
         if not any(same(value, other) for other in found):
             found.append(value)
-            if len(found) > MOST and not isinstance(value, Tensor):
+            if len(found) > MOST and not isinstance(value, Foreign):
                 return UNKNOWN
     if len(found) == 1:
         return found[0]

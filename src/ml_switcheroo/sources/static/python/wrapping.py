@@ -6,7 +6,8 @@ import ast
 import functools
 from collections.abc import Iterator
 
-from ml_switcheroo.sources.static.python.values import Builtin, Class, Function, Value
+from ml_switcheroo.sources.static.python.frames import Class, Function
+from ml_switcheroo.sources.static.python.values import Builtin, Value
 
 __all__ = ["hands_on", "stores", "unwrapped"]
 

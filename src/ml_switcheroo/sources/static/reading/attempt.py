@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ml_switcheroo.sources.static.python.machine import Machine
 from ml_switcheroo.sources.static.python.values import Value
-from ml_switcheroo.sources.static.reading.fit import Fit, Owner
+from ml_switcheroo.sources.static.reading.fit import Claim, Fit
 
 __all__ = ["Attempt"]
 
@@ -29,7 +29,7 @@ class Attempt:
     failure: str = ""
     target: Value = None
     steps: int = 0
-    doubts: dict[str, tuple[Owner, ...]] = field(default_factory=dict)
+    doubts: dict[str, tuple[Claim, ...]] = field(default_factory=dict)
     reasons: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property

@@ -10,12 +10,12 @@ from ml_switcheroo.computed import Computed, Pool, named, pool_of
 from ml_switcheroo.computed.code import called
 from ml_switcheroo.computed.words import attention_scale, is_attention, scale_of
 from ml_switcheroo.sources.static.python.classes import lineage
+from ml_switcheroo.sources.static.python.frames import Class, Function
 from ml_switcheroo.sources.static.python.machine import Budget, Machine
+from ml_switcheroo.sources.static.python.own_code import module_name
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
-    Class,
     External,
-    Function,
     Instance,
     Partial,
     Raised,
@@ -52,7 +52,7 @@ def pools_of(attempt: Attempt) -> dict[str, Pool]:
     """Return the pools of a reading, by path; without arguments where nobody knows what they do."""
     found: dict[str, Pool] = {}
     for path, made in attempt.fit.modules.items():
-        pool = pool_of(f"torch.nn.{made[0].torch}", made[0].args) if made[0].torch else None
+        pool = pool_of(f"torch.nn.{made[0].base}", made[0].args) if made[0].base else None
         if pool is not None:
             certain = len(made) == 1 and not _is_own(made[0])
             found[path] = pool if certain else Pool(pool.kind, pool.rank, {})
@@ -73,12 +73,12 @@ class _Reader:
     def of_instance(self, made: Instance) -> Iterator[Computed]:
         """Yield what a module computes by itself; its children are modules of their own."""
         args = {name: value for name, value in made.args.items() if known(value)}
-        if made.torch in _ACTIVATION:
+        if made.base in _ACTIVATION:
             yield from self.of_value(_activation(made))
-        elif made.torch == "MultiheadAttention":
+        elif made.base == "MultiheadAttention":
             yield from _attention(args)
-        elif made.torch:
-            word = named(f"torch.nn.{made.torch}", args if len(args) == len(made.args) else made.args)
+        elif made.base:
+            word = named(f"torch.nn.{made.base}", args if len(args) == len(made.args) else made.args)
             yield from [word] if word is not None else ()
         for one in lineage(made.cls):
             if isinstance(one, Class):
@@ -120,7 +120,7 @@ class _Reader:
         if head in ("self", "?"):
             return ""
         try:
-            value = self._machine.module_name(function.source, head)
+            value = module_name(self._machine, function.source, head)
             for part in parts:
                 value = self._machine.read(value, part) if isinstance(value, External) else ABSENT
         except (Raised, Budget, RecursionError):
@@ -129,7 +129,7 @@ class _Reader:
 
 
 def _activation(made: Instance) -> Value:
-    value = made.args.get("activation", _ACTIVATION[made.torch])
+    value = made.args.get("activation", _ACTIVATION[made.base])
     return External(f"torch.nn.functional.{value}") if isinstance(value, str) else value
 
 

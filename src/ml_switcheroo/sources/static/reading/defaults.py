@@ -14,7 +14,7 @@ from typing import Any
 from ml_switcheroo.sources.static.python.operators import symbolic
 from ml_switcheroo.sources.static.python.values import ABSENT, External, Instance, Partial, Unknown, Value
 from ml_switcheroo.sources.static.reading.attempt import Attempt
-from ml_switcheroo.sources.static.reading.fit import Owner
+from ml_switcheroo.sources.static.reading.fit import Claim
 
 __all__ = ["Other", "doubt_defaults"]
 
@@ -76,16 +76,16 @@ def doubt_defaults(
             continue
         for name, new in _new(first, again):
             first.doubts[name] = (*first.doubts.get(name, ()), *new)
-            for owner in (*first.fit.owners[name], *new):
-                why = other.otherwise if owner in new else f"{other.by_default}, the default"
-                first.reasons.setdefault((owner.key, owner.kind), why)
+            for claim in (*first.fit.claims[name], *new):
+                why = other.otherwise if claim in new else f"{other.by_default}, the default"
+                first.reasons.setdefault((claim.key, claim.kind), why)
 
 
-def _new(first: Attempt, again: Attempt) -> Iterator[tuple[str, tuple[Owner, ...]]]:
-    """Yield the tensors that are of another kind in another reading, with their owners there."""
-    for name, owners in again.fit.owners.items():
-        usual = {owner.kind for owner in first.fit.owners.get(name, ())}
-        new = tuple(owner for owner in owners if owner.kind and owner.kind not in usual)
+def _new(first: Attempt, again: Attempt) -> Iterator[tuple[str, tuple[Claim, ...]]]:
+    """Yield the tensors that are of another kind in another reading, with their claims there."""
+    for name, claims in again.fit.claims.items():
+        usual = {claim.kind for claim in first.fit.claims.get(name, ())}
+        new = tuple(claim for claim in claims if claim.kind and claim.kind not in usual)
         if new and usual:
             yield name, new
 

@@ -14,18 +14,17 @@ from ml_switcheroo.errors import SourceError
 from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.containing import contained
-from ml_switcheroo.sources.static.python.frames import Frame
+from ml_switcheroo.sources.static.python.frames import Class, Frame, Function
 from ml_switcheroo.sources.static.python.heap import Changed
 from ml_switcheroo.sources.static.python.limits import deep_recursion, little_garbage
 from ml_switcheroo.sources.static.python.machine import STEPS, Budget, Machine
+from ml_switcheroo.sources.static.python.own_code import imported, module_name
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     Arguments,
     Bound,
     Builtin,
-    Class,
     External,
-    Function,
     Instance,
     Partial,
     Raised,
@@ -38,7 +37,7 @@ from ml_switcheroo.sources.static.python.wrapping import unwrapped
 from ml_switcheroo.sources.static.reading.attempt import Attempt
 from ml_switcheroo.sources.static.reading.called import refuse_call
 from ml_switcheroo.sources.static.reading.defaults import Other, doubt_defaults
-from ml_switcheroo.sources.static.reading.fit import Fit, Names, Owner, fit
+from ml_switcheroo.sources.static.reading.fit import Claim, Fit, Names, fit
 from ml_switcheroo.sources.static.reading.forward import observed
 from ml_switcheroo.sources.static.reading.knowledge import knowledge_of
 from ml_switcheroo.sources.static.reading.observed import Observed
@@ -202,12 +201,12 @@ def _with(entry: _Entry, other: Other, steps: int) -> Attempt:
     return _attempt(replace(entry, tests=other.tests), opening, {}, steps)
 
 
-def _doubts(attempt: Attempt) -> dict[str, tuple[Owner, ...]]:
+def _doubts(attempt: Attempt) -> dict[str, tuple[Claim, ...]]:
     """Return the tensors that are of another kind, and fit as well, where a switch is not as by default."""
     if not attempt.exact:
         return {}
-    owners = attempt.fit.owners.items()
-    return {name: found for name, found in owners if len({owner.kind for owner in found}) > 1}
+    claims = attempt.fit.claims.items()
+    return {name: found for name, found in claims if len({claim.kind for claim in found}) > 1}
 
 
 _FEW, _TIMES = 200_000, 3
@@ -235,9 +234,9 @@ def _solved(entry: _Entry, opening: Opening, steps: int) -> Attempt:
 
 def _rank(attempt: Attempt) -> tuple[bool, bool, int]:
     """Order readings: first one that came to an end and says something, then by what speaks against it."""
-    unsure = sum(len(owners) > 1 for owners in attempt.fit.owners.values())
+    unsure = sum(len(claims) > 1 for claims in attempt.fit.claims.values())
     against = attempt.fit.contradictions + len(attempt.fit.open) + unsure
-    return bool(attempt.failure), not attempt.fit.owners, against
+    return bool(attempt.failure), not attempt.fit.claims, against
 
 
 _ROUNDS = 4
@@ -285,7 +284,7 @@ def _one_reading(entry: _Entry, machine: Machine, opening: Opening, solved: Mapp
     machine.told.update(entry.tests)
     steps = machine.steps
     source = machine.library.file(entry.path)
-    machine.imported(source)
+    imported(machine, source)
     failures: list[str] = []
     target = _target(machine, source, entry.name)
 
@@ -312,7 +311,7 @@ def _one_reading(entry: _Entry, machine: Machine, opening: Opening, solved: Mapp
 
 
 def _target(machine: Machine, source: Source, name: str) -> Value:
-    target = machine.module_name(source, name)
+    target = module_name(machine, source, name)
     if target is ABSENT:
         there = [*(one.name for one in source.classes), *(one.name for one in source.functions)]
         close = difflib.get_close_matches(name, there, n=1)

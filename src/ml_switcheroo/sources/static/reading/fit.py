@@ -17,7 +17,6 @@ from ml_switcheroo.sources.static.python.values import (
     Instance,
     Maybe,
     Repeat,
-    Tensor,
     Text,
     Unknown,
     Value,
@@ -27,9 +26,10 @@ from ml_switcheroo.sources.static.reading.own_rows import check_base, is_written
 from ml_switcheroo.sources.static.torch.composites import MADE_OF
 from ml_switcheroo.sources.static.torch.nn import CONTAINERS, reparametrized, slot
 from ml_switcheroo.sources.static.torch.shapes import contradicts, expected, mentions
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["Fit", "Names", "Owner", "fit"]
+__all__ = ["Claim", "Fit", "Names", "fit"]
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class Claim:
     """What the code says of one tensor: the module (or itself) that decides, and the kind.
 
     Attributes:
@@ -78,7 +78,7 @@ class Fit:
     """How something the code makes fits the names below one path.
 
     Attributes:
-        owners: By tensor name, everything it may be.
+        claims: By tensor name, everything it may be.
         open: Names under something nobody could read.
         extra: Names the code does not make.
         missing: Names the code makes and the checkpoint lacks.
@@ -92,7 +92,7 @@ class Fit:
             of a repeated pattern it belongs to.
     """
 
-    owners: dict[str, tuple[Owner, ...]] = field(default_factory=dict)
+    claims: dict[str, tuple[Claim, ...]] = field(default_factory=dict)
     open: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -111,7 +111,7 @@ class Fit:
 
     def add(self, other: Fit) -> None:
         """Take in what was found below another path."""
-        self.owners.update(other.owners)
+        self.claims.update(other.claims)
         self.containers.update(other.containers)
         self.modules.update(other.modules)
         self.makers.update(other.makers)
@@ -139,19 +139,19 @@ def _merge(fits_: list[Fit]) -> Fit:
     least = min(one.contradictions for one in fits_)
     kept = [one for one in fits_ if one.contradictions == least]
     if least and len(fits_) > 1:  # all of them are wrong somewhere: nothing is ruled out for sure
-        kept = [one for one in fits_ if one.owners or one.contradictions == least]
+        kept = [one for one in fits_ if one.claims or one.contradictions == least]
     if len(kept) == 1:
         return kept[0]
     return _both(kept)
 
 
 def _both(kept: list[Fit]) -> Fit:
-    """Return what several possibilities say together, each tensor with all its owners."""
+    """Return what several possibilities say together, each tensor with all its claims."""
     result = Fit()
     for one in kept:
-        for name, owners in one.owners.items():
-            before = result.owners.get(name, ())
-            result.owners[name] = before + tuple(owner for owner in owners if not _listed(owner, before))
+        for name, claims in one.claims.items():
+            before = result.claims.get(name, ())
+            result.claims[name] = before + tuple(claim for claim in claims if not _listed(claim, before))
         for path, modules in one.modules.items():
             result.modules[path] = result.modules.get(path, ()) + modules
         result.makers.update(one.makers)
@@ -165,12 +165,12 @@ def _both(kept: list[Fit]) -> Fit:
     result.wrong, result.misfits = best.wrong, best.misfits
     result.open = sorted({name for one in kept for name in one.open})
     for name in result.open:
-        result.owners.pop(name, None)
+        result.claims.pop(name, None)
     return result
 
 
-def _listed(owner: Owner, owners: tuple[Owner, ...]) -> bool:
-    return any(owner.maker is other.maker and owner.key == other.key for other in owners)
+def _listed(claim: Claim, claims: tuple[Claim, ...]) -> bool:
+    return any(claim.maker is other.maker and claim.key == other.key for other in claims)
 
 
 def _fit_one(value: Value, names: Names, path: str) -> Fit:
@@ -195,7 +195,7 @@ def _fit_tensor(value: Tensor, names: Names, path: str) -> Fit:
         return result
     _check(path, value.shape, names.spec.shape, result)
     _solve(value.shape, names.spec.shape, result)
-    result.owners[path] = (Owner(path, value.role, value),)
+    result.claims[path] = (Claim(path, value.role, value),)
     result.makers[path] = (id(value), "")
     return result
 
@@ -206,9 +206,9 @@ def _fit_module(made: Instance, names: Names, path: str) -> Fit:
         result.extra.append(path)
     taken: set[str] = set()
     result.modules[path] = (made,)
-    if made.torch in CONTAINERS:
-        result.containers[path] = CONTAINERS[made.torch]
-    elif made.torch:
+    if made.base in CONTAINERS:
+        result.containers[path] = CONTAINERS[made.base]
+    elif made.base:
         _fit_layer(made, names, path, result, taken)
     if made.items is not None:
         _fit_items(made.items, names, path, result, taken)
@@ -223,16 +223,16 @@ def _fit_module(made: Instance, names: Names, path: str) -> Fit:
 def _opaque(made: Instance) -> bool:
     """Tell whether a torch layer may own tensors the table does not say."""
     return (
-        bool(made.torch)
-        and made.torch not in CONTAINERS
-        and made.torch not in STATELESS
-        and made.torch not in MADE_OF
-        and (made.torch not in KIND_OF_CLASS or bool(reparametrized(made)))
+        bool(made.base)
+        and made.base not in CONTAINERS
+        and made.base not in STATELESS
+        and made.base not in MADE_OF
+        and (made.base not in KIND_OF_CLASS or bool(reparametrized(made)))
     )
 
 
 def _fit_layer(made: Instance, names: Names, path: str, result: Fit, taken: set[str]) -> None:
-    kind = KIND_OF_CLASS.get(made.torch)
+    kind = KIND_OF_CLASS.get(made.base)
     if kind is None:
         return
     moved = reparametrized(made)
@@ -244,7 +244,7 @@ def _fit_layer(made: Instance, names: Names, path: str, result: Fit, taken: set[
             continue
         taken.add(name.split(".")[0])
         if name in moved and name not in names.below:
-            result.owners.update(_reparametrized(made, kind, names, path, name, taken))
+            result.claims.update(_reparametrized(made, kind, names, path, name, taken))
         else:
             _fit_slot(made, kind, name, names, path, result)
 
@@ -286,7 +286,7 @@ def _fit_slot(made: Instance, kind: str, name: str, names: Names, path: str, res
     shape = tensor.shape if is_written(made) and isinstance(tensor, Tensor) else expected(made, kind, name)
     _check(full, shape, node.spec.shape, result)
     _solve(shape, node.spec.shape, result)
-    result.owners[full] = (Owner(path, kind, made),)
+    result.claims[full] = (Claim(path, kind, made),)
 
 
 def _check(name: str, wanted: tuple[Value, ...] | None, found: tuple[int, ...], result: Fit) -> None:
@@ -306,13 +306,13 @@ def _solve(wanted: tuple[Value, ...] | None, found: tuple[int, ...], result: Fit
 
 def _reparametrized(
     made: Instance, kind: str, names: Names, path: str, name: str, taken: set[str]
-) -> dict[str, tuple[Owner, ...]]:
-    """Return the owners of ``weight_g``, ``weight_v`` and the like: the layer they make up."""
-    found: dict[str, tuple[Owner, ...]] = {}
+) -> dict[str, tuple[Claim, ...]]:
+    """Return the claims of ``weight_g``, ``weight_v`` and the like: the layer they make up."""
+    found: dict[str, tuple[Claim, ...]] = {}
     for part, node in names.below.items():
         if part.startswith(f"{name}_") or part == "parametrizations":
             taken.add(part)
-            found.update({full: (Owner(path, kind, made),) for full in node.walk(joined(path, part))})
+            found.update({full: (Claim(path, kind, made),) for full in node.walk(joined(path, part))})
     return found
 
 

@@ -8,13 +8,14 @@ from functools import partial
 from ml_switcheroo.layers import BASE_OF_CLASS, own_name
 from ml_switcheroo.sources.static.python.containing import contained
 from ml_switcheroo.sources.static.python.observing import observing
-from ml_switcheroo.sources.static.python.values import Instance, Tensor, options
+from ml_switcheroo.sources.static.python.values import Instance, options
 from ml_switcheroo.sources.static.reading.attempt import Attempt
 from ml_switcheroo.sources.static.reading.observed import Observed
 from ml_switcheroo.sources.static.torch.flatten import WEIGHTS, Layer, Use, known, used, with_parts
 from ml_switcheroo.sources.static.torch.following import Inputs, run_forward
 from ml_switcheroo.sources.static.torch.rows.reading import Read, read_parts
 from ml_switcheroo.sources.static.torch.storage import following_storage
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["follow", "observed", "uses"]
@@ -77,15 +78,15 @@ def uses(attempt: Attempt, specs: Mapping[str, TensorSpec], notes: list[str]) ->
     layers = layers_of(attempt, specs)
     follow(attempt, layers, notes)
     own = {
-        id(owner.maker): (name, specs[name].shape)
-        for name, owners in attempt.fit.owners.items()
-        for owner in owners
-        if isinstance(owner.maker, Tensor) and name in specs
+        id(claim.maker): (name, specs[name].shape)
+        for name, claims in attempt.fit.claims.items()
+        for claim in claims
+        if isinstance(claim.maker, Tensor) and name in specs
     }
     found = used(layers, attempt.machine, own)
     tensors = {
-        name: [owner.maker for owner in owners if isinstance(owner.maker, Tensor) and owner.key == name]
-        for name, owners in attempt.fit.owners.items()
+        name: [claim.maker for claim in claims if isinstance(claim.maker, Tensor) and claim.key == name]
+        for name, claims in attempt.fit.claims.items()
     }
     what = f"{attempt.label}:{attempt.name}: what its rows are for"
     read = partial(read_parts, attempt.machine, attempt.fit.modules, tensors, specs)
@@ -93,11 +94,11 @@ def uses(attempt: Attempt, specs: Mapping[str, TensorSpec], notes: list[str]) ->
 
 
 def _layer(path: str, modules: Sequence[Instance], specs: Mapping[str, TensorSpec]) -> Layer:
-    slots = dict.fromkeys(own_name(made.torch, slot) for made in modules for slot in WEIGHTS)
+    slots = dict.fromkeys(own_name(made.base, slot) for made in modules for slot in WEIGHTS)
     names = (f"{path}.{slot}" if path else slot for slot in slots)
     pieces = (f"{path}.{slot}" for slot in ("weight_v", "weight_orig", "parametrizations.weight.original1"))
     shape = next((specs[name].shape for name in (*names, *pieces) if name in specs), ())
     groups = modules[0].args.get("groups", 1) if modules else 1
-    kinds = {BASE_OF_CLASS.get(made.torch, "") for made in modules}
+    kinds = {BASE_OF_CLASS.get(made.base, "") for made in modules}
     kind = kinds.pop() if len(kinds) == 1 else ""
     return Layer(tuple(modules), path, kind, shape, groups if isinstance(groups, int) else 0)

@@ -19,17 +19,16 @@ from ml_switcheroo.sources.findings import Usage
 from ml_switcheroo.sources.static.python.classes import make_class
 from ml_switcheroo.sources.static.python.containing import contained
 from ml_switcheroo.sources.static.python.counted import whole_numbers
-from ml_switcheroo.sources.static.python.frames import module_frame
+from ml_switcheroo.sources.static.python.frames import Class, module_frame
 from ml_switcheroo.sources.static.python.limits import deep_recursion
 from ml_switcheroo.sources.static.python.machine import Machine
+from ml_switcheroo.sources.static.python.own_code import module_name
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
-    Class,
     External,
     Instance,
     Raised,
-    Tensor,
     Value,
     known,
 )
@@ -41,6 +40,7 @@ from ml_switcheroo.sources.static.torch.nn import name_of
 from ml_switcheroo.sources.static.torch.parameter_uses import uses_of
 from ml_switcheroo.sources.static.torch.rows.reading import Read, read_parts
 from ml_switcheroo.sources.static.torch.use_verdicts import ParameterUses
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["LiveReader", "class_of", "copied", "follow_live", "parameters_in"]
@@ -110,7 +110,7 @@ def parameters_in(
         found = uses_of(reader.machine.library, [(path, copy) for path, _, copy in pairs], specs, {})
     for path, live, copy in pairs:
         name = f"{path}.weight" if path else "weight"
-        if copy.torch in KIND_OF_CLASS and name in specs and name not in found.uses and _hidden(live, copy):
+        if copy.base in KIND_OF_CLASS and name in specs and name not in found.uses and _hidden(live, copy):
             found.uses[name] = Usage((), "", type(live).__module__, type(live).__qualname__, sure=False)
     return found
 
@@ -153,8 +153,8 @@ def _pairs(model: Any, made: Mapping[int, Instance]) -> list[tuple[Any, Instance
 
 
 def _layer(live: Any, copy: Instance, path: str) -> Layer:
-    kind = BASE_OF_CLASS.get(copy.torch, "")
-    tensors = (getattr(live, own_name(copy.torch, slot), None) for slot in WEIGHTS)
+    kind = BASE_OF_CLASS.get(copy.base, "")
+    tensors = (getattr(live, own_name(copy.base, slot), None) for slot in WEIGHTS)
     shape = next((tuple(tensor.shape) for tensor in tensors if tensor is not None), ())
     return Layer((copy,), path, kind, shape, getattr(live, "groups", 1))
 
@@ -175,10 +175,10 @@ def copied(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
     children = {
         name: copied(machine, child, made) for name, child in live._modules.items() if child is not None
     }
-    if copy.torch in ("Sequential", "ModuleList") or _torch_name(type(live)) in ("Sequential", "ModuleList"):
+    if copy.base in ("Sequential", "ModuleList") or _torch_name(type(live)) in ("Sequential", "ModuleList"):
         copy.items = [children.pop(str(place)) for place in range(len(children)) if str(place) in children]
-    copy.torch = _torch_name(type(live))
-    copy.args = _arguments(live, copy.torch)
+    copy.base = _torch_name(type(live))
+    copy.args = _arguments(live, copy.base)
     plain = {name: value for name, value in vars(live).items() if not name.startswith("_") and known(value)}
     copy.attrs.update(plain)
     copy.attrs.update(
@@ -190,9 +190,9 @@ def copied(machine: Machine, live: Any, made: dict[int, Instance]) -> Instance:
     copy.attrs.update(children)
     copy.attrs.update({name: None for name, child in live._modules.items() if child is None})
     tensors = {**live._parameters, **live._buffers}
-    slots = LAYERS[KIND_OF_CLASS[copy.torch]].slots if copy.torch in KIND_OF_CLASS else {}
+    slots = LAYERS[KIND_OF_CLASS[copy.base]].slots if copy.base in KIND_OF_CLASS else {}
     for name, tensor in tensors.items():
-        if name not in slots or (copy.torch in OWN and name in live._buffers):
+        if name not in slots or (copy.base in OWN and name in live._buffers):
             role = "parameter" if name in live._parameters else "buffer"
             copy.attrs[name] = None if tensor is None else Tensor(tuple(tensor.shape), role)
     copy.open = True  # what has no plain value is there all the same
@@ -254,7 +254,7 @@ def class_of(machine: Machine, cls: type) -> Value:
     try:
         source = machine.library.file(Path(path))
         nested = cls.__qualname__ != cls.__name__
-        found = _inner(machine, source, cls) if nested else machine.module_name(source, cls.__name__)
+        found = _inner(machine, source, cls) if nested else module_name(machine, source, cls.__name__)
     except (SourceError, Raised):
         return UNKNOWN
     return found if isinstance(found, Class) else UNKNOWN

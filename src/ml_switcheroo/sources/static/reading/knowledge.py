@@ -12,15 +12,16 @@ from ml_switcheroo.computed import Computed
 from ml_switcheroo.layers import LAYERS, OWN
 from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.static.python.containing import contained
-from ml_switcheroo.sources.static.python.values import Instance, Site, Tensor, Value, known
+from ml_switcheroo.sources.static.python.values import Instance, Site, Value, known
 from ml_switcheroo.sources.static.reading.attempt import Attempt
 from ml_switcheroo.sources.static.reading.computing import computed_of, pools_of
-from ml_switcheroo.sources.static.reading.fit import Fit, Owner
+from ml_switcheroo.sources.static.reading.fit import Claim, Fit
 from ml_switcheroo.sources.static.reading.forward import uses
 from ml_switcheroo.sources.static.torch.flatten import Use, steps_flattened, used_as
 from ml_switcheroo.sources.static.torch.nn import reparametrized
 from ml_switcheroo.sources.static.torch.parameter_uses import uses_of
 from ml_switcheroo.sources.static.torch.use_verdicts import ParameterUses, turned_as, written_as
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["knowledge_of"]
@@ -41,7 +42,7 @@ def knowledge_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Knowledge
     findings: dict[str, Finding] = {}
     candidates: dict[str, tuple[Finding, ...]] = {}
     for key, makers in keys.items():
-        said = [_finding(owner, key in resized) for owner in makers.values() if owner.kind]
+        said = [_finding(claim, key in resized) for claim in makers.values() if claim.kind]
         certain = len(said) == len(makers) and len({one.kind for one in said}) == 1
         kinds = [_agreed(said)] if certain else list({one.kind: one for one in said}.values())
         kinds = [turned_as(one, parameters.turned.get(key)) for one in kinds]
@@ -76,18 +77,18 @@ def parameters_of(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> Paramete
     return uses_of(attempt.machine.library, modules, specs, {**attempt.machine.solved, **solved})
 
 
-def _claims(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, dict[tuple[str, int], Owner]]:
+def _claims(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, dict[tuple[str, int], Claim]]:
     """Return by key what a module (or a tensor of the user's own) may be.
 
     A layer with a tensor more or less in the checkpoint is not what the code says; neither are a
     class's own tensors that are a layer of torch.nn together with one more.
     """
     found = attempt.fit
-    keys: dict[str, dict[tuple[str, int], Owner]] = {}
-    for name, owners in found.owners.items():
-        for owner in owners:
+    keys: dict[str, dict[tuple[str, int], Claim]] = {}
+    for name, claims in found.claims.items():
+        for claim in claims:
             if name not in found.misfits:
-                keys.setdefault(owner.key, {}).setdefault((owner.kind, id(owner.maker)), owner)
+                keys.setdefault(claim.key, {}).setdefault((claim.kind, id(claim.maker)), claim)
     for name in (*found.missing, *found.extra):
         keys.pop(name.rpartition(".")[0], None)
     for path in {name.rpartition(".")[0] for name in found.extra}:
@@ -96,9 +97,9 @@ def _claims(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> dict[str, dict
         if any(slots <= layer.slots.keys() for layer in LAYERS.values()):
             for name in beside:
                 keys.pop(name, None)
-    for owners in attempt.doubts.values():
-        for owner in owners:
-            keys.setdefault(owner.key, {}).setdefault((owner.kind, id(owner.maker)), owner)
+    for claims in attempt.doubts.values():
+        for claim in claims:
+            keys.setdefault(claim.key, {}).setdefault((claim.kind, id(claim.maker)), claim)
     return keys
 
 
@@ -111,8 +112,8 @@ def _split_conflicts(
     found: Fit, findings: dict[str, Finding], candidates: dict[str, tuple[Finding, ...]]
 ) -> None:
     """Make candidates of findings that claim the same tensor under different keys."""
-    for owners in found.owners.values():
-        keys = dict.fromkeys(owner.key for owner in owners)
+    for claims in found.claims.values():
+        keys = dict.fromkeys(claim.key for claim in claims)
         if len(keys) > 1:
             said = [findings.pop(key) for key in keys if key in findings]
             for key in keys:
@@ -132,13 +133,13 @@ def _agreed(said: list[Finding]) -> Finding:
     return replace(first, args=MappingProxyType(shared))
 
 
-def _finding(owner: Owner, resized: bool) -> Finding:
-    maker = owner.maker
+def _finding(claim: Claim, resized: bool) -> Finding:
+    maker = claim.maker
     reason, where = _shown(maker.site, maker)
     args = maker.args if isinstance(maker, Instance) and not resized else {}
     # What is left out has its default; a size that the layout depends on is said all the same.
     whole = isinstance(maker, Instance) and not maker.args_open and not resized
-    layer = LAYERS[owner.kind]
+    layer = LAYERS[claim.kind]
     sizes = {n: v for n, v in layer.defaults.items() if n in layer.sizes.values()} if whole else {}
     sizes |= {n: v for n, v in layer.window.items() if n not in args} if whole else {}
     stated = sizes | {
@@ -148,9 +149,9 @@ def _finding(owner: Owner, resized: bool) -> Finding:
     }
     if isinstance(maker, Instance) and (moved := reparametrized(maker)):
         stated["reparametrized"] = tuple((name, *marks.split(", ")) for name, marks in moved.items())
-    if isinstance(maker, Instance) and maker.torch in OWN:
+    if isinstance(maker, Instance) and maker.base in OWN:
         stated["written"] = True  # by a class that has no defaults of torch's
-    return Finding(owner.kind, "static", reason, where, MappingProxyType(stated))
+    return Finding(claim.kind, "static", reason, where, MappingProxyType(stated))
 
 
 def _plain(value: Value) -> Value:
@@ -168,7 +169,7 @@ def _shown(site: Site | None, maker: Instance | Tensor) -> tuple[str, str]:
     text = " ".join(text.split())
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - 3]}..."
-    cls = maker.torch if isinstance(maker, Instance) else ""
+    cls = maker.base if isinstance(maker, Instance) else ""
     called = text.partition("(")[0].rpartition(".")[2]
     if cls in OWN:
         return f"{text}: by the row of {cls}", site.where
@@ -189,7 +190,7 @@ def _tied(found: Fit) -> tuple[tuple[str, ...], ...]:
     return tuple(
         tuple(names)
         for names in groups.values()
-        if len(names) > 1 and not found.owners.keys().isdisjoint(names)
+        if len(names) > 1 and not found.claims.keys().isdisjoint(names)
     )
 
 
@@ -197,7 +198,7 @@ def _notes(attempt: Attempt, specs: Mapping[str, TensorSpec]) -> list[str]:
     found, who = attempt.fit, f"{attempt.label}:{attempt.name}"
     if attempt.failure:
         return [f"{who} could not be followed: {attempt.failure}."]
-    if not found.owners and specs:
+    if not found.claims and specs:
         return [f"{who} makes none of the checkpoint's {len(specs)} tensors."]
     notes = []
     for names, text in (

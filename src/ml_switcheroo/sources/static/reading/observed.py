@@ -11,22 +11,17 @@ from typing import Any
 from ml_switcheroo.code.library import Source
 from ml_switcheroo.sources.static.python.classes import lineage
 from ml_switcheroo.sources.static.python.counted import is_number
-from ml_switcheroo.sources.static.python.frames import Frame
+from ml_switcheroo.sources.static.python.frames import Class, Frame, Function, Super
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     Bound,
     Builtin,
-    Class,
     External,
-    Function,
     Instance,
     Maybe,
     Names,
     Partial,
     Repeat,
-    Size,
-    Super,
-    Tensor,
     Text,
     Value,
     known,
@@ -36,6 +31,7 @@ from ml_switcheroo.sources.static.python.values import (
 from ml_switcheroo.sources.static.torch.atoms import REST, Axis
 from ml_switcheroo.sources.static.torch.images import long
 from ml_switcheroo.sources.static.torch.storage import Storages
+from ml_switcheroo.sources.static.torch.values import Size, Tensor
 
 __all__ = ["NO_CONSTANT", "Expression", "Observed"]
 
@@ -203,7 +199,7 @@ def kind_of(value: Value) -> str:
     if isinstance(value, dict):
         return "dict"
     if isinstance(value, Instance):
-        return "module" if value.torch or _is_module(value) else "object"
+        return "module" if value.base or _is_module(value) else "object"
     if isinstance(value, External):
         return "class" if value.name.rpartition(".")[2].lstrip("_")[:1].isupper() else "function"
     if isinstance(value, Maybe | Repeat):
@@ -216,7 +212,7 @@ def _is_module(value: Instance) -> bool:
 
 
 def _class_of(value: Instance) -> str:
-    return value.torch if not isinstance(value.cls, Class) else value.cls.name
+    return value.base if not isinstance(value.cls, Class) else value.cls.name
 
 
 def _constant(value: Value) -> object:

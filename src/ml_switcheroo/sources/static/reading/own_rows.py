@@ -7,18 +7,11 @@ from collections.abc import Iterable
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, OWN
 from ml_switcheroo.sources.static.python.classes import lineage
-from ml_switcheroo.sources.static.python.values import (
-    ABSENT,
-    Class,
-    External,
-    Instance,
-    Tensor,
-    Value,
-    known,
-    options,
-)
+from ml_switcheroo.sources.static.python.frames import Class
+from ml_switcheroo.sources.static.python.values import ABSENT, External, Instance, Value, known, options
 from ml_switcheroo.sources.static.torch.nn import name_of
 from ml_switcheroo.sources.static.torch.tracing import is_own
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["check_base", "is_written", "lacking_slots", "refuse_base", "refuse_row", "take_written"]
 
@@ -27,7 +20,7 @@ def is_written(made: Instance) -> bool:
     """Tell whether a class has a row of your own, and makes all its tensors in its own code."""
     bases = (one.name for one in lineage(made.cls) if isinstance(one, External))
     return (
-        made.torch in OWN
+        made.base in OWN
         and isinstance(made.cls, Class)
         and all(name_of(base) in ("", "Module") for base in bases)
     )
@@ -43,10 +36,10 @@ def take_written(made: Instance, path: str) -> set[str]:
         UsageError: The row has a slot that the class does not make.
     """
     there = [key for key, one in made.attrs.items() if isinstance(key, str) and one is not ABSENT]
-    lacking = lacking_slots(made.torch, there)
+    lacking = lacking_slots(made.base, there)
     if lacking and not made.open and all(isinstance(key, str) for key in made.attrs):
-        refuse_row(made.torch, path, lacking, [key for key, one in made.attrs.items() if _is_tensor(one)])
-    layer = LAYERS[KIND_OF_CLASS[made.torch]]
+        refuse_row(made.base, path, lacking, [key for key, one in made.attrs.items() if _is_tensor(one)])
+    layer = LAYERS[KIND_OF_CLASS[made.base]]
     found = {
         name: [one for one in options(made.attrs[name]) if isinstance(one, Tensor)]
         for name in there
@@ -72,9 +65,9 @@ def check_base(made: Instance, path: str) -> None:
     Raises:
         UsageError: They are of two kinds.
     """
-    if made.torch in OWN and not is_own(made):
+    if made.base in OWN and not is_own(made):
         bases = (name_of(one.name) for one in lineage(made.cls) if isinstance(one, External))
-        refuse_base(made.torch, path, next((name for name in bases if name in KIND_OF_CLASS), ""))
+        refuse_base(made.base, path, next((name for name in bases if name in KIND_OF_CLASS), ""))
 
 
 def refuse_base(cls: str, path: str, base: str) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ml_switcheroo.sources.static.python.values import Maybe, OneOf, Repeat, Tensor, Unknown, Value, options
+from ml_switcheroo.sources.static.python.values import Maybe, OneOf, Repeat, Unknown, Value, options
 from ml_switcheroo.sources.static.torch.atoms import REST, Axis
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = [
     "ALIKE",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from ml_switcheroo.sources.static.python.values import Instance, Tensor
-from ml_switcheroo.sources.static.torch.uses import used
+from ml_switcheroo.sources.static.python.values import Instance
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["REST", "Atom", "Axis", "made"]
 
@@ -33,18 +33,6 @@ class Atom:
     size: int | None = None
     key: Hashable = None
     parts: tuple[tuple[Atom, ...], ...] = ()
-
-    @property
-    def count(self) -> int | None:
-        """Its size, as far as it or its layer says."""
-        if self.size is not None or self.role == "one":
-            return self.size or 1
-        size = None
-        if self.role == "factor":
-            size = self.factors[self.place]
-        elif self.of is not None and self.role in ("out", "channel"):
-            size = used(self.of).size if self.role == "out" else used(self.of).channels
-        return size if isinstance(size, int) and size > 0 else None
 
 
 Axis = tuple[Atom, ...]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ml_switcheroo.sources.static.python.values import Tensor
 from ml_switcheroo.sources.static.torch.alike import agreeing, layout_of
 from ml_switcheroo.sources.static.torch.atoms import Axis
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["joined"]
 

@@ -56,11 +56,11 @@ def composite_parameters(name: str) -> tuple[str, ...]:
 def compose(machine: Machine, made: Instance) -> None:
     """Make the children of a composite whose arguments are set."""
     machine.heap.touch(made.attrs)
-    if made.torch in COMPOSITES:
-        for path, (cls, given) in COMPOSITES[made.torch].items():
+    if made.base in COMPOSITES:
+        for path, (cls, given) in COMPOSITES[made.base].items():
             made.attrs[path] = _make(machine, cls, {name: _given(made, word) for name, word in given.items()})
     else:
-        MADE_OF[made.torch](machine, made)
+        MADE_OF[made.base](machine, made)
 
 
 def _given(made: Instance, name: str) -> Value:

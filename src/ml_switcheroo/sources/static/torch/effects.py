@@ -7,15 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.operations import Axes, operation
-from ml_switcheroo.sources.static.python.values import (
-    UNKNOWN,
-    Arguments,
-    Size,
-    Tensor,
-    Unknown,
-    Value,
-    known,
-)
+from ml_switcheroo.sources.static.python.values import UNKNOWN, Arguments, Unknown, Value, known
 from ml_switcheroo.sources.static.torch.alike import ALIKE, OWN, TURNED, agreeing, followed
 from ml_switcheroo.sources.static.torch.atoms import REST, Axis, made
 from ml_switcheroo.sources.static.torch.followers import (
@@ -54,6 +46,7 @@ from ml_switcheroo.sources.static.torch.shaping import (
 )
 from ml_switcheroo.sources.static.torch.splits import chunked, unbound
 from ml_switcheroo.sources.static.torch.uses import used
+from ml_switcheroo.sources.static.torch.values import Size, Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine

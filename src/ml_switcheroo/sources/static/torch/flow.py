@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING
 from ml_switcheroo.operations import Axes, operation
 from ml_switcheroo.sources.static.python import containers
 from ml_switcheroo.sources.static.python.counted import number
-from ml_switcheroo.sources.static.python.values import (
-    UNKNOWN,
-    Arguments,
-    Builtin,
-    Repeat,
-    Size,
-    Tensor,
-    Value,
-)
+from ml_switcheroo.sources.static.python.values import UNKNOWN, Arguments, Builtin, Repeat, Value
 from ml_switcheroo.sources.static.torch.alike import OWN, followed, layout_of, tensors_in
 from ml_switcheroo.sources.static.torch.atoms import REST, made
 from ml_switcheroo.sources.static.torch.effects import applied
@@ -24,6 +16,7 @@ from ml_switcheroo.sources.static.torch.followers import dense_of, multiplied, s
 from ml_switcheroo.sources.static.torch.gates import note_matrix
 from ml_switcheroo.sources.static.torch.given import Given
 from ml_switcheroo.sources.static.torch.parts import joined
+from ml_switcheroo.sources.static.torch.values import Size, Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.static.python.counted import whole_numbers
-from ml_switcheroo.sources.static.python.values import UNKNOWN, External, Instance, Tensor, Value
+from ml_switcheroo.sources.static.python.values import UNKNOWN, External, Instance, Value
 from ml_switcheroo.sources.static.torch.alike import (
     INPUT,
     LOST,
@@ -29,7 +29,8 @@ from ml_switcheroo.sources.static.torch.images import (
 )
 from ml_switcheroo.sources.static.torch.parts import broadcast
 from ml_switcheroo.sources.static.torch.shaping import indexed, permuted, reduced
-from ml_switcheroo.sources.static.torch.uses import noted, used
+from ml_switcheroo.sources.static.torch.uses import count_of, noted, used
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -68,7 +69,7 @@ def pooled_by_window(machine: Machine, tensor: Tensor, given: Given) -> Value:
     """Return ``F.max_pool2d`` and the like."""
     rank = rank_of(given.row.name) or 0
     names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
-    fake = Instance(External(f"torch.nn.MaxPool{rank}d"), torch=f"MaxPool{rank}d", args=_told(given, names))
+    fake = Instance(External(f"torch.nn.MaxPool{rank}d"), base=f"MaxPool{rank}d", args=_told(given, names))
     axes = axes_of(tensor)
     if axes and len(axes) in (rank + 1, rank + 2):
         return made((*axes[:-rank], *windowed(fake, tensor, rank)))
@@ -85,13 +86,13 @@ def convolved(machine: Machine, tensor: Tensor, given: Given) -> Value:
     """Return ``F.conv2d`` and the like: its weight is a tensor of a layer, or of the model's own."""
     rank, weight = rank_of(given.row.name) or 0, given["weight"]
     shape = weight.shape if isinstance(weight, Tensor) and isinstance(weight.shape, tuple) else None
-    turned = given.row.name.startswith("conv_transpose")
+    turned = LAYERS[given.row.role("weight")].transposed
     count = shape[1 if turned else 0] if shape is not None and len(shape) == rank + 2 else None
     window = _told(given, ("stride", "padding", "output_padding", "dilation"))
     if shape is not None and len(shape) == rank + 2:
         window["kernel_size"] = tuple(shape[2:])
     name = f"ConvTranspose{rank}d" if turned else f"Conv{rank}d"
-    fake = Instance(External(f"torch.nn.{name}"), torch=name, args=window)
+    fake = Instance(External(f"torch.nn.{name}"), base=name, args=window)
     if turned and isinstance(count, int):
         groups = given["groups"]
         count = count * groups if isinstance(groups, int) else None
@@ -108,14 +109,14 @@ def _maker(machine: Machine, weight: Value) -> Instance | None:
     own = machine.frame.self_ if machine.frame is not None else None
     if maker is None and isinstance(own, Instance):
         maker = own
-    kind = KIND_OF_CLASS.get(maker.torch, "") if maker is not None else ""
+    kind = KIND_OF_CLASS.get(maker.base, "") if maker is not None else ""
     return maker if kind and LAYERS[kind].spatial else None
 
 
 def dense_of(weight: Value) -> Instance | None:
     """Return the layer whose matrix it is; None for any other tensor."""
     layer = weight.of if isinstance(weight, Tensor) else None
-    kind = KIND_OF_CLASS.get(layer.torch, "") if layer is not None else ""
+    kind = KIND_OF_CLASS.get(layer.base, "") if layer is not None else ""
     if layer is None or not kind or not LAYERS[kind].dense:
         return None
     name = LAYERS[kind].own_name("weight")
@@ -237,8 +238,9 @@ def cut(tensor: Tensor, given: Value, word: str, dim: Value) -> list[Tensor] | N
     if word != "split" and isinstance(given, int) and 0 < given <= 64:
         part = halved(tensor, dim, given)
         return None if part is None else [part] * given
-    if isinstance(given, int) and given > 0 and axis[0].count:
-        whole, rest = divmod(axis[0].count, given)
+    count = count_of(axis[0])
+    if isinstance(given, int) and given > 0 and count:
+        whole, rest = divmod(count, given)
         given = [given] * whole + ([rest] if rest else [])
     if not isinstance(given, list | tuple) or word == "tensor_split":
         return None

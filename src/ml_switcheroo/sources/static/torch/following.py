@@ -6,23 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ml_switcheroo.sources.static.python.classes import find
+from ml_switcheroo.sources.static.python.frames import Class, Function
 from ml_switcheroo.sources.static.python.machine import Budget, Machine
-from ml_switcheroo.sources.static.python.memory import Memory
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     Arguments,
     Bound,
-    Class,
-    Function,
     Instance,
     Raised,
     Site,
-    Tensor,
     Value,
     options,
 )
 from ml_switcheroo.sources.static.torch.alike import INPUT
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["Inputs", "run_forward"]
 
@@ -55,14 +53,14 @@ def run_forward(machine: Machine, root: Instance, inputs: Inputs = _ANY) -> None
     """
     machine.steps = _STEPS
     machine.frame = None
-    machine.memory = Memory()
+    machine.made = {}
     machine.assumed.clear()
     method, where = find(root.cls, "forward")
     runs: list[tuple[Value, list[Value]]]
     if isinstance(method, Function) and isinstance(where, Class):
         machine.sites.append(Site(method.source, method.node))
         runs = [(Bound(method, root), given) for given in _inputs(_wrapped(method), inputs)]
-    elif root.torch or root.items is not None:
+    elif root.base or root.items is not None:
         runs = [(root, [_given(shape) for shape in inputs.shapes[:1]] or [_input()])]
     else:  # nothing but a place for modules that are called by others
         children = [

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.python.values import Site, Tensor, Value
+from ml_switcheroo.sources.static.python.values import Site, Value
 from ml_switcheroo.sources.static.torch.alike import LOST, layout_of
 from ml_switcheroo.sources.static.torch.atoms import Axis
 from ml_switcheroo.sources.static.torch.uses import OwnUse, noted, used
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine

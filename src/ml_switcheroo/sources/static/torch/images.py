@@ -6,10 +6,11 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.python.counted import whole_numbers
-from ml_switcheroo.sources.static.python.values import UNKNOWN, Instance, Tensor, Value, options
+from ml_switcheroo.sources.static.python.values import UNKNOWN, Instance, Value, options
 from ml_switcheroo.sources.static.torch.alike import INPUT, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
-from ml_switcheroo.sources.static.torch.uses import used
+from ml_switcheroo.sources.static.torch.uses import count_of, used
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -61,11 +62,11 @@ def windowed(layer: Instance, tensor: Tensor | None, rank: int) -> tuple[Axis, .
     """Return the spatial axes behind a convolution or a pool."""
     given = {name: layer.args.get(name, usual) for name, usual in _WINDOW.items()}
     # A pool takes steps as long as its window where nothing else is said.
-    if "Pool" in layer.torch and given["stride"] in (1, None) and "stride" not in layer.args:
+    if "Pool" in layer.base and given["stride"] in (1, None) and "stride" not in layer.args:
         given["stride"] = given["kernel_size"]
     if given["stride"] is None:
         given["stride"] = given["kernel_size"]
-    turned = layer.torch.startswith("ConvTranspose")
+    turned = layer.base.startswith("ConvTranspose")
     ceil = layer.args.get("ceil_mode", False)
     return tuple(
         slid(axis, *(_at(value, at) for value in given.values()), turned=turned, ceil=ceil is not False)
@@ -118,15 +119,16 @@ def long(axis: Axis) -> int | None:
     """Return how long an axis is, where that is known of all its atoms."""
     size = 1
     for atom in axis:
-        if atom.count is None:
+        count = count_of(atom)
+        if count is None:
             return None
-        size *= atom.count
+        size *= count
     return size
 
 
 def identity(axis: Axis) -> Hashable:
     """Return what axes of one length have in common; None where that is not known."""
-    keys = [atom.count or atom.key for atom in axis]
+    keys = [count_of(atom) or atom.key for atom in axis]
     return None if None in keys else tuple(sorted(map(repr, keys)))
 
 
@@ -170,7 +172,7 @@ def halved(tensor: Tensor, dim: Value, parts: int) -> Tensor | None:
     axis = axes[place]
     if len(axis) != 1 or axis[0].role not in ("channel", "space", "step", "any"):
         return None
-    count = axis[0].count
+    count = count_of(axis[0])
     size = count // parts if count and count % parts == 0 else None
     part = Atom(axis[0].role, None, size=size)
     return made((*axes[:place], (part,), *axes[place + 1 :]))
@@ -195,7 +197,7 @@ def shuffled(machine: Machine, tensor: Tensor | None, by: Value) -> Value:
         return followed([tensor], folds=True)
     atom, *rest = axes[1]
     if not rest and isinstance(atom.of, Instance) and atom.role == "channel" and atom.size is None:
-        count = atom.count
+        count = count_of(atom)
         channels = count // by**2 if count and count % by**2 == 0 else None
         site = machine.site
         used(atom.of).shuffles.append((channels, site))

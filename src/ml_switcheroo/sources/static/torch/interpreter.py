@@ -7,23 +7,16 @@ from ml_switcheroo.layers import load_offered_layers
 from ml_switcheroo.sources.static.python.attributes import READERS, WRITERS
 from ml_switcheroo.sources.static.python.builtin import BUILTINS, TRUTHS
 from ml_switcheroo.sources.static.python.calls import CALLS
-from ml_switcheroo.sources.static.python.expressions import EXPRESSIONS
+from ml_switcheroo.sources.static.python.expressions import EXPRESSIONS, pass_over
 from ml_switcheroo.sources.static.python.imports import star_import
 from ml_switcheroo.sources.static.python.machine import STEPS, Machine
 from ml_switcheroo.sources.static.python.statements import FORKS, STATEMENTS
 from ml_switcheroo.sources.static.python.tables import Tables
-from ml_switcheroo.sources.static.python.values import (
-    JOINED,
-    Arguments,
-    Instance,
-    Size,
-    Tensor,
-    Unknown,
-    Value,
-)
+from ml_switcheroo.sources.static.python.values import JOINED, Arguments, Instance, Unknown, Value
 from ml_switcheroo.sources.static.torch import effects, flow, nn, sizes, tensors
 from ml_switcheroo.sources.static.torch.branched import joined
 from ml_switcheroo.sources.static.torch.packages import EXTERNALS, OUTSIDE
+from ml_switcheroo.sources.static.torch.values import Size, Tensor
 
 __all__ = ["TABLES", "new_machine"]
 
@@ -37,6 +30,7 @@ TABLES = Tables(
     expressions=EXPRESSIONS,
     statements=STATEMENTS,
     forks=FORKS,
+    unread=pass_over,
     star=star_import,
     calls={**CALLS, **dict.fromkeys((Tensor, Unknown), _called)},
     readers={**READERS, Tensor: flow.attribute},

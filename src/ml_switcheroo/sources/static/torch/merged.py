@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ml_switcheroo.sources.findings import NO_FLATTEN, Flatten
 from ml_switcheroo.sources.static.torch.alike import INPUT
 from ml_switcheroo.sources.static.torch.atoms import Atom, Axis
+from ml_switcheroo.sources.static.torch.uses import count_of
 
 __all__ = ["Answer", "answer_of"]
 
@@ -60,8 +61,8 @@ class _Term:
     def size(self) -> tuple[int, tuple[Hashable, ...]]:
         """Return the product of the sizes that are known, and the keys of the others."""
         atoms = (*self.times, *self.channels, *self.places)
-        known = math.prod(atom.count or 1 for atom in atoms)
-        return known, tuple(sorted((_key(atom) for atom in atoms if atom.count is None), key=repr))
+        known = math.prod(count_of(atom) or 1 for atom in atoms)
+        return known, tuple(sorted((_key(atom) for atom in atoms if count_of(atom) is None), key=repr))
 
 
 def _key(atom: Atom) -> Hashable:
@@ -185,7 +186,7 @@ def _alone(term: _Term, size: int) -> list[tuple[int, int, int]] | None:
 
 
 def _product(axis: Axis) -> int | None:
-    counts = [atom.count for atom in axis]
+    counts = [count_of(atom) for atom in axis]
     return None if None in counts else math.prod(count for count in counts if count is not None)
 
 

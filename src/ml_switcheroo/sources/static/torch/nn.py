@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, OWN, STATELESS, own_class
 from ml_switcheroo.sources.static.python.classes import lineage
 from ml_switcheroo.sources.static.python.containers import expand, store_item
+from ml_switcheroo.sources.static.python.frames import Class
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.operators import LARGEST
 from ml_switcheroo.sources.static.python.values import (
@@ -15,18 +16,17 @@ from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
     Builtin,
-    Class,
     External,
     Instance,
     Maybe,
     Raised,
     Repeat,
-    Tensor,
     Value,
     options,
 )
 from ml_switcheroo.sources.static.torch.composites import MADE_OF, compose, composite_parameters
 from ml_switcheroo.sources.static.torch.nn_methods import METHODS, as_parameter
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -126,7 +126,7 @@ def construct(machine: Machine, made: Instance, external: str, args: Arguments) 
         return
     if name == "Module":
         return
-    made.torch = own or name
+    made.base = own or name
     machine.heap.touch(made.attrs)
     if name in ("Sequential", "ModuleList", "ParameterList"):
         _fill_list(machine, made, name, args)
@@ -149,7 +149,7 @@ def construct(machine: Machine, made: Instance, external: str, args: Arguments) 
 
 def _construct_own(made: Instance, own: str, args: Arguments) -> None:
     """Note what a class with a row of your own is, and its arguments, where only the row has them."""
-    made.torch, made.args_open = own, True
+    made.base, made.args_open = own, True
     if OWN[own].arguments and isinstance(made.cls, External):
         made.args_open = args.open_keyword or args.open_positional
         made.args = {**dict(zip(parameters_of(own), args.positional, strict=False)), **args.keyword}
@@ -202,10 +202,10 @@ def slot(made: Instance, name: str) -> Value:
     """Return a tensor of a torch layer, the same one each time; ABSENT where it has none such."""
     if isinstance(own := made.attrs.get(name), Tensor):
         return own
-    kind = KIND_OF_CLASS.get(made.torch)
+    kind = KIND_OF_CLASS.get(made.base)
     found = LAYERS[kind].slot(name) if kind else None
     own = found is not None and found.whole
-    if not own and not (kind is None and made.torch and name in ("weight", "bias")):
+    if not own and not (kind is None and made.base and name in ("weight", "bias")):
         return ABSENT
     if name == "bias" and made.args.get("bias", True) in (False, None):
         return None
@@ -249,18 +249,18 @@ _EVERYTHING = frozenset(
 
 def _own(machine: Machine, owner: Instance, name: str) -> tuple[Value] | None:
     """Return an argument or tensor of a torch layer, wrapped; None where it has no such."""
-    if not owner.torch or owner.torch in CONTAINERS:
+    if not owner.base or owner.base in CONTAINERS:
         return None
     tensor = slot(owner, name)
     if tensor is not ABSENT:
         return (tensor,)
-    if name in owner.args or (name in parameters_of(owner.torch) and name in _DEFAULTS):
+    if name in owner.args or (name in parameters_of(owner.base) and name in _DEFAULTS):
         if name not in owner.args and owner.args_open:
             return (UNKNOWN,)
-        usual = LAYERS[KIND_OF_CLASS[owner.torch]].defaults if owner.torch in KIND_OF_CLASS else {}
+        usual = LAYERS[KIND_OF_CLASS[owner.base]].defaults if owner.base in KIND_OF_CLASS else {}
         value = owner.args.get(name, usual.get(name, _DEFAULTS.get(name, UNKNOWN)))
-        if name in _SPATIAL and isinstance(value, int) and owner.torch[-2:] in ("1d", "2d", "3d"):
-            return ((value,) * int(owner.torch[-2]),)
+        if name in _SPATIAL and isinstance(value, int) and owner.base[-2:] in ("1d", "2d", "3d"):
+            return ((value,) * int(owner.base[-2]),)
         return (value,)
     return None
 
@@ -277,7 +277,7 @@ def operate(machine: Machine, op: type, left: Value, right: Value) -> Value:
 
 def _is_chain(value: Instance) -> bool:
     """Tell whether a value is a plain Sequential, all of whose modules are known."""
-    return isinstance(value.cls, External) and value.torch == "Sequential"
+    return isinstance(value.cls, External) and value.base == "Sequential"
 
 
 def _joined(machine: Machine, left: Instance, right: Instance | int) -> Value:

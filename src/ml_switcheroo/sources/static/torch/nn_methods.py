@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.python.classes import lineage
 from ml_switcheroo.sources.static.python.containers import add_item, children, remove_item, store_item
+from ml_switcheroo.sources.static.python.frames import Class
 from ml_switcheroo.sources.static.python.heap import plain
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
     Builtin,
-    Class,
     Instance,
     Maybe,
     OneOf,
     Repeat,
-    Tensor,
     Text,
     Unknown,
     Value,
     join,
     options,
 )
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -161,15 +161,15 @@ def _get_submodule(machine: Machine, args: Arguments) -> Value:
 
 def _forward(machine: Machine, args: Arguments) -> Value:
     given = Arguments(args.positional[1:], args.keyword)
-    return machine.tables.outside.forward(machine, args.owner(Instance), given)
+    return machine.tables.outside.call_instance(machine, args.owner(Instance), given)
 
 
 def _append(machine: Machine, args: Arguments) -> Value:
     owner, value = args.owner(Instance), args.positional[1]
     if owner.items is None:
         return UNKNOWN
-    value = as_parameter(value) if owner.torch == "ParameterList" else value
-    if owner.attrs and owner.torch == "Sequential" and children(owner) != owner.items:
+    value = as_parameter(value) if owner.base == "ParameterList" else value
+    if owner.attrs and owner.base == "Sequential" and children(owner) != owner.items:
         store_item(machine, owner.attrs, str(len(children(owner))), value)
     else:
         add_item(machine, owner.items, value)
@@ -179,7 +179,7 @@ def _append(machine: Machine, args: Arguments) -> Value:
 def _on_items(name: str) -> Callable[[Machine, Arguments], Value]:
     def run(machine: Machine, args: Arguments) -> Value:
         owner = args.owner(Instance)
-        if name == "pop" and owner.torch == "ModuleDict":
+        if name == "pop" and owner.base == "ModuleDict":
             return machine.call(machine.read(owner.attrs, "pop"), Arguments(args.positional[1:]))
         if owner.items is None:
             return UNKNOWN
@@ -208,7 +208,7 @@ def _update(machine: Machine, args: Arguments) -> Value:
 def _of_dict(name: str) -> Callable[[Machine, Arguments], Value]:
     def run(machine: Machine, args: Arguments) -> Value:
         owner = args.owner(Instance)
-        if owner.torch not in ("ModuleDict", "ParameterDict"):
+        if owner.base not in ("ModuleDict", "ParameterDict"):
             return UNKNOWN
         return machine.call(machine.read(owner.attrs, name), Arguments(args.positional[1:]))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml_switcheroo.layers import ELSEWHERE, KIND_OF_CLASS, STATELESS, own_class
 from ml_switcheroo.sources.static.python.classes import OF_PACKAGES, new_instance
 from ml_switcheroo.sources.static.python.containers import expand
+from ml_switcheroo.sources.static.python.introspection import SMALL_CLASSES
 from ml_switcheroo.sources.static.python.stdlib import STDLIB, as_it_is, builtins_of, first, product, pure
 from ml_switcheroo.sources.static.python.tables import Outside
 from ml_switcheroo.sources.static.python.values import (
@@ -18,12 +19,12 @@ from ml_switcheroo.sources.static.python.values import (
     Builtin,
     External,
     Instance,
-    Tensor,
     Value,
     options,
 )
 from ml_switcheroo.sources.static.torch import flow, nn, passing
 from ml_switcheroo.sources.static.torch.shaping import rearranged
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -161,13 +162,17 @@ def _stands_for(path: Path, name: str) -> str:
 OUTSIDE = Outside(
     call=_call,
     construct=nn.construct,
-    forward=passing.forward,
+    call_instance=passing.forward,
     member=nn.member,
     is_subclass=nn.is_subclass,
     is_layer=lambda name: bool(nn.name_of(name)),
     exports=_exports,
     stands_for=_stands_for,
     root="torch.nn.Module",
+    called=("__call__", "forward"),
+    keyed=frozenset(("ModuleDict", "ParameterDict")),
+    sliced_with_names=frozenset(("Sequential",)),
+    apart=("torch.", "numpy."),
 )
 EXTERNALS: dict[str, Any] = Externals(STDLIB)
 EXTERNALS.update(
@@ -210,3 +215,4 @@ OF_PACKAGES.update(
     register_forward_pre_hook""".split()
 )
 # What torch.nn.Module and its containers define.
+SMALL_CLASSES.update("device dtype layout memory_format finfo iinfo".split())

@@ -13,19 +13,13 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from ml_switcheroo.code.library import Library
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS
 from ml_switcheroo.sources.static.python.classes import lineage
-from ml_switcheroo.sources.static.python.values import (
-    Class,
-    Function,
-    Instance,
-    Tensor,
-    Value,
-    known,
-    options,
-)
+from ml_switcheroo.sources.static.python.frames import Class, Function
+from ml_switcheroo.sources.static.python.values import Instance, Value, known, options
 from ml_switcheroo.sources.static.torch.nn import slot
 from ml_switcheroo.sources.static.torch.tracing import Follower, is_own
 from ml_switcheroo.sources.static.torch.trails import Traced, Used
 from ml_switcheroo.sources.static.torch.use_verdicts import Judged, ParameterUses, Record, Seen, joined
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["uses_of"]
@@ -134,7 +128,7 @@ def _below(path: str, names: Iterable[str]) -> Iterator[str]:
 
 def _own_tensors(path: str, made: Instance, specs: Mapping[str, TensorSpec]) -> Iterator[tuple[str, Tensor]]:
     """Yield the parameters of a module itself that the checkpoint has."""
-    kind = KIND_OF_CLASS.get(made.torch)
+    kind = KIND_OF_CLASS.get(made.base)
     for name in LAYERS[kind].slots if kind else ():
         full = joined(path, name)
         if full in specs and name not in made.attrs and isinstance(tensor := slot(made, name), Tensor):
@@ -162,7 +156,7 @@ def _suspect(made: Instance) -> bool:
         return False
     if any(isinstance(value, Tensor) and value.role for value in made.attrs.values()):
         return True
-    if made.torch in KIND_OF_CLASS:
+    if made.base in KIND_OF_CLASS:
         return is_own(made)
     return any(_mentions(one) for one in lineage(made.cls) if isinstance(one, Class))
 
@@ -202,7 +196,7 @@ def _signature(made: Instance) -> Hashable:
     for key, value in made.attrs.items():
         if isinstance(value, Instance):
             args = tuple((name, repr(one)) for name, one in value.args.items() if known(one))
-            children.append((key, id(value.cls), value.torch, args))
+            children.append((key, id(value.cls), value.base, args))
         elif known(value):
             plain.append((key, repr(value)))
         else:
@@ -210,4 +204,4 @@ def _signature(made: Instance) -> Hashable:
     args = tuple((name, repr(value)) for name, value in made.args.items() if known(value))
     if made.items is not None:
         return id(made)
-    return id(made.cls), made.torch, args, tuple(plain), tuple(children)
+    return id(made.cls), made.base, args, tuple(plain), tuple(children)

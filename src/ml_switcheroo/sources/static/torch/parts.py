@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.python.values import UNKNOWN, Maybe, Repeat, Tensor, Value
+from ml_switcheroo.sources.static.python.values import UNKNOWN, Maybe, Repeat, Value
 from ml_switcheroo.sources.static.torch.alike import ALIKE, OWN, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.torch.gates import is_flattened
@@ -13,7 +13,8 @@ from ml_switcheroo.sources.static.torch.images import long
 from ml_switcheroo.sources.static.torch.sequences import joined_units
 from ml_switcheroo.sources.static.torch.shaping import indexed
 from ml_switcheroo.sources.static.torch.splits import unbound
-from ml_switcheroo.sources.static.torch.uses import noted
+from ml_switcheroo.sources.static.torch.uses import count_of, noted
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -122,7 +123,7 @@ def _one_after_the_other(parts: list[Axis]) -> Axis:
     atoms = [part[0] for part in parts if len(part) == 1]
     if len(atoms) < len(parts) or any(atom.role == "joined" for atom in atoms):
         return (Atom("joined", parts=tuple(parts)),)
-    counts = [atom.count for atom in atoms]
+    counts = [count_of(atom) for atom in atoms]
     size = sum(count for count in counts if count is not None) if None not in counts else None
     if roles == {"channel"} or "lost" in roles:
         return (Atom("lost" if "lost" in roles else "channel", size=size),)
@@ -159,6 +160,6 @@ def _either(left: Axis, right: Axis) -> Axis | None:
     if len(left) != 1 or len(right) != 1:
         return left if [atom.role for atom in left] == [atom.role for atom in right] else None
     if left[0].role == right[0].role:
-        return right if left[0].count is None and right[0].count is not None else left
+        return right if count_of(left[0]) is None and count_of(right[0]) is not None else left
     role = "channel" if "channel" in (left[0].role, right[0].role) else "any"
-    return (Atom(role, size=left[0].count or right[0].count),)
+    return (Atom(role, size=count_of(left[0]) or count_of(right[0])),)

@@ -14,7 +14,6 @@ from ml_switcheroo.sources.static.python.values import (
     Instance,
     Maybe,
     Repeat,
-    Tensor,
     Value,
     options,
 )
@@ -32,6 +31,7 @@ from ml_switcheroo.sources.static.torch.sequences import (
 from ml_switcheroo.sources.static.torch.shaping import flattened, unflattened
 from ml_switcheroo.sources.static.torch.splits import note_image
 from ml_switcheroo.sources.static.torch.uses import used
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -44,7 +44,7 @@ def forward(machine: Machine, layer: Instance, args: Arguments) -> Value:
     if machine.follower is not None:
         return machine.follower.layer(machine, layer, args)
     value = args.get(0, "input", UNKNOWN)
-    name = layer.torch
+    name = layer.base
     if name == "Sequential":
         for child in children(layer):
             bare = child.value if isinstance(child, Maybe | Repeat) else child
@@ -79,22 +79,22 @@ _SIZES = {"PixelShuffle": "upscale_factor", "PixelUnshuffle": "downscale_factor"
 
 def _reshaping(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
     """Return what a layer gives that is a function, too; None where that is not known."""
-    word = {"PixelShuffle": "pixel_shuffle", "PixelUnshuffle": "pixel_unshuffle"}.get(layer.torch)
-    word = word or layer.torch.lower()
-    if tensor is None or layer.torch not in _RESHAPING:
+    word = {"PixelShuffle": "pixel_shuffle", "PixelUnshuffle": "pixel_unshuffle"}.get(layer.base)
+    word = word or layer.base.lower()
+    if tensor is None or layer.base not in _RESHAPING:
         return None
     if "pad" in word:
         return applied(machine, "pad", tensor, Arguments([_padding(layer)]))
     if word.startswith("upsampl"):
         return applied(machine, "interpolate", tensor, Arguments([], dict(layer.args)))
-    given = layer.args.get(_SIZES.get(layer.torch, "kernel_size"), -1 if word == "glu" else UNKNOWN)
+    given = layer.args.get(_SIZES.get(layer.base, "kernel_size"), -1 if word == "glu" else UNKNOWN)
     return applied(machine, word, tensor, Arguments([given]))
 
 
 def _padding(layer: Instance) -> Value:
     """Return the padding of all spatial axes: one number stands for every side."""
     given = layer.args.get("padding", UNKNOWN)
-    return given if isinstance(given, tuple | list) else (given,) * 2 * int(layer.torch[-2])
+    return given if isinstance(given, tuple | list) else (given,) * 2 * int(layer.base[-2])
 
 
 def _linear(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
@@ -103,7 +103,7 @@ def _linear(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
 
 def _conv(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
     note_image(layer, tensor)
-    rank = rank_of(layer.torch)
+    rank = rank_of(layer.base)
     if rank is None:
         return UNKNOWN
     axes = tensor.axes if tensor is not None and tensor.axes and tensor.axes[0] != (REST,) else None
@@ -114,7 +114,7 @@ def _conv(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
 
 def _pooled(layer: Instance, tensor: Tensor | None, rank: int) -> Value:
     """Return what a pool gives: of an unknown tensor, a map of channels that nobody knows."""
-    if layer.torch.startswith("Adaptive"):
+    if layer.base.startswith("Adaptive"):
         return pooled(tensor, rank, layer.args.get("output_size"))
     axes = tensor.axes if tensor is not None and tensor.axes and tensor.axes[0] != (REST,) else None
     space = windowed(layer, tensor, rank)
@@ -125,8 +125,8 @@ def _pooled(layer: Instance, tensor: Tensor | None, rank: int) -> Value:
 
 def _norm(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
     axes = axes_of(tensor)
-    batch = LAYERS[KIND_OF_CLASS[layer.torch]].takes == "channel"
-    image = batch and not layer.torch.endswith("1d")
+    batch = LAYERS[KIND_OF_CLASS[layer.base]].takes == "channel"
+    image = batch and not layer.base.endswith("1d")
     last: Axis = tensor.axes[-1] if tensor is not None and tensor.axes else ()
     over = axes[1] if axes and batch and len(axes) > 1 else last
     site = tensor.site if tensor is not None else None
@@ -144,7 +144,7 @@ def _norm(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:
         )
         channel: Axis = (Atom("channel", layer),)
         return made((axes[0], channel, *axes[2:])) if joined_before or unknown else tensor
-    rank = rank_of(layer.torch)
+    rank = rank_of(layer.base)
     return (
         feature_map(tensor, (Atom("channel", layer),), rank)
         if image and rank

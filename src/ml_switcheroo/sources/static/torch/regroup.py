@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from ml_switcheroo.sources.static.python.values import Repeat, Size, Value
+from ml_switcheroo.sources.static.python.values import Repeat, Value
 from ml_switcheroo.sources.static.torch.atoms import Atom, Axis
+from ml_switcheroo.sources.static.torch.uses import count_of
+from ml_switcheroo.sources.static.torch.values import Size
 
 __all__ = ["collapsed", "einstein", "merged", "regroup", "same_size"]
 
@@ -26,7 +28,8 @@ def _same(left: Atom, right: Atom) -> bool:
         return True
     if {left.role, right.role} == {"batch", "lead"}:
         return left.place == right.place == 0  # the first axis of what the model is given
-    if left.count is not None and left.count == right.count:
+    count = count_of(left)
+    if count is not None and count == count_of(right):
         return True
     return left.role == right.role and left.key is not None and left.key == right.key
 
@@ -56,7 +59,7 @@ def collapsed(axis: Axis) -> Axis:
     """Take channels that were divided, and are one axis again, as channels."""
     if len(axis) < 2 or any(atom.role not in ("channel", "group") for atom in axis):
         return axis
-    counts = [atom.count for atom in axis]
+    counts = [count_of(atom) for atom in axis]
     size = None if None in counts else math.prod(count for count in counts if count is not None)
     makers = {id(atom.of): atom.of for atom in axis}
     whole = [atom.role for atom in axis] == ["group", "channel"] and len(makers) == 1
@@ -91,7 +94,7 @@ def _regrouped(axes: Sequence[Axis], sizes: Sequence[Value]) -> tuple[Axis, ...]
         wanted.pop()
     if not wanted:
         # All sizes are taken: what is left, of lengths that nobody knows, can only be 1 long.
-        single = all(atom.role in _PLACES and atom.count is None for atom in atoms)
+        single = all(atom.role in _PLACES and count_of(atom) is None for atom in atoms)
         return (*left, *right) if single else None
     return _middle(axes, sizes, left, atoms, wanted, right)
 
@@ -153,7 +156,7 @@ def _counted(atoms: list[Atom], size: int, backwards: bool) -> tuple[Axis, list[
     axis: list[Atom] = []
     left = size
     for place, atom in enumerate(atoms):
-        count = atom.count
+        count = count_of(atom)
         if count is not None and left % count == 0:
             axis.append(atom)
             left //= count
@@ -171,7 +174,7 @@ def _counted(atoms: list[Atom], size: int, backwards: bool) -> tuple[Axis, list[
 
 def divide(atom: Atom, size: int, last: bool) -> tuple[Atom, Atom] | None:
     """Divide an atom into a part of a size, the first or the last, and the rest; that part comes first."""
-    count = atom.count
+    count = count_of(atom)
     if count is not None and count % size:
         return None
     rest = None if count is None else count // size
@@ -283,7 +286,7 @@ def _divided(
     known = [sizes.get(name) for name in names]
     atoms = [atom for atom in axis if atom.role != "one"]
     if len(atoms) == len(names) and all(
-        size is None or size == atom.count for size, atom in zip(known, atoms, strict=True)
+        size is None or size == count_of(atom) for size, atom in zip(known, atoms, strict=True)
     ):
         return {name: (atom,) for name, atom in zip(names, atoms, strict=True)}
     counts: list[Value] = [-1 if size is None else size for size in known]

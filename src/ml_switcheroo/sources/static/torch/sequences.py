@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.python.values import UNKNOWN, Instance, Maybe, Repeat, Tensor, Value
+from ml_switcheroo.sources.static.python.values import UNKNOWN, Instance, Maybe, Repeat, Value
 from ml_switcheroo.sources.static.torch.alike import ALIKE, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.torch.uses import used
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -41,15 +42,15 @@ def recurrent(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value
     used(layer).inputs.append(
         (axes[-1] if axes else None, tensor.site if tensor else None, layout_of(tensor))
     )
-    if layer.torch.endswith("Cell"):
+    if layer.base.endswith("Cell"):
         state = made((_STEP, hidden))
-        return (state, state) if layer.torch == "LSTMCell" else state
+        return (state, state) if layer.base == "LSTMCell" else state
     rank = len(axes) if axes and axes[0] != (REST,) else 3
     if rank not in (2, 3):
         return UNKNOWN
     steps = (_STEP,) * (rank - 1)
     state = made(((Atom("layer"),), *steps[1:], hidden))
-    return made((*steps, hidden)), ((state, state) if layer.torch == "LSTM" else state)
+    return made((*steps, hidden)), ((state, state) if layer.base == "LSTM" else state)
 
 
 def of_features(machine: Machine, layer: Instance, tensor: Tensor | None) -> Value:

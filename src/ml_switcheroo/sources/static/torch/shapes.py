@@ -37,7 +37,7 @@ def mentions(made: Instance, kind: str, slot: str) -> bool | None:
     unsure = made.args_open
     if layer.attends and "out_proj" not in slot:
         return _attends(made, slot)
-    for name, one in layer.of_class(made.torch).items():
+    for name, one in layer.of_class(made.base).items():
         if pattern in one.switches:
             value = made.args.get(name, None if unsure else one.default)
             if value is None:
@@ -107,7 +107,7 @@ def _size(made: Instance, kind: str, axis: str) -> Value:
 
 def _space(made: Instance, kind: str, axes: str) -> tuple[Value, ...] | None:
     size = next((made.args.get(one.name) for one in LAYERS[kind].arguments if one.size == axes), None)
-    rank = made.torch[-2:-1]
+    rank = made.base[-2:-1]
     if not rank.isdigit():
         if isinstance(size, int):
             return (size,)

@@ -6,20 +6,15 @@ import math
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.python.counted import whole_numbers
-from ml_switcheroo.sources.static.python.values import (
-    Repeat,
-    Site,
-    Size,
-    Tensor,
-    Value,
-)
+from ml_switcheroo.sources.static.python.values import Repeat, Site, Value
 from ml_switcheroo.sources.static.torch.alike import ALIKE, INPUT, behind_features, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.torch.images import feature_map, long
 from ml_switcheroo.sources.static.torch.regroup import einstein, merged, regroup, same_size
 from ml_switcheroo.sources.static.torch.sequences import regrouped
 from ml_switcheroo.sources.static.torch.splits import divided
-from ml_switcheroo.sources.static.torch.uses import used
+from ml_switcheroo.sources.static.torch.uses import count_of, used
+from ml_switcheroo.sources.static.torch.values import Size, Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -160,7 +155,7 @@ def _reshaped_end(machine: Machine, tensor: Tensor, sizes: list[Value]) -> Tenso
 def _with_rest(machine: Machine, axis: Axis, sizes: list[Value]) -> tuple[Axis, ...] | None:
     """Divide the output of a Linear where known sizes make up a part of it: -1 is the rest."""
     known = [size for size in sizes[1:] if isinstance(size, int) and not isinstance(size, bool) and size > 0]
-    whole = axis[0].count if len(axis) == 1 else None
+    whole = count_of(axis[0]) if len(axis) == 1 else None
     part = math.prod(known)
     if len(known) < len(sizes) - 1 or not whole or whole == part or whole % part:
         return None
@@ -346,7 +341,7 @@ def _cut(axis: Axis, by: slice) -> Axis | None:
     if role in ("batch", "step", "hidden"):
         return axis
     if role in ("space", "channel"):
-        return (Atom(role, size=_length(axis[0].count, by)),)
+        return (Atom(role, size=_length(count_of(axis[0]), by)),)
     return (Atom("any"),)
 
 

@@ -7,8 +7,10 @@ import math
 from typing import TYPE_CHECKING
 
 from ml_switcheroo.sources.static.python.counted import number, whole_numbers
-from ml_switcheroo.sources.static.python.values import Repeat, Size, Tensor, Value
+from ml_switcheroo.sources.static.python.values import Repeat, Value
 from ml_switcheroo.sources.static.torch.atoms import Atom
+from ml_switcheroo.sources.static.torch.uses import count_of
+from ml_switcheroo.sources.static.torch.values import Size, Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
@@ -33,7 +35,7 @@ def _counted(op: type, left: Value, right: Value) -> int | None:
     """Return a product or quotient of the size of axes that are known to be so long."""
     numbers = []
     for side in (left, right):
-        counts: list[Value] = [atom.count for atom in side.atoms] if isinstance(side, Size) else [side]
+        counts: list[Value] = [count_of(atom) for atom in side.atoms] if isinstance(side, Size) else [side]
         told = whole_numbers(counts) if not any(isinstance(count, bool) for count in counts) else None
         if told is None:
             return None

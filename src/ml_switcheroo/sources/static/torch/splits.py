@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 
-from ml_switcheroo.sources.static.python.values import Instance, Tensor, Value
+from ml_switcheroo.sources.static.python.values import Instance, Value
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.torch.uses import used
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["chunked", "divided", "note_image", "unbound"]
 

@@ -25,12 +25,12 @@ from ml_switcheroo.sources.static.python.values import (
     Maybe,
     OneOf,
     Repeat,
-    Tensor,
     Unknown,
     Value,
     next_serial,
 )
 from ml_switcheroo.sources.static.torch.given import Given
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["Storages", "following_storage"]
 
@@ -122,11 +122,11 @@ def following_storage(machine: Machine) -> Iterator[Storages]:
 class _Followed:
     """What the rows of the tables do, with the storage of each result."""
 
-    def __init__(self, before: Tables, storages: Storages) -> None:
+    def __init__(self, before: Tables[Machine], storages: Storages) -> None:
         self._before = before
         self._storages = storages
 
-    def tables(self) -> Tables:
+    def tables(self) -> Tables[Machine]:
         before, reading = self._before, self._while
         binary, changing = reading(before.expressions[ast.BinOp], False), before.statements[ast.AugAssign]
         unknown = dict.fromkeys((Tensor, Unknown), self._unknown)
@@ -141,7 +141,7 @@ class _Followed:
             items={Tensor: self._items},
             unpacked={**before.unpacked, Tensor: self._unpacked},
             widened={Tensor: self._widened},
-            outside=replace(before.outside, call=self._call, forward=self._forward),
+            outside=replace(before.outside, call=self._call, call_instance=self._forward),
         )
 
     def _read(self, machine: Machine, tensor: Tensor, name: str) -> Value:
@@ -164,10 +164,10 @@ class _Followed:
         return self._storages.settled(self._before.outside.call(machine, name, args), [args], storage)
 
     def _forward(self, machine: Machine, layer: Instance, args: Arguments) -> Value:
-        found = self._before.outside.forward(machine, layer, args)
-        if layer.torch in ("", "Sequential"):  # what its children give has been settled
+        found = self._before.outside.call_instance(machine, layer, args)
+        if layer.base in ("", "Sequential"):  # what its children give has been settled
             return found
-        may = layer.torch in _SHARING or "Dropout" in layer.torch
+        may = layer.base in _SHARING or "Dropout" in layer.base
         kept = not may and layer.args.get("inplace", False) is False
         return self._storages.settled(found, [args], Storage.NEW if kept else Storage.MAYBE)
 
@@ -201,7 +201,7 @@ class _Followed:
         found = self._before.expressions[ast.UnaryOp](machine, node, frame)
         return self._storages.settled(found, [found], Storage.NEW)
 
-    def _while(self, read: Reader, changing: bool) -> Reader:
+    def _while(self, read: Reader[Machine], changing: bool) -> Reader[Machine]:
         """Read something while operators change their left side, or do not."""
 
         def run(machine: Machine, node: Any, frame: Frame) -> Any:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.python.values import External, Tensor, Value
+from ml_switcheroo.sources.static.python.values import External, Value
 from ml_switcheroo.sources.static.torch.alike import agreeing, followed, layout_of
 from ml_switcheroo.sources.static.torch.atoms import REST, Atom, Axis, made
 from ml_switcheroo.sources.static.torch.splits import unbound
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine

@@ -13,7 +13,7 @@ from ml_switcheroo.sources.static.python.attributes import READERS
 from ml_switcheroo.sources.static.python.calls import CALLS
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.expressions import EXPRESSIONS
-from ml_switcheroo.sources.static.python.frames import Frame
+from ml_switcheroo.sources.static.python.frames import Class, Frame, Function
 from ml_switcheroo.sources.static.python.machine import Budget, Machine
 from ml_switcheroo.sources.static.python.statements import STATEMENTS
 from ml_switcheroo.sources.static.python.tables import Outcome, Reader
@@ -23,13 +23,10 @@ from ml_switcheroo.sources.static.python.values import (
     Arguments,
     Bound,
     Builtin,
-    Class,
-    Function,
     Instance,
     OneOf,
     Raised,
     Site,
-    Tensor,
     Value,
     join,
     options,
@@ -38,6 +35,7 @@ from ml_switcheroo.sources.static.torch import tensors
 from ml_switcheroo.sources.static.torch.interpreter import TABLES
 from ml_switcheroo.sources.static.torch.nn import name_of, slot
 from ml_switcheroo.sources.static.torch.packages import OUTSIDE
+from ml_switcheroo.sources.static.torch.trail_machine import TrailMachine
 from ml_switcheroo.sources.static.torch.trail_steps import (
     applied,
     asked,
@@ -48,6 +46,7 @@ from ml_switcheroo.sources.static.torch.trail_steps import (
     operated,
 )
 from ml_switcheroo.sources.static.torch.trails import GIVEN, MOVING, Traced, Writing, traced_in
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["Follower", "is_own"]
 
@@ -58,7 +57,7 @@ _SURPRISES = (TypeError, ValueError, KeyError, IndexError, AttributeError, Asser
 """What code that the reader takes for something else may end in: then nothing is known of it."""
 
 
-class Follower(Machine):
+class Follower(TrailMachine):
     """A machine whose tensors carry trails; calls of child modules are not followed.
 
     Args:
@@ -67,20 +66,15 @@ class Follower(Machine):
         shapes: The shapes of parameters, by the id of their tensor.
 
     Attributes:
-        root: The module whose ``forward`` is followed.
-        writing: What is written down.
         left: How many expressions and statements may still be read.
     """
 
     def __init__(
         self, library: Library, solved: Mapping[str, Value], shapes: Mapping[int, tuple[int, ...]]
     ) -> None:
-        super().__init__(library, _TABLES, _STEPS)
+        super().__init__(library, _TABLES, _STEPS, shapes)
         self.left = _ALL
         self.solved.update(solved)
-        self.root: Instance | None = None
-        self.writing = Writing()
-        self._shapes = shapes
 
     def follow(self, root: Instance) -> Writing:
         """Follow the ``forward`` of a module; every change that it makes is undone."""
@@ -128,24 +122,11 @@ class Follower(Machine):
 
     def _child(self, child: Instance, args: Arguments) -> Value:
         """Return what a child gives: it is followed by itself, unless it is given a parameter."""
-        if child.torch and not is_own(child):
+        if child.base and not is_own(child):
             return _layer(self, child, args)
         if any(one.trails for one in traced_in(args)):
             return super().call(child, args)
         return MOVING
-
-    def shape_of(self, tensor: Traced) -> tuple[int, ...] | None:
-        """Return the shape of a parameter as the checkpoint has it; None for anything else."""
-        trail = tensor.trails[0] if len(tensor.trails) == 1 else None
-        if trail is None or any(step.word not in ("plus", "times", "other") for step in trail.steps):
-            return None
-        return self._shapes.get(id(trail.tensor))
-
-    def entered(self, *values: Value) -> None:
-        """Write down what enters the operation of the module's own layer."""
-        for one in traced_in(list(values)):
-            if one.moving:
-                self.writing.entries.append((one.given, one.scaled))
 
     def read(self, owner: Value, name: str) -> Value:
         """Return an attribute; a module is not in training."""
@@ -155,7 +136,7 @@ class Follower(Machine):
 
     def write(self, owner: Value, name: Value, value: Value) -> None:
         """Set an attribute; a parameter of a layer of torch that is set anew is no longer what is stored."""
-        if isinstance(owner, Instance) and owner.torch and isinstance(name, str):
+        if isinstance(owner, Instance) and owner.base and isinstance(name, str):
             before = slot(owner, name)
             if isinstance(before, Tensor) and name not in owner.attrs:
                 self.writing.use(self, before, "set")
@@ -231,7 +212,7 @@ _LISTED: Mapping[str, Callable[[dict[str, Value]], Any]] = {
 
 def _parameters(owner: Instance) -> dict[str, Value]:
     """Return the parameters of a module itself, by name."""
-    kind = KIND_OF_CLASS.get(owner.torch)
+    kind = KIND_OF_CLASS.get(owner.base)
     slots = {name: slot(owner, name) for name in (LAYERS[kind].slots if kind else ()) if "{" not in name}
     own = {name: value for name, value in owner.attrs.items() if isinstance(value, Tensor)}
     found = {**slots, **own}
@@ -249,7 +230,7 @@ def _class(machine: Any, owner: Class, name: str) -> Value:
 
 def _forward(machine: Any, layer: Instance, args: Arguments) -> Value:
     """Return what the ``forward`` of torch gives for a module."""
-    return _layer(machine, layer, args) if layer.torch not in ("", "Sequential") else MOVING
+    return _layer(machine, layer, args) if layer.base not in ("", "Sequential") else MOVING
 
 
 def _called(machine: Any, name: str, args: Arguments) -> Value:
@@ -275,7 +256,7 @@ def _called_tensor(machine: Any, tensor: Tensor, args: Arguments) -> Value:
     return opaque(machine, args)
 
 
-def _placed(node_type: type) -> Reader:
+def _placed(node_type: type) -> Reader[Machine]:
     """Return how to evaluate an expression whose place is of interest."""
     inner = EXPRESSIONS[node_type]
 
@@ -313,7 +294,7 @@ _TABLES = replace(
         **EXPRESSIONS,
         ast.BinOp: _placed(ast.BinOp),
         ast.Subscript: _placed(ast.Subscript),
-        ast.UnaryOp: cast("Reader", _unary),
+        ast.UnaryOp: cast("Reader[Machine]", _unary),
     },
     statements={**STATEMENTS, ast.AugAssign: _augmented},
     calls={**CALLS, **dict.fromkeys((Tensor, Traced), _called_tensor)},
@@ -324,5 +305,5 @@ _TABLES = replace(
     unpacked={**TABLES.unpacked, Traced: lambda value, count: [value] * count},
     widened={Tensor: tensors.widened, Traced: tensors.widened},
     instances={Tensor: tensors.is_instance, Traced: tensors.is_instance},
-    outside=replace(OUTSIDE, call=_called, forward=_forward, member=_member),
+    outside=replace(OUTSIDE, call=_called, call_instance=_forward, member=_member),
 )

@@ -6,24 +6,21 @@ import ast
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from ml_switcheroo.operations import Axes, Elements, Operation, Storage, operation
 from ml_switcheroo.sources.static.python.values import (
     UNKNOWN,
     Arguments,
     Builtin,
-    Tensor,
     Unknown,
     Value,
     join,
     options,
 )
 from ml_switcheroo.sources.static.torch.given import Given
+from ml_switcheroo.sources.static.torch.trail_machine import TrailMachine
 from ml_switcheroo.sources.static.torch.trails import MOVING, Step, Traced, step_of, traced_in
-
-if TYPE_CHECKING:
-    from ml_switcheroo.sources.static.torch.tracing import Follower
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = ["applied", "asked", "indexed", "lifted", "negated", "opaque", "operated"]
 
@@ -65,7 +62,7 @@ def _number(value: Value) -> float | None:
 # Operators --------------------------------------------------------------------------------
 
 
-def operated(machine: Follower, op: type, left: Value, right: Value) -> Value:
+def operated(machine: TrailMachine, op: type, left: Value, right: Value) -> Value:
     """Return what an operator gives, with a tensor on one side."""
     left, right = lifted(left), lifted(right)
     sides = (left, right)
@@ -84,7 +81,7 @@ def operated(machine: Follower, op: type, left: Value, right: Value) -> Value:
     return Traced.made(tuple(trail.then(step) for one in made for trail in one.trails))
 
 
-def _word(machine: Follower, op: type, number: int, sides: tuple[Value, Value]) -> str:
+def _word(machine: TrailMachine, op: type, number: int, sides: tuple[Value, Value]) -> str:
     """Return what a parameter is to an operator whose other side is moving."""
     if op is ast.MatMult:
         return "right of @" if number else "left of @"
@@ -93,7 +90,7 @@ def _word(machine: Follower, op: type, number: int, sides: tuple[Value, Value]) 
     return "scale" if op is ast.Mult else "odd"
 
 
-def _step(machine: Follower, op: type, first: bool, other: Value) -> Step:
+def _step(machine: TrailMachine, op: type, first: bool, other: Value) -> Step:
     """Return what an operator with a constant on the other side does to a parameter."""
     number = _number(other)
     if number is None:
@@ -112,7 +109,7 @@ def _step(machine: Follower, op: type, first: bool, other: Value) -> Step:
     return step_of(machine, "other")
 
 
-def _moved(machine: Follower, op: type, sides: tuple[Value, Value]) -> Traced:
+def _moved(machine: TrailMachine, op: type, sides: tuple[Value, Value]) -> Traced:
     """Return a moving tensor; a constant factor of what a layer has put out is kept in mind."""
     moving = [side for side in sides if isinstance(side, Traced) and side.moving]
     other = sides[1] if moving and moving[0] is sides[0] else sides[0]
@@ -128,14 +125,14 @@ def _moved(machine: Follower, op: type, sides: tuple[Value, Value]) -> Traced:
     return _scaled(machine, moving[0], "other" if number is None else "times", number or 0.0)
 
 
-def _scaled(machine: Follower, value: Traced, word: str, number: float) -> Traced:
+def _scaled(machine: TrailMachine, value: Traced, word: str, number: float) -> Traced:
     return replace(value, scaled=(*value.scaled, step_of(machine, word, number))[:_MOST])
 
 
 _MOST = 8
 
 
-def _through(machine: Follower, sides: tuple[Value, Value], op: type) -> Traced:
+def _through(machine: TrailMachine, sides: tuple[Value, Value], op: type) -> Traced:
     """Return what a parameter of the module itself makes of its input: that is what the layer puts out.
 
     What was multiplied by a parameter and is added to something else that moves is no scale: ``x + x * w``.
@@ -154,14 +151,14 @@ def _through(machine: Follower, sides: tuple[Value, Value], op: type) -> Traced:
     return kept
 
 
-def negated(machine: Follower, value: Traced) -> Value:
+def negated(machine: TrailMachine, value: Traced) -> Value:
     """Return ``-value``."""
     if value.moving:
         return _scaled(machine, value, "times", -1.0)
     return value.then(step_of(machine, "times", -1.0))
 
 
-def indexed(machine: Follower, owner: Value, index: Value) -> Value:
+def indexed(machine: TrailMachine, owner: Value, index: Value) -> Value:
     """Return ``owner[index]``, where the owner is a tensor."""
     owner, index = lifted(owner), lifted(index)
     if isinstance(owner, Traced) and owner.trails and _moving(index):
@@ -182,7 +179,7 @@ def indexed(machine: Follower, owner: Value, index: Value) -> Value:
 # Functions and methods --------------------------------------------------------------------
 
 
-def applied(machine: Follower, word: str, args: Arguments) -> Value:
+def applied(machine: TrailMachine, word: str, args: Arguments) -> Value:
     """Return what a function or method of torch gives; the tensor of a method is the first argument."""
     args = Arguments(
         [lifted(value) for value in args.positional],
@@ -200,7 +197,7 @@ def applied(machine: Follower, word: str, args: Arguments) -> Value:
     return join(_of_tensor(machine, row, lifted(one), args) for one in options(args.get(0, "input", UNKNOWN)))
 
 
-def _of_tensor(machine: Follower, row: Operation | None, first: Value, args: Arguments) -> Value:
+def _of_tensor(machine: TrailMachine, row: Operation | None, first: Value, args: Arguments) -> Value:
     op = _OPERATORS.get(row.operator) if row is not None else None
     if row is not None and op is not None and "other" in Given(row, args, 0):
         return _combined(machine, row, op, first, args)
@@ -225,7 +222,7 @@ def _of_tensor(machine: Follower, row: Operation | None, first: Value, args: Arg
     return first.then(step_of(machine, step))
 
 
-def _combined(machine: Follower, row: Operation, op: type, first: Value, args: Arguments) -> Value:
+def _combined(machine: TrailMachine, row: Operation, op: type, first: Value, args: Arguments) -> Value:
     """Return what a function or method gives that is an operator, too."""
     if args.keyword.keys() - {"input", *row.parameters[1].also, "other", "out"}:
         return opaque(machine, args)
@@ -237,14 +234,14 @@ def _combined(machine: Follower, row: Operation, op: type, first: Value, args: A
     return found
 
 
-def _sizes(machine: Follower, tensor: Traced, given: Given) -> Value:
+def _sizes(machine: TrailMachine, tensor: Traced, given: Given) -> Value:
     shape, index = machine.shape_of(tensor), given["dim"]
     if shape is None or index is None:
         return shape if shape is not None else UNKNOWN
     return shape[index] if isinstance(index, int) and -len(shape) <= index < len(shape) else UNKNOWN
 
 
-def _with_parameters(machine: Follower, row: Operation, args: Arguments) -> Value:
+def _with_parameters(machine: TrailMachine, row: Operation, args: Arguments) -> Value:
     """Return what a function gives that takes an input and parameters."""
     given = Given(row, args, 0)
     both = bool(row.parameters[0].role)  # the first argument may be a parameter, too
@@ -265,7 +262,7 @@ def _with_parameters(machine: Follower, row: Operation, args: Arguments) -> Valu
     return Traced.put_out(machine.root)
 
 
-def _joined(machine: Follower, args: Arguments) -> Value:
+def _joined(machine: TrailMachine, args: Arguments) -> Value:
     parts = list(traced_in(args.get(0, "tensors", UNKNOWN)))
     if any(part.moving for part in parts):
         for part in parts:
@@ -280,7 +277,7 @@ def _joined(machine: Follower, args: Arguments) -> Value:
     return Traced.made(tuple(trail.then(step) for trail in trails))
 
 
-def _einsum(machine: Follower, args: Arguments) -> Value:
+def _einsum(machine: TrailMachine, args: Arguments) -> Value:
     """Return what ``einsum`` gives: a matrix whose last axis is summed over lies as that of a linear."""
     equation, operands = args.get(0, "equation"), [lifted(one) for one in args.positional[1:]]
     if len(operands) == 1 and isinstance(operands[0], tuple | list):
@@ -301,7 +298,7 @@ def _einsum(machine: Follower, args: Arguments) -> Value:
     return Traced.put_out(machine.root)
 
 
-def opaque(machine: Follower, args: Arguments) -> Value:
+def opaque(machine: TrailMachine, args: Arguments) -> Value:
     """Return what something gives that is known by its name alone."""
     parts = list(traced_in(args))
     if any(part.moving for part in parts):
@@ -316,7 +313,7 @@ def opaque(machine: Follower, args: Arguments) -> Value:
     return Traced.made(tuple(trail.then(step) for trail in trails))
 
 
-def asked(machine: Follower, tensor: Tensor, name: str) -> Value:
+def asked(machine: TrailMachine, tensor: Tensor, name: str) -> Value:
     """Return an attribute of a tensor."""
     value = lifted(tensor)
     if not isinstance(value, Traced):

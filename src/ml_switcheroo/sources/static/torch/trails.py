@@ -11,16 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ml_switcheroo.sources.static.python.values import (
-    Arguments,
-    Instance,
-    Maybe,
-    OneOf,
-    Repeat,
-    Site,
-    Tensor,
-    Value,
-)
+from ml_switcheroo.sources.static.python.values import Arguments, Instance, Maybe, OneOf, Repeat, Site, Value
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine

@@ -11,7 +11,8 @@ from ml_switcheroo.layers import BASE_OF_CLASS, KIND_OF_CLASS, LAYERS, OWN
 from ml_switcheroo.ops import Op, Scale, Shift
 from ml_switcheroo.sources.findings import Finding, Origin, Usage
 from ml_switcheroo.sources.static.python.classes import find
-from ml_switcheroo.sources.static.python.values import Function, Instance
+from ml_switcheroo.sources.static.python.frames import Function
+from ml_switcheroo.sources.static.python.values import Instance
 from ml_switcheroo.sources.static.torch.tracing import is_own
 from ml_switcheroo.sources.static.torch.trails import Step
 from ml_switcheroo.tensors import TensorSpec
@@ -194,14 +195,14 @@ class Judged:
                 own = "." not in record.name
                 self._records.setdefault(name, []).append((record, by, own))
         self._called.update(joined(path, below) if below else path for below in seen.called)
-        if _judged(BASE_OF_CLASS.get(made.torch, "")) and is_own(made):
+        if _judged(BASE_OF_CLASS.get(made.base, "")) and is_own(made):
             if seen.inputs:
                 self._note(path, by, "takes its input", seen.inputs)
             if seen.outputs:
                 self._note(path, by, "gives its output", seen.outputs)
             if not (seen.plain or seen.inputs or seen.outputs):
                 self._more(path, made, _layer_of(made))
-        elif not made.torch and "weight" in made.attrs and (seen.outputs or not seen.plain):
+        elif not made.base and "weight" in made.attrs and (seen.outputs or not seen.plain):
             self._more(path, made, "a layer")
 
     def _more(self, path: str, made: Instance, layer: str) -> None:
@@ -224,7 +225,7 @@ class Judged:
 
     def module(self, path: str, made: Instance) -> None:
         """Judge the tensors of a module."""
-        kind = BASE_OF_CLASS.get(made.torch, "")
+        kind = BASE_OF_CLASS.get(made.base, "")
         if kind and not _judged(kind):
             return
         if kind and (made.marks.hooked is not False or "forward" in made.attrs):
@@ -232,7 +233,7 @@ class Judged:
             self.found.more[path] = f"{what} does more than the own forward of {_layer_of(made)}"
         if not kind:
             self._written(path, made)
-        own_name = LAYERS[KIND_OF_CLASS[made.torch]].own_name if kind else str
+        own_name = LAYERS[KIND_OF_CLASS[made.base]].own_name if kind else str
         for key in ("weight", "bias") if kind else list(made.attrs):
             name = joined(path, own_name(key))
             special = any(record.word in _SPECIAL for record, _, _ in self._records.get(name, ()))
@@ -311,7 +312,7 @@ class Judged:
 
 def _layer_of(made: Instance) -> str:
     """Say what a class derives from, or what a row of your own says that it is."""
-    return f"a {KIND_OF_CLASS[made.torch]}" if made.torch in OWN else f"nn.{made.torch}"
+    return f"a {KIND_OF_CLASS[made.base]}" if made.base in OWN else f"nn.{made.base}"
 
 
 def _place_of(made: Instance) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
-from ml_switcheroo.sources.static.python.values import Instance, Site, Tensor
+from ml_switcheroo.sources.static.python.values import Instance, Site
+from ml_switcheroo.sources.static.torch.atoms import Atom, Axis
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
-    from ml_switcheroo.sources.static.torch.atoms import Axis
 
-__all__ = ["Noted", "OwnUse", "Uses", "noted", "used"]
+__all__ = ["Noted", "OwnUse", "Uses", "count_of", "noted", "used"]
 
 
 @dataclass(slots=True)
@@ -65,6 +66,18 @@ def used(layer: Instance) -> Uses:
     if layer.uses is None:
         layer.uses = Uses()
     return cast("Uses", layer.uses)
+
+
+def count_of(atom: Atom) -> int | None:
+    """Return the size of an axis, as far as it or its layer says."""
+    if atom.size is not None or atom.role == "one":
+        return atom.size or 1
+    size = None
+    if atom.role == "factor":
+        size = atom.factors[atom.place]
+    elif atom.of is not None and atom.role in ("out", "channel"):
+        size = used(atom.of).size if atom.role == "out" else used(atom.of).channels
+    return size if isinstance(size, int) and size > 0 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,9 @@ def combined(left: Trace, right: Trace, *, product: bool = False) -> Trace:
     rows: dict[Key, Any] = {}
     for key in dict.fromkeys([*left.rows, *right.rows]):
         mine, other = left.rows.get(key), right.rows.get(key)
-        rows[key] = _merged(first, key, mine, other, shape, left, right)
+        alone = mine if other is None else other if mine is None else None
+        whole = alone is not None and alone.shape == shape
+        rows[key] = alone if whole else _merged(first, key, mine, other, shape, left, right)
     products = [one for one in held if one.product is not None]
     main = products[0] if products else first
     squared = product and len(held) == 2 and left.active != right.active

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.operations import Axes
 from ml_switcheroo.sources.static.python.values import Arguments, Value
 from ml_switcheroo.sources.static.torch.given import Given
 from ml_switcheroo.sources.static.torch.rows import shapes
 from ml_switcheroo.sources.static.torch.rows.contracting import contracted, einsum_labels, matmul_labels
-from ml_switcheroo.sources.static.torch.rows.traces import Trace, Untold, as_tensor
+from ml_switcheroo.sources.static.torch.rows.traces import Trace, Untold, as_tensor, varies
 
 if TYPE_CHECKING:
     from ml_switcheroo.sources.static.python.machine import Machine
-    from ml_switcheroo.sources.static.torch.rows.follower import Follower
+    from ml_switcheroo.sources.static.torch.rows.run import Run
 
-__all__ = ["FUNCTIONS", "along", "softmax", "varies"]
+__all__ = ["FUNCTIONS", "along", "softmax"]
 
 
 def softmax(trace: Trace, dim: Value) -> Trace:
@@ -28,127 +29,122 @@ def softmax(trace: Trace, dim: Value) -> Trace:
     return trace.changed(active=True, normal=sides[0] if len(sides) == 1 else -1)
 
 
-def varies(numbers: Any, axis: int) -> bool:
-    """Tell whether numbers change along an axis."""
-    return numbers is not None and not (numbers == numbers.take([0], axis)).all()
-
-
-def along(follower: Follower, machine: Machine, given: Given) -> Value:
+def along(run: Run, machine: Machine, given: Given) -> Value:
     """Return what depends on all elements along an axis: a softmax; of any other, nothing is known."""
     if given.row.name not in ("softmax", "log_softmax"):
         raise Untold
     dim = given["dim"]
-    return as_tensor(softmax(_first(follower, given), -1 if dim is None else dim))
+    return as_tensor(softmax(_first(run, given), -1 if dim is None else dim))
 
 
-def _glu(follower: Follower, machine: Machine, given: Given) -> Value:
-    return as_tensor(follower.glu(machine, _first(follower, given), given["dim"]))
+def _glu(run: Run, machine: Machine, given: Given) -> Value:
+    return as_tensor(run.glu(machine, _first(run, given), given["dim"]))
 
 
-def _linear(follower: Follower, machine: Machine, given: Given) -> Value:
-    trace, weight = _first(follower, given), follower.trace(given["weight"])
+def _linear(run: Run, machine: Machine, given: Given) -> Value:
+    trace, weight = _first(run, given), run.trace(given["weight"])
     if weight is None or len(weight.shape) != 2:
         raise Untold
-    follower.used(machine, trace, weight, weight.shape[1])
+    run.used(machine, trace, weight, weight.shape[1])
     return as_tensor(contracted(trace, shapes.turned(weight), matmul_labels(trace, weight), 0))
 
 
-def _matmul(follower: Follower, machine: Machine, given: Given) -> Value:
+def _matmul(run: Run, machine: Machine, given: Given) -> Value:
     if given.row.name not in ("matmul", "mm", "bmm"):
         raise Untold
-    return follower.matmul(machine, _first(follower, given), follower.trace(given["other"]))
+    return run.matmul(machine, _first(run, given), run.trace(given["other"]))
 
 
-def _addmm(follower: Follower, machine: Machine, given: Given) -> Value:
-    return follower.matmul(machine, follower.trace(given["mat1"]), follower.trace(given["mat2"]))
+def _addmm(run: Run, machine: Machine, given: Given) -> Value:
+    return run.matmul(machine, run.trace(given["mat1"]), run.trace(given["mat2"]))
 
 
-def _einsum(follower: Follower, machine: Machine, given: Given) -> Value:
+def _einsum(run: Run, machine: Machine, given: Given) -> Value:
     values = given.args.positional  # einops has the equation last
     text = next((value for value in values if isinstance(value, str)), None)
     held = [value for value in values if not isinstance(value, str)]
     if len(held) == 1 and isinstance(held[0], tuple | list):
         held = list(held[0])
-    traces = [follower.trace(value) for value in held]
+    traces = [run.trace(value) for value in held]
     if len(traces) != 2 or traces[0] is None or traces[1] is None:
         raise Untold
-    return follower.summed(machine, traces[0], traces[1], einsum_labels(text, traces[0], traces[1]))
+    return run.summed(machine, traces[0], traces[1], einsum_labels(text, traces[0], traces[1]))
 
 
-def _rearrange(follower: Follower, machine: Machine, given: Given) -> Value:
+def _rearrange(run: Run, machine: Machine, given: Given) -> Value:
     if given.row.name == "reduce":
         raise Untold
-    return _by_pattern(follower, given["input"], given["pattern"], given.args)
+    return _by_pattern(run, given["input"], given["pattern"], given.args)
 
 
-def _by_pattern(follower: Follower, value: Value, pattern: Value, args: Arguments) -> Value:
-    trace = follower.joined(value, 0, new=True) if isinstance(value, list | tuple) else value
-    found = follower.trace(trace)
+def _by_pattern(run: Run, value: Value, pattern: Value, args: Arguments) -> Value:
+    trace = run.joined(value, 0, new=True) if isinstance(value, list | tuple) else value
+    found = run.trace(trace)
     if found is None:
         raise Untold
     return as_tensor(shapes.rearranged(found, pattern, args.keyword))
 
 
-def _repeat(follower: Follower, machine: Machine, given: Given) -> Value:
+def _repeat(run: Run, machine: Machine, given: Given) -> Value:
     pattern = given.args.get(1, "pattern")  # that of einops
     if isinstance(pattern, str):
-        return _by_pattern(follower, given.args.get(0, "tensor"), pattern, given.args)
-    return as_tensor(shapes.ONE[Axes.REPEATED](_first(follower, given), given))
+        return _by_pattern(run, given.args.get(0, "tensor"), pattern, given.args)
+    return as_tensor(shapes.ONE[Axes.REPEATED](_first(run, given), given))
 
 
-def _where(follower: Follower, machine: Machine, given: Given) -> Value:
-    sides = [follower.trace(given[name]) for name in ("input", "other")]
-    return follower.elementwise(machine, sides[0], sides[1], product=False)
+def _where(run: Run, machine: Machine, given: Given) -> Value:
+    sides = [run.trace(given[name]) for name in ("input", "other")]
+    return run.elementwise(machine, sides[0], sides[1], product=False)
 
 
-def _as_other(follower: Follower, machine: Machine, given: Given) -> Value:
-    trace, other = _first(follower, given), follower.trace(given["other"])
+def _as_other(run: Run, machine: Machine, given: Given) -> Value:
+    trace, other = _first(run, given), run.trace(given["other"])
     if other is None:
         raise Untold
     word = "expand" if len(trace.shape) != len(other.shape) else "reshape"
     return as_tensor(shapes.apply(word, trace, *other.shape))
 
 
-def _convolved(follower: Follower, machine: Machine, given: Given) -> Value:
-    if given.row.name.startswith("conv_transpose"):
+def _convolved(run: Run, machine: Machine, given: Given) -> Value:
+    if LAYERS[given.row.role("weight")].transposed:
         raise Untold
-    trace, weight = _first(follower, given), follower.trace(given["weight"])
+    trace, weight = _first(run, given), run.trace(given["weight"])
     if weight is None or len(weight.shape) != len(trace.shape) or not weight.sources:
         raise Untold
     if given["groups"] != 1 or any(size != 1 for size in weight.shape[2:]):
         raise Untold
-    follower.used(machine, trace, weight, 0)
+    run.used(machine, trace, weight, 0)
     flat = weight.moved(lambda array: array.reshape(array.shape[:2]))
     inner = trace.moved(lambda array: array.swapaxes(1, -1))
     made = contracted(inner, shapes.turned(flat), matmul_labels(inner, flat), 0)
     return as_tensor(made.moved(lambda array: array.swapaxes(1, -1)))
 
 
-def _combined(follower: Follower, machine: Machine, given: Given) -> Value:
+def _combined(run: Run, machine: Machine, given: Given) -> Value:
     if given.row.operator not in ("+", "-", "*", "/"):
         raise Untold
-    sides = follower.trace(given["input"]), follower.trace(given["other"])
-    return follower.elementwise(machine, *sides, product=given.row.operator == "*")
+    sides = run.trace(given["input"]), run.trace(given["other"])
+    return run.elementwise(machine, *sides, product=given.row.operator == "*")
 
 
-def _attended(follower: Follower, machine: Machine, given: Given) -> Value:
-    return follower.attention(machine, given.args, tokens_before=True)
+def _attended(run: Run, machine: Machine, given: Given) -> Value:
+    return run.attention(machine, given.args, tokens_before=True)
 
 
-def _joined(follower: Follower, machine: Machine, given: Given) -> Value:
+def _joined(run: Run, machine: Machine, given: Given) -> Value:
     if given.row.name not in ("cat", "stack"):
         raise Untold
-    return follower.joined(given["tensors"], given["dim"], new=given.row.name == "stack")
+    return run.joined(given["tensors"], given["dim"], new=given.row.name == "stack")
 
 
-def _first(follower: Follower, given: Given) -> Trace:
-    found = follower.trace(given[given.row.parameters[0].name])
+def _first(run: Run, given: Given) -> Trace:
+    found = run.trace(given[given.row.parameters[0].name])
     if found is None:
         raise Untold
     return found
 
 
-FUNCTIONS: Mapping[Axes, Callable[[Follower, Machine, Given], Value]] = {
+FUNCTIONS: Mapping[Axes, Callable[[Run, Machine, Given], Value]] = {
     Axes.BROADCAST: _combined,
     Axes.CHOSEN: _where,
     Axes.AS_OTHER: _as_other,

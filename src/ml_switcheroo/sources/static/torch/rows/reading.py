@@ -9,20 +9,17 @@ from functools import partial
 from ml_switcheroo.layers import BASE_OF_CLASS, LAYERS, own_name
 from ml_switcheroo.sources.findings import Parts
 from ml_switcheroo.sources.static.python.classes import find
+from ml_switcheroo.sources.static.python.frames import Class, Function
 from ml_switcheroo.sources.static.python.heap import Changed
 from ml_switcheroo.sources.static.python.machine import Budget, Machine
-from ml_switcheroo.sources.static.python.memory import Memory
 from ml_switcheroo.sources.static.python.values import (
     ABSENT,
     UNKNOWN,
     Arguments,
     Bound,
-    Class,
-    Function,
     Instance,
     Raised,
     Site,
-    Tensor,
     Value,
     known,
 )
@@ -30,6 +27,7 @@ from ml_switcheroo.sources.static.torch.nn import slot
 from ml_switcheroo.sources.static.torch.rows.follower import Follower
 from ml_switcheroo.sources.static.torch.rows.roles import parts_of
 from ml_switcheroo.sources.static.torch.rows.traces import Trace, Weight, as_tensor
+from ml_switcheroo.sources.static.torch.values import Tensor
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["Read", "read_parts"]
@@ -106,7 +104,7 @@ class _Reading:
         found = cls(machine, modules)
         for path, makers in modules.items():
             for made in makers:
-                called = own_name(made.torch, "weight")
+                called = own_name(made.base, "weight")
                 name = f"{path}.{called}" if path else called
                 if name in specs:
                     found._add(made, name, specs[name].shape)
@@ -118,7 +116,7 @@ class _Reading:
         return found
 
     def _add(self, made: Instance, name: str, shape: tuple[int, ...]) -> None:
-        kind = BASE_OF_CLASS.get(made.torch, "")
+        kind = BASE_OF_CLASS.get(made.base, "")
         if not kind or len(shape) < 2:
             return
         row = LAYERS[kind]
@@ -134,7 +132,7 @@ class _Reading:
                 self.aliases[name] = before.name
             return
         self.weights[name] = weight
-        tensor = slot(made, own_name(made.torch, "weight"))
+        tensor = slot(made, own_name(made.base, "weight"))
         if isinstance(tensor, Tensor):
             self.tensors[id(tensor)] = weight
 
@@ -219,7 +217,7 @@ class _Reading:
             return follower
         machine.steps = min(_STEPS, self.left)
         before = machine.steps
-        machine.frame, machine.memory = None, Memory()
+        machine.frame, machine.made = None, {}
         machine.assumed.clear()
         args = self._inputs(root, _decorated(method), shape, sizes)
         machine.sites.append(Site(method.source, method.node))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.sources.static.python.values import Tensor
+from ml_switcheroo.sources.static.torch.values import Tensor
 
 __all__ = [
     "LARGEST",
@@ -22,7 +22,9 @@ __all__ = [
     "Weight",
     "as_tensor",
     "numbered",
+    "spread",
     "trace_of",
+    "varies",
 ]
 
 Key = tuple[str, Any, int]
@@ -218,3 +220,13 @@ def trace_of(value: Any) -> Trace | None:
     """Return the trace of a value; None where it has none."""
     found = value.trace if isinstance(value, Tensor) else None
     return found if isinstance(found, Trace) else None
+
+
+def varies(numbers: Any, axis: int) -> bool:
+    """Tell whether numbers change along an axis."""
+    return numbers is not None and not (numbers == numbers.take([0], axis)).all()
+
+
+def spread(array: Any, shape: tuple[int, ...]) -> Any:
+    """Repeat an array along axes of size 1."""
+    return np.broadcast_to(array, shape)

@@ -1,0 +1,1 @@
+"""Ports in NNX of models that nobody here wrote, whose paths say nothing."""
