@@ -20,7 +20,7 @@ def test_a_bias_is_one_though_other_data_are_added_too():
     summed = draft.add("add", x, product(draft, x, w))
     made = draft.add("add", summed, draft.add("reshape", b, shape=(1, 3)))
     found = parameters_of(draft.finished([made]))
-    assert list(found.biases) == [b]
+    assert list(found.biases.leaves) == [b]
 
 
 def test_a_leaf_that_is_multiplied_is_no_bias():
@@ -33,7 +33,7 @@ def test_a_leaf_that_is_multiplied_is_no_bias():
     y = product(draft, x, w)
     row = draft.add("reshape", b, shape=(1, 3))
     found = parameters_of(draft.finished([draft.add("mul", draft.add("add", y, row), row)]))
-    assert not found.biases
+    assert not found.biases.leaves
     assert list(found.plains) == [b]
 
 
@@ -45,11 +45,12 @@ def test_the_parts_of_a_bias_belong_to_the_kernels_that_they_are_added_to():
         row = draft.add("slice", b, start=(n, 0), stop=(n + 1, 4), step=(1, 1))
         made.append(draft.add("add", product(draft, x, draft.leaf(f"w{n}", (3, 4), "float32")), row))
     found = parameters_of(draft.finished(made))
-    ((_, lies),) = found.biases.items()
-    assert {kernel.leaf: list(where) for kernel, where in lies.items()} == {
-        "w0": [0, 1, 2, 3],
-        "w1": [4, 5, 6, 7],
+    lies = {
+        kernel.leaf: list(found.added[root].lies[where])
+        for root, kernels in found.biases.leaves.items()
+        for kernel, where in kernels.items()
     }
+    assert lies == {"w0": [0, 1, 2, 3], "w1": [4, 5, 6, 7]}
 
 
 def test_the_rows_of_a_stacked_leaf_enter_by_themselves():

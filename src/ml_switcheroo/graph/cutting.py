@@ -12,7 +12,7 @@ import numpy as np
 
 from ml_switcheroo.graph.laying import Digit, NoOperationError, Piece, rearranged, simplest, whole
 from ml_switcheroo.graph.views import places
-from ml_switcheroo.ops import Branch, Concat, Copy, Gates, Op, Order, Split, trace
+from ml_switcheroo.ops import Branch, Concat, Copy, Gates, GateSum, Op, Order, Split, Sum, trace
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["ops_of"]
@@ -74,6 +74,15 @@ def ops_of(
     Raises:
         NoOperationError: No operation does it.
     """
+    if summed := _gate_sum(pieces, shapes):
+        names, paths, ops = ops_of(summed, shapes, leaves)
+        concat, *rest = ops[1:]
+        apart = (
+            rest
+            and isinstance(concat, Concat)
+            and rest[0] == concat.inverse(ops[0].specs(_specs(names, shapes)))
+        )
+        return names, paths, (ops[0], *rest[1:]) if apart else ops
     names = tuple(dict.fromkeys(name for piece in pieces for name in piece.sources))
     paths = tuple(dict.fromkeys(piece.leaf for piece in pieces))
     if len(pieces) == 1:
@@ -84,9 +93,8 @@ def ops_of(
         ((_, lead), shape), *_ = sources.items()
         if len(paths) == 1:
             return names, paths, (*lead, *_within_one(pieces, shape, leaves[paths[0]]))
-        if len(paths) == len(pieces):
-            turned, ops = _parted(pieces, shape, leaves)
-            return names, turned, (*lead, *ops)
+        turned, ops = _parted(pieces, paths, shape, leaves)
+        return names, turned, (*lead, *ops)
     if any(piece.lead for piece in pieces):
         raise NoOperationError("several tensors make up one that is taken apart")
     if len(paths) == 1:
@@ -96,24 +104,81 @@ def ops_of(
 
 def _shape(piece: Piece, shapes: Mapping[str, Shape]) -> Shape:
     """Return the shape of the tensor that a piece is a part of, once it is one."""
-    specs = tuple(TensorSpec(shapes[name], "float32") for name in piece.sources)
-    return trace(piece.lead, specs)[-1][0].shape
+    return trace(piece.lead, _specs(piece.sources, shapes))[-1][0].shape
+
+
+def _specs(names: Sequence[str], shapes: Mapping[str, Shape]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(shapes[name], "float32") for name in names)
+
+
+def _gate_sum(pieces: Sequence[Piece], shapes: Mapping[str, Shape]) -> list[Piece]:
+    """Return the pieces of two tensors whose first parts alone are added to each other, as those of one."""
+    both = {piece.sources for piece in pieces if piece.lead == (Sum(),)}
+    alone = {piece.sources for piece in pieces if not piece.lead}
+    if len(both) != 1 or not alone:
+        return []
+    (names,) = both
+    if len(names) != 2 or not alone <= {(name,) for name in names} or len(shapes[names[0]]) != 1:
+        return []
+    (size,) = shapes[names[0]]
+    summed = [_reached(piece) for piece in pieces if piece.lead]
+    count = sum(map(len, summed))
+    if not np.array_equal(np.sort(np.concatenate(summed)), np.arange(count)):
+        return []
+    behind = {names[0]: 0, names[1]: size - count}
+    block = math.gcd(size, count)
+    lead = (GateSum(size // block, count // block), Concat(0))
+    made = [
+        replace(
+            piece, sources=names, lead=lead, here=piece.here + (0 if piece.lead else behind[piece.sources[0]])
+        )
+        for piece in pieces
+    ]
+    return _in_a_row(sorted(made, key=lambda piece: piece.here))
+
+
+def _in_a_row(pieces: Sequence[Piece]) -> list[Piece]:
+    """Join pieces of one digit each that follow each other on both sides."""
+    made: list[Piece] = []
+    for piece in pieces:
+        before = made[-1] if made else None
+        if before is not None and len(before.digits) == len(piece.digits) == 1:
+            (first,), (digit,) = before.digits, piece.digits
+            here, there = before.here + first.size * first.here, before.there + first.size * first.there
+            alike = (before.leaf, before.shift, first.here, first.there)
+            if (piece.here, piece.there) == (here, there) and alike == (
+                piece.leaf,
+                piece.shift,
+                digit.here,
+                digit.there,
+            ):
+                made[-1] = replace(before, digits=(replace(first, size=first.size + digit.size),))
+                continue
+        made.append(piece)
+    return made
+
+
+def _reached(piece: Piece) -> Array:
+    """Return where the elements of a piece lie in its tensor."""
+    return places([(digit.size, digit.here) for digit in piece.digits]) + piece.here
 
 
 def _parted(
-    pieces: Sequence[Piece], shape: Shape, leaves: Mapping[str, Shape]
+    pieces: Sequence[Piece], paths: Sequence[str], shape: Shape, leaves: Mapping[str, Shape]
 ) -> tuple[tuple[str, ...], tuple[Op, ...]]:
     """Take a tensor apart, or copy it to leaves that are each the whole of it."""
-    if all(piece.count == math.prod(shape) for piece in pieces):
+    if len(paths) == len(pieces) and all(piece.count == math.prod(shape) for piece in pieces):
         branches = tuple(whole(piece, shape, leaves[piece.leaf]) for piece in pieces)
         return tuple(piece.leaf for piece in pieces), (Copy(len(pieces)), *_branch(branches))
-    cut = _cut(pieces, shape, "here")
-    branches = tuple(
-        whole(*cut.within(pieces[one], place, "here"), leaves[pieces[one].leaf])
-        for place, one in enumerate(cut.order)
-    )
-    paths = tuple(pieces[one].leaf for one in cut.order)
-    return paths, (*cut.before, Split(cut.axis, cut.sizes), *_branch(branches))
+    cut = _cut(pieces, shape, "here", [paths.index(piece.leaf) for piece in pieces])
+    parts = []
+    for place, one in enumerate(cut.order):
+        own = [cut.within(piece, place, "here") for piece in pieces if piece.leaf == paths[one]]
+        made, ((_, inner), *_) = [piece for piece, _ in own], own
+        leaf = leaves[paths[one]]
+        parts.append(whole(made[0], inner, leaf) if len(own) == 1 else _within_one(made, inner, leaf))
+    turned = tuple(paths[one] for one in cut.order)
+    return turned, (*cut.before, Split(cut.axis, cut.sizes), *_branch(parts))
 
 
 def _joined(
@@ -155,7 +220,7 @@ def _blocks(pieces: Sequence[Piece], cut: _Cut, shape: Shape, leaf: Shape) -> tu
     apart = {ordered[two].there - ordered[one].there for one, two in itertools.pairwise(turned)}
     step = ordered[1].here - ordered[0].here
     first = ordered[turned[0]]
-    alike = all(piece.digits == first.digits for piece in pieces)
+    alike = all((piece.digits, piece.shift) == (first.digits, first.shift) for piece in pieces)
     if cut.before or len(set(cut.sizes)) > 1 or len(apart) > 1 or not alike:
         return ()
     digit = Digit("part", len(pieces), step, apart.pop())

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ml_switcheroo.graph.adding import added_of
 from ml_switcheroo.graph.graph import Node
 from ml_switcheroo.graph.making import alike, below
 from ml_switcheroo.graph.matching.matched import KernelMatch, Matched, Parted, Ready
@@ -31,7 +32,8 @@ _SEEN = frozenset({"reshape", "transpose", "broadcast", "cast", "flip"})
 def differences(matched: Matched) -> Iterator[str]:
     """Yield what two programs do differently, as sentences; the same on the same lines is counted."""
     found: dict[str, list[str]] = defaultdict(list)
-    for text in (*(() if matched.complete else _told_of(matched)), *_made(matched), *_turned(matched)):
+    told = _added(matched) if matched.complete else _told_of(matched)
+    for text in (*told, *_made(matched), *_turned(matched)):
         found[_LAYER.sub(r"\1 (", text.partition(": ")[2] or text)].append(text)
     for first, *more in found.values():
         yield first + (f" (and {len(more)} more like it)" if more else "")
@@ -140,6 +142,20 @@ def _turned(matched: Matched) -> Iterator[str]:
                     f" ({lines[2]}), or the other way round"
                 )
                 break
+
+
+def _added(matched: Matched) -> Iterator[str]:
+    """Yield what only one of both adds to the result of a kernel."""
+    for one in added_of(matched)[1]:
+        if one.differs and not one.match.likely:
+            kernels = one.match.source.kernel, one.match.target.kernel
+            said = (
+                f"{' and '.join(names) or 'no tensor'} ({_line(side, kernel.nodes[0])})"
+                for names, side, kernel in zip(
+                    (one.sources, one.leaves), (matched.source, matched.target), kernels, strict=True
+                )
+            )
+            yield f"added behind {kernels[0].leaf or kernels[0].op}: {'; '.join(said)}"
 
 
 def _kept_apart(match: KernelMatch) -> bool:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.graph.biases import bias_of
+from ml_switcheroo.graph.biases import biases_of
 from ml_switcheroo.graph.graph import Graph, Node
 from ml_switcheroo.graph.parameters import Kernel, Parameters, Plain
 from ml_switcheroo.graph.running import needed
+from ml_switcheroo.graph.sums import sums_of
 from ml_switcheroo.graph.views import View, followed, places
 
 __all__ = ["parameters_of"]
@@ -49,13 +51,19 @@ def parameters_of(graph: Graph) -> Parameters:
     contractions = {n: (kernels[key], operand, place) for n, (key, operand, place) in sides.items()}
     computed = [kernel.root for kernel in kernels.values() if not kernel.leaf]
     kernel_only = set(needed(graph, computed, ()))
-    plains = {
+    whole = {
         plain.root: plain for plain in _plains(graph, taken, contractions, kernel_only) if plain.root in live
     }
-    made = Parameters(tuple(kernels.values()), plains, contractions, frozenset(data), taken, {})
-    biases = {root: bias for root in plains if (bias := bias_of(graph, made, root)) is not None}
-    parted = dict(_parted(graph, taken, plains, biases))
-    return Parameters(made.kernels, parted, contractions, made.data, taken, biases)
+    plains = dict(_parted(graph, taken, whole))
+    biases = biases_of(
+        sums_of(graph, contractions, taken, plains),
+        {root: math.prod(graph.nodes[root].shape) for root in plains},
+    )
+    left = {
+        root: _without(plain, biases.taken[root]) if root in biases.taken else plain
+        for root, plain in plains.items()
+    }
+    return Parameters(tuple(kernels.values()), left, contractions, frozenset(data), taken, biases, plains)
 
 
 def _kernel_operand(node: Node, data: set[int], learned: set[int]) -> int | None:
@@ -144,12 +152,11 @@ def _parted(
     graph: Graph,
     users: Mapping[int, tuple[int, ...]],
     plains: Mapping[int, Plain],
-    biases: Mapping[int, Mapping[Kernel, Array]],
 ) -> Iterator[tuple[int, Plain]]:
     """Yield plain leaves; of one whose rows go separate ways, as those of stacked layers do, each row."""
     for root, plain in plains.items():
         slices = users.get(root, ())
-        if root in biases or len(slices) < 2 or any(graph.nodes[one].op != "slice" for one in slices):
+        if len(slices) < 2 or any(graph.nodes[one].op != "slice" for one in slices):
             yield root, plain
             continue
         parts = {one: followed(graph, one) for one in slices}
@@ -166,6 +173,12 @@ def _parted(
             end, shift = _shifted(graph, users, one)
             shape = tuple(size for size in graph.nodes[one].shape if size != 1)
             yield end, Plain(plain.leaves, end, shape, shift, part)
+
+
+def _without(plain: Plain, taken: Array) -> Plain:
+    """Return a leaf without the elements that kernels stand for."""
+    free = np.flatnonzero(~taken)
+    return replace(plain, shape=(len(free),), part=plain.lies[free], free=free)
 
 
 def _shifted(graph: Graph, users: Mapping[int, tuple[int, ...]], number: int) -> tuple[int, float]:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from ml_switcheroo.graph.adding import Added, added_of
 from ml_switcheroo.graph.cutting import ops_of
 from ml_switcheroo.graph.folding import folded
 from ml_switcheroo.graph.laying import Digit, NoOperationError, Piece, simplest
 from ml_switcheroo.graph.making import alike
-from ml_switcheroo.graph.matching.matched import KernelMatch, Matched
-from ml_switcheroo.graph.parameters import Kernel, Parameters, Plain
+from ml_switcheroo.graph.matching.matched import Matched
 from ml_switcheroo.graph.views import digits_of
 from ml_switcheroo.ops import Op, Sum
 
@@ -54,11 +54,13 @@ class Refused:
         leaf: The leaf.
         sources: The tensors.
         why: What has no operation.
+        open: Whether several answers are right.
     """
 
     leaf: str
     sources: tuple[str, ...]
     why: str
+    open: bool = False
 
 
 def moves_of(
@@ -73,7 +75,9 @@ def moves_of(
     """
     found: list[Piece] = []
     refused: list[Refused] = []
-    for one in _lying(matched):
+    added, unequal = added_of(matched)
+    barred = {end: one.why for one in unequal for end in _ends_of(one.sources, one.leaves)}
+    for one in (*_lying(matched), *map(_summed, added)):
         pieces = list(_pieces(one))
         found += pieces
         if not pieces:
@@ -81,16 +85,27 @@ def moves_of(
                 Refused(one.leaf, one.sources, "its elements lie in an order that follows no rule")
             )
     likely = {match.target.kernel.leaf for match in matched.kernels if match.likely}
+    likely |= {one.leaf for one in added if one.likely}
     made: list[Drawn] = []
     for group in _together(_merged(found)):
         try:
+            if why := next((barred[end] for one in group for end in _ends(one) if end in barred), ""):
+                raise NoOperationError(why)
             names, paths, ops = ops_of(group, shapes, leaves)
             tied = any(piece.tied for piece in group)
             made.append(Drawn(names, paths, ops, tied, not likely.isdisjoint(paths)))
         except NoOperationError as why:
             names = tuple(dict.fromkeys(name for piece in group for name in piece.sources))
             refused += [Refused(leaf, names, str(why)) for leaf in dict.fromkeys(one.leaf for one in group)]
-    return made, refused
+    said = {one.leaf for one in refused}
+    refused += [
+        Refused(leaf, one.sources, one.why, open=not one.differs)
+        for one in unequal
+        for leaf in one.leaves
+        if leaf not in said
+    ]
+    places = {name: place for place, name in enumerate(matched.source.graph.leaves)}
+    return sorted(made, key=lambda one: min(places[name] for name in one.sources)), refused
 
 
 @dataclass(frozen=True)
@@ -108,7 +123,6 @@ class _Lying:
 
 
 def _lying(matched: Matched) -> Iterator[_Lying]:
-    biases = _by_kernel(matched.source.parameters), _by_kernel(matched.target.parameters)
     for match in matched.kernels:
         one, other = match.source.kernel, match.target.kernel
         made = ((one.leaf,), ()) if one.leaf else folded(matched.source.graph, one.root)
@@ -128,49 +142,19 @@ def _lying(matched: Matched) -> Iterator[_Lying]:
         elif not other.leaf:
             for pair in alike(matched.source.graph, matched.target.graph, match) or ():
                 yield _Lying((pair.source,), pair.target, pair.axes, 0, 0, 0.0, match.tied)
-        yield from _biases(match, biases)
     for plain in matched.plains:
         mine, theirs = plain.source.lies[plain.order], plain.target.lies
-        lies = {"channel": (mine, theirs)} if len(mine) > 1 else {}
         shift = plain.source.shift - plain.target.shift
         (leaf, *more) = plain.target.leaves
         if not more and len(mine):
-            yield _summed(plain.source.leaves, leaf, lies, int(mine[0]), int(theirs[0]), shift, plain.tied)
+            yield _summed(Added(plain.source.leaves, leaf, mine, theirs, shift, plain.tied))
 
 
-def _summed(
-    sources: tuple[str, ...],
-    leaf: str,
-    axes: Mapping[str, tuple[Array, Array]],
-    here: int,
-    there: int,
-    shift: float,
-    tied: bool,
-) -> _Lying:
-    return _Lying(sources, leaf, axes, here, there, shift, tied, (Sum(),) if len(sources) > 1 else ())
-
-
-_Biases = Mapping[Kernel, Sequence[tuple[Plain, Array]]]
-
-
-def _by_kernel(parameters: Parameters) -> _Biases:
-    found: dict[Kernel, list[tuple[Plain, Array]]] = defaultdict(list)
-    for root, kernels in parameters.biases.items():
-        for kernel, lies in kernels.items():
-            found[kernel].append((parameters.plains[root], lies))
-    return found
-
-
-def _biases(match: KernelMatch, biases: tuple[_Biases, _Biases]) -> Iterator[_Lying]:
-    """Yield what is added to what two kernels give."""
-    mine = biases[0].get(match.source.kernel, ())
-    theirs = biases[1].get(match.target.kernel, ())
-    for (other, lies), (plain, places) in itertools.product(theirs, mine):
-        here, there = places[match.source.where][match.order], lies[match.target.where]
-        pair = {"out": (here, there)} if len(here) > 1 else {}
-        shift = plain.shift - other.shift
-        if len(other.leaves) == 1:
-            yield _summed(plain.leaves, other.leaves[0], pair, int(here[0]), int(there[0]), shift, match.tied)
+def _summed(added: Added) -> _Lying:
+    lies = {added.axis: (added.here, added.there)} if len(added.here) > 1 else {}
+    lead = (Sum(),) if len(added.sources) > 1 else ()
+    here, there = int(added.here[0]), int(added.there[0])
+    return _Lying(added.sources, added.leaf, lies, here, there, added.shift, added.tied, lead)
 
 
 def _pieces(one: _Lying) -> Iterator[Piece]:
@@ -257,11 +241,19 @@ def _together(pieces: Sequence[Piece]) -> list[list[Piece]]:
     groups: list[list[Piece]] = []
     of: dict[tuple[str, str], list[Piece]] = {}
     for piece in pieces:
-        ends = [("leaf", piece.leaf), *(("tensor", name) for name in piece.sources)]
-        touched = {id(of[end]): of[end] for end in ends if end in of}
+        touched = {id(of[end]): of[end] for end in _ends(piece) if end in of}
         joined = [*(one for group in touched.values() for one in group), piece]
         groups = [group for group in groups if id(group) not in touched] if touched else groups
         groups.append(joined)
         for one in joined:
-            of.update(dict.fromkeys([("leaf", one.leaf), *(("tensor", n) for n in one.sources)], joined))
+            of.update(dict.fromkeys(_ends(one), joined))
     return groups
+
+
+def _ends(piece: Piece) -> list[tuple[str, str]]:
+    """Return the leaf and the tensors of a piece."""
+    return _ends_of(piece.sources, (piece.leaf,))
+
+
+def _ends_of(names: Sequence[str], paths: Sequence[str]) -> list[tuple[str, str]]:
+    return [*(("leaf", path) for path in paths), *(("tensor", name) for name in names)]

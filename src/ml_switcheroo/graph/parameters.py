@@ -11,7 +11,7 @@ import numpy as np
 
 from ml_switcheroo.graph.graph import Graph
 
-__all__ = ["Kernel", "Parameters", "Plain", "beside_of", "entries_of", "outer_index"]
+__all__ = ["Biases", "Kernel", "Parameters", "Plain", "beside_of", "entries_of", "outer_index"]
 
 Array = np.ndarray[Any, Any]
 
@@ -62,6 +62,7 @@ class Plain:
         shape: Its shape, without axes of size 1.
         shift: What the program adds to the leaf before anything else.
         part: Where its elements lie in the leaf, where it is a part of one; None for all of it.
+        free: Which elements of the node it is, where kernels stand for the others; None for all of them.
     """
 
     leaves: tuple[str, ...]
@@ -69,11 +70,30 @@ class Plain:
     shape: tuple[int, ...]
     shift: float = 0.0
     part: Array | None = None
+    free: Array | None = None
 
     @property
     def lies(self) -> Array:
         """Where its elements lie in the leaf."""
         return np.arange(math.prod(self.shape)) if self.part is None else self.part
+
+
+@dataclass(frozen=True, eq=False)
+class Biases:
+    """What is added to the results of kernels, so that these may stand for both.
+
+    Attributes:
+        leaves: Of each leaf, by its node, the kernels that may: which of its elements is added to each of
+            their outer elements, -1 for none.
+        taken: Of each of these leaves, for which of its elements a kernel does.
+        numbers: The numbers that are added beside such leaves, with the kernels that may stand for each.
+        sums: The nodes that add these numbers.
+    """
+
+    leaves: Mapping[int, Mapping[Kernel, Array]]
+    taken: Mapping[int, Array]
+    numbers: tuple[tuple[float, Mapping[Kernel, Array]], ...]
+    sums: frozenset[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +106,8 @@ class Parameters:
         contractions: Of each contraction the kernel, the node of its data, and which operand that is.
         data: Which nodes depend on what the program is given.
         users: The nodes that take a node.
-        biases: Of each leaf that is added to what kernels gave, and to nothing else, those kernels, and where
-            the element of each of the outer elements of each lies in it.
+        biases: What kernels stand for beside themselves.
+        added: The leaves of those, by the node that stands for them.
     """
 
     kernels: tuple[Kernel, ...]
@@ -95,12 +115,13 @@ class Parameters:
     contractions: Mapping[int, tuple[Kernel, int, int]]
     data: frozenset[int]
     users: Mapping[int, tuple[int, ...]]
-    biases: Mapping[int, Mapping[Kernel, Array]]
+    biases: Biases
+    added: Mapping[int, Plain]
 
 
-def outer_index(graph: Graph, parameters: Parameters, number: int) -> Array:
+def outer_index(graph: Graph, contractions: Mapping[int, tuple[Kernel, int, int]], number: int) -> Array:
     """Return for each element of a contraction, in order, which outer element of its kernel it has."""
-    kernel, _, place = parameters.contractions[number]
+    kernel, _, place = contractions[number]
     node = graph.nodes[number]
     shape, count = node.shape, len(kernel.outer)
     if node.op == "conv":

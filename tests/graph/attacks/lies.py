@@ -469,6 +469,127 @@ def experts(p, x):
 EXPERTS = {"r": (4, 3), "up": (3, 4, 8), "upb": (3, 8), "down": (3, 8, 4), "downb": (3, 4)}
 
 
+# ---- what is added to the results of kernels
+
+
+class Once(nn.Module):
+    """A matrix is used twice, its bias once."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+
+    def forward(self, x, y):
+        return torch.relu(self.a(x)), torch.relu(F.linear(y, self.a.weight))
+
+
+def once(p, x, y):
+    return jax.nn.relu(x @ p["w"] + p["b"]), jax.nn.relu(y @ p["w"])
+
+
+def once_elsewhere(p, x, y):
+    return jax.nn.relu(x @ p["w"]), jax.nn.relu(y @ p["w"] + p["b"])
+
+
+class OneBias(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.relu(self.a(x))
+
+
+def bias_in_two(p, x):
+    return jax.nn.relu(x @ p["w"] + p["b"] + p["c"])
+
+
+def bias_twice(p, x):
+    return jax.nn.relu(x @ p["w"] + p["b"] + p["b"])
+
+
+def bias_and_one(p, x):
+    return jax.nn.relu((x @ p["w"] + p["b"]) + 1.0)
+
+
+def one_alone(p, x):
+    return jax.nn.relu(x @ p["w"] + 1.0)
+
+
+def named_linear(**more):
+    """Return what makes a layer under the names that PyTorch's would have."""
+    return lambda: {"params": {"a": {"kernel": jnp.zeros((4, 4)), "bias": jnp.zeros(4), **more}}}
+
+
+def bias_forgotten(p, x):
+    return jax.nn.relu(x @ p["a"]["kernel"])
+
+
+def bias_and_another(p, x):
+    return jax.nn.relu(x @ p["a"]["kernel"] + p["a"]["bias"] + p["a"]["dead"])
+
+
+class BiasDead(OneBias):
+    """A tensor that nothing uses, under the name of a leaf that the port adds."""
+
+    def __init__(self):
+        super().__init__()
+        self.a.dead = nn.Parameter(torch.zeros(4))
+
+
+class BiasesSummed(nn.Module):
+    """Two layers are added up; one of them is used by itself, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+        self.b = nn.Linear(4, 4)
+
+    def forward(self, x, y):
+        return torch.relu(self.a(x) + self.b(y)), self.b(x)
+
+
+def biases_summed(p, x, y):
+    return jax.nn.relu(x @ p["w"] + y @ p["v"] + p["wb"] + p["vb"]), x @ p["v"] + p["vb"]
+
+
+def biases_summed_in_part(p, x, y):
+    return jax.nn.relu(x @ p["w"] + p["wb"] + y @ p["v"]), x @ p["v"] + p["vb"]
+
+
+def one_of_two_and_one(p, x, y):
+    return jax.nn.relu(x @ p["w"] + y @ p["v"] + p["wb"] + p["vb"] + 1), x @ p["v"] + p["vb"]
+
+
+def both_and_one(p, x, y):
+    return jax.nn.relu(x @ p["w"] + y @ p["v"] + p["wb"] + p["vb"] + 1), x @ p["v"] + p["vb"] + 1
+
+
+class SumOfThree(nn.Module):
+    """One bias behind the sum of three products with one matrix."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 4, bias=False)
+        self.b = nn.Parameter(torch.zeros(4))
+
+    def forward(self, x):
+        return torch.relu(self.a(x) + self.a(x * x) + self.a(x.sin()) + self.b)
+
+
+def sum_of_three(p, x):
+    """The bias is added to each of the three products."""
+    return jax.nn.relu((jnp.stack([x, x * x, jnp.sin(x)]) @ p["w"] + p["b"]).sum(0))
+
+
+def sum_of_three_once(p, x):
+    return jax.nn.relu((jnp.stack([x, x * x, jnp.sin(x)]) @ p["w"]).sum(0) + p["b"])
+
+
+ONE_BIAS = {"w": (4, 4), "b": (4,)}
+SUMMED = {"v": (4, 4), "w": (4, 4), "vb": (4,), "wb": (4,)}
+
+
 def linen(net, shapes, call, inputs, **more):
     return Pair(net, tree(**shapes), inputs, call=of(call), to="linen", **more)
 
@@ -641,6 +762,37 @@ PAIRS = {
     "a square by itself, turned": linen(SquarePlain, {"m": (4, 4)}, square_plain_turned, "f2,4,4"),
     "a square, summed": linen(SquareSum, {"m": (4, 4)}, square_sum, "f2,4,4"),
     "experts": linen(Experts, EXPERTS, experts, "f3,4"),
+    "a matrix used twice, its bias once": linen(Once, ONE_BIAS, once, "f3,4 f5,4"),
+    "a matrix used twice, its bias elsewhere": linen(
+        Once, ONE_BIAS, once_elsewhere, "f3,4 f5,4", right=False
+    ),
+    "a bias in two leaves": linen(
+        OneBias, ONE_BIAS | {"c": (4,)}, bias_in_two, "f3,4", open="either leaf may have the bias"
+    ),
+    "a bias added twice": linen(OneBias, ONE_BIAS, bias_twice, "f3,4", open="half of the bias is needed"),
+    "a bias and 1": linen(OneBias, ONE_BIAS, bias_and_one, "f3,4"),
+    "1 for a bias": linen(OneBias, {"w": (4, 4)}, one_alone, "f3,4", right=False, named="add"),
+    "a bias forgotten, its leaf there": Pair(
+        OneBias, named_linear(), "f3,4", call=of(bias_forgotten), to="linen", right=False, named="a.bias"
+    ),
+    "a dead tensor for a second bias": Pair(
+        BiasDead,
+        named_linear(dead=jnp.zeros(4)),
+        "f3,4",
+        call=of(bias_and_another),
+        to="linen",
+        open="no operation makes zeros",
+    ),
+    "biases added up": linen(BiasesSummed, SUMMED, biases_summed, "f3,4 f3,4"),
+    "biases added up, one left out": linen(
+        BiasesSummed, SUMMED, biases_summed_in_part, "f3,4 f3,4", right=False
+    ),
+    "biases added up, and 1": linen(BiasesSummed, SUMMED, one_of_two_and_one, "f3,4 f3,4"),
+    "biases added up, and 1 to both": linen(BiasesSummed, SUMMED, both_and_one, "f3,4 f3,4"),
+    "a bias behind a sum of three": linen(SumOfThree, ONE_BIAS, sum_of_three_once, "f5,4"),
+    "a bias before a sum of three": linen(
+        SumOfThree, ONE_BIAS, sum_of_three, "f5,4", open="a third of the bias is needed"
+    ),
     "heads under the same names, sorted otherwise": Pair(
         NamedHeads, tree(**HEADS), "f3,6", call=of(named_heads)
     ),

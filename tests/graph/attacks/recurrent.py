@@ -102,12 +102,14 @@ class Lstm2Nnx(nnx.Module):
 
 
 class LstmBothNnx(nnx.Module):
-    def __init__(self, r=nnx.Rngs(0)):
+    def __init__(self, r=nnx.Rngs(0), crossed=False):
         make = lambda: nnx.RNN(nnx.OptimizedLSTMCell(4, 4, rngs=r))
         self.both = nnx.Bidirectional(make(), make())
+        self.crossed = crossed
 
     def __call__(self, x):
-        return self.both(x)
+        y = self.both(x)
+        return jnp.concatenate([y[..., :4], y[:, ::-1, 4:]], -1) if self.crossed else y
 
 
 class GruNnx(nnx.Module):
@@ -225,6 +227,54 @@ def fused(p, x):
     return jax.lax.scan(step, (zero, zero), x.swapaxes(0, 1))[1].swapaxes(0, 1)
 
 
+GRU = fl.RNN(fl.GRUCell(4))
+
+
+def gru(order, *, before=False):
+    """Gates in an order; biases in one leaf, that of the state beside the new one by itself."""
+
+    def run(p, x):
+        b = dict(zip(order, p["b"], strict=True))
+
+        def step(h, one):
+            mine = dict(zip("rzn", jnp.split(one @ p["x"], 3, -1), strict=True))
+            seen = dict(zip("rzn", jnp.split(h @ p["h"], 3, -1), strict=True))
+            r, z = (jax.nn.sigmoid(mine[n] + seen[n] + b[n]) for n in "rz")
+            inner = (r * h) @ p["h"][:, 8:] + b["m"] if before else r * (seen["n"] + b["m"])
+            h = (1 - z) * jnp.tanh(mine["n"] + b["n"] + inner) + z * h
+            return h, h
+
+        return jax.lax.scan(step, jnp.zeros((x.shape[0], 4)), x.swapaxes(0, 1))[1].swapaxes(0, 1)
+
+    return run
+
+
+GATES = {f"{way}{gate}": (4, 4) for way in "xh" for gate in "figo"} | {f"b{gate}": (4,) for gate in "figo"}
+
+
+def gates(*, late=False, coupled=False, one="", behind=False):
+    """A leaf for each gate."""
+
+    def run(p, x):
+        def step(state, now):
+            h, c, last = state
+            made = {}
+            for gate in "figo":
+                given = last if late and gate == "f" else now
+                made[gate] = given @ p[f"x{gate}"] + h @ p[f"h{gate}"] + p[f"b{gate}"]
+                made[gate] += 1.0 if gate == one else 0.0
+            f, i, o = (jax.nn.sigmoid(made[gate]) for gate in "fio")
+            f, i = (f + 1.0 if behind else f), (1 - f if coupled else i)
+            c = f * c + i * jnp.tanh(made["g"])
+            h = o * jnp.tanh(c)
+            return (h, c, now), h
+
+        zero = jnp.zeros((x.shape[0], 4))
+        return jax.lax.scan(step, (zero, zero, zero), x.swapaxes(0, 1))[1].swapaxes(0, 1)
+
+    return run
+
+
 # ---- stacks
 
 
@@ -296,7 +346,34 @@ PAIRS = {
     "LSTM into nnx.OptimizedLSTMCell": Pair(Lstm, lambda: LstmNnx(nnx.OptimizedLSTMCell), X),
     "two LSTMs into nnx": Pair(Lstm2, Lstm2Nnx, X),
     "both directions into nnx.Bidirectional": Pair(LstmBoth, LstmBothNnx, X),
-    "GRU into nnx.GRUCell": Pair(Gru, GruNnx, X),
+    "GRU into nnx.GRUCell": Pair(Gru, GruNnx, X, right=False),  # it has no bias beside the state
+    "GRU into linen.GRUCell": Pair(
+        Gru, lambda: GRU.init(jax.random.key(0), jnp.zeros((2, 5, 4))), X, call=GRU.apply, to="linen"
+    ),
+    "GRU into one leaf of biases": Pair(
+        Gru, tree(x=(4, 12), h=(4, 12), b=(4, 4)), X, call=of(gru("zrnm")), to="linen"
+    ),
+    "GRU, the gate before the product": Pair(
+        Gru,
+        tree(x=(4, 12), h=(4, 12), b=(4, 4)),
+        X,
+        call=of(gru("zrnm", before=True)),
+        to="linen",
+        right=False,
+    ),
+    "LSTM that forgets by the input before": Pair(
+        LstmOut, tree(**GATES), X, call=of(gates(late=True)), to="linen", right=False
+    ),
+    "LSTM, a leaf for each gate": Pair(LstmOut, tree(**GATES), X, call=of(gates()), to="linen"),
+    "LSTM whose gates are coupled": Pair(
+        LstmOut, tree(**GATES), X, call=of(gates(coupled=True)), to="linen", right=False
+    ),
+    "LSTM with 1 for another gate": Pair(LstmOut, tree(**GATES), X, call=of(gates(one="i")), to="linen"),
+    "LSTM with 1 behind the gate": Pair(
+        LstmOut, tree(**GATES), X, call=of(gates(behind=True)), to="linen", right=False
+    ),
+    "both directions, one of them crossed": Pair(LstmBoth, lambda: LstmBothNnx(crossed=True), X, right=False),
+    "a loop of cells, the state before": Pair(Cells, lambda: LoopNnx(late=True), X, right=False),
     "RNN into nnx.SimpleCell": Pair(Rnn, RnnNnx, X),
     "LSTM into equinox in a scan": Pair(Lstm, LstmEqx, X),
     "two GRUs into equinox in a scan": Pair(Gru2, GruEqx, X),
@@ -314,7 +391,6 @@ PAIRS = {
         X,
         call=lambda p, x: haiku_lstm().apply(p, x),
         to="haiku",
-        open="Haiku adds 1 to the gate that forgets",
     ),
     "LSTM into one kernel": Pair(LstmOut, tree(w=(8, 16), b=(16,)), X, call=of(fused), to="linen"),
     "LSTM cell in a loop into one kernel": Pair(
@@ -327,8 +403,10 @@ PAIRS = {
 
 
 class LoopNnx(nnx.Module):
-    def __init__(self, r=nnx.Rngs(0)):
+    def __init__(self, r=nnx.Rngs(0), late=False):
         self.b, self.a = nnx.Linear(4, 4, rngs=r), nnx.RNN(nnx.LSTMCell(4, 4, rngs=r))
+        self.late = late
 
     def __call__(self, x):
-        return self.b(self.a(x))
+        y = self.a(x)
+        return self.b(jnp.concatenate([jnp.zeros_like(y[:, :1]), y[:, :-1]], 1) if self.late else y)

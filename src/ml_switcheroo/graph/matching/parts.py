@@ -14,7 +14,7 @@ from ml_switcheroo.graph.matching.side import Side
 from ml_switcheroo.graph.parameters import Kernel, outer_index
 from ml_switcheroo.graph.primitives import PRIMITIVES
 
-__all__ = ["orders_between", "parts_of", "splits_of"]
+__all__ = ["kernels_behind", "orders_between", "parts_of", "splits_of"]
 
 Array = np.ndarray[Any, Any]
 Split = tuple[int, ...]
@@ -42,7 +42,7 @@ def parts_of(side: Side, kernel: Kernel) -> list[Array] | None:
 def _parts(side: Side, kernel: Kernel) -> Iterator[Array | None]:
     graph, parameters = side.graph, side.parameters
     for number in kernel.nodes:
-        index = outer_index(graph, parameters, number).reshape(graph.nodes[number].shape)
+        index = outer_index(graph, parameters.contractions, number).reshape(graph.nodes[number].shape)
         queue = deque([(number, index)])  # what is near says soonest that something takes all
         while queue:
             one, lies = queue.popleft()
@@ -58,6 +58,20 @@ def _parts(side: Side, kernel: Kernel) -> Iterator[Array | None]:
                     yield part
                 else:
                     queue.append((user, after))
+
+
+def kernels_behind(side: Side, kernel: Kernel) -> set[Kernel]:
+    """Return the kernels whose data depend on what a kernel gives."""
+    parameters, stack = side.parameters, list(kernel.nodes)
+    seen, found = set(stack), set[Kernel]()
+    while stack:
+        for user in parameters.users.get(stack.pop(), ()):
+            if user in parameters.contractions:
+                found.add(parameters.contractions[user][0])
+            if user not in seen:
+                seen.add(user)
+                stack.append(user)
+    return found
 
 
 def _followed(graph: Graph, one: int, user: int, lies: Array) -> Array | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ml_switcheroo.graph.matching.oracles import TOLERANCE
 
-__all__ = ["Profiles", "agree", "columns_between", "outputs_agree", "profile"]
+__all__ = ["Profiles", "agree", "columns_between", "outputs_agree", "profile", "rows_among"]
 
 Array = np.ndarray[Any, Any]
 
@@ -88,6 +88,28 @@ def columns_between(source: Array, target: Array, orders: Iterable[Array] = ()) 
     found = np.empty(here.shape[1], np.int64)
     found[np.argsort(weights @ there, kind="stable")] = np.argsort(weights @ here, kind="stable")
     return found if agree(here[:, found], there) else np.zeros(0, np.int64)
+
+
+def rows_among(few: Array, many: Array) -> Array | None:
+    """Return for each row the one among many that it is, whatever the order of the columns.
+
+    Returns:
+        None where one is none of them, or fewer of them than there are.
+    """
+    if few.shape[1] != many.shape[1] or len(few) >= len(many):
+        return None
+    mine, theirs = _row_profiles(few), _row_profiles(many)
+    room = TOLERANCE * max(np.abs(theirs).max(initial=0.0), 1e-6)
+    found, order = np.zeros(len(few), np.int64), np.argsort(theirs, kind="stable")
+    next_one = 0
+    for one in np.argsort(mine, kind="stable"):
+        while next_one < len(many) and theirs[order[next_one]] < mine[one] - room:
+            next_one += 1
+        if next_one == len(many) or theirs[order[next_one]] > mine[one] + room:
+            return None
+        found[one] = order[next_one]
+        next_one += 1
+    return found
 
 
 def outputs_agree(source: Array, target: Array) -> bool:

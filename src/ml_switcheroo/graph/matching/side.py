@@ -69,7 +69,9 @@ class Side:
         self.bindings: dict[Kernel, Binding] = {}
         # What is added to the answers of an oracle makes them other random numbers: nothing will do as well.
         self.contents: dict[int, Array] = {
-            root: np.zeros(self.parameters.plains[root].shape) for root in self.parameters.biases
+            root: np.zeros(plain.shape)
+            for root, plain in self.parameters.plains.items()
+            if plain.free is not None and not len(plain.free)
         }
         self._left = {number: len(found) for number, found in self.parameters.users.items()}
         self._kept = set(graph.outputs)
@@ -131,6 +133,8 @@ class Side:
                     known[number] = self._content(number, assumed)
                 elif kernel is not None:
                     known[number] = self._answer(number, known, assumed)
+                elif number in parameters.biases.sums:
+                    known[number] = self._without_number(number, known)
                 else:
                     node = self.graph.nodes[number]
                     arrays = [self.value(one, known) for one in node.operands]
@@ -147,9 +151,20 @@ class Side:
     def _content(self, number: int, assumed: Assumed) -> Array:
         shape = self.graph.nodes[number].shape
         given = assumed.contents.get(number, self.contents.get(number))
+        plain = self.parameters.plains[number]
         if given is None:
-            given = content(self.parameters.plains[number].shape, _BASE)
-        return given.reshape(shape)
+            given = content(plain.shape, _BASE)
+        if plain.free is None:
+            return given.reshape(shape)
+        made = np.zeros(shape)
+        made.reshape(-1)[plain.free] = given.reshape(-1)
+        return made
+
+    def _without_number(self, number: int, known: Mapping[int, Array]) -> Array:
+        """Return a sum without the number in it, which a kernel stands for."""
+        node = self.graph.nodes[number]
+        (data, *_) = [one for one in node.operands if self.graph.nodes[one].op != "constant"]
+        return np.broadcast_to(self.value(data, known), node.shape)
 
     def _answer(self, number: int, known: Mapping[int, Array], assumed: Assumed) -> Array:
         kernel, data, place = self.parameters.contractions[number]
@@ -189,7 +204,7 @@ class Side:
 
     def in_order(self, number: int, value: Array, order: Array) -> Array:
         """Return what a contraction gives, with its outer elements in another order."""
-        index = outer_index(self.graph, self.parameters, number).reshape(value.shape)
+        index = outer_index(self.graph, self.parameters.contractions, number).reshape(value.shape)
         axes = [axis for axis in range(value.ndim) if np.ptp(index, axis=axis).any()]
         rest = [axis for axis in range(value.ndim) if axis not in axes]
         turned = value.transpose(*rest, *axes)

@@ -12,11 +12,11 @@ import numpy as np
 
 from ml_switcheroo.graph.matching.matched import KernelMatch, Pair, Parted, Ready, Unit
 from ml_switcheroo.graph.matching.oracles import Binding, Oracle, Piece, rows_of
-from ml_switcheroo.graph.matching.parts import orders_between, parts_of, splits_of
+from ml_switcheroo.graph.matching.parts import kernels_behind, orders_between, parts_of, splits_of
 from ml_switcheroo.graph.matching.plains import PlainLeaves
-from ml_switcheroo.graph.matching.profiles import agree, columns_between, profile
+from ml_switcheroo.graph.matching.profiles import agree, columns_between, profile, rows_among
 from ml_switcheroo.graph.matching.side import Assumed, Region, Side
-from ml_switcheroo.graph.matching.telling import Assumption, told_apart
+from ml_switcheroo.graph.matching.telling import Assumption, last_of_kernels, takes_some, told_apart
 from ml_switcheroo.graph.matching.waiting import Waiting
 from ml_switcheroo.graph.parameters import Kernel
 
@@ -107,7 +107,39 @@ class Steps:
             if there:
                 left = [other for other in left if other not in there]
                 found.append((here, there))
-        return found
+        rest = [one for one in mine if not any(one in here for here, _ in found)], left
+        return [next(filter(self._fits, self._variants(group, rest)), group) for group in found]
+
+    def _fits(self, group: tuple[list[Ready], list[Ready]]) -> bool:
+        return self.units(*group) is not None
+
+    def _variants(
+        self, group: tuple[list[Ready], list[Ready]], rest: tuple[Sequence[Ready], Sequence[Ready]]
+    ) -> Iterator[tuple[list[Ready], list[Ready]]]:
+        """Yield a group, with kernels that it may lack, and without those that may wait.
+
+        The gate of a first step, on which nothing depends, is computed where it is a part of one kernel only;
+        and a layer behind a loop may take each step, or all of them at once.
+        """
+        yield group
+        here, there = (
+            [*each, *(one for one in more if takes_some(one, each[0]))]
+            for each, more in zip(group, rest, strict=True)
+        )
+        yield here, there
+        yield self._soonest(self.source, here), self._soonest(self.target, there)
+
+    def _soonest(self, side: Side, ready: Sequence[Ready]) -> list[Ready]:
+        """Return the kernels that wait for no other of these in a step of a loop to come."""
+        behind = {one.kernel: kernels_behind(side, one.kernel) for one in ready}
+        return [
+            one
+            for one in ready
+            if not any(
+                one.kernel in behind[other.kernel] and other.kernel not in behind[one.kernel]
+                for other in ready
+            )
+        ]
 
     def match_plains(self, here: Sequence[Ready], there: Sequence[Ready]) -> None:
         """Match the leaves before data that are equal while all leaves of a size have the same numbers."""
@@ -147,7 +179,7 @@ class Steps:
             if assumption is None:
                 assumption = Assumption((self.source, self.target), assumed, columns, self.ready)
             pairs += told_apart(ours, theirs[width], assumption)
-        return pairs
+        return [*pairs, *last_of_kernels(pairs, units)]
 
     def _partners(self, here: Sequence[Ready], there: Sequence[Ready]) -> tuple[list[Ready], list[Ready]]:
         """Match the kernels of leaves that are matched already; return the others."""
@@ -224,7 +256,14 @@ class Steps:
     def _between(self, one: Ready, other: Ready, side: Side | None = None) -> Array | None:
         """Return which column of the source's data each of another's is: the target's, if not said."""
         size = one.rows.shape[1]
-        return columns_between(one.rows, other.rows, self.orders(size, one.region, other.region, side))
+        mine, theirs = one.rows, other.rows
+        if len(mine) != len(theirs):
+            few, many = sorted((mine, theirs), key=len)
+            found = rows_among(few, many)
+            if found is None:
+                return np.zeros(0, np.int64)
+            mine, theirs = (few, many[found]) if few is mine else (many[found], few)
+        return columns_between(mine, theirs, self.orders(size, one.region, other.region, side))
 
     def orders(self, size: int, mine: Region, theirs: Region, side: Side | None = None) -> Iterator[Array]:
         """Yield the orders that elements may have in which both programs count them."""

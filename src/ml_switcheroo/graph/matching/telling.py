@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ml_switcheroo.graph.matching.matched import Pair, Ready, Unit
 from ml_switcheroo.graph.matching.oracles import Binding, Oracle, Piece
-from ml_switcheroo.graph.matching.profiles import Profiles, agree
+from ml_switcheroo.graph.matching.profiles import Profiles, agree, rows_among
 from ml_switcheroo.graph.matching.side import Assumed, Side
 from ml_switcheroo.graph.parameters import Kernel
 
-__all__ = ["Assumption", "told_apart"]
+__all__ = ["Assumption", "last_of_kernels", "takes_some", "told_apart"]
 
 Array = np.ndarray[Any, Any]
 Columns = Mapping[Kernel, Array | None]
@@ -76,8 +76,11 @@ class Assumption:
     def _further(self, side: Side, bindings: Mapping[Kernel, Binding]) -> dict[Any, Array]:
         """Return the profiles of all data and outputs that become known with some kernels assumed."""
         assumed = Assumed(bindings)
+        ready = self._ready(side, assumed)
         found: dict[Any, Array] = {
-            (id(one.kernel), one.kernel.key, None): one.profile for one in self._ready(side, assumed)
+            (id(one.kernel), one.kernel.key, None): one.profile
+            for one in ready
+            if not any(takes_some(one, other) for other in ready)
         }
         for place, number in enumerate(side.graph.outputs):
             region = side.region([number], bindings)
@@ -99,6 +102,11 @@ class Assumption:
         if seed not in self._oracles:
             self._oracles[seed] = Oracle((4, *seed), seed[1])
         return self._oracles[seed]
+
+
+def takes_some(one: Ready, other: Ready) -> bool:
+    """Tell whether a kernel takes some of the rows that another takes, and no others."""
+    return one.kernel.key == other.kernel.key and rows_among(one.rows, other.rows) is not None
 
 
 _LEVELS: tuple[Callable[[Changes], Any], ...] = (
@@ -132,6 +140,25 @@ def told_apart(mine: Sequence[Unit], theirs: Sequence[Unit], assumption: Assumpt
         done = {unit for pair in pairs for unit in (pair.source, pair.target)}
         left = [[(unit, changes) for unit, changes in each if unit not in done] for each in left]
     return pairs
+
+
+def last_of_kernels(pairs: Sequence[Pair], units: tuple[Sequence[Unit], Sequence[Unit]]) -> Iterator[Pair]:
+    """Yield the parts that are left of two kernels all of whose other parts are each other's, one of each."""
+    partners: tuple[dict[Kernel, set[Kernel]], ...] = (defaultdict(set), defaultdict(set))
+    for pair in pairs:
+        partners[0][pair.source.kernel].add(pair.target.kernel)
+        partners[1][pair.target.kernel].add(pair.source.kernel)
+    done = {unit for pair in pairs for unit in (pair.source, pair.target)}
+    left = [[unit for unit in each if unit not in done] for each in units]
+    for one in left[0]:
+        for other in left[1]:
+            both = (partners[0][one.kernel], partners[1][other.kernel]) == ({other.kernel}, {one.kernel})
+            alone = [
+                sum(unit.kernel is own.kernel for unit in left[n]) == 1 for n, own in enumerate((one, other))
+            ]
+            if both and all(alone) and one.width == other.width:
+                likely = any(pair.likely for pair in pairs if pair.source.kernel is one.kernel)
+                yield Pair(one, other, likely=likely)
 
 
 def _in_place(

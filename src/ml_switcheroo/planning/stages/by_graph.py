@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Set
+from typing import TYPE_CHECKING
+
 from ml_switcheroo.errors import SwitcherooError
 from ml_switcheroo.moves import Move
 from ml_switcheroo.planning.ledger import Ledger
 from ml_switcheroo.planning.request import Request
 from ml_switcheroo.rule_lines import written
 from ml_switcheroo.unmoved import Ambiguity
+
+if TYPE_CHECKING:
+    from ml_switcheroo.graph.moving import Refused
 
 __all__ = ["answer_likely", "by_graph"]
 
@@ -62,9 +68,21 @@ def by_graph(request: Request, ledger: Ledger) -> None:
     ledger.move(_STAGE, moves)
     for why, asked in ((_LIKELY, likely), (_EITHER, open_ones)):
         ledger.ask(_STAGE, (Ambiguity(move.sources, (why,), (written(move),)) for move in asked))
+    ledger.ask(_STAGE, _open(refused, taken))
     ledger.note(refused_lines(refused))
     ledger.note(gap_lines(matched))
     ledger.part(_STAGE, differences(matched))
+
+
+def _open(refused: Iterable[Refused], taken: Set[str]) -> Iterator[Ambiguity]:
+    """Yield the tensors that several leaves may have, where both programs only add those up."""
+    leaves: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for one in refused:
+        if one.open and taken.isdisjoint(one.sources):
+            leaves.setdefault((one.sources, one.why), []).append(one.leaf)
+    for (names, why), paths in leaves.items():
+        rules = (written(Move(names[:1], (path,), (), origin="graph")) for path in paths)
+        yield Ambiguity(names, tuple(f"{path}: {why}" for path in paths), tuple(rules))
 
 
 def answer_likely(ledger: Ledger) -> None:
