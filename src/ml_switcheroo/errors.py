@@ -7,6 +7,7 @@
     │   ├── AxesError              an axis string, or sizes that do not fit it
     │   ├── RuleError              a rule that is unused, wrong or contradicts another
     │   └── UnknownTarget          a target name that is not registered
+    ├── UserCodeError              the user's own code raised                  exit 2
     ├── CheckpointError            a file that is damaged, hostile or not a checkpoint  exit 2
     ├── SourceError                model code that cannot be read or found     exit 2
     ├── RewriteError               code that cannot be rewritten               exit 2
@@ -19,7 +20,7 @@ Every error carries its facts as attributes; ``str()`` is written for people.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,7 +36,23 @@ __all__ = [
     "SwitcherooError",
     "UnknownTarget",
     "UsageError",
+    "UserCodeError",
+    "did_you_mean",
 ]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question about the known name that is most like another one; empty if none is like it.
+
+    >>> did_you_mean("nxn", ["nnx", "linen"])
+    " (did you mean 'nnx'?)"
+    >>> did_you_mean("torch", ["nnx", "linen"])
+    ''
+    """
+    import difflib
+
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 class SwitcherooError(Exception):
@@ -64,10 +81,32 @@ class UnknownTarget(UsageError):
         known: The names that exist.
     """
 
-    def __init__(self, target: str, known: Sequence[str]) -> None:
+    def __init__(self, target: str, known: Sequence[str], aliases: Sequence[str] = ()) -> None:
         self.target = target
         self.known = tuple(known)
-        super().__init__(f"unknown target {target!r}; known targets: {', '.join(self.known)}")
+        meant = did_you_mean(target, [*known, *aliases])
+        super().__init__(f"unknown target {target!r}{meant}; known targets: {', '.join(self.known)}")
+
+
+class UserCodeError(SwitcherooError):
+    """Report that code of the user's raised an error while it was run for them.
+
+    Attributes:
+        what: What it was run for.
+        error: What it raised.
+        where: The innermost line of theirs that it went through, ``file:line``; empty if there is none.
+    """
+
+    def __init__(
+        self, what: str, error: BaseException, where: str = "", line: str = "", cure: str = ""
+    ) -> None:
+        self.what = what
+        self.error = error
+        self.where = where
+        said = f"{what}: {type(error).__name__}: {error}"
+        super().__init__(
+            "\n".join([said, *([f"  {where}: {line}"] if where else []), *([cure] if cure else [])])
+        )
 
 
 class CheckpointError(SwitcherooError):

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ml_switcheroo._version import __version__
+from ml_switcheroo.cli.boundary import run
 from ml_switcheroo.cli.configured import take_layers
 from ml_switcheroo.cli.convert import convert
 from ml_switcheroo.cli.export import export
@@ -15,7 +16,6 @@ from ml_switcheroo.cli.inspect import inspect
 from ml_switcheroo.cli.plan import plan
 from ml_switcheroo.cli.rewrite import rewrite
 from ml_switcheroo.cli.verify import verify
-from ml_switcheroo.errors import SwitcherooError
 
 __all__ = ["cli", "main"]
 
@@ -39,7 +39,8 @@ def cli(ctx: click.Context) -> None:
       ml-switcheroo verify  --source model.py:Net --target-model port.py:make
                             --inputs port.py:batch
 
-    Exit codes: 0 done; 1 something is missing, ambiguous or differs; 2 wrong usage or unreadable input.
+    Exit codes: 0 done; 1 something is missing, ambiguous or differs; 2 wrong usage or unreadable input;
+    70 a fault of ml-switcheroo; 130 interrupted.
     Results go to stdout, everything else to stderr.
     """  # noqa: D301 - click wants the character itself
     from ml_switcheroo.codemod.configuration import find_configuration
@@ -53,10 +54,5 @@ for verb in (inspect, plan, convert, rewrite, verify, export):
 
 
 def main() -> None:
-    """Run the command line; errors of this package end in their exit code, without a traceback."""
-    try:
-        cli.main(prog_name="ml-switcheroo")
-    except SwitcherooError as error:
-        click.secho(f"{type(error).__name__}: ", err=True, nl=False, bold=True, fg="red")
-        click.echo(getattr(error, "full", error) if "--full" in sys.argv else error, err=True)
-        sys.exit(error.exit_code)
+    """Run the command line; whatever goes wrong ends in sentences and an exit code."""
+    sys.exit(run(cli.main))

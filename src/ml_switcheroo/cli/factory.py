@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ml_switcheroo.errors import UsageError
+from ml_switcheroo.cli.boundary import bounded
+from ml_switcheroo.errors import UsageError, UserCodeError, did_you_mean
 
 __all__ = ["function_of", "made_by"]
 
@@ -23,13 +25,28 @@ def made_by(text: str, option: str) -> Any:
 
     Raises:
         UsageError: There is no such file, module or function, or it needs arguments.
+        UserCodeError: It raises.
     """
     factory = function_of(text, option)
-    try:
-        return factory()
-    except TypeError as error:
+    lacking = _needed(factory)
+    if lacking:
         name = text.rpartition(":")[2]
-        raise UsageError(f"{option} {text}: {name}() must work without arguments: {error}") from error
+        raise UsageError(
+            f"{option} {text}: {name}() must work without arguments; it needs {', '.join(lacking)}\n"
+            f"Write a function that makes it: def make(): return {name}(...)"
+        )
+    with bounded(f"{option} {text}"):
+        return factory()
+
+
+def _needed(factory: Callable[..., Any]) -> list[str]:
+    """Return the arguments that a function or class cannot be called without; none where nobody knows."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    usual = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [one.name for one in parameters if one.default is one.empty and one.kind not in usual]
 
 
 def function_of(text: str, option: str) -> Callable[..., Any]:
@@ -37,6 +54,7 @@ def function_of(text: str, option: str) -> Callable[..., Any]:
 
     Raises:
         UsageError: There is no such file, module or function.
+        UserCodeError: The module raises when it is imported.
     """
     place, colon, name = text.rpartition(":")
     if not colon:
@@ -45,7 +63,8 @@ def function_of(text: str, option: str) -> Callable[..., Any]:
     found = getattr(module, name, None)
     if not callable(found):
         known = sorted(key for key, value in vars(module).items() if callable(value) and key[0] != "_")
-        raise UsageError(f"{option} {text}: {place} has no function {name}; it has {', '.join(known)}")
+        meant = did_you_mean(name, known)
+        raise UsageError(f"{option} {text}: {place} has no function {name}{meant}; it has {', '.join(known)}")
     return found  # type: ignore[no-any-return]
 
 
@@ -62,13 +81,16 @@ def _from_file(path: Path, option: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     if there is None:
         sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        with bounded(f"{option} {path}"):
+            spec.loader.exec_module(module)
+    except UserCodeError:
+        sys.modules.pop(name, None)
+        raise
     return module
 
 
 def _from_path(name: str, option: str) -> Any:
     sys.path.insert(0, str(Path.cwd()))
-    try:
+    with bounded(f"{option} {name}"):
         return importlib.import_module(name)
-    except ImportError as error:
-        raise UsageError(f"{option}: {name} cannot be imported: {error}") from error

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ml_switcheroo.errors import AxesError, UsageError
+from ml_switcheroo.errors import AxesError, UsageError, did_you_mean
 from ml_switcheroo.ops.op import Array, Arrays, Op, Specs
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 
@@ -341,6 +341,10 @@ class SpectralRestored(Op):
         return "v of the spectral norm computed from u"
 
 
+_SHORT = {"bf16": "bfloat16", "fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32"}
+"""What people also call a dtype."""
+
+
 @dataclass(frozen=True)
 class Cast(Op):
     """Change the dtype, where that was asked for."""
@@ -350,7 +354,8 @@ class Cast(Op):
 
     def specs(self, specs: Specs) -> Specs:
         if self.dtype not in DTYPES:
-            raise UsageError(f"unknown dtype {self.dtype}; known: {', '.join(DTYPES)}")
+            meant = did_you_mean(_SHORT.get(self.dtype, self.dtype), DTYPES)
+            raise UsageError(f"unknown dtype {self.dtype}{meant}; known: {', '.join(DTYPES)}")
         return tuple(TensorSpec(spec.shape, self.dtype) for spec in specs)
 
     def __call__(self, arrays: Arrays) -> Arrays:

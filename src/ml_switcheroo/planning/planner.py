@@ -14,6 +14,7 @@ from ml_switcheroo.errors import RuleError, SourceError, UsageError
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.match.kinds_by_target import as_shown, from_template
 from ml_switcheroo.moves import Move
+from ml_switcheroo.ops import Cast
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planning.drawing import draw_plan
 from ml_switcheroo.planning.prefixes import Peeled, peel, restored
@@ -170,6 +171,8 @@ def prepare(
 ) -> Prepared:
     """Ask every source; the arguments are those of :func:`make_plan`, and the template of ``like``."""
     target = with_layout(find_target(to), layout)
+    if dtype is not None:
+        Cast(dtype).specs(())  # an unknown one is said before anything is read
     specs = specs_of(state)
     refuse_converted(state)
     rules = load_rules(rules) if isinstance(rules, str | Path) else tuple(rules)

@@ -66,7 +66,8 @@ def find_target(name: str) -> Target:
     """
     found = _named(name, TARGETS) or _named(name, all_targets())
     if found is None:
-        raise UnknownTarget(name, sorted(all_targets()))
+        known = all_targets()
+        raise UnknownTarget(name, sorted(known), [alias for one in known.values() for alias in one.aliases])
     return found
 
 
