@@ -20,7 +20,7 @@ def test_a_bias_is_one_though_other_data_are_added_too():
     summed = draft.add("add", x, product(draft, x, w))
     made = draft.add("add", summed, draft.add("reshape", b, shape=(1, 3)))
     found = parameters_of(draft.finished([made]))
-    assert list(found.biases.leaves) == [b]
+    assert [found.added[root].leaves for root in found.biases.leaves] == [("b",)]
 
 
 def test_a_leaf_that_is_multiplied_is_no_bias():
@@ -34,7 +34,7 @@ def test_a_leaf_that_is_multiplied_is_no_bias():
     row = draft.add("reshape", b, shape=(1, 3))
     found = parameters_of(draft.finished([draft.add("mul", draft.add("add", y, row), row)]))
     assert not found.biases.leaves
-    assert list(found.plains) == [b]
+    assert [plain.leaves for plain in found.plains.values()] == [("b",)]
 
 
 def test_the_parts_of_a_bias_belong_to_the_kernels_that_they_are_added_to():
@@ -72,3 +72,12 @@ def test_rows_that_overlap_are_one_leaf():
         x = draft.add("mul", draft.add("exp", x), draft.add("reshape", row, shape=(1, 4)))
     (plain,) = parameters_of(draft.finished([x])).plains.values()
     np.testing.assert_array_equal(plain.lies, np.arange(5))
+
+
+def test_a_leaf_is_compared_in_the_shape_in_which_it_is_used():
+    draft = Draft()
+    x, table = draft.input((4, 3), "float32"), draft.leaf("t", (2, 2, 3), "float32")
+    (plain,) = parameters_of(
+        draft.finished([draft.add("mul", x, draft.add("reshape", table, shape=(4, 3)))])
+    ).plains.values()
+    assert plain.shape == (4, 3)

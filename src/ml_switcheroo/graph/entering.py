@@ -130,6 +130,7 @@ def _plains(
     for path, number in graph.leaves.items():
         if number in done or number in inside or not _enters(graph, number, users, contractions):
             continue
+        number = _as_used(graph, number, users)
         (user, *more) = users.get(number, (-1,))
         node = graph.nodes[user] if user >= 0 and not more else None
         other = next((one for one in node.operands if one != number), None) if node is not None else None
@@ -146,6 +147,13 @@ def _plains(
                 done.add(other)
         shape = tuple(size for size in graph.nodes[number].shape if size != 1)
         yield Plain(leaves, root, shape, shift)
+
+
+def _as_used(graph: Graph, number: int, users: Mapping[int, tuple[int, ...]]) -> int:
+    """Return a leaf in the shape in which a program uses it, whatever the one is in which it is kept."""
+    while len(users.get(number, ())) == 1 and graph.nodes[users[number][0]].op == "reshape":
+        (number,) = users[number]
+    return number
 
 
 def _parted(

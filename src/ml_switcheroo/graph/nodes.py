@@ -93,7 +93,8 @@ class Nodes:
         shape = tuple(int(size) for size in primitive.shape([self.shape(one) for one in operands], params))
         dtype = dtype or primitive.dtype or self._dtype(operands)
         arrays = [self.known(one) for one in operands]
-        if op != "call" and math.prod(shape) <= _SMALL and all(one is not None for one in arrays):
+        known = all(one is not None for one in arrays) and (op != "call" or bool(params["run"] and arrays))
+        if known and math.prod(shape) <= _SMALL:
             with np.errstate(all="ignore"):
                 return self.constant(primitive.run(arrays, params), dtype)  # type: ignore[arg-type]
         less = self._simpler(op, operands, params, shape)

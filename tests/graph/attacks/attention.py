@@ -1,5 +1,6 @@
 """Attention: queries, keys and values fused in every order, of all frameworks, with every sort of position."""
 
+import functools
 import math
 
 import jax
@@ -523,11 +524,12 @@ class SwinConstant(Swin):
         self.register_buffer("index", index, persistent=False)
 
 
-def port_swin(p, x):
+def port_swin(p, x, turned=False):
     b, n, _ = x.shape
     line = jnp.arange(2)
     grid = jnp.stack(jnp.meshgrid(line, line, indexing="ij")).reshape(2, -1)
-    away = grid[:, :, None] - grid[:, None] + 1
+    away = grid[:, None] - grid[:, :, None] if turned else grid[:, :, None] - grid[:, None]
+    away = away + 1
     bias = p["bias"][away[0], away[1]].transpose(2, 0, 1)
     q, k, v = ((x @ p[o] + p[f"{o}b"]).reshape(b, n, 2, 4).swapaxes(1, 2) for o in "qkv")
     scores = q @ k.swapaxes(-1, -2) / 2 + bias
@@ -695,6 +697,13 @@ PAIRS = (
         "T5 buckets": linen(Relative, RELATIVE, port_relative, G),
         "Swin table": linen(Swin, SWIN, port_swin, "f2,4,8"),
         "Swin table, constant index": linen(SwinConstant, SWIN, port_swin, "f2,4,8"),
+        "Swin table, constant index from the end": linen(
+            SwinConstant,
+            SWIN,
+            functools.partial(port_swin, turned=True),
+            "f2,4,8",
+            open="the table is turned",
+        ),
         "learned positions, tied": linen(
             Learned, tree(tok=(8, 8), pos=(8, 8), g=(8,), h=(8,)), port_learned, "i8:2,8"
         ),

@@ -67,16 +67,19 @@ def port(
         b, n, _ = x.shape
         y = norm(x, p["s"], p["t"]) if pre else x
 
-        def heads(z):
-            if order == "bnhe":
+        def heads(z, which):
+            if order == "four heads":
+                return z.reshape(b, n, 4, 2).swapaxes(1, 2)
+            if order == "bnhe" or which not in ("abc" if order == "bneh" else "ab"):
                 return z.reshape(b, n, 2, 4).swapaxes(1, 2)
             return z.reshape(b, n, 4, 2).transpose(0, 3, 1, 2)
 
-        q, k, v = (heads(y @ p[one] + p[f"{one}_"]) for one in "abc")
+        q, k, v = (heads(y @ p[one] + p[f"{one}_"], one) for one in "abc")
         scores = q @ k.swapaxes(-1, -2) * scale
         keep = jnp.tril(jnp.ones((n, n), bool), mask) if mask is not None else jnp.ones((n, n), bool)
         y = jax.nn.softmax(jnp.where(keep, scores, -1e30), axis) @ v
-        y = y.swapaxes(1, 2).reshape(b, n, 8) if order == "bnhe" else y.transpose(0, 2, 3, 1).reshape(b, n, 8)
+        y = y.transpose(0, 2, 3, 1) if order == "bneh" else y.swapaxes(1, 2)
+        y = y.reshape(b, n, 8)
         y = y @ p["d"] + p["d_"]
         x = x + y if skip else y
         if not pre:
@@ -103,6 +106,10 @@ PAIRS = {
     "heads counted the other way (makes up for itself)": Pair(
         Net, tree(**P), "f2,5,8", call=port(order="bneh"), to="linen"
     ),
+    "heads of q and k counted the other way (makes up for itself)": Pair(
+        Net, tree(**P), "f2,5,8", call=port(order="qk"), to="linen", open="each of the three in its order"
+    ),
+    "four heads": wrong("", order="four heads"),
     "eps ten times as large": wrong("0.0001", eps=1e-4),
     "no scale": wrong("div", scale=1.0),
     "softmax over another axis": wrong("", axis=-2),

@@ -14,9 +14,9 @@ OTHER = [name for name, pair in CASES.items() if not pair.right]
 
 # What is not matched yet, and why; each is refused.
 LOUD = {
-    "attention: Swin table": "the index is a tensor of the checkpoint, whose values are not read",
-    "attention: Swin table, constant index": "a buffer that the constructor computes",
-    "attention: class token with its own position": "two leaves are only added to each other",
+    "attention: Swin table": "the index is a tensor of the checkpoint, and a plan reads no values",
+    "attention: Swin table, constant index from the end": "the table is turned; leaves are not tried turned",
+    "attention: class token with its own position": "a leaf is added to a part of another",
     "lies: dead parameters": "nothing says where the dead ones belong",
     "lies: a bias in two leaves": "either may have it; no operation makes the other zeros",
     "lies: a dead tensor for a second bias": "either may have it; no operation makes the other zeros",
@@ -25,7 +25,7 @@ LOUD = {
     "lies: a square by itself, turned": "the target may be given its input turned",
     "lies: heads under other names": "which output is which is not said",
     "lies: heads under names, of a tuple": "which output is which is not said",
-    "wrong: heads counted the other way (makes up for itself)": "heads are counted in steps",
+    "wrong: heads of q and k counted the other way (makes up for itself)": "one order is tried for all three",
 }
 FRAMEWORKS = ("nnx", "eqx", "equinox", "keras", "linen", "haiku")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ml_switcheroo.graph.matching.profiles import agree, columns_between, outputs_agree, profile
+from ml_switcheroo.graph.matching.profiles import agree, columns_between, outputs_agree, profile, rows_among
 
 RANDOM = np.random.default_rng(0)
 
@@ -39,3 +39,22 @@ def test_axes_that_only_fit_in_one_order_may_come_in_any():
     value = RANDOM.normal(size=(2, 3, 5))
     assert outputs_agree(value, value.transpose(1, 0, 2))
     assert not outputs_agree(value, value[::-1].transpose(1, 0, 2))
+
+
+def test_rows_are_found_among_others_whatever_the_order_of_both():
+    many = np.random.default_rng(0).normal(size=(6, 4))
+    order, columns = [4, 0, 3], [2, 0, 3, 1]
+    found = rows_among(many[order][:, columns], many)
+    assert found.tolist() == order
+
+
+@pytest.mark.parametrize("other", ["another row", "one row twice", "as many", "other columns"])
+def test_rows_that_are_not_all_among_others_are_none(other):
+    many = np.random.default_rng(0).normal(size=(6, 4))
+    few = {
+        "another row": many[:3] + 1,
+        "one row twice": many[[2, 2]],
+        "as many": many,
+        "other columns": many[:3, :3],
+    }[other]
+    assert rows_among(few, many) is None

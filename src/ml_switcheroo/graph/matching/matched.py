@@ -147,9 +147,11 @@ class Pair:
         target: That of the target.
         tied: Whether a symmetry of both programs left a choice.
         likely: Whether the programs go on differently behind them, and only what they reach says so.
+        order: Which outer element of the source's each of the target's is; None where they are in order.
     """
 
     source: Unit
     target: Unit
     tied: bool = False
     likely: bool = False
+    order: Array | None = None

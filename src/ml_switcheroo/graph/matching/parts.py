@@ -14,7 +14,7 @@ from ml_switcheroo.graph.matching.side import Side
 from ml_switcheroo.graph.parameters import Kernel, outer_index
 from ml_switcheroo.graph.primitives import PRIMITIVES
 
-__all__ = ["kernels_behind", "orders_between", "parts_of", "splits_of"]
+__all__ = ["kernels_behind", "orders_between", "parts_of", "splits_of", "views_behind"]
 
 Array = np.ndarray[Any, Any]
 Split = tuple[int, ...]
@@ -70,6 +70,18 @@ def kernels_behind(side: Side, kernel: Kernel) -> set[Kernel]:
                 found.add(parameters.contractions[user][0])
             if user not in seen:
                 seen.add(user)
+                stack.append(user)
+    return found
+
+
+def views_behind(side: Side, kernel: Kernel) -> set[int]:
+    """Return the nodes that see what a kernel gives before anything is mixed."""
+    graph, stack, found = side.graph, list(kernel.nodes), set[int]()
+    while stack:
+        for user in side.parameters.users.get(stack.pop(), ()):
+            op = graph.nodes[user].op
+            if user not in found and (op in _SEEN or PRIMITIVES[op].elementwise):
+                found.add(user)
                 stack.append(user)
     return found
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ml_switcheroo.graph.matching.matched import KernelMatch, Pair, Parted, Ready, Unit
 from ml_switcheroo.graph.matching.oracles import Binding, Oracle, Piece, rows_of
-from ml_switcheroo.graph.matching.parts import kernels_behind, orders_between, parts_of, splits_of
+from ml_switcheroo.graph.matching.parts import (
+    kernels_behind,
+    orders_between,
+    parts_of,
+    splits_of,
+    views_behind,
+)
 from ml_switcheroo.graph.matching.plains import PlainLeaves
 from ml_switcheroo.graph.matching.profiles import agree, columns_between, profile, rows_among
 from ml_switcheroo.graph.matching.side import Assumed, Region, Side
@@ -158,15 +164,42 @@ class Steps:
         units = self.units(left, rest)
         if units is None or not left:
             return moved
-        pairs = self.paired(units, units, self.columns(left, rest))
+        pairs = self._in_some_order(units, self.columns(left, rest))
         rows = {one.kernel: one for one in (*left, *rest)}
         return self.bind(whole_kernels(pairs, [*units[0], *units[1]]), rows) or moved
+
+    def _in_some_order(
+        self, units: tuple[Sequence[Unit], Sequence[Unit]], columns: Mapping[Kernel, Array | None]
+    ) -> list[Pair]:
+        """Return the units that are each other's; the target may count their elements in another order."""
+        found = self.paired(units, units, columns)
+        if len(units[0]) == 1 or _all_sure(found, units[0]):
+            return found
+        for order in self._outer_orders(units):
+            pairs = self.paired(units, units, columns, order)
+            if _all_sure(pairs, units[0]):
+                return [
+                    replace(pair, order=order if pair.source.width == len(order) else None) for pair in pairs
+                ]
+        return found
+
+    def _outer_orders(self, units: tuple[Sequence[Unit], Sequence[Unit]]) -> Iterator[Array]:
+        """Yield the orders of what kernels give in which both programs divide it, as into heads."""
+        (width, *others) = _widths(units[0])
+        if not others:
+            splits = [
+                [one for unit in each for one in splits_of(side, views_behind(side, unit.kernel), width)]
+                for side, each in zip((self.source, self.target), units, strict=True)
+            ]
+            if all(splits):
+                yield from orders_between(width, *(list(dict.fromkeys(each)) for each in splits))
 
     def paired(
         self,
         units: tuple[Sequence[Unit], Sequence[Unit]],
         assumed: tuple[Sequence[Unit], Sequence[Unit]],
         columns: Mapping[Kernel, Array | None],
+        order: Array | None = None,
     ) -> list[Pair]:
         """Return the units that are each other's, with oracles for all that are assumed."""
         mine, theirs = _by_width(units[0]), _by_width(units[1])
@@ -177,7 +210,7 @@ class Steps:
                 pairs.append(Pair(ours[0], theirs[width][0]))
                 continue
             if assumption is None:
-                assumption = Assumption((self.source, self.target), assumed, columns, self.ready)
+                assumption = Assumption((self.source, self.target), assumed, columns, self.ready, order)
             pairs += told_apart(ours, theirs[width], assumption)
         return [*pairs, *last_of_kernels(pairs, units)]
 
@@ -229,8 +262,8 @@ class Steps:
             self._seed += 1
             shared = max(len(one.kernel.batch), 1)
             oracle = tuple(Oracle((3, self._seed, place), one.width) for place in range(shared))
-            order = np.arange(one.width)
-            pieces[0][one.kernel].append(Piece(oracle, one.where, order))
+            order = np.arange(one.width) if pair.order is None else pair.order
+            pieces[0][one.kernel].append(Piece(oracle, one.where, np.arange(one.width)))
             pieces[1][other.kernel].append(Piece(oracle, other.where, order))
             columns[other.kernel] = between
             likely = pair.likely or bool(self.parted)
@@ -298,6 +331,10 @@ def _parted(side: Side, units: Sequence[Unit], others: Sequence[Unit]) -> list[U
         parts = parts_of(side, unit.kernel) if not widths[unit.width] else None
         made += [Unit(unit.kernel, part) for part in parts] if parts else [unit]
     return made
+
+
+def _all_sure(pairs: Sequence[Pair], units: Sequence[Unit]) -> bool:
+    return len(pairs) == len(units) and not any(pair.likely for pair in pairs)
 
 
 def _widths(units: Sequence[Unit]) -> Counter[int]:

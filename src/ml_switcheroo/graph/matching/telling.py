@@ -30,6 +30,7 @@ class Assumption:
         units: The units of each.
         columns: In which order each kernel takes its data.
         ready: Returns the kernels whose data are known with some assumed.
+        order: Which outer element of a source's unit each of a target's is; in order if not said.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Assumption:
         units: tuple[Sequence[Unit], Sequence[Unit]],
         columns: Columns,
         ready: Callable[[Side, Assumed], Sequence[Ready]],
+        order: Array | None = None,
     ) -> None:
         self._sides, self._units, self._columns, self._ready = sides, units, columns, ready
+        self._order = order
         self._oracles: dict[tuple[int, ...], Oracle] = {}
         self._numbers = Profiles()
         self._before = [self._further(side, self._bindings(place, None)) for place, side in enumerate(sides)]
@@ -95,7 +98,8 @@ class Assumption:
         for unit in self._units[place]:
             shared = max(len(unit.kernel.batch), 1)
             oracle = tuple(self._oracle(int(unit is other), unit.width, one) for one in range(shared))
-            pieces[unit.kernel].append(Piece(oracle, unit.where, np.arange(unit.width)))
+            order = np.arange(unit.width) if self._order is None or not place else self._order
+            pieces[unit.kernel].append(Piece(oracle, unit.where, order))
         return {kernel: Binding(tuple(found), self._columns.get(kernel)) for kernel, found in pieces.items()}
 
     def _oracle(self, *seed: int) -> Oracle:

@@ -87,6 +87,12 @@ def _clamp(draft: Draft, operands: Drawn, _: Params) -> int:
     return draft.add("min", draft.add("max", value, low), high)
 
 
+def _stack(draft: Draft, operands: Drawn, params: Params) -> int:
+    axis, shape = params["axis"], draft.shape(operands[0])
+    apart = [draft.add("reshape", one, shape=(*shape[:axis], 1, *shape[axis:])) for one in operands]
+    return draft.add("concat", *apart, axis=axis)
+
+
 def _broadcast(draft: Draft, operands: Drawn, params: Params) -> int:
     shape, places = tuple(params["shape"]), params["broadcast_dimensions"]
     mine = draft.shape(operands[0])
@@ -301,6 +307,7 @@ LOWERED: Mapping[str, Lowered] = MappingProxyType(
         "concatenate": lambda draft, operands, params: draft.add(
             "concat", *operands, axis=params["dimension"]
         ),
+        "stack": _stack,
         "iota": _iota,
         "reduce_sum": _over("sum"),
         "reduce_max": _over("amax"),

@@ -71,6 +71,8 @@ _OF_MAPPINGS = {"get": _get, "__contains__": _contains}
 
 def _register_buffer(machine: Any, args: Arguments) -> Value:
     value = args.get(2, "tensor")
+    if isinstance(value, Tensor) and isinstance(value.holds, Drawn):
+        value = value.holds
     if not isinstance(value, Drawn):
         return METHODS["register_buffer"](machine, args)
     persistent = args.get(3, "persistent", True) is not False
