@@ -16,7 +16,7 @@ from ml_switcheroo.match.paths.spelling import segments
 from ml_switcheroo.ops import Array
 from ml_switcheroo.ops.casting import losses, may_lose, refusal
 from ml_switcheroo.plan import Plan
-from ml_switcheroo.planning.planner import plan_into, specs_of
+from ml_switcheroo.planning.planner import as_state, plan_into, specs_of
 from ml_switcheroo.progress import Progress
 from ml_switcheroo.provenance import stamped_target
 from ml_switcheroo.recipes import Live, Target, parts_of
@@ -70,8 +70,8 @@ def load_into(
 
     Args:
         model: A live model of any target, such as an ``nnx.Module``.
-        state: A checkpoint, its path, or a state dict. A checkpoint that was converted to the
-            model's target is recognised by its stamp and read as it is.
+        state: A checkpoint, its path, a state dict, or a ``torch.nn.Module``. A checkpoint that was
+            converted to the model's target is recognised by its stamp and read as it is.
         to: Name of the target, where the model is a plain tree that does not show it.
         layers: What the PyTorch side is, as in :func:`make_plan`.
         rules: The user's rules.
@@ -112,6 +112,7 @@ def load_into(
                 target_call=target_call,
                 progress=progress,
             )
+    state, layers = as_state(state, layers)
     target = owner_of(model, find_target(to) if to else None)
     if target is None or target.live is None:
         known = ", ".join(t.summary for t in all_targets().values() if t.live)

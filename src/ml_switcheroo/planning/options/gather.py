@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ml_switcheroo.errors import UsageError
 from ml_switcheroo.layers import LAYERS, PARAMETRISATIONS, REPARAMETRISED, Slot
 from ml_switcheroo.ops import Op, SpectralNorm, WeightNorm
 from ml_switcheroo.sources.classify import Owner
@@ -63,13 +64,20 @@ def gather(
         kind: Its kind.
         specs: The checkpoint.
         args: What is known of its constructor; ``reparametrized`` has the classes that make each slot.
+
+    Raises:
+        UsageError: The module has a tensor that layers of the kind do not have.
     """
     made_by = {entry[0]: entry[1:] for entry in args.get("reparametrized", ())}
     pieces: dict[str, dict[str, str]] = {}
     slots: dict[str, Slot] = {}
     for written, name in owner.tensors.items():
         slot = LAYERS[kind].slot(written)
-        assert slot is not None, f"{owner.path} was taken for a {kind}, which has no {written}"
+        if slot is None:
+            raise UsageError(
+                f"{name}: {owner.path} is said to be of kind {kind}, which has no {written}; correct"
+                " layers=, or the Kind rule that says so"
+            )
         slots.setdefault(slot.name, slot)
         pieces.setdefault(slot.name, {})[written] = name
     sources: dict[tuple[str, At], SlotTensors] = {}
