@@ -14,6 +14,7 @@ from ml_switcheroo.errors import CastError, UsageError
 from ml_switcheroo.export import to_torch
 from ml_switcheroo.formats import Checkpoint, open_checkpoint
 from ml_switcheroo.formats.apart import keep_apart
+from ml_switcheroo.formats.output import left_behind
 from ml_switcheroo.ops import Array
 from ml_switcheroo.outputs import choose_output, writer_of_state_dicts
 from ml_switcheroo.plan import Plan
@@ -103,6 +104,8 @@ class Conversion:
         out = Path(out)
         keep_apart(out, self.checkpoint, self.layers, self.like, self.rules)
         output = choose_output(out, format, self.to, resume=resume, max_shard_bytes=max_shard_bytes)
+        for note in _left_over(out):
+            say(note)
         with open_checkpoint(self.checkpoint, select=self.select) as opened:
             plan = self._plan(opened, output.target)
             leaves = plan.apply(opened, partial=True, allow_overflow=self.allow_overflow)
@@ -201,6 +204,13 @@ def convert(
     return conversion.write(
         out, format=format, max_shard_bytes=max_shard_bytes, resume=resume, say=say, progress=progress
     )
+
+
+def _left_over(out: Path) -> Iterator[str]:
+    """Say what runs that were killed have left beside an output; nothing is deleted that nobody named."""
+    for file in left_behind(out):
+        named = out.with_name(file.name)
+        yield f"{named} ({file.stat().st_size:,} bytes) was left by a run that was killed: rm {named}"
 
 
 def _counted(

@@ -100,25 +100,50 @@ def raising(error):
 
 def test_ctrl_c_ends_as_in_a_shell_with_the_way_on(spoken):
     for error in (KeyboardInterrupt(), click.Abort()):
-        status, said = spoken(command=raising(error))
+        status, said = spoken("convert", command=raising(error))
         assert status == 130
-        assert "--resume" in said
+        assert "with --resume" in said
 
 
-def test_sigterm_unwinds_like_ctrl_c(spoken):
+@pytest.mark.parametrize(
+    ("words", "way_on"),
+    [
+        (("inspect", "a.pt"), "nothing was changed\n"),
+        (("convert", "a.pt", "b", "--resume"), "run the same command again"),
+        (("rewrite", "--write", "."), "each file is as it was, or rewritten"),
+    ],
+)
+def test_the_way_on_is_that_of_the_verb(spoken, words, way_on):
+    assert way_on in spoken(*words, command=raising(KeyboardInterrupt()))[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "status"), [("SIGTERM", "Terminated", 143), ("SIGHUP", "Hung up", 129)]
+)
+def test_what_ends_a_run_unwinds_like_ctrl_c(spoken, name, word, status):
     undone = []
 
     def command(**_):
         try:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.Signals[name])
             signal.pause()
         finally:
             undone.append(True)
 
-    before = signal.getsignal(signal.SIGTERM)
-    assert spoken(command=command)[0] == 143
+    before = signal.getsignal(signal.Signals[name])
+    code, said = spoken(command=command)
+    assert code == status
+    assert said.startswith(f"{word}: nothing was changed")
     assert undone
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(signal.Signals[name]) is before
+
+
+def test_a_signal_that_is_ignored_stays_so(spoken):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert spoken(command=lambda **_: os.kill(os.getpid(), signal.SIGHUP))[0] == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_fault_of_ours_is_said_to_be_one(spoken, monkeypatch):

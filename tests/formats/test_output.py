@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ml_switcheroo.errors import CheckpointError
-from ml_switcheroo.formats.output import AtomicFile
+from ml_switcheroo.formats.output import AtomicFile, left_behind
 
 
 def write(path: Path, content: bytes = b"0123456789") -> None:
@@ -31,6 +31,28 @@ def test_an_interrupted_write_leaves_what_was_there(tmp_path: Path) -> None:
         interrupt()
     assert (tmp_path / "a").read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_an_interrupt_while_space_is_reserved_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
+    def interrupt(self) -> None:
+        assert self.temporary.exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AtomicFile, "_reserve", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_runs_left_is_found_and_nothing_else(tmp_path: Path) -> None:
+    dead = tmp_path / ".a.0123abcd.partial"
+    names = (dead.name, ".a.unfinished.partial", ".b.0123abcd.partial", ".a.0123abcd.journal", ".a.b.partial")
+    for name in names:
+        (tmp_path / name).touch()
+    with AtomicFile(tmp_path / "a", 1) as out:
+        out.write(b"a", 0)
+        assert out.temporary.exists()  # alive
+        assert left_behind(tmp_path / "a") == [dead]
 
 
 def test_a_replaced_file_keeps_its_mode_and_its_link(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import click
@@ -37,14 +37,28 @@ _EXTRAS = {
 """The extra of this package that brings a framework."""
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: ends a run as Ctrl-C does, so that nothing half-written is left."""
+_ENDING = {
+    name: word for name, word in (("SIGTERM", "Terminated"), ("SIGHUP", "Hung up")) if hasattr(signal, name)
+}
+"""Signals that end a run as Ctrl-C does, so that nothing half-written is left: a closed terminal is one."""
+
+
+class _Ended(KeyboardInterrupt):
+    """One of those signals.
+
+    Attributes:
+        name: Which one.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(name)
 
 
 def run(command: Callable[..., object]) -> int:
     """Run a command of click's; return its exit code, after saying what went wrong."""
     out = sys.stdout
-    with _terminable():
+    with _endable():
         try:
             code = command(prog_name="ml-switcheroo", standalone_mode=False)
             return code if isinstance(code, int) else 0
@@ -55,11 +69,7 @@ def run(command: Callable[..., object]) -> int:
             _say(type(error).__name__, getattr(error, "full", error) if "--full" in sys.argv else error)
             return error.exit_code
         except (KeyboardInterrupt, click.Abort) as error:
-            _say(
-                "Interrupted", "nothing was changed; convert --resume keeps what is done, and goes on with it"
-            )
-            terminated = isinstance(error, _Terminated) or isinstance(error.__context__, _Terminated)
-            return 128 + signal.SIGTERM if terminated else INTERRUPTED
+            return _ended(error)
         except SystemExit:
             # Where nobody reads on, click puts something else in its place, and ends so.
             if sys.stdout is out:
@@ -124,6 +134,23 @@ def _say(head: str, text: object) -> None:
     click.echo(text, err=True)
 
 
+def _ended(error: BaseException) -> int:
+    """Say how to go on, and return the exit code that shells have for a signal."""
+    ended = next((one for one in (error, error.__context__) if isinstance(one, _Ended)), None)
+    with suppress(OSError):  # there may be no terminal any more
+        _say(_ENDING[ended.name] if ended else "Interrupted", _way_on(sys.argv[1:]))
+    return 128 + signal.Signals[ended.name] if ended else INTERRUPTED
+
+
+def _way_on(words: Sequence[str]) -> str:
+    if "--resume" in words:
+        return "what is done is kept; run the same command again to go on with it"
+    if "--write" in words:
+        return "each file is as it was, or rewritten as a whole; run the same command again to go on"
+    more = "; with --resume what is done would be kept, and gone on with" if words[:1] == ["convert"] else ""
+    return f"nothing was changed{more}"
+
+
 def _closed() -> int:
     """Go quietly, as other commands do; Python would complain when it flushes."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -131,12 +158,17 @@ def _closed() -> int:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    def end(_: int, __: FrameType | None) -> None:
-        raise _Terminated
+def _endable() -> Iterator[None]:
+    def end(number: int, _: FrameType | None) -> None:
+        raise _Ended(signal.Signals(number).name)
 
-    before = signal.signal(signal.SIGTERM, end)
+    # What is ignored from the outside (nohup) stays so.
+    before = {name: signal.getsignal(signal.Signals[name]) for name in _ENDING}
+    changed = [signal.Signals[name] for name, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in changed:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in changed:
+            signal.signal(number, before[number.name])

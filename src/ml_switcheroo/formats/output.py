@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import re
 import secrets
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 
 from ml_switcheroo.errors import CheckpointError
 
-__all__ = ["AtomicFile"]
+__all__ = ["AtomicFile", "left_behind"]
 
 _CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV)
 
@@ -21,6 +23,24 @@ _BEGIN = 2**20
 _PIECE = 2**18
 """Most bytes of one system call. For longer writes the kernel looks for longer runs of free memory, which
 takes up to 10 times as long in a virtual machine that gives its free memory back to the host."""
+
+
+def left_behind(path: str | Path) -> list[Path]:
+    """Return the temporary files that runs into a file have left, because they were killed.
+
+    Those of a run that is still writing are none, nor those that ``resume`` goes on with.
+    """
+    if os.name != "posix":
+        return []
+    import fcntl
+
+    target, found = Path(os.path.realpath(path)), []
+    for file in sorted(target.parent.glob(f".{glob.escape(target.name)}.*.partial")):
+        if re.fullmatch(r"[0-9a-f]{8}", file.name.split(".")[-2]) and file.is_file():
+            with suppress(OSError), file.open("rb") as opened:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                found.append(file)
+    return found
 
 
 class AtomicFile:
@@ -61,14 +81,15 @@ class AtomicFile:
                 self._keep and self.temporary.is_file() and self.temporary.stat().st_size == self._size
             )
             self._fd = os.open(self.temporary, flags if self._keep else flags | os.O_EXCL, 0o666)
-            if self._keep:
-                self._lock()
+            self._lock()
             if not self.reused:
                 os.ftruncate(self._fd, 0)
                 self._reserve()
-        except OSError as error:
+        except BaseException as error:  # also an interrupt: nobody leaves a block that was not entered
             self._discard(keep=self.reused)
-            raise self._fault(error) from error
+            if isinstance(error, OSError):
+                raise self._fault(error) from error
+            raise
         return self
 
     def read(self, offset: int, nbytes: int) -> bytes:
@@ -147,11 +168,13 @@ class AtomicFile:
                 os.close(folder)
 
     def _lock(self) -> None:
-        """Keep a second run out of the temporary file, whose name both know, until it is closed."""
+        """Hold the temporary file while it is open: no second run writes it, or takes it for left behind."""
         if os.name == "posix":
             import fcntl
 
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Without a name that both know there is nobody to keep out, and not every file system has locks.
+            with nullcontext() if self._keep else suppress(OSError):
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _discard(self, *, keep: bool) -> None:
         if self._fd >= 0:
