@@ -52,7 +52,7 @@ FILES: Mapping[str, str | bytes] = {
     "infer.py": (DIGITS / "infer.py").read_bytes(),
     "wide.json": '{"fc1.kernel": [128, 49]}',
     "kind.toml": '[[kind]]\npattern = "fc1"\nkind = "liner"\n',
-    "pattern.toml": '[[kind]]\npattern = "fc3"\nkind = "linear"\n',
+    "pattern.toml": '[[kind]]\npattern = "fcc1"\nkind = "linear"\n',
     "key.toml": '[[kind]]\npatern = "fc1"\nkind = "linear"\n',
     "table.toml": '[[renam]]\nsource = "fc1"\ntarget = "head"\n',
     "line.toml": 'rules = [\'Knid("fc1", "linear")\']\n',
@@ -255,7 +255,7 @@ CASES = (
         f"{NET} --rules pattern.toml",
         "weights.pt model.py pattern.toml",
         2,
-        ('Kind("fc3", "linear")', "did you mean 'fc1'"),
+        ('Kind("fcc1", "linear")', "did you mean 'fc1'"),
     ),
     Case(
         "a misspelled key of a rule",

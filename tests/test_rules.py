@@ -98,7 +98,10 @@ def test_rules_from_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[[renam]]\nsource = 'a'", r"\[renam\] is no rule; known: \[\[rename\]\]"),
+        (
+            "[[renam]]\nsource = 'a'",
+            r"\[renam\] is no rule \(did you mean 'rename'\?\); known: \[\[rename\]\]",
+        ),
         ("[rename]\nsource = 'a'", "is no rule"),
         ("[[rename]]\nsorce = 'a'", "its keys are source, target"),
         ("[[rename]", "rules.toml"),
@@ -176,7 +179,7 @@ def test_a_file_does_what_the_rules_in_python_do(tmp_path):
 def test_a_rule_that_matches_nothing_is_an_error_that_names_it(rule):
     with pytest.raises(RuleError, match=r"(?s)rules that match nothing:.*Correct or delete them") as failed:
         make_plan(STATE, to="jax", rules=[*RULES, rule])
-    assert str(rule) in str(failed.value)
+    assert repr(rule) in str(failed.value)
 
 
 @pytest.mark.parametrize("rule", [Kind("fc", "linear"), Rename("fc", "head")], ids=["Kind", "Rename"])
@@ -185,7 +188,7 @@ def test_a_rule_beside_a_move_that_takes_all_it_matches_is_unused(rule):
     moves = [Move("fc.weight", "fc.matrix", "out in -> in out"), Kind("other", "linear")]
     with pytest.raises(RuleError, match="all that it matches is taken by a Move") as failed:
         make_plan(state, to="jax", rules=[*moves, rule])
-    assert str(rule) in str(failed.value)
+    assert repr(rule) in str(failed.value)
     several = Kind("*", "linear")  # says something of the rest: the Move is an exception
     assert make_plan(state, to="jax", rules=[moves[0], several]).outputs.keys() == {
         "fc.matrix",
@@ -221,3 +224,34 @@ def test_a_rule_that_spells_a_name_out_goes_before_one_with_a_star():
     }
     with pytest.raises(RuleError, match="contradict"):
         make_plan(names, to="jax", rules=[Kind("{x}.tok", "linear"), Kind("a.tok", "embedding")])
+
+
+def test_a_rule_that_matches_nothing_asks_for_the_nearest():
+    rules = [*RULES, Kind("tokk", "embedding"), Rename("hed", "top")]
+    state = {"tok.weight": np.zeros((5, 4), np.float32), "head.weight": np.zeros((3, 4), np.float32)}
+    with pytest.raises(RuleError) as failed:
+        make_plan(state, to="jax", rules=rules[len(RULES) :])
+    assert 'Kind("tokk", "embedding") (did you mean \'tok\'?)' in str(failed.value)
+    assert 'Rename("hed", "top") (did you mean \'head\'?)' in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rename("a.{i}", "b_{i}"),
+        Kind("fc", "linear"),
+        Kind("fc", "linear", flatten="6*16 + 10", args={"bias": False, "of": ["x", 1]}),
+        Drop('a"b\\'),
+        Drop("a", why="it is old"),
+        Keep("rope"),
+        Move(("q", "k"), "qk", [{"op": "concat", "axis": 0}]),
+        Move("w", "k", "out in -> in out"),
+        Move("w", "k"),
+    ],
+    ids=repr,
+)
+def test_a_rule_shows_itself_as_the_line_that_makes_it(rule):
+    from ml_switcheroo.rule_lines import parse_rules
+
+    assert parse_rules(repr(rule)) == (rule,)
+    assert "reason" not in repr(rule)

@@ -37,8 +37,12 @@ __all__ = [
     "UnknownTarget",
     "UsageError",
     "UserCodeError",
+    "cannot_read",
     "did_you_mean",
+    "no_such_file",
 ]
+
+_WIDEST = 200  # characters of a repr
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -55,14 +59,54 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {found[0]!r}?)" if found else ""
 
 
+def cannot_read(path: str | Path, error: OSError) -> str:
+    """Say why a file cannot be read; one that is not there is asked for under a name that is."""
+    return no_such_file(path) if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+
+
+def no_such_file(path: str | Path) -> str:
+    """Say that a file is not there, and which of its folder may be meant.
+
+    >>> no_such_file("nowhere/weights.pt")
+    'no such file; there is no folder nowhere'
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        return f"no such file; there is no folder {path.parent}"
+    try:
+        there = [one.name for one in path.parent.iterdir()]
+    except OSError:  # one that may not be listed
+        there = []
+    return f"no such file{did_you_mean(path.name, there)}"
+
+
 class SwitcherooError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Attributes:
+        exit_code: What the command line ends with.
+        where: The file, or ``file:line``, that it is about; empty if there is none.
+        cure: What to do about it, where that is no part of the sentence.
+        problems: One line for each thing that is wrong, where there may be several.
+    """
 
     exit_code: ClassVar[int] = 2
+    where: str = ""
+    cure: str = ""
+    problems: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        first = next(iter(str(self).splitlines()), "")
+        return f"<{type(self).__name__}: {first[:_WIDEST]}{'...' if str(self) != first[:_WIDEST] else ''}>"
 
 
 class UsageError(SwitcherooError, ValueError):
     """Report an argument that makes no sense, alone or with the others."""
+
+    def __init__(self, message: str, *, where: str | Path = "", cure: str = "") -> None:
+        self.where = str(where)
+        self.cure = cure
+        super().__init__(f"{message}\n{cure}" if cure else message)
 
 
 class AxesError(UsageError):
@@ -95,6 +139,8 @@ class UserCodeError(SwitcherooError):
         what: What it was run for.
         error: What it raised.
         where: The innermost line of theirs that it went through, ``file:line``; empty if there is none.
+        line: The text of that line.
+        cure: What to do about it, if that is known.
     """
 
     def __init__(
@@ -103,6 +149,8 @@ class UserCodeError(SwitcherooError):
         self.what = what
         self.error = error
         self.where = where
+        self.line = line
+        self.cure = cure
         said = f"{what}: {type(error).__name__}: {error}"
         super().__init__(
             "\n".join([said, *([f"  {where}: {line}"] if where else []), *([cure] if cure else [])])
@@ -130,6 +178,7 @@ class CheckpointError(SwitcherooError):
         cure: str = "",
     ) -> None:
         self.file = Path(file)
+        self.where = str(file)
         self.reason = reason
         self.offset = offset
         self.member = member
@@ -192,6 +241,7 @@ class PlanError(SwitcherooError):
         self.missing = tuple(missing)
         self.ambiguous = tuple(ambiguous)
         self.unexpected = tuple(unexpected)
+        self.problems = tuple(line.strip() for line in self.full.splitlines() if line.startswith("  "))
         super().__init__(message)
 
 
@@ -206,6 +256,7 @@ class CastError(SwitcherooError):
 
     def __init__(self, message: str, losses: Mapping[str, str]) -> None:
         self.losses = dict(losses)
+        self.problems = tuple(f"{path}: {loss}" for path, loss in self.losses.items())
         super().__init__(message)
 
 

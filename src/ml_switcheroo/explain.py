@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ml_switcheroo.errors import UsageError
+from ml_switcheroo.errors import UsageError, did_you_mean
 from ml_switcheroo.match.trace import accounts
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planning.drawing import draw
@@ -44,9 +43,8 @@ def explain(name: str, state: Mapping[str, Any], **options: Any) -> str:
     if template is not None and name in template.specs:
         return "\n".join([f"{name} {template.specs[name]}", *_leaf(name, prepared)])
     known = [*prepared.specs, *(template.specs if template is not None else ())]
-    alike = difflib.get_close_matches(name, known, n=3)
-    hint = f"; did you mean {', '.join(alike)}?" if alike else ""
-    raise UsageError(f"no tensor{'' if template is None else ' and no leaf'} is called {name}{hint}")
+    kinds = "no tensor" if template is None else "no tensor and no leaf"
+    raise UsageError(f"{kinds} is called {name}{did_you_mean(name, known)}")
 
 
 def _tensor(name: str, prepared: Prepared) -> list[str]:

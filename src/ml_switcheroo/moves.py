@@ -13,7 +13,29 @@ from ml_switcheroo.tensors import TensorSpec
 __all__ = ["Move", "spec_from_json", "spec_to_json"]
 
 
-@dataclass(frozen=True, slots=True)
+def literal(value: Any) -> str:
+    """Write a value as Python does, with the quotes of JSON.
+
+    >>> print(literal(["a", 1, {"b": True}]))
+    ["a", 1, {"b": True}]
+    """
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(literal, value)) + "]"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return repr(value)
+
+
+def _words(ops: tuple[Op, ...]) -> Any:
+    """Return operations as a rule takes them: an axis equation, or records."""
+    if len(ops) == 1 and isinstance(ops[0], Axes) and not ops[0].sizes:
+        return ops[0].equation
+    return [op_to_json(op) for op in ops]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Move:
     """Some source tensors, the leaves they become, and how.
 
@@ -69,6 +91,10 @@ class Move:
             raise UsageError(f"{self}: not in the checkpoint: {', '.join(absent)}")
         inputs = tuple(specs[name] for name in self.sources)
         return replace(self, inputs=inputs, outputs=trace(self.ops, inputs)[-1])
+
+    def __repr__(self) -> str:
+        names = [one[0] if len(one) == 1 else list(one) for one in (self.sources, self.leaves)]
+        return f"Move({', '.join(map(literal, [*names, *([_words(self.ops)] if self.ops else [])]))})"
 
     def __str__(self) -> str:
         return f"{', '.join(self.sources)} -> {', '.join(self.leaves)} ({self.what})"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.apply import Leaves
-from ml_switcheroo.errors import PlanError, UsageError
+from ml_switcheroo.errors import PlanError, UsageError, cannot_read
 from ml_switcheroo.formats.apart import write_text
 from ml_switcheroo.moves import Move, spec_from_json, spec_to_json
 from ml_switcheroo.outcome import Outcome
@@ -167,8 +167,10 @@ class Plan(Outcome):
         """
         try:
             record = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise UsageError(f"{path}: {error}") from error
+        except OSError as error:
+            raise UsageError(f"{path}: {cannot_read(path, error)}", where=path) from error
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise UsageError(f"{path}: {error}", where=path) from error
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise UsageError(f"{path}: expected a plan of format {FORMAT}")
         try:

@@ -8,9 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ml_switcheroo.errors import AxesError, RuleError, UsageError
+from ml_switcheroo.errors import AxesError, RuleError, UsageError, cannot_read, did_you_mean
 from ml_switcheroo.moves import Move
-from ml_switcheroo.ops import Axes, op_to_json
 from ml_switcheroo.rules import RULES, Rule, filled, match
 
 __all__ = ["expanded", "load_rules", "parse_rules", "written"]
@@ -25,47 +24,14 @@ def written(rule: Rule | Iterable[Rule]) -> str:
     >>> written(Move("tok.weight", "embed.table", "vocab dim -> dim vocab"))
     'Move("tok.weight", "embed.table", "vocab dim -> dim vocab")'
     """
-    if isinstance(rule, Iterable):
-        return ", ".join(map(written, rule))
-    if isinstance(rule, Move):
-        values = [_one(rule.sources), _one(rule.leaves), *([_ops(rule)] if rule.ops else [])]
-        return f"Move({', '.join(map(_literal, values))})"
-    texts = []
-    for position, entry in enumerate(fields(rule)):
-        value = getattr(rule, entry.name)
-        if position < 2 and isinstance(value, str):
-            texts.append(_literal(value))
-        elif value is not None and value != {}:
-            texts.append(f"{entry.name}={_literal(value)}")
-    return f"{type(rule).__name__}({', '.join(texts)})"
-
-
-def _one(names: tuple[str, ...]) -> Any:
-    return names[0] if len(names) == 1 else list(names)
-
-
-def _ops(move: Move) -> Any:
-    if len(move.ops) == 1 and isinstance(move.ops[0], Axes) and not move.ops[0].sizes:
-        return move.ops[0].equation
-    return [op_to_json(op) for op in move.ops]
-
-
-def _literal(value: Any) -> str:
-    """Write a value as Python does, with the quotes of JSON."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_literal(key)}: {_literal(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_literal, value)) + "]"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return repr(value)
+    return ", ".join(map(repr, rule)) if isinstance(rule, Iterable) else repr(rule)
 
 
 def parse_rules(text: str) -> tuple[Rule, ...]:
     """Read the rules of a line; nothing is executed.
 
     >>> parse_rules('Drop("*.steps"), Rename("tok", "embed")  # both')
-    (Drop(pattern='*.steps', why='a rule says so'), Rename(source='tok', target='embed'))
+    (Drop("*.steps"), Rename("tok", "embed"))
 
     Raises:
         RuleError: The line is no rule.
@@ -86,7 +52,8 @@ def _rule(call: ast.expr) -> Rule:
     name = call.func.id if isinstance(call.func, ast.Name) else call.func.attr
     cls = RULES.get(name.lower())
     if cls is None:
-        raise ValueError(f"{name} is none of {', '.join(cls.__name__ for cls in RULES.values())}")
+        known = [row.__name__ for row in RULES.values()]
+        raise ValueError(f"{name} is none of {', '.join(known)}{did_you_mean(name, known)}")
     values = [ast.literal_eval(value) for value in call.args]
     named = {entry.arg: ast.literal_eval(entry.value) for entry in call.keywords if entry.arg}
     made: Rule = cls(*values, **named)
@@ -141,21 +108,37 @@ def load_rules(path: str | Path) -> tuple[Rule, ...]:
 
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RuleError(f"{path}: {error}") from error
+    except OSError as error:
+        raise RuleError(f"{path}: {cannot_read(path, error)}", where=path) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RuleError(f"{path}: {error}", where=path) from error
     rules: list[Rule] = []
     for name, records in tables.items():
         if name == "rules" and isinstance(records, list) and all(isinstance(line, str) for line in records):
-            rules += [rule for line in records for rule in parse_rules(line)]
+            rules += [rule for line in records for rule in _parsed(path, line)]
             continue
         rule = RULES.get(name)
         if rule is None or not isinstance(records, list):
             known = ", ".join(f"[[{known}]]" for known in RULES) + ", rules = ['...']"
-            raise RuleError(f"{path}: [{name}] is no rule; known: {known}")
+            meant = did_you_mean(name, RULES) if rule is None else ""
+            raise RuleError(f"{path}: [{name}] is no rule{meant}; known: {known}", where=path)
         for record in records:
             try:
                 rules.append(rule(**record))
             except TypeError as error:
-                keys = ", ".join(entry.name for entry in fields(rule))
-                raise RuleError(f"{path}: [[{name}]] {record}: its keys are {keys}") from error
+                raise RuleError(f"{path}: [[{name}]] {_key_wrong(rule, record)}", where=path) from error
     return tuple(rules)
+
+
+def _parsed(path: str | Path, line: str) -> tuple[Rule, ...]:
+    try:
+        return parse_rules(line)
+    except (RuleError, AxesError) as error:
+        raise type(error)(f"{path}: {error}", where=path) from error
+
+
+def _key_wrong(rule: type[Any], record: Mapping[str, Any]) -> str:
+    keys = [entry.name for entry in fields(rule)]
+    odd = [f"{key}{did_you_mean(key, keys)}" for key in record if key not in keys]
+    said = f": no key {', '.join(odd)}" if odd else ""
+    return f"{dict(record)}{said}; its keys are {', '.join(keys)}"

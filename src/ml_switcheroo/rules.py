@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ml_switcheroo.errors import RuleError
-from ml_switcheroo.moves import Move
+from ml_switcheroo.moves import Move, literal
 
 __all__ = ["RULES", "Drop", "Keep", "Kind", "Rename", "Rule", "filled", "match", "renamed", "spelled_out"]
 
@@ -88,8 +88,24 @@ def _written(word: re.Match[str], values: Mapping[str, str]) -> str:
     return str(int(values[word[1]]) + _shift(word)) if word[2] else values[word[1]]
 
 
-@dataclass(frozen=True, slots=True)
-class Rename:
+class _Line:
+    """A rule that shows itself as the line that makes it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        texts = []
+        for position, entry in enumerate(fields(self)):  # type: ignore[arg-type]
+            value = getattr(self, entry.name)
+            if value is None or value == {} or value == entry.default:
+                continue
+            said = literal(value)
+            texts.append(said if position < 2 and isinstance(value, str) else f"{entry.name}={said}")
+        return f"{type(self).__name__}({', '.join(texts)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Rename(_Line):
     """Give the modules (or tensors) of a PyTorch name another place in the target.
 
     Attributes:
@@ -117,8 +133,8 @@ class Rename:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+@dataclass(frozen=True, slots=True, repr=False)
+class Kind(_Line):
     """Say what kind a module is.
 
     Attributes:
@@ -139,8 +155,8 @@ class Kind:
     unflatten: int | str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+@dataclass(frozen=True, slots=True, repr=False)
+class Drop(_Line):
     """Leave out tensors of the checkpoint.
 
     Attributes:
@@ -152,8 +168,8 @@ class Drop:
     why: str = "a rule says so"
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+@dataclass(frozen=True, slots=True, repr=False)
+class Keep(_Line):
     """Leave leaves of the target as they are.
 
     Attributes:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ml_switcheroo.computed import Computed, Pool
-from ml_switcheroo.errors import UsageError
+from ml_switcheroo.errors import UsageError, cannot_read
 from ml_switcheroo.tensors import DTYPES, TensorSpec, spec_of
 
 __all__ = [
@@ -126,8 +126,10 @@ def template_of_file(path: str | Path, separator: str = ".") -> Template:
     """
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UsageError(f"like={path}: {error}") from error
+    except OSError as error:
+        raise UsageError(f"like={path}: {cannot_read(path, error)}", where=path) from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UsageError(f"like={path}: {error}", where=path) from error
     return template_of_records(found) if is_records(found) else template_of_tree(found, separator)
 
 

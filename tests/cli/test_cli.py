@@ -154,8 +154,8 @@ def test_a_forbidden_global_is_named_and_not_called(tmp_path):
         (("plan", WEIGHTS, "--to", "nnx", "--layers", f"{DIGITS}/absent.py:Net"), "absent.py"),
         (("plan", WEIGHTS, "--to", "nnx", "--rules", "absent.toml"), "absent.toml"),
         (("convert", WEIGHTS, "out.bin", "--to", "nnx"), "the suffix is none of .safetensors, .npz"),
-        (("convert", WEIGHTS, "out.npz", "--to", "nnx", "--dtype", "float7"), "unknown dtype float7"),
-        (("nothing",), "No such command"),
+        (("convert", WEIGHTS, "out.npz", "--to", "nnx", "--dtype", "float7"), "unknown dtype 'float7'"),
+        (("nothing",), "no such verb"),
     ],
 )
 def test_wrong_usage_exits_2_and_says_what_is_wrong(arguments, message, tmp_path):
@@ -264,7 +264,7 @@ def test_rewrite_without_torch_and_with_saving(tmp_path):
 def test_rewrite_of_an_absent_path_exits_2(tmp_path):
     shown = run("rewrite", tmp_path / "absent", "--to", "nnx")
     assert shown.returncode == 2
-    assert "no such file or folder" in shown.stderr
+    assert "no such file" in shown.stderr
 
 
 def test_a_rewritten_script_carries_the_kinds_that_names_cannot_show():

@@ -88,7 +88,7 @@ def test_stdin_has_a_diff_a_check_and_a_name(folder):
 
 @pytest.mark.parametrize(
     ("arguments", "why"),
-    [(("-", "a.py"), "takes no other paths"), (("-", "--write"), "has no file to write")],
+    [(("-", "."), "takes no other paths"), (("-", "--write"), "has no file to write")],
 )
 def test_stdin_by_itself(folder, arguments, why):
     code, out, err = call(*arguments, "--to", "nnx", given=LOAD)
@@ -189,7 +189,7 @@ def test_a_setting_is_the_option_of_its_name(folder, key, argument):
         ("[tool.ml-switcheroo]\njobs = true\n", "jobs takes a number, not True"),
         ("[tool.ml-switcheroo]\njobs = -1\n", "jobs: -1 is not in the range"),
         ("[tool.ml-switcheroo]\nto = 3\n", "to takes a string, not 3"),
-        ("[tool.ml-switcheroo]\nruntime = 'magic'\n", "runtime: 'magic' is not one of"),
+        ("[tool.ml-switcheroo]\nruntime = 'magic'\n", "runtime: 'magic' is none of"),
         ("[tool]\nml-switcheroo = 3\n", "is no table"),
         ("[tool\n", "pyproject.toml cannot be read"),
     ],

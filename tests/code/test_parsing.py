@@ -36,7 +36,7 @@ def test_what_is_no_python_is_an_error_with_its_file(tmp_path, content, text):
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
     for run in (read, parse):
-        with pytest.raises(SourceError, match="No such file"):
+        with pytest.raises(SourceError, match="no such file"):
             run(tmp_path / "none.py")
 
 

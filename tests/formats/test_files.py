@@ -14,7 +14,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
     for name, problem in [
         ("pipe", "regular"),
         ("empty", "empty"),
-        ("absent", "No such file"),
+        ("absent", "no such file"),
         (".", "regular"),
     ]:
         with pytest.raises(CheckpointError, match=problem):

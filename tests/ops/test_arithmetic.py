@@ -101,7 +101,7 @@ def test_cast_changes_the_dtype_and_nothing_else():
 
 
 def test_an_unknown_dtype_is_an_error():
-    with pytest.raises(UsageError, match="unknown dtype float7"):
+    with pytest.raises(UsageError, match="unknown dtype 'float7'"):
         ops.Cast("float7").specs((TensorSpec((1,), "float32"),))
 
 

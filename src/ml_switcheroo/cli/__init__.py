@@ -16,11 +16,24 @@ from ml_switcheroo.cli.inspect import inspect
 from ml_switcheroo.cli.plan import plan
 from ml_switcheroo.cli.rewrite import rewrite
 from ml_switcheroo.cli.verify import verify
+from ml_switcheroo.errors import did_you_mean
 
 __all__ = ["cli", "main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Verbs(click.Group):
+    """The verbs; a misspelled one is asked for."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            known = ", ".join(self.commands)
+            ctx.fail(f"no such verb: {args[0]}{did_you_mean(args[0], self.commands)}; verbs: {known}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="ml-switcheroo")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -40,7 +53,7 @@ def cli(ctx: click.Context) -> None:
                             --inputs port.py:batch
 
     Exit codes: 0 done; 1 something is missing, ambiguous or differs; 2 wrong usage or unreadable input;
-    70 a fault of ml-switcheroo; 130 interrupted.
+    70 a fault of ml-switcheroo; 129 hung up; 130 interrupted; 143 terminated.
     Results go to stdout, everything else to stderr.
     """  # noqa: D301 - click wants the character itself
     from ml_switcheroo.codemod.configuration import find_configuration

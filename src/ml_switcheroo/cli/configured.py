@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from ml_switcheroo.codemod.configuration import Configuration
-from ml_switcheroo.errors import UsageError
+from ml_switcheroo.errors import UsageError, did_you_mean
 
 __all__ = ["take_layers", "take_settings"]
 
@@ -23,7 +23,11 @@ def take_settings(ctx: click.Context, configuration: Configuration, allowed: tup
     for key, value in configuration.settings.items():
         if key not in allowed:
             known = ", ".join(sorted(allowed))
-            raise UsageError(f"{configuration.file}: [tool.ml-switcheroo] has no key {key!r}; keys: {known}")
+            meant = did_you_mean(key, allowed)
+            raise UsageError(
+                f"{configuration.file}: [tool.ml-switcheroo] has no key {key!r}{meant}; keys: {known}",
+                where=str(configuration.file),
+            )
         option = options[key]
         assert isinstance(option, click.Option)
         assert option.name is not None

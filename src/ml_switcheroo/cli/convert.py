@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
+from ml_switcheroo.cli.given import CHECKPOINT, INPUT, OUT, Known
 from ml_switcheroo.cli.like import read_like
-from ml_switcheroo.cli.options import FILE, as_json, full, planning, read_programs, show_json
-from ml_switcheroo.formats.writing import WRITERS
+from ml_switcheroo.cli.options import as_json, full, planning, read_programs, show_json
 
 __all__ = ["convert"]
 
 
+def _formats() -> Iterable[str]:
+    from ml_switcheroo.formats.writing import WRITERS
+
+    return WRITERS
+
+
 @click.command()
-@click.argument("checkpoint", type=FILE)
-@click.argument("out", type=FILE)
+@click.argument("checkpoint", type=CHECKPOINT)
+@click.argument("out", type=OUT)
 @planning
-@click.option("--plan", "plan_file", type=FILE, metavar="FILE", help="Carry out a saved plan.")
+@click.option("--plan", "plan_file", type=INPUT, metavar="FILE", help="Carry out a saved plan.")
 @click.option("--allow-missing", is_flag=True, help="Write even if leaves of --like are not filled.")
 @click.option("--allow-unexpected", is_flag=True, help="Write even if tensors are left over.")
 @click.option("--allow-overflow", is_flag=True, help="Write even if values become infinite, NaN or 0.")
@@ -31,7 +38,7 @@ __all__ = ["convert"]
 @click.option(
     "--format",
     "form",
-    type=click.Choice(list(WRITERS)),
+    type=Known(_formats),
     help="What OUT is, if its suffix does not decide.",
 )
 @click.option(

@@ -6,18 +6,23 @@ from pathlib import Path
 
 import click
 
-from ml_switcheroo.cli.options import FILE, as_json, layout, show_json
+from ml_switcheroo.cli.given import CHECKPOINT, INPUT, NAMED, OUT, TARGET
+from ml_switcheroo.cli.options import as_json, layout, show_json
 
 __all__ = ["export"]
 
 
 @click.command()
-@click.argument("converted", type=FILE)
-@click.argument("out", type=FILE)
-@click.option("--like", type=FILE, required=True, metavar="CKPT", help="The PyTorch checkpoint it came from.")
-@click.option("--to", "target", metavar="TARGET", help="What it was converted to, if it has no stamp.")
-@click.option("--layers", metavar="FILE:CLASS", help="The PyTorch model's source: model.py:Net.")
-@click.option("--rules", type=FILE, metavar="FILE", help="Rules for what nothing can know (TOML).")
+@click.argument("converted", type=CHECKPOINT)
+@click.argument("out", type=OUT)
+@click.option(
+    "--like", type=CHECKPOINT, required=True, metavar="CKPT", help="The PyTorch checkpoint it came from."
+)
+@click.option(
+    "--to", "target", type=TARGET, metavar="TARGET", help="What it was converted to, if it has no stamp."
+)
+@click.option("--layers", type=NAMED, metavar="FILE:CLASS", help="The PyTorch model's source: model.py:Net.")
+@click.option("--rules", type=INPUT, metavar="FILE", help="Rules for what nothing can know (TOML).")
 @layout
 @as_json
 def export(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ml_switcheroo.cli.options import FILE, as_json, show_json
+from ml_switcheroo.cli.given import CHECKPOINT
+from ml_switcheroo.cli.options import as_json, show_json
 
 if TYPE_CHECKING:
     from ml_switcheroo.formats import Checkpoint
@@ -16,7 +17,7 @@ __all__ = ["inspect"]
 
 
 @click.command()
-@click.argument("checkpoint", type=FILE)
+@click.argument("checkpoint", type=CHECKPOINT)
 @click.option("--select", metavar="KEY", help="Which state dict, if the file holds several: model_ema.")
 @as_json
 def inspect(checkpoint: Path, select: str | None, *, as_json: bool) -> None:

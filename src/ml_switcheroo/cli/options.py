@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from ml_switcheroo.cli.given import DTYPE, INPUT, NAMED, SPEC, TARGET, Known
+
 __all__ = [
-    "FILE",
     "as_json",
     "configured_target",
     "full",
@@ -24,21 +24,20 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FILE = click.Path(path_type=Path)
-
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 full = click.option("--full", is_flag=True, expose_value=False, help="Print all lines of an error.")
 _target = partial(
     click.option,
     "--to",
     metavar="TARGET",
+    type=TARGET,
     help="Target: nnx (or flax), linen, equinox, haiku, keras (or tensorflow), mlx, jax (flat), numpy.",
 )
 target = _target(required=True)
 configured_target = _target()
 layout = click.option(
     "--layout",
-    type=click.Choice(["first", "last"]),
+    type=Known(lambda: ["first", "last"]),
     help="Where the target model has the channels of its images, if it does not show it.",
 )
 
@@ -47,33 +46,42 @@ def planning(command: F) -> F:
     """Add the options that a plan is made from."""
     for option in (
         layout,
-        click.option("--dtype", metavar="DTYPE", help="Cast floating-point leaves, such as to bfloat16."),
+        click.option(
+            "--dtype", type=DTYPE, metavar="DTYPE", help="Cast floating-point leaves, such as to bfloat16."
+        ),
         click.option(
             "--select", metavar="KEY", help="Which state dict, if the file holds several: model_ema."
         ),
-        click.option("--rules", type=FILE, metavar="FILE", help="Rules for what nothing can know (TOML)."),
+        click.option("--rules", type=INPUT, metavar="FILE", help="Rules for what nothing can know (TOML)."),
         click.option(
             "--layers",
+            type=NAMED,
             metavar="FILE:CLASS",
             help="The PyTorch model's source, read and never executed: model.py:Net.",
         ),
         click.option(
             "--like",
+            type=SPEC,
             metavar="SPEC",
             help="The target's tree: port.py:make_model (called without arguments) or a spec file (JSON).",
         ),
         click.option(
             "--inputs",
+            type=NAMED,
             metavar="SHAPES",
             help="What the PyTorch model is given: 'float32[1,3,64,64]', several with a space between, or"
             " data.py:make. With --layers and --like both programs are read, and what they compute decides,"
             " not names.",
         ),
         click.option(
-            "--target-inputs", metavar="SHAPES", help="The same as the target takes it, if that differs."
+            "--target-inputs",
+            type=NAMED,
+            metavar="SHAPES",
+            help="The same as the target takes it, if that differs.",
         ),
         click.option(
             "--target-call",
+            type=NAMED,
             metavar="FILE:FUNCTION",
             help="Runs the target model: f(model, *inputs); needed for the variables of Linen and Haiku.",
         ),

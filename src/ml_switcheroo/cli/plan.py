@@ -8,21 +8,22 @@ from typing import Any
 
 import click
 
+from ml_switcheroo.cli.given import CHECKPOINT, INPUT, OUT
 from ml_switcheroo.cli.like import read_like
-from ml_switcheroo.cli.options import FILE, as_json, planning, read_programs, show_json
+from ml_switcheroo.cli.options import as_json, planning, read_programs, show_json
 
 __all__ = ["plan"]
 
 
 @click.command()
-@click.argument("checkpoint", type=FILE)
+@click.argument("checkpoint", type=CHECKPOINT)
 @planning
-@click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the plan as JSON.")
-@click.option("--html", type=FILE, metavar="FILE", help="Save the plan as a page for a browser.")
+@click.option("-o", "--output", type=OUT, metavar="FILE", help="Save the plan as JSON.")
+@click.option("--html", type=OUT, metavar="FILE", help="Save the plan as a page for a browser.")
 @click.option(
     "--diff",
     "old",
-    type=FILE,
+    type=INPUT,
     metavar="PLAN",
     help="Print only what differs from a saved plan; exit 1 if anything does.",
 )

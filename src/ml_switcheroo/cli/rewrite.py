@@ -12,8 +12,8 @@ import click
 from click.core import ParameterSource
 
 from ml_switcheroo.cli.configured import take_layers, take_settings
-from ml_switcheroo.cli.findings import FORMATS, Findings
-from ml_switcheroo.cli.options import FILE, as_json, configured_target
+from ml_switcheroo.cli.given import CHECKPOINT, FILE, INPUT, NAMED, Known
+from ml_switcheroo.cli.options import as_json, configured_target
 from ml_switcheroo.errors import RewriteError
 
 if TYPE_CHECKING:
@@ -29,24 +29,33 @@ _SETTINGS = (
 _STREAM = Path("-")
 
 
+def _formats() -> Iterable[str]:
+    from ml_switcheroo.cli.findings import FORMATS
+
+    return FORMATS
+
+
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=FILE)
+@click.argument("paths", nargs=-1, required=True, type=INPUT)
 @configured_target
 @click.option("--diff", "mode", flag_value="diff", default=True, help="Show what would change (the default).")
 @click.option("--write", "mode", flag_value="write", help="Change the files.")
 @click.option("--check", "mode", flag_value="check", help="Change nothing; exit 1 if a file would change.")
 @click.option(
     "--runtime",
-    type=click.Choice(["auto", "inject", "module", "import"]),
+    type=Known(lambda: ["auto", "inject", "module", "import"]),
     default="auto",
     show_default=True,
     help="Put KeyMapper (NumPy only) into each file, keep one key_mapper.py per package, or import it from"
     " ml_switcheroo. auto: import where the project needs that; else module for folders, inject for files.",
 )
 @click.option("--update-runtime", is_flag=True, help="Write each KeyMapper anew from this version.")
-@click.option("--checkpoint", type=FILE, help="With --layers: carry the plan of this model along.")
+@click.option("--checkpoint", type=CHECKPOINT, help="With --layers: carry the plan of this model along.")
 @click.option(
-    "--layers", metavar="FILE:CLASS", help="The model's source, read and never executed: model.py:Net."
+    "--layers",
+    type=NAMED,
+    metavar="FILE:CLASS",
+    help="The model's source, read and never executed: model.py:Net.",
 )
 @click.option("--full", is_flag=True, help="Print the whole diff, for patch: KeyMapper is folded otherwise.")
 @click.option("--no-torch", is_flag=True, help="Also replace a torch.load that only feeds a rewritten call.")
@@ -72,7 +81,7 @@ _STREAM = Path("-")
 @click.option("--ignore", multiple=True, metavar="CODE", help="Show all notes but these: SW4, or SW401.")
 @click.option(
     "--output-format",
-    type=click.Choice(list(FORMATS)),
+    type=Known(_formats),
     default="text",
     show_default=True,
     help="How to print the result: github for annotations of a pull request.",
@@ -94,6 +103,7 @@ def rewrite(ctx: click.Context, /, **_: Any) -> None:
       # ml-switcheroo: skip    behind a line, or at the top of a file: it stays
       [tool.ml-switcheroo]     in pyproject.toml: options, such as to = "nnx"
     """  # noqa: D301 - click wants the character itself
+    from ml_switcheroo.cli.findings import Findings
     from ml_switcheroo.codemod.configuration import find_configuration
     from ml_switcheroo.codemod.notes import select_codes
 

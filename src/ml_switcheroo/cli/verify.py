@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from ml_switcheroo.cli.factory import function_of, made_by
-from ml_switcheroo.cli.options import FILE, as_json, layout, read_programs, show_json
+from ml_switcheroo.cli.given import CHECKPOINT, INPUT, NAMED, OUT, TARGET
+from ml_switcheroo.cli.options import as_json, layout, read_programs, show_json
 
 if TYPE_CHECKING:
     from ml_switcheroo.plan import Plan
@@ -22,13 +23,15 @@ _FUNCTION = "FILE:FUNCTION"
 @click.command()
 @click.option(
     "--source",
+    type=NAMED,
     metavar=_FUNCTION,
     help="Makes the PyTorch model: model.py:Net. Without it nothing is run: --layers and --checkpoint say"
     " what it is, and both programs are read.",
 )
-@click.option("--target-model", required=True, metavar=_FUNCTION, help="Makes the target model.")
+@click.option("--target-model", type=NAMED, required=True, metavar=_FUNCTION, help="Makes the target model.")
 @click.option(
     "--inputs",
+    type=NAMED,
     required=True,
     metavar="FILE:FUNCTION|SHAPES",
     help="Makes what PyTorch takes: an array, a tuple of arrays, or a dictionary of keyword arguments."
@@ -36,12 +39,16 @@ _FUNCTION = "FILE:FUNCTION"
 )
 @click.option(
     "--target-inputs",
+    type=NAMED,
     metavar="FILE:FUNCTION|SHAPES",
     help="The same as the target takes it, if that differs.",
 )
-@click.option("--source-call", metavar=_FUNCTION, help="Runs the PyTorch model: f(model, *inputs).")
+@click.option(
+    "--source-call", type=NAMED, metavar=_FUNCTION, help="Runs the PyTorch model: f(model, *inputs)."
+)
 @click.option(
     "--target-call",
+    type=NAMED,
     metavar=_FUNCTION,
     help="Runs the target model: f(model, *inputs); needed for the variables of Linen and Haiku.",
 )
@@ -49,25 +56,26 @@ _FUNCTION = "FILE:FUNCTION"
 @click.option("--output-axes", metavar="AXES", help="How the output lies in the target.")
 @click.option(
     "--checkpoint",
-    type=FILE,
+    type=CHECKPOINT,
     metavar="CKPT",
     help="Loaded into the PyTorch model first. Without --source, names and shapes are read from it, and no"
     " value.",
 )
 @click.option("--load", is_flag=True, help="Fill the target model with what the plan gives first.")
-@click.option("--to", metavar="TARGET", help="The target, if the model does not show it.")
-@click.option("--plan", "plan_file", type=FILE, metavar="FILE", help="The plan the target was loaded by.")
+@click.option("--to", type=TARGET, metavar="TARGET", help="The target, if the model does not show it.")
+@click.option("--plan", "plan_file", type=INPUT, metavar="FILE", help="The plan the target was loaded by.")
 @click.option(
     "--settle", is_flag=True, help="Keep the candidates of the plan whose outputs agree; then --load."
 )
-@click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the settled plan as JSON.")
+@click.option("-o", "--output", type=OUT, metavar="FILE", help="Save the settled plan as JSON.")
 @click.option(
     "--layers",
+    type=NAMED,
     metavar="FILE:CLASS",
     help="Without --source: the PyTorch model's source, read and never executed. With --settle: what the plan"
     " is made from, instead of the PyTorch model itself.",
 )
-@click.option("--rules", type=FILE, metavar="FILE", help="Rules for what nothing can know (TOML).")
+@click.option("--rules", type=INPUT, metavar="FILE", help="Rules for what nothing can know (TOML).")
 @layout
 @click.option(
     "--tolerance",

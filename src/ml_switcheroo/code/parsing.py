@@ -7,7 +7,7 @@ import functools
 import tokenize
 from pathlib import Path
 
-from ml_switcheroo.errors import SourceError
+from ml_switcheroo.errors import SourceError, cannot_read
 
 __all__ = ["parse", "read"]
 
@@ -25,9 +25,11 @@ def read(path: Path) -> tuple[str, ast.Module]:
             text = stream.read()
         return text, ast.parse(text)
     except OSError as error:
-        raise SourceError(str(path), error.strerror or "cannot be read", cure="Check the path.") from error
+        raise SourceError(str(path), cannot_read(path, error)) from error
     except SyntaxError as error:
-        raise SourceError(f"{path}:{error.lineno or 1}", f"not Python: {error.msg}") from error
+        line = (error.text or "").strip()
+        shown = f"\n  {line}" if line else ""
+        raise SourceError(f"{path}:{error.lineno or 1}", f"not Python: {error.msg}{shown}") from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise SourceError(str(path), f"not Python: {error}") from error
 
@@ -41,7 +43,7 @@ def parse(path: Path) -> ast.Module:
     try:
         status = path.stat()
     except OSError as error:
-        raise SourceError(str(path), error.strerror or "cannot be read", cure="Check the path.") from error
+        raise SourceError(str(path), cannot_read(path, error)) from error
     if status.st_size > _LARGEST:
         raise SourceError(str(path), f"larger than {_LARGEST >> 20} MB; this is no model source")
     return _parsed(path, status.st_mtime_ns, status.st_size)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ml_switcheroo.codemod.note_row import CONSEQUENCES, Consequence, Row
 from ml_switcheroo.codemod.note_rows import ALL
-from ml_switcheroo.errors import UsageError
+from ml_switcheroo.errors import UsageError, did_you_mean
 
 __all__ = ["CONSEQUENCES", "FOREIGN", "ROWS", "Consequence", "Row", "Said", "said", "select_codes"]
 
@@ -54,7 +54,8 @@ def select_codes(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> froz
     for prefix in (*chosen, *dropped):
         if not prefix or not any(code.startswith(prefix) for code in ROWS):
             raise UsageError(
-                f"no note has a code that begins with {prefix!r}; known codes: {', '.join(ROWS)}"
+                f"no note has a code that begins with {prefix!r}{did_you_mean(prefix, ROWS)};"
+                f" known codes: {', '.join(ROWS)}"
             )
 
     def longest(code: str, prefixes: tuple[str, ...]) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ml_switcheroo.errors import CheckpointError
+from ml_switcheroo.errors import CheckpointError, cannot_read
 
 __all__ = ["Bytes", "MappedBytes", "Mapping", "Region", "Source", "SourceFile", "SourceRange", "StoredBytes"]
 
@@ -51,7 +51,7 @@ class SourceFile:
                 self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
             )
         except OSError as error:
-            raise CheckpointError(path, error.strerror or str(error)) from error
+            raise CheckpointError(path, cannot_read(path, error)) from error
         except ValueError as error:
             raise CheckpointError(repr(str(path)), f"no name of a file: {error}") from error
         state = os.fstat(self._fd)

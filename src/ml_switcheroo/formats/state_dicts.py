@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ml_switcheroo.errors import did_you_mean
 from ml_switcheroo.formats.checkpoint import LazyTensor
 from ml_switcheroo.formats.inert import Foreign, PickleFault, Unreadable
 from ml_switcheroo.formats.pickled_values import PickledArray, PickledTensor
@@ -249,7 +250,9 @@ def _listing(parts: list[Selectable]) -> str:
 def _selected(root: Any, select: str) -> tuple[str, Any]:
     node = _descend(root, select, 0)
     if node is None:
-        raise PickleFault(f"there is no {select!r} in the file", cure=_listing(find_parts(root)))
+        parts = find_parts(root)
+        meant = did_you_mean(select, [part.path for part in parts])
+        raise PickleFault(f"there is no {select!r} in the file{meant}", cure=_listing(parts))
     return select, node
 
 

@@ -355,7 +355,7 @@ class Cast(Op):
     def specs(self, specs: Specs) -> Specs:
         if self.dtype not in DTYPES:
             meant = did_you_mean(_SHORT.get(self.dtype, self.dtype), DTYPES)
-            raise UsageError(f"unknown dtype {self.dtype}{meant}; known: {', '.join(DTYPES)}")
+            raise UsageError(f"unknown dtype {self.dtype!r}{meant}; known: {', '.join(DTYPES)}")
         return tuple(TensorSpec(spec.shape, self.dtype) for spec in specs)
 
     def __call__(self, arrays: Arrays) -> Arrays:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.errors import RuleError, SourceError, UsageError
+from ml_switcheroo.errors import RuleError, SourceError, UsageError, did_you_mean
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.match.kinds_by_target import as_shown, from_template
 from ml_switcheroo.moves import Move
@@ -21,7 +21,7 @@ from ml_switcheroo.planning.prefixes import Peeled, peel, restored
 from ml_switcheroo.planning.request import Request
 from ml_switcheroo.planning.stages.by_rule import dropped_by
 from ml_switcheroo.provenance import refuse_converted
-from ml_switcheroo.rule_lines import expanded, load_rules
+from ml_switcheroo.rule_lines import expanded, load_rules, written
 from ml_switcheroo.rules import Keep, Kind, Rename, Rule, match
 from ml_switcheroo.sources import evidence
 from ml_switcheroo.sources.classify import classify
@@ -369,12 +369,21 @@ def _all_used(rules: Sequence[Rule], names: Sequence[str], plan: Plan) -> None:
     lines = []
     for rule in rules:
         if not _matches(rule, modules, leaves):
-            lines.append(f"  {rule}")
+            lines.append(f"  {written(rule)}{_meant(rule, modules, leaves)}")
         elif isinstance(rule, Kind | Rename) and not _matches(rule, left, leaves):
-            lines.append(f"  {rule}: all that it matches is taken by a Move")
+            lines.append(f"  {written(rule)}: all that it matches is taken by a Move")
     if lines:
         listed = "\n".join(lines)
         raise RuleError(f"rules that match nothing:\n{listed}\nCorrect or delete them.")
+
+
+def _meant(rule: Rule, modules: Sequence[str], leaves: Sequence[str]) -> str:
+    """Ask for the module or leaf that is most like what a rule names."""
+    if isinstance(rule, Move):
+        odd = next((name for name in rule.sources if name not in modules), "")
+        return did_you_mean(odd, modules)
+    pattern = rule.source if isinstance(rule, Rename) else rule.pattern
+    return did_you_mean(pattern, leaves if isinstance(rule, Keep) else modules)
 
 
 def _matches(rule: Rule, modules: Sequence[str], leaves: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ml_switcheroo.errors import RuleError, UsageError
+from ml_switcheroo.errors import RuleError, UsageError, did_you_mean
 from ml_switcheroo.layers import KIND_OF_CLASS, LAYERS, load_offered_layers, own_class
 from ml_switcheroo.rule_lines import written
 from ml_switcheroo.rules import Kind, Rule, match, spelled_out
@@ -74,7 +74,7 @@ def from_table(table: Mapping[str, str | tuple[str, Mapping[str, Any]]]) -> Know
         UsageError: A word by itself is neither; all such are named.
     """
     unknown = sorted(
-        f"{path}: {word}"
+        f"{path}: {word}{did_you_mean(word, [*LAYERS, *KIND_OF_CLASS])}"
         for path, word in table.items()
         if isinstance(word, str) and _kind(word) is None and not _has_source(word)
     )
@@ -119,7 +119,10 @@ def kind_named(word: str) -> str:
     """
     kind = _kind(word)
     if kind is None:
-        raise UsageError(f"{word} is neither a kind nor a class of torch.nn; kinds: {', '.join(LAYERS)}")
+        meant = did_you_mean(word, [*LAYERS, *KIND_OF_CLASS])
+        raise UsageError(
+            f"{word} is neither a kind nor a class of torch.nn{meant}; kinds: {', '.join(LAYERS)}"
+        )
     return kind
 
 

@@ -389,7 +389,7 @@ def links_to_a_device(folder: Path) -> Path:
     return folder / "hostile.pt"
 
 
-@hostile("symbolic links|No such file", offset=False)
+@hostile("symbolic links|[Nn]o such file", offset=False)
 def links_to_itself(folder: Path) -> Path:
     (folder / "hostile.pt").symlink_to("hostile.pt")
     return folder / "hostile.pt"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ml_switcheroo.code.library import Library, Source
-from ml_switcheroo.errors import SourceError
+from ml_switcheroo.errors import SourceError, did_you_mean
 from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.containing import contained
@@ -314,10 +313,10 @@ def _target(machine: Machine, source: Source, name: str) -> Value:
     target = module_name(machine, source, name)
     if target is ABSENT:
         there = [*(one.name for one in source.classes), *(one.name for one in source.functions)]
-        close = difflib.get_close_matches(name, there, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
         raise SourceError(
-            source.label, f"has no class {name}{hint}", cure=f"It has: {', '.join(there) or 'nothing'}."
+            source.label,
+            f"has no class {name}{did_you_mean(name, there)}",
+            cure=f"It has: {', '.join(there) or 'nothing'}.",
         )
     return target
 
