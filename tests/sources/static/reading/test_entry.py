@@ -103,7 +103,7 @@ def test_a_dotted_module_is_found_below_the_root(tmp_path: Path) -> None:
 def test_a_class_that_is_not_there_is_an_error_that_names_the_others(tmp_path: Path) -> None:
     run(tmp_path, NET)
     with pytest.raises(
-        SourceError, match=r"model.py: has no class Nett; \(did you mean 'Net'\?\)\nIt has: Block, Net."
+        SourceError, match=r"model.py: has no class Nett \(did you mean 'Net'\?\)\nIt has: Block, Net."
     ):
         read_layers("model.py:Nett", {}, root=tmp_path)
 
