@@ -490,7 +490,7 @@ CASES = (
         "weights.pt",
         2,
         (),
-        record=("UsageError", "--dtype"),
+        record=("NoSuchOption", "--dtype", "ml-switcheroo plan --help"),
     ),
     # In a narrow terminal, and in Python
     Case(

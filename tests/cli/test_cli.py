@@ -53,7 +53,7 @@ def test_plan_prints_every_tensor_with_the_reason(tmp_path):
     assert "static: nn.Linear(hidden, classes)" in shown.stdout
     assert "keeps no counter" in shown.stdout
     record = json.loads(run("plan", WEIGHTS, "--to", "nnx", "--layers", LAYERS, "--json").stdout)
-    assert record == json.loads((tmp_path / "plan.json").read_text())
+    assert record == {"schema": 1, **json.loads((tmp_path / "plan.json").read_text())}
 
 
 def test_an_ambiguous_plan_exits_1_with_the_rule_to_write(tmp_path):
@@ -219,7 +219,7 @@ def test_rewrite_says_why_it_leaves_a_call(tmp_path):
     assert shown.stdout == ""
     assert "train.py:3: left as it is" in shown.stderr
     record = json.loads(run("rewrite", script, "--to", "nnx", "--json").stdout)
-    (entry,) = record
+    (entry,) = record["files"]
     assert entry["changed"] is False
     assert entry["edits"] == []
     assert [(note["line"], "an optimizer" in note["text"]) for note in entry["notes"]] == [(3, True)]

@@ -137,7 +137,7 @@ def test_several_processes_give_the_same_in_the_same_order(folder):
         folder(f"pkg{number % 3}/m{number}.py", MIXED if number % 2 else LOAD)
     alone = run("rewrite", ".", *IMPORT, "--json", cwd=folder.root)
     shared = run("rewrite", ".", *IMPORT, "--json", "--jobs", "2", cwd=folder.root)
-    assert json.loads(alone.stdout)
+    assert json.loads(alone.stdout)["files"]
     assert (alone.returncode, alone.stdout) == (shared.returncode, shared.stdout)
     assert run("rewrite", ".", *IMPORT, "--write", "--jobs", "2", cwd=folder.root).returncode == 0
     assert run("rewrite", ".", *IMPORT, "--check", "--jobs", "0", cwd=folder.root).returncode == 0
@@ -232,8 +232,8 @@ def test_a_comment_keeps_a_line_or_a_file(folder, name):
     content, edits = SKIPPED[name]
     folder("a.py", content)
     record = json.loads(call("a.py", *IMPORT, "--json", "--save")[1])
-    assert [len(file["edits"]) for file in record] == [edits] * bool(edits)
-    assert all(not file["notes"] for file in record)
+    assert [len(file["edits"]) for file in record["files"]] == [edits] * bool(edits)
+    assert all(not file["notes"] for file in record["files"])
 
 
 # ---- notes --------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def test_a_comment_keeps_a_line_or_a_file(folder, name):
 
 def codes(*arguments):
     record = json.loads(call("a.py", *IMPORT, "--json", *arguments)[1])
-    return [note["code"] for file in record for note in file["notes"]]
+    return [note["code"] for file in record["files"] for note in file["notes"]]
 
 
 def test_notes_are_chosen_by_the_beginning_of_their_code(folder):

@@ -296,6 +296,8 @@ def test_the_verb_reads_both_programs_without_torch(model, tmp_path):
     ],
 )
 def test_options_that_do_not_go_together_are_wrong_usage(tmp_path, options, said):
+    for name in ("port.py", "model.py", "m.py", "w"):
+        (tmp_path / name).touch()
     done = run("--target-model", "port.py:make", *options.split(), cwd=tmp_path)
     assert done.returncode == 2
     assert re.search(said, done.stderr), done.stderr

@@ -6,12 +6,15 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 import click
 
+from ml_switcheroo.cli.records import error_record, facts_of, is_asked, show_record
 from ml_switcheroo.errors import SwitcherooError, UserCodeError
 
 __all__ = ["INTERRUPTED", "OUR_FAULT", "bounded", "run"]
@@ -55,6 +58,32 @@ class _Ended(KeyboardInterrupt):
         super().__init__(name)
 
 
+@dataclass(frozen=True)
+class _Ending:
+    """How a run ends that went wrong.
+
+    Attributes:
+        code: The exit code.
+        head: What kind of thing went wrong.
+        text: What went wrong.
+        record: The same for a program.
+    """
+
+    code: int
+    head: str
+    text: str
+    record: Mapping[str, Any]
+
+    def tell(self) -> int:
+        """Say it, and return the exit code."""
+        with suppress(OSError):  # there may be no terminal any more
+            click.secho(f"{self.head}: ", err=True, nl=False, bold=True, fg="red")
+            click.echo(self.text, err=True)
+            if is_asked(sys.argv):
+                show_record({"error": self.record})
+        return self.code
+
+
 def run(command: Callable[..., object]) -> int:
     """Run a command of click's; return its exit code, after saying what went wrong."""
     out = sys.stdout
@@ -63,13 +92,11 @@ def run(command: Callable[..., object]) -> int:
             code = command(prog_name="ml-switcheroo", standalone_mode=False)
             return code if isinstance(code, int) else 0
         except click.ClickException as error:
-            error.show()
-            return error.exit_code
+            return _misused(error)
         except SwitcherooError as error:
-            _say(type(error).__name__, getattr(error, "full", error) if "--full" in sys.argv else error)
-            return error.exit_code
+            return _failed(error).tell()
         except (KeyboardInterrupt, click.Abort) as error:
-            return _ended(error)
+            return _ended(error).tell()
         except SystemExit:
             # Where nobody reads on, click puts something else in its place, and ends so.
             if sys.stdout is out:
@@ -78,11 +105,29 @@ def run(command: Callable[..., object]) -> int:
         except Exception as error:  # noqa: BLE001 - the last one to ask; it says all that is known
             where = _theirs(error)
             if where is not None:
-                made = UserCodeError("your code", error, *where)
-                _say(type(made).__name__, made)
-                return made.exit_code
-            _say("Fault of ml-switcheroo", _report(error))
-            return OUR_FAULT
+                return _failed(UserCodeError("your code", error, *where, cure=_cure(error))).tell()
+            return _fault(error).tell()
+
+
+def _misused(error: click.ClickException) -> int:
+    error.show()
+    if is_asked(sys.argv):
+        context = getattr(error, "ctx", None)
+        cure = f"{context.command_path} --help" if context is not None else ""
+        made = error_record(type(error).__name__, error.format_message(), error.exit_code, cure=cure)
+        show_record({"error": made})
+    return error.exit_code
+
+
+def _failed(error: SwitcherooError) -> _Ending:
+    text = str(getattr(error, "full", error) if "--full" in sys.argv else error)
+    return _Ending(error.exit_code, type(error).__name__, text, facts_of(error))
+
+
+def _fault(error: Exception) -> _Ending:
+    text = _report(error)
+    record = error_record(type(error).__name__, str(error), OUR_FAULT, problems=text.splitlines())
+    return _Ending(OUR_FAULT, "Fault of ml-switcheroo", text, record)
 
 
 @contextmanager
@@ -129,17 +174,13 @@ def _report(error: Exception) -> str:
     return "\n".join([said, *lines, "Please report it, with these lines."])
 
 
-def _say(head: str, text: object) -> None:
-    click.secho(f"{head}: ", err=True, nl=False, bold=True, fg="red")
-    click.echo(text, err=True)
-
-
-def _ended(error: BaseException) -> int:
-    """Say how to go on, and return the exit code that shells have for a signal."""
+def _ended(error: BaseException) -> _Ending:
+    """Say how to go on, with the exit code that shells have for a signal."""
     ended = next((one for one in (error, error.__context__) if isinstance(one, _Ended)), None)
-    with suppress(OSError):  # there may be no terminal any more
-        _say(_ENDING[ended.name] if ended else "Interrupted", _way_on(sys.argv[1:]))
-    return 128 + signal.Signals[ended.name] if ended else INTERRUPTED
+    head = _ENDING[ended.name] if ended else "Interrupted"
+    code = 128 + signal.Signals[ended.name] if ended else INTERRUPTED
+    way_on = _way_on(sys.argv[1:])
+    return _Ending(code, head, way_on, error_record(head, way_on, code))
 
 
 def _way_on(words: Sequence[str]) -> str:

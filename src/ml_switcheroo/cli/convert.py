@@ -10,7 +10,8 @@ import click
 
 from ml_switcheroo.cli.given import CHECKPOINT, INPUT, OUT, Known
 from ml_switcheroo.cli.like import read_like
-from ml_switcheroo.cli.options import as_json, full, planning, read_programs, show_json
+from ml_switcheroo.cli.options import as_json, full, planning, read_programs
+from ml_switcheroo.cli.records import show_record
 
 __all__ = ["convert"]
 
@@ -115,7 +116,7 @@ def convert(
     )
     nbytes = sum(spec.nbytes for spec in made.outputs.values())
     if as_json:
-        show_json({"out": str(out), "leaves": len(made.outputs), "nbytes": nbytes, "plan": made.digest})
+        show_record({"out": str(out), "leaves": len(made.outputs), "nbytes": nbytes, "plan": made.digest})
     else:
         click.echo(f"{out}: {summary(made)}, {nbytes:,} bytes")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from ml_switcheroo.cli.given import CHECKPOINT, INPUT, NAMED, OUT, TARGET
-from ml_switcheroo.cli.options import as_json, layout, show_json
+from ml_switcheroo.cli.options import as_json, layout
+from ml_switcheroo.cli.records import show_record
 
 __all__ = ["export"]
 
@@ -46,6 +47,6 @@ def export(
     made = export_file(converted, out, like=like, to=target, layers=layers, rules=rules or (), layout=layout)
     nbytes = sum(spec.nbytes for spec in made.values())
     if as_json:
-        show_json({"out": str(out), "tensors": len(made), "nbytes": nbytes})
+        show_record({"out": str(out), "tensors": len(made), "nbytes": nbytes})
     else:
         click.echo(f"{out}: {len(made)} tensors, {nbytes:,} bytes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ml_switcheroo.cli.annotations import annotations_of, sarif_of
-from ml_switcheroo.cli.options import show_json
+from ml_switcheroo.cli.records import show_record
 from ml_switcheroo.codemod.block import find_block
 from ml_switcheroo.codemod.notes import CONSEQUENCES, ROWS
 
@@ -132,7 +133,7 @@ def _show(done: Rewritten, findings: Findings, problem: str) -> None:
 
 
 def _tell_json(findings: Findings) -> None:
-    show_json([_record(done, findings) for done in findings.files])
+    show_record({"files": [_record(done, findings) for done in findings.files]})
 
 
 def _record(done: Rewritten, findings: Findings) -> dict[str, Any]:
@@ -154,7 +155,7 @@ def _tell_github(findings: Findings) -> None:
 
 
 def _tell_sarif(findings: Findings) -> None:
-    show_json(sarif_of(findings.files, findings.codes))
+    click.echo(json.dumps(sarif_of(findings.files, findings.codes), indent=1))
     _fail(findings)
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ml_switcheroo.cli.given import CHECKPOINT
-from ml_switcheroo.cli.options import as_json, show_json
+from ml_switcheroo.cli.options import as_json
+from ml_switcheroo.cli.records import show_record
 
 if TYPE_CHECKING:
     from ml_switcheroo.formats import Checkpoint
@@ -29,7 +30,7 @@ def inspect(checkpoint: Path, select: str | None, *, as_json: bool) -> None:
 
     with open_checkpoint(checkpoint, select=select) as opened:
         if as_json:
-            show_json(_record(opened))
+            show_record(_record(opened))
         else:
             click.echo(_text(opened))
 

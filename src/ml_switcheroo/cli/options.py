@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -18,7 +17,6 @@ __all__ = [
     "layout",
     "planning",
     "read_programs",
-    "show_json",
     "target",
 ]
 
@@ -103,8 +101,3 @@ def read_programs(inputs: str | None, target_inputs: str | None, target_call: st
         "target_inputs": read(target_inputs, "--target-inputs"),
         "target_call": function_of(target_call, "--target-call") if target_call else None,
     }
-
-
-def show_json(record: Any) -> None:
-    """Print a record as JSON on stdout."""
-    click.echo(json.dumps(record, indent=1))

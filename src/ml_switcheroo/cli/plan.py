@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ml_switcheroo.cli.given import CHECKPOINT, INPUT, OUT
 from ml_switcheroo.cli.like import read_like
-from ml_switcheroo.cli.options import as_json, planning, read_programs, show_json
+from ml_switcheroo.cli.options import as_json, planning, read_programs
+from ml_switcheroo.cli.records import facts_of, show_record
+
+if TYPE_CHECKING:
+    from ml_switcheroo.errors import PlanError
+    from ml_switcheroo.plan import Plan
 
 __all__ = ["plan"]
 
@@ -66,7 +71,6 @@ def plan(
     Exit code 1 if anything is missing or ambiguous, or the programs compute something else; the rule to
     write is printed.
     """
-    from ml_switcheroo.errors import PlanError
     from ml_switcheroo.explain import explain as explained
     from ml_switcheroo.formats import open_checkpoint
     from ml_switcheroo.formats.apart import write_text
@@ -101,15 +105,25 @@ def plan(
         changes = Plan.load(old).changes(made)
         click.echo(changes or f"as in {old}", err=not changes)
         raise click.exceptions.Exit(1 if changes else 0)
+    problem = _problem(made)
     if as_json:
-        show_json(made.to_json())
+        show_record({**made.to_json(), **({"error": facts_of(problem)} if problem else {})})
     else:
         click.echo(str(made))
+    if problem:
+        click.echo(str(problem).rpartition("\n")[2], err=True)
+        raise click.exceptions.Exit(problem.exit_code)
+
+
+def _problem(made: Plan) -> PlanError | None:
+    """Return why a plan cannot be carried out; None if it can."""
+    from ml_switcheroo.errors import PlanError
+
     try:
         made.check()
     except PlanError as error:
-        click.echo(str(error).rpartition("\n")[2], err=True)
-        raise click.exceptions.Exit(error.exit_code) from error
+        return error
+    return None
 
 
 def _check_outputs(outputs: Sequence[Path], inputs: Sequence[object]) -> None:

@@ -10,7 +10,8 @@ import click
 
 from ml_switcheroo.cli.factory import function_of, made_by
 from ml_switcheroo.cli.given import CHECKPOINT, INPUT, NAMED, OUT, TARGET
-from ml_switcheroo.cli.options import as_json, layout, read_programs, show_json
+from ml_switcheroo.cli.options import as_json, layout, read_programs
+from ml_switcheroo.cli.records import show_record
 
 if TYPE_CHECKING:
     from ml_switcheroo.plan import Plan
@@ -181,7 +182,7 @@ def verify(
         _show_settled(plan)
     report = experiment.verify(plan, load=load or settle)
     if as_json:
-        show_json(report.to_json())
+        show_record(report.to_json())
     else:
         click.echo(str(report))
     still = plan is not None and bool(plan.ambiguous)
@@ -230,7 +231,7 @@ def _read(
 
     found = compare(checkpoint, layers=layers, like=target_model, to=to, **read)
     if as_json:
-        show_json(found.to_json())
+        show_record(found.to_json())
     else:
         click.echo(str(found))
     raise click.exceptions.Exit(0 if found.agrees else 1)
