@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from ml_switcheroo.errors import CastError, UsageError
 from ml_switcheroo.export import to_torch
 from ml_switcheroo.formats import Checkpoint, open_checkpoint
 from ml_switcheroo.formats.apart import keep_apart
+from ml_switcheroo.formats.given import Paths, layers_of, opened
 from ml_switcheroo.formats.output import left_behind
 from ml_switcheroo.ops import Array
 from ml_switcheroo.outputs import choose_output, writer_of_state_dicts
@@ -33,7 +34,7 @@ class Conversion:
     """What a checkpoint file becomes, apart from the file it is written to.
 
     Attributes:
-        checkpoint: The PyTorch checkpoint.
+        checkpoint: The PyTorch checkpoint: its path, those of all shards, a state dict, or a module.
         to: Name of the target.
         layers: What the PyTorch side is, as in :func:`~ml_switcheroo.planning.planner.make_plan`.
         like: What the target side is, likewise.
@@ -51,7 +52,7 @@ class Conversion:
         allow_overflow: Write even if finite values become infinite, NaN, 0 or other integers.
     """
 
-    checkpoint: str | Path
+    checkpoint: Mapping[str, Any] | Paths
     _: KW_ONLY
     to: str
     layers: Any = None
@@ -106,16 +107,16 @@ class Conversion:
         output = choose_output(out, format, self.to, resume=resume, max_shard_bytes=max_shard_bytes)
         for note in _left_over(out):
             say(note)
-        with open_checkpoint(self.checkpoint, select=self.select) as opened:
-            plan = self._plan(opened, output.target)
-            leaves = plan.apply(opened, partial=True, allow_overflow=self.allow_overflow)
-            for note in said_of_values(plan.moves, opened):
+        with opened(self.checkpoint, select=self.select) as state:
+            plan = self._plan(state, output.target)
+            leaves = plan.apply(state, partial=True, allow_overflow=self.allow_overflow)
+            for note in said_of_values(plan.moves, state):
                 say(note)
-            key = f"{__version__} {plan.digest} {opened.fingerprint}"
+            key = f"{__version__} {plan.digest} {state.fingerprint}"
             write = output.writer(plan, self.like, key, say)
             stream = _counted(leaves.stream(), sum(spec.nbytes for spec in plan.outputs.values()), progress)
             try:
-                write(out, plan.outputs, stream, stamp(plan, opened.digest))
+                write(out, plan.outputs, stream, stamp(plan, state.digest))
             except CastError:
                 leaves.check_values()  # the first leaf stopped the run; this names all
                 raise
@@ -125,19 +126,19 @@ class Conversion:
         """Tell whether a file is, leaf for leaf and bit for bit, what :meth:`write` would write."""
         if not Path(out).exists():
             return False
-        with open_checkpoint(self.checkpoint, select=self.select) as opened, open_checkpoint(out) as there:
-            plan = self._plan(opened, find_target(self.to).name)
+        with opened(self.checkpoint, select=self.select) as state, open_checkpoint(out) as there:
+            plan = self._plan(state, find_target(self.to).name)
             if dict(there.specs) != dict(plan.outputs):
                 return False
-            leaves = plan.apply(opened, partial=True, allow_overflow=self.allow_overflow).stream()
+            leaves = plan.apply(state, partial=True, allow_overflow=self.allow_overflow).stream()
             return all(np.array_equal(_bytes(leaf), _bytes(there[path].read())) for path, leaf in leaves)
 
-    def _plan(self, opened: Checkpoint, target: str) -> Plan:
+    def _plan(self, state: Checkpoint, target: str) -> Plan:
         """Return the plan to carry out, checked."""
         plan = self.plan or make_plan(
-            opened,
+            state,
             to=self.to,
-            layers=self.layers,
+            layers=layers_of(self.checkpoint, self.layers),
             like=self.like,
             rules=self.rules,
             dtype=self.dtype,
@@ -149,13 +150,13 @@ class Conversion:
         if plan.target != target:
             raise UsageError(f"the plan is one to {plan.target}, not to {target}")
         if not self.allow_unexpected:
-            plan.check_names(opened)
+            plan.check_names(state)
         plan.check(allow_missing=self.allow_missing, allow_unexpected=self.allow_unexpected)
         return plan
 
 
 def convert(
-    checkpoint: str | Path,
+    checkpoint: Mapping[str, Any] | Paths,
     out: str | Path,
     *,
     to: str,
@@ -226,10 +227,10 @@ def _counted(
 
 
 def export(
-    converted: str | Path,
+    converted: Paths,
     out: str | Path,
     *,
-    like: str | Path,
+    like: Mapping[str, Any] | Paths,
     to: str | None = None,
     layers: Any = None,
     rules: Iterable[Rule] | str | Path = (),
@@ -256,7 +257,7 @@ def export(
     out = Path(out)
     writer = writer_of_state_dicts(out)
     keep_apart(out, converted, like, layers, rules)
-    with open_checkpoint(converted) as leaves, open_checkpoint(like) as state:
+    with opened(converted) as leaves, opened(like) as state:
         stamped = stamped_target(leaves)
         if stamped == "torch":
             raise UsageError(f"{converted} was already turned back into a checkpoint of PyTorch")
@@ -264,10 +265,12 @@ def export(
         if target is None:
             raise UsageError(f"{converted} has no stamp that says what it was converted to; say to= (--to)")
         arrays = {path: tensor.read() for path, tensor in leaves.items()}
-        back = to_torch(arrays, like=state, to=target, layers=layers, rules=rules, layout=layout)
+        back = to_torch(
+            arrays, like=state, to=target, layers=layers_of(like, layers), rules=rules, layout=layout
+        )
         made = {name: as_numpy(value) for name, value in back.items()}
         specs = {name: spec_of(array) for name, array in made.items()}
-        writer(out, specs, iter(made.items()), exported(converted))
+        writer(out, specs, iter(made.items()), exported(leaves.path))
     return specs
 
 

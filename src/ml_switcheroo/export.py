@@ -8,6 +8,7 @@ from typing import Any
 
 from ml_switcheroo.errors import LoadError, UsageError
 from ml_switcheroo.formats import open_checkpoint
+from ml_switcheroo.formats.given import Paths, as_state, is_files, layers_of
 from ml_switcheroo.formats.owned import owned
 from ml_switcheroo.ops import Array
 from ml_switcheroo.planning.planner import make_plan
@@ -24,7 +25,7 @@ __all__ = ["to_torch"]
 def to_torch(
     model: Any,
     *,
-    like: Mapping[str, Any] | str | Path,
+    like: Mapping[str, Any] | Paths,
     to: str | None = None,
     layers: Any = None,
     rules: Iterable[Rule] | str | Path = (),
@@ -36,8 +37,9 @@ def to_torch(
 
     Args:
         model: A live model of any target, or its leaves as a tree or ``{path: array}`` (then say ``to``).
-        like: A PyTorch state dict, checkpoint or path: its names and dtypes are those of the result. What the
-            target has no place for (``num_batches_tracked``) is copied from it.
+        like: A PyTorch state dict, module or checkpoint, its path, or the paths of all shards: its names and
+            dtypes are those of the result. What the target has no place for (``num_batches_tracked``) is
+            copied from it.
         to: Name of the target, if ``model`` does not show it.
         layers: What the PyTorch side is, as in :func:`make_plan`.
         rules: The user's rules.
@@ -58,9 +60,10 @@ def to_torch(
     array([[0., 2., 4.],
            [1., 3., 5.]])
     """
-    if isinstance(like, str | Path):
+    if is_files(like):
         with open_checkpoint(like) as checkpoint:
             return to_torch(model, like=checkpoint, to=to, layers=layers, rules=rules, layout=layout)
+    like, layers = as_state(like), layers_of(like, layers)
     named = find_target(to) if to else None
     owner = owner_of(model, named)
     target = owner or named

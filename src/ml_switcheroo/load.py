@@ -11,12 +11,13 @@ import numpy as np
 
 from ml_switcheroo.errors import CastError, LoadError, UsageError
 from ml_switcheroo.formats import open_checkpoint
+from ml_switcheroo.formats.given import Paths, as_state, is_files, layers_of
 from ml_switcheroo.formats.owned import Owned
 from ml_switcheroo.match.paths.spelling import segments
 from ml_switcheroo.ops import Array
 from ml_switcheroo.ops.casting import losses, may_lose, refusal
 from ml_switcheroo.plan import Plan
-from ml_switcheroo.planning.planner import as_state, plan_into, specs_of
+from ml_switcheroo.planning.planner import plan_into, specs_of
 from ml_switcheroo.progress import Progress
 from ml_switcheroo.provenance import stamped_target
 from ml_switcheroo.recipes import Live, Target, parts_of
@@ -48,7 +49,7 @@ class Loaded(_Report):
 
 def load_into(
     model: Any,
-    state: Mapping[str, Any] | str | Path,
+    state: Mapping[str, Any] | Paths,
     *,
     to: str | None = None,
     layers: Any = None,
@@ -70,8 +71,8 @@ def load_into(
 
     Args:
         model: A live model of any target, such as an ``nnx.Module``.
-        state: A checkpoint, its path, a state dict, or a ``torch.nn.Module``. A checkpoint that was
-            converted to the model's target is recognised by its stamp and read as it is.
+        state: A checkpoint, its path or those of all its shards, a state dict, or a ``torch.nn.Module``. A
+            checkpoint that was converted to the model's target is recognised by its stamp and read as it is.
         to: Name of the target, where the model is a plain tree that does not show it.
         layers: What the PyTorch side is, as in :func:`make_plan`.
         rules: The user's rules.
@@ -96,7 +97,7 @@ def load_into(
         PlanError: Something is ambiguous; nothing was written.
         UsageError: The model is not of a known target.
     """
-    if isinstance(state, str | Path):
+    if is_files(state):
         with open_checkpoint(state) as checkpoint:
             return load_into(
                 model,
@@ -112,7 +113,7 @@ def load_into(
                 target_call=target_call,
                 progress=progress,
             )
-    state, layers = as_state(state, layers)
+    state, layers = as_state(state), layers_of(state, layers)
     target = owner_of(model, find_target(to) if to else None)
     if target is None or target.live is None:
         known = ", ".join(t.summary for t in all_targets().values() if t.live)

@@ -12,6 +12,7 @@ from typing import Any
 from ml_switcheroo.apply import Leaves
 from ml_switcheroo.errors import PlanError, UsageError, cannot_read
 from ml_switcheroo.formats.apart import write_text
+from ml_switcheroo.formats.given import as_state
 from ml_switcheroo.moves import Move, spec_from_json, spec_to_json
 from ml_switcheroo.outcome import Outcome
 from ml_switcheroo.provenance import refuse_converted
@@ -68,6 +69,7 @@ class Plan(Outcome):
             PlanError: Something is missing or ambiguous, or the state is not what was planned for.
             UsageError: The state was converted already.
         """
+        state = as_state(state)
         if self.target != "torch":
             refuse_converted(state)
         if not partial:

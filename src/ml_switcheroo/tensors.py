@@ -126,6 +126,17 @@ def spec_of(value: Any) -> TensorSpec:
     return TensorSpec(tuple(int(size) for size in value.shape), dtype_of(value))
 
 
+def place_of(value: Any) -> tuple[object, ...] | None:
+    """Return where the bytes of a tensor or array lie, and how they are read; None where that is unknown."""
+    if callable(getattr(value, "data_ptr", None)):  # a torch tensor; one on the meta device has no bytes
+        pointer = 0 if getattr(value, "is_meta", False) else value.data_ptr()
+        return (pointer, tuple(value.shape), tuple(value.stride()), value.dtype) if pointer else None
+    if isinstance(value, np.ndarray):
+        where = value.__array_interface__["data"][0]
+        return (where, value.shape, value.strides, value.dtype) if value.size else None
+    return None
+
+
 def as_numpy(value: Any) -> np.ndarray[Any, Any]:
     """Return an array or a torch tensor (any device, bf16, ``requires_grad``) as NumPy, bit for bit.
 

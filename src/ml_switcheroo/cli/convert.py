@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ml_switcheroo.cli.given import CHECKPOINT, INPUT, OUT, Known
+from ml_switcheroo.cli.given import CHECKPOINT, INPUT, OUT, Known, one_or_all
 from ml_switcheroo.cli.like import read_like
 from ml_switcheroo.cli.options import as_json, full, planning, read_programs
 from ml_switcheroo.cli.records import show_record
@@ -23,7 +23,7 @@ def _formats() -> Iterable[str]:
 
 
 @click.command()
-@click.argument("checkpoint", type=CHECKPOINT)
+@click.argument("checkpoint", type=CHECKPOINT, nargs=-1, required=True)
 @click.argument("out", type=OUT)
 @planning
 @click.option("--plan", "plan_file", type=INPUT, metavar="FILE", help="Carry out a saved plan.")
@@ -51,7 +51,7 @@ def _formats() -> Iterable[str]:
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if OUT is not what would be written.")
 @as_json
 def convert(
-    checkpoint: Path,
+    checkpoint: tuple[Path, ...],
     out: Path,
     to: str,
     layers: str | None,
@@ -77,17 +77,24 @@ def convert(
 ) -> None:
     """Convert CHECKPOINT to OUT, leaf by leaf; OUT appears whole or not at all.
 
+    Several CHECKPOINTs are the shards of one, in any order.
     OUT is a .safetensors or .npz file, a .weights.h5 file of Keras (needs --like), or a folder: of
     safetensors with --max-shard-size, else of Orbax.
     """
     from ml_switcheroo.conversion import Conversion
+    from ml_switcheroo.errors import UsageError
     from ml_switcheroo.formats.apart import keep_apart
     from ml_switcheroo.plan import Plan
     from ml_switcheroo.progress import Progress
     from ml_switcheroo.report import summary
 
+    state = one_or_all(checkpoint)
+    if not check:
+        keep_apart(out, state, layers, like, rules, plan_file)
+        if len(checkpoint) > 1 and out.exists():
+            raise UsageError(f"{out} is there already; is it one of the shards? The last name is the output")
     conversion = Conversion(
-        checkpoint,
+        state,
         to=to,
         layers=layers,
         like=read_like(like),
@@ -105,7 +112,6 @@ def convert(
         same = conversion.is_up_to_date(out)
         click.echo(f"{out}: {'is' if same else 'is not'} what would be written", err=True)
         raise click.exceptions.Exit(0 if same else 1)
-    keep_apart(out, checkpoint, layers, like, rules, plan_file)
     made = conversion.write(
         out,
         format=form,

@@ -11,7 +11,7 @@ import click
 
 from ml_switcheroo.errors import CheckpointError, UsageError, did_you_mean, no_such_file
 
-__all__ = ["CHECKPOINT", "DTYPE", "FILE", "INPUT", "NAMED", "OUT", "SPEC", "TARGET", "Known"]
+__all__ = ["CHECKPOINT", "DTYPE", "FILE", "INPUT", "NAMED", "OUT", "SPEC", "TARGET", "Known", "one_or_all"]
 
 if TYPE_CHECKING:
     _Choice = click.Choice[str]
@@ -94,6 +94,11 @@ def _dtype(text: str, _: str) -> None:
     from ml_switcheroo.ops import Cast
 
     Cast(text).specs(())
+
+
+def one_or_all(paths: tuple[Path, ...]) -> Path | tuple[Path, ...]:
+    """Return the path of a checkpoint, or the paths of its shards."""
+    return paths[0] if len(paths) == 1 else paths
 
 
 INPUT, CHECKPOINT, OUT = _Input(), _Checkpoint(), _Out(path_type=Path)

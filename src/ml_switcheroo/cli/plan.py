@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ml_switcheroo.cli.given import CHECKPOINT, INPUT, OUT
+from ml_switcheroo.cli.given import CHECKPOINT, INPUT, OUT, one_or_all
 from ml_switcheroo.cli.like import read_like
 from ml_switcheroo.cli.options import as_json, planning, read_programs
 from ml_switcheroo.cli.records import facts_of, show_record
@@ -21,7 +21,7 @@ __all__ = ["plan"]
 
 
 @click.command()
-@click.argument("checkpoint", type=CHECKPOINT)
+@click.argument("checkpoint", type=CHECKPOINT, nargs=-1, required=True)
 @planning
 @click.option("-o", "--output", type=OUT, metavar="FILE", help="Save the plan as JSON.")
 @click.option("--html", type=OUT, metavar="FILE", help="Save the plan as a page for a browser.")
@@ -44,7 +44,7 @@ __all__ = ["plan"]
 )
 @as_json
 def plan(
-    checkpoint: Path,
+    checkpoint: tuple[Path, ...],
     to: str,
     layers: str | None,
     like: str | None,
@@ -65,6 +65,7 @@ def plan(
 ) -> None:
     """Show what would become of every tensor of CHECKPOINT, and why; only headers are read.
 
+    Several CHECKPOINTs are the shards of one, in any order.
     Each line names the tensor, the leaf it becomes, the kind of its layer, the move ("out in -> in out"
     is a transpose), and who decided the kind: your rules, the source code, the target, or the state dict
     itself. With --layers, --like and --inputs both programs are read, and what they compute decides (graph).
@@ -86,9 +87,10 @@ def plan(
         "layout": layout,
         **read_programs(inputs, target_inputs, target_call),
     }
-    given = [checkpoint, layers, like, rules, old, inputs, target_inputs, target_call]
+    state = one_or_all(checkpoint)
+    given = [state, layers, like, rules, old, inputs, target_inputs, target_call]
     _check_outputs([path for path in (output, html) if path is not None], given)
-    with open_checkpoint(checkpoint, select=select) as opened:
+    with open_checkpoint(state, select=select) as opened:
         if explain is not None:
             click.echo(explained(explain, opened, **options))
             return

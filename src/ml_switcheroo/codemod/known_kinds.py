@@ -9,6 +9,7 @@ from typing import Any
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats import open_checkpoint
+from ml_switcheroo.formats.given import Paths, as_state, is_files
 from ml_switcheroo.layers import LAYERS
 from ml_switcheroo.planning.planner import Prepared, prepare
 from ml_switcheroo.runtime.kinds import KeyKinds
@@ -20,7 +21,7 @@ __all__ = ["kinds_of", "known_of"]
 _INDEX = re.compile(r"(?<![^.])\d+(?![^.])")
 
 
-def kinds_of(state: Mapping[str, Any] | str | Path, layers: Any) -> dict[str, str]:
+def kinds_of(state: Mapping[str, Any] | Paths, layers: Any) -> dict[str, str]:
     """Return the kinds of all layers that a checkpoint leaves open, by module; repeated blocks by pattern.
 
     Args:
@@ -31,10 +32,10 @@ def kinds_of(state: Mapping[str, Any] | str | Path, layers: Any) -> dict[str, st
         CheckpointError: The checkpoint cannot be read.
         SourceError: The source cannot be read.
     """
-    if isinstance(state, str | Path):
+    if is_files(state):
         with open_checkpoint(state) as checkpoint:
             return kinds_of(checkpoint, layers)
-    request = known_of(state, layers, to="jax").request
+    request = known_of(as_state(state), layers, to="jax").request
     shapes = {name: spec.shape for name, spec in request.specs.items()}
     said = {
         path: _text(found, shapes.get(f"{path}.weight".lstrip("."), ()))

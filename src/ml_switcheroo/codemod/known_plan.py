@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.axes import equation
@@ -12,6 +11,7 @@ from ml_switcheroo.codemod.bundle import Table
 from ml_switcheroo.codemod.known_kinds import known_of
 from ml_switcheroo.errors import PlanError
 from ml_switcheroo.formats import open_checkpoint
+from ml_switcheroo.formats.given import Paths, as_state, is_files
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import OPS, Op, Specs, trace
 from ml_switcheroo.plan import Plan
@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"(?<![^./])\d+(?![^./])|(?<=[A-Za-z0-9]_)\d+(?=[./])")
 _COLLECTIONS = ("params/", "batch_stats/")
 
 
-def plan_of(state: Mapping[str, Any] | str | Path, layers: Any, to: str, like: Any = None) -> Table | str:
+def plan_of(state: Mapping[str, Any] | Paths, layers: Any, to: str, like: Any = None) -> Table | str:
     """Make the table of a model's plan, under the names inside of wrappers; or say why there is none.
 
     Args:
@@ -39,10 +39,10 @@ def plan_of(state: Mapping[str, Any] | str | Path, layers: Any, to: str, like: A
         SourceError: The source cannot be read.
         UsageError: No tensor of the checkpoint is of the model.
     """
-    if isinstance(state, str | Path):
+    if is_files(state):
         with open_checkpoint(state) as checkpoint:
             return plan_of(checkpoint, layers, to, like)
-    plan = draw_plan(known_of(state, layers, to=to, like=like).request)
+    plan = draw_plan(known_of(as_state(state), layers, to=to, like=like).request)
     try:
         plan.check()
     except PlanError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats.output import AtomicFile
+from ml_switcheroo.formats.shards import siblings
 
 __all__ = ["keep_apart", "write_text"]
 
@@ -43,6 +44,10 @@ def _is_in(file: Path, out: Path) -> bool:
 
 
 def _files(given: Any) -> Iterator[Path]:
+    if isinstance(given, list | tuple):
+        for one in given:
+            yield from _files(one)
+        return
     path = getattr(given, "path", given)
     if not isinstance(path, str | Path) or not str(path):
         return
@@ -60,6 +65,7 @@ def _shards(file: Path) -> Iterator[Path]:
         with suppress(ValueError, AttributeError):  # opening it says what is wrong with it
             names = set(json.loads(file.read_text(encoding="utf-8")).get("weight_map", {}).values())
             yield from (file.parent / name for name in names if (file.parent / name).exists())
+    yield from siblings(file)
 
 
 def write_text(path: str | Path, text: str, *inputs: Any) -> None:

@@ -66,7 +66,7 @@ def write_hdf5(
     with AtomicFile(path, 0) as out:
         try:
             # h5py truncates the file that is already open and keeps its place in the folder.
-            with h5py.File(out.temporary, "w") as file:
+            with h5py.File(out.temporary, "w", locking=False) as file:  # it is locked already
                 file.attrs.update(metadata or {})
                 offsets = _build(h5py, file, specs, layout)
         except (OSError, ValueError, RuntimeError) as error:

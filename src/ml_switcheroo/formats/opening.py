@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from ml_switcheroo.formats.hdf5 import HDF5_MAGIC, open_hdf5
 from ml_switcheroo.formats.mistaken import mistaken
 from ml_switcheroo.formats.npz import NPY_MAGIC, open_npy, open_npz
 from ml_switcheroo.formats.safetensors import MAX_HEADER, open_safetensors
-from ml_switcheroo.formats.shards import INDEX_SUFFIX, open_index
+from ml_switcheroo.formats.shards import INDEX_SUFFIX, open_index, open_shards
 from ml_switcheroo.formats.torch_legacy import LEGACY_MAGIC, open_pickle, open_torch_legacy
 from ml_switcheroo.formats.torch_tar import open_torch_tar
 from ml_switcheroo.formats.torch_zip import open_torch_zip
 from ml_switcheroo.formats.zip_directory import ZIP_MAGIC
 
-__all__ = ["open_checkpoint"]
+__all__ = ["Paths", "open_checkpoint"]
 
 _HEAD = 512
 _PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(1, 6))
@@ -58,13 +58,18 @@ _FORMATS = (
 )
 
 
-def open_checkpoint(path: str | Path, *, select: str | None = None) -> Checkpoint:
+Paths = str | Path | Sequence[str | Path]
+"""The path of a checkpoint, or the paths of all its shards."""
+
+
+def open_checkpoint(path: Paths, *, select: str | None = None) -> Checkpoint:
     """Open a checkpoint; only headers are read, and no code of the file runs.
 
     Args:
         path: A file of torch (``.pt``, ``.pth``, ``.bin``, ``.ckpt``), a safetensors file, an ``.npz``,
             ``.npy``, ``.weights.h5`` or pickle; an index of shards (``*.index.json``); or a folder that
-            holds one of these, or what ``torch.distributed.checkpoint``, DeepSpeed or Orbax wrote.
+            holds one of these, or what ``torch.distributed.checkpoint``, DeepSpeed or Orbax wrote. Without an
+            index: the paths of all shards.
         select: The part of a torch file that is the state dict, as a dotted path (``"model"``), or ``"."``
             for everything; None if only one part can be.
 
@@ -73,6 +78,8 @@ def open_checkpoint(path: str | Path, *, select: str | None = None) -> Checkpoin
             it could be the state dict: the error lists them.
         UsageError: ``select`` for a format that has no parts.
     """
+    if not isinstance(path, str | Path):
+        return open_shards([Path(one) for one in path], lambda shard: open_checkpoint(shard, select=select))
     path = Path(path)
     if path.is_dir():
         return open_folder(path, select, open_checkpoint)

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ml_switcheroo.errors import CheckpointError
+from ml_switcheroo.errors import CheckpointError, UsageError
 from ml_switcheroo.formats.checkpoint import Checkpoint
 from ml_switcheroo.formats.files import SourceFile
 
-__all__ = ["INDEX_SUFFIX", "open_index"]
+__all__ = ["INDEX_SUFFIX", "open_index", "open_shards", "siblings"]
 
 INDEX_SUFFIX = ".index.json"
 
 _MAX_INDEX = 2**28
+_MOST_SHARDS = 100_000
+_NUMBERED = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<all>\d{5})(?P<suffix>\.\w+)")
 
 
 def open_index(path: Path, open_shard: Callable[[Path], Checkpoint]) -> Checkpoint:
@@ -50,6 +53,58 @@ def open_index(path: Path, open_shard: Callable[[Path], Checkpoint]) -> Checkpoi
             shards[name] = stack.enter_context(open_shard(path.parent / name))
         _compare(path, places, shards)
         stack.pop_all()
+    return _joined(path, shards)
+
+
+def open_shards(paths: Sequence[Path], open_shard: Callable[[Path], Checkpoint]) -> Checkpoint:
+    """Open all shards of a checkpoint that has no index.
+
+    Args:
+        paths: The shards, in any order.
+        open_shard: Opens one shard.
+
+    Raises:
+        CheckpointError: A shard of a numbered series is missing, or a tensor is in two of them.
+        UsageError: There are none.
+    """
+    if not paths:
+        raise UsageError("an empty list is no checkpoint: give the paths of all its shards")
+    lacking = sorted({name for path in paths for name in _series(path)} - {path.name for path in paths})
+    if lacking:
+        reason = f"{len(lacking)} shards of its series are missing: {_few(lacking)}"
+        raise CheckpointError(paths[0], reason, cure="Give them too.")
+    shards: dict[str, Checkpoint] = {}
+    with ExitStack() as stack:
+        for path in sorted(set(paths)):
+            shards[str(path)] = stack.enter_context(open_shard(path))
+        owners: dict[str, list[str]] = {}
+        for file, shard in shards.items():
+            for name in shard:
+                owners.setdefault(name, []).append(file)
+        twice = [f"{name} is in {' and '.join(files)}" for name, files in owners.items() if len(files) > 1]
+        if twice:
+            listed = _few(twice, "\n  ")
+            raise CheckpointError(paths[0], f"the shards contradict each other:\n  {listed}")
+        stack.pop_all()
+    return next(iter(shards.values())) if len(shards) == 1 else _joined(paths[0], shards)
+
+
+def siblings(path: Path) -> Iterator[Path]:
+    """Yield the shards of the series that a file is one of, as far as they are there."""
+    for name in _series(path):
+        if (path.parent / name).is_file():
+            yield path.parent / name
+
+
+def _series(path: Path) -> Iterator[str]:
+    """Yield the names of a numbered series: ``model-00001-of-00002.safetensors``."""
+    found = _NUMBERED.fullmatch(path.name)
+    if found:
+        for number in range(1, min(int(found["all"]), _MOST_SHARDS) + 1):
+            yield f"{found['stem']}-{number:0{len(found['all'])}}-of-{found['all']}{found['suffix']}"
+
+
+def _joined(path: Path, shards: Mapping[str, Checkpoint]) -> Checkpoint:
     tensors = {name: tensor for shard in shards.values() for name, tensor in shard.items()}
     metadata = {key: value for shard in shards.values() for key, value in shard.metadata.items()}
     extras = {key: value for shard in shards.values() for key, value in shard.extras.items()}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_switcheroo.errors import RuleError, SourceError, UsageError, did_you_mean
 from ml_switcheroo.formats import open_checkpoint
+from ml_switcheroo.formats.given import Paths, as_state, is_files, layers_of
 from ml_switcheroo.match.kinds_by_target import as_shown, from_template
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Cast
@@ -39,11 +40,11 @@ if TYPE_CHECKING:
     from ml_switcheroo.graph.programs import Programs
     from ml_switcheroo.recipes import Target
 
-__all__ = ["Prepared", "as_state", "make_plan", "matched_programs", "plan_into", "prepare", "specs_of"]
+__all__ = ["Prepared", "make_plan", "matched_programs", "plan_into", "prepare", "specs_of"]
 
 
 def make_plan(
-    state: Mapping[str, Any] | str | Path,
+    state: Mapping[str, Any] | Paths,
     *,
     to: str,
     layers: Any = None,
@@ -58,8 +59,8 @@ def make_plan(
     """Make the plan that moves a checkpoint to a target; no tensor is read for it.
 
     Args:
-        state: A checkpoint, its path, a state dict of arrays or tensors, or a ``torch.nn.Module``, which is
-            then what the layers are, too.
+        state: A checkpoint, its path, the paths of all its shards, a state dict of arrays or tensors, or a
+            ``torch.nn.Module``, which is then what the layers are, too.
         to: Name of the target.
         layers: What the PyTorch side is: a ``torch.nn.Module``, ``"model.py:Net"`` (read, never
             executed), or ``{module path: kind or class of torch.nn}``.
@@ -93,7 +94,7 @@ def make_plan(
     >>> dict(plan.outputs)
     {'fc.kernel': float64[3,2], 'fc.bias': float64[2]}
     """
-    if isinstance(state, str | Path):
+    if is_files(state):
         with open_checkpoint(state) as checkpoint:
             return make_plan(
                 checkpoint,
@@ -107,7 +108,7 @@ def make_plan(
                 target_inputs=target_inputs,
                 target_call=target_call,
             )
-    state, layers = as_state(state, layers)
+    state, layers = as_state(state), layers_of(state, layers)
     with _uncollected():
         asked = {"layers": layers, "like": like, "rules": rules, "dtype": dtype, "layout": layout}
         read = {"inputs": inputs, "target_inputs": target_inputs, "target_call": target_call}
@@ -252,24 +253,6 @@ def _programs(
     if target_inputs is not None:
         given(target_inputs)
     return Programs(layers, target, like, inputs, target_inputs, target_call)
-
-
-def as_state(state: Any, layers: Any) -> tuple[Mapping[str, Any], Any]:
-    """Return what was given as a state dict, and what the layers are: a module says both.
-
-    Raises:
-        UsageError: It is neither a checkpoint or state dict nor a module.
-    """
-    if isinstance(state, Mapping):
-        return state, layers
-    if hasattr(state, "state_dict"):
-        return state.state_dict(), state if layers is None else layers
-    if hasattr(state, "items"):
-        return state, layers
-    raise UsageError(
-        f"a {type(state).__name__} is no checkpoint: give its path (of several files, that of the index or of"
-        " the folder), a state dict or a module"
-    )
 
 
 def specs_of(state: Mapping[str, Any]) -> Mapping[str, TensorSpec]:

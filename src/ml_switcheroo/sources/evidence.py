@@ -11,13 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from ml_switcheroo.layers import LAYERS, load_offered_layers
 from ml_switcheroo.runtime.kinds import KeyKinds
 from ml_switcheroo.sources.by_rows import read_rows
 from ml_switcheroo.sources.findings import NO_FLATTEN, Finding, Flatten, Knowledge, flattened_steps
-from ml_switcheroo.tensors import TensorSpec
+from ml_switcheroo.tensors import TensorSpec, place_of
 
 __all__ = ["read_names", "tied_in"]
 
@@ -132,21 +130,10 @@ def tied_in(state: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
         return tuple(map(tuple, known))
     places: dict[object, list[str]] = {}
     for name, value in state.items():
-        place = _place(value)
+        place = place_of(value)
         if place is not None:
             places.setdefault(place, []).append(name)
     return tuple(tuple(names) for names in places.values() if len(names) > 1)
-
-
-def _place(value: Any) -> object:
-    """Return where the bytes of a tensor or array lie, and how they are read; None where that is unknown."""
-    if callable(getattr(value, "data_ptr", None)):  # a torch tensor; one on the meta device has no bytes
-        pointer = 0 if getattr(value, "is_meta", False) else value.data_ptr()
-        return (pointer, tuple(value.shape), tuple(value.stride()), value.dtype) if pointer else None
-    if isinstance(value, np.ndarray):
-        where = value.__array_interface__["data"][0]
-        return (where, value.shape, value.strides, value.dtype) if value.size else None
-    return None
 
 
 def _in_one(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:

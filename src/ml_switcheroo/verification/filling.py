@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.errors import UsageError
-from ml_switcheroo.formats import open_checkpoint
+from ml_switcheroo.formats.given import opened
 from ml_switcheroo.tensors import to_tensor
 
 __all__ = ["filled"]
 
 
-def filled(model: Any, checkpoint: str | Path) -> Any:
+def filled(model: Any, checkpoint: Any) -> Any:
     """Load a checkpoint into a ``torch.nn.Module`` and return it.
 
     Raises:
@@ -20,8 +19,8 @@ def filled(model: Any, checkpoint: str | Path) -> Any:
     """
     if not hasattr(model, "load_state_dict"):
         raise UsageError(f"a {type(model).__name__} is not a torch.nn.Module")
-    with open_checkpoint(checkpoint) as opened:
-        state = {name: to_tensor(tensor.read()) for name, tensor in opened.items()}
+    with opened(checkpoint) as state_dict:
+        state = {name: to_tensor(tensor.read()) for name, tensor in state_dict.items()}
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ml_switcheroo.errors import UsageError
 from ml_switcheroo.formats import open_checkpoint
+from ml_switcheroo.formats.given import Paths, as_state, is_files
 from ml_switcheroo.planning.planner import matched_programs, specs_of
 from ml_switcheroo.report.programs import gap_lines, refused_lines
 from ml_switcheroo.verification.sides import Sides
@@ -71,7 +72,7 @@ class Comparison:
 
 
 def compare(
-    state: Mapping[str, Any] | str | Path | None = None,
+    state: Mapping[str, Any] | Paths | None = None,
     *,
     layers: Any,
     like: Any,
@@ -101,7 +102,7 @@ def compare(
         SwitcherooError: The target's model cannot be traced.
         UsageError: An argument does not fit the others.
     """
-    if isinstance(state, str | Path):
+    if is_files(state):
         with open_checkpoint(state) as opened:
             return compare(
                 opened,
@@ -115,7 +116,8 @@ def compare(
     if state is None:
         if not hasattr(layers, "state_dict"):
             raise UsageError("say which checkpoint: the names and shapes of its tensors are read, no value")
-        state = dict(layers.state_dict())
+        state = layers
+    state = as_state(state)
     target = Sides.target_of(like, to).name
     matched = matched_programs(
         state,
