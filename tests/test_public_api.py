@@ -4,6 +4,7 @@ import pkgutil
 import pytest
 
 import ml_switcheroo as ms
+from ml_switcheroo import errors
 
 PUBLIC = {
     *("__version__", "Drop", "Experiment", "Keep", "Kind", "Move", "Plan", "Rename", "TensorSpec"),
@@ -19,11 +20,17 @@ PUBLIC = {
         "to_torch",
         "verify",
     ),
+    *(name for name in errors.__all__ if isinstance(getattr(errors, name), type)),
 }
 
 
 def test_the_public_names_are_these():
     assert set(ms.__all__) == PUBLIC
+
+
+def test_dir_lists_them_and_nothing_else():
+    assert dir(ms) == sorted(ms.__all__)
+    assert ms.PlanError is errors.PlanError
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))

@@ -11,6 +11,18 @@ from ml_switcheroo._version import __version__
 if TYPE_CHECKING:
     from ml_switcheroo.codemod.rewriter import rewrite as rewrite
     from ml_switcheroo.conversion import convert as convert
+    from ml_switcheroo.errors import AxesError as AxesError
+    from ml_switcheroo.errors import CastError as CastError
+    from ml_switcheroo.errors import CheckpointError as CheckpointError
+    from ml_switcheroo.errors import LoadError as LoadError
+    from ml_switcheroo.errors import PlanError as PlanError
+    from ml_switcheroo.errors import RewriteError as RewriteError
+    from ml_switcheroo.errors import RuleError as RuleError
+    from ml_switcheroo.errors import SourceError as SourceError
+    from ml_switcheroo.errors import SwitcherooError as SwitcherooError
+    from ml_switcheroo.errors import UnknownTarget as UnknownTarget
+    from ml_switcheroo.errors import UsageError as UsageError
+    from ml_switcheroo.errors import UserCodeError as UserCodeError
     from ml_switcheroo.export import to_torch as to_torch
     from ml_switcheroo.formats import open_checkpoint as open_checkpoint
     from ml_switcheroo.load import load_into as load_into
@@ -27,6 +39,21 @@ if TYPE_CHECKING:
     from ml_switcheroo.verification import Experiment as Experiment
     from ml_switcheroo.verification import settle as settle
     from ml_switcheroo.verification import verify as verify
+
+_ERRORS = (
+    "AxesError",
+    "CastError",
+    "CheckpointError",
+    "LoadError",
+    "PlanError",
+    "RewriteError",
+    "RuleError",
+    "SourceError",
+    "SwitcherooError",
+    "UnknownTarget",
+    "UsageError",
+    "UserCodeError",
+)
 
 _HOME = {
     "Drop": "rules",
@@ -47,6 +74,7 @@ _HOME = {
     "rewrite": "codemod.rewriter",
     "settle": "verification",
     "verify": "verification",
+    **dict.fromkeys(_ERRORS, "errors"),
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

@@ -52,6 +52,10 @@ class Leaves(Mapping[str, Array]):
             raise _lost(lost, self._moves)
         return leaves[index]
 
+    def __repr__(self) -> str:
+        nbytes = sum(spec.nbytes for move in self._moves for spec in move.outputs)
+        return f"<Leaves: {len(self)} leaves, {nbytes:,} bytes, each computed when it is asked for>"
+
     def deferred(self, path: str) -> Array | Deferred:
         """Return a leaf as :meth:`stream` yields it; the leaves of one move are best asked for in a row."""
         move, _ = self._place[path]

@@ -14,7 +14,7 @@ from ml_switcheroo.errors import CastError, UsageError
 from ml_switcheroo.export import to_torch
 from ml_switcheroo.formats import Checkpoint, open_checkpoint
 from ml_switcheroo.formats.apart import keep_apart
-from ml_switcheroo.formats.given import Paths, layers_of, opened
+from ml_switcheroo.formats.given import Paths, is_files, layers_of, opened
 from ml_switcheroo.formats.output import left_behind
 from ml_switcheroo.ops import Array
 from ml_switcheroo.outputs import choose_output, writer_of_state_dicts
@@ -29,7 +29,7 @@ from ml_switcheroo.tensors import TensorSpec, as_numpy, spec_of
 __all__ = ["Conversion", "convert", "export"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conversion:
     """What a checkpoint file becomes, apart from the file it is written to.
 
@@ -68,6 +68,10 @@ class Conversion:
     allow_missing: bool = False
     allow_unexpected: bool = False
     allow_overflow: bool = False
+
+    def __repr__(self) -> str:
+        given = self.checkpoint if is_files(self.checkpoint) else type(self.checkpoint).__name__
+        return f"<Conversion {given} -> {self.to}>"
 
     def write(
         self,

@@ -25,6 +25,7 @@ from ml_switcheroo.report.suggesting import suggested
 from ml_switcheroo.report.text import NAMES_OF_ITS_OWN, bounded
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.scales import said_of_values
+from ml_switcheroo.shown import few
 from ml_switcheroo.targets import all_targets, find_target, owner_of
 from ml_switcheroo.tensors import DTYPES, TensorSpec, as_numpy
 from ml_switcheroo.tree import Template
@@ -45,6 +46,10 @@ class Loaded(_Report):
     """
 
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        notes = f", notes={few(self.notes)}" if self.notes else ""
+        return f"Loaded(missing_keys={few(self[0])}, unexpected_keys={few(self[1])}{notes})"
 
 
 def load_into(

@@ -16,7 +16,7 @@ from ml_switcheroo.formats.given import as_state
 from ml_switcheroo.moves import Move, spec_from_json, spec_to_json
 from ml_switcheroo.outcome import Outcome
 from ml_switcheroo.provenance import refuse_converted
-from ml_switcheroo.report import changes_text, plan_text, problems_text
+from ml_switcheroo.report import changes_text, plan_table, plan_text, problems_text, summary
 from ml_switcheroo.unmoved import Ambiguity, Unmoved
 
 __all__ = ["Plan"]
@@ -24,7 +24,7 @@ __all__ = ["Plan"]
 FORMAT = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan(Outcome):
     """What is going to happen, made from names, shapes, dtypes and kinds alone.
 
@@ -33,6 +33,12 @@ class Plan(Outcome):
 
     def __str__(self) -> str:
         return plan_text(self)
+
+    def __repr__(self) -> str:
+        return f"<Plan {self.source or 'state dict'} -> {self.target}: {summary(self)}>"
+
+    def _repr_html_(self) -> str:
+        return plan_table(self)
 
     def check(self, *, allow_missing: bool = False, allow_unexpected: bool = False) -> None:
         """Raise unless every tensor and every leaf is accounted for.

@@ -77,6 +77,11 @@ class Rewrite:
     notes: tuple[Note, ...] = ()
     home: tuple[Path, tuple[str, ...]] | None = None
 
+    def __repr__(self) -> str:
+        return (
+            f"<Rewrite: {len(self.edits)} edits, {len(self.notes)} notes, {self.code.count(chr(10))} lines>"
+        )
+
 
 @uncollected()
 def rewrite(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
@@ -15,11 +17,14 @@ from numpy.lib.stride_tricks import as_strided
 from ml_switcheroo.formats.deferred import Deferred, plain_bounds
 from ml_switcheroo.formats.files import Region
 from ml_switcheroo.formats.parts import Box, Part, Patch
+from ml_switcheroo.shown import html_table
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 
 __all__ = ["Array", "Checkpoint", "ChunkedTensor", "LazyTensor", "StridedTensor"]
 
 Array = np.ndarray[Any, Any]
+
+_SHOWN = 10  # tensors in a notebook
 
 
 class LazyTensor(ABC):
@@ -262,7 +267,14 @@ class Checkpoint(Mapping[str, LazyTensor]):
         return len(self._tensors)
 
     def __repr__(self) -> str:
-        return f"<Checkpoint {self.path} ({self.format}): {len(self)} tensors, {self.nbytes} bytes>"
+        return f"<Checkpoint {self.path} ({self.format}): {len(self)} tensors, {self.nbytes:,} bytes>"
+
+    def _repr_html_(self) -> str:
+        sizes = Counter(spec.dtype for spec in self.specs.values())
+        rows: list[tuple[object, ...]] = [(f"{count} of {dtype}", "", "") for dtype, count in sizes.items()]
+        rows += [(name, spec, f"{spec.nbytes:,} bytes") for name, spec in islice(self.specs.items(), _SHOWN)]
+        rows += [(f"... and {len(self) - _SHOWN} more", "", "")] * (len(self) > _SHOWN)
+        return html_table(repr(self)[1:-1], rows)
 
     @property
     def digest(self) -> str:

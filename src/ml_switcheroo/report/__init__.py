@@ -2,7 +2,17 @@
 
 from ml_switcheroo.report.changes import changes_text
 from ml_switcheroo.report.folding import columns, fold
+from ml_switcheroo.report.notebook import plan_table
 from ml_switcheroo.report.text import plan_text, problems_text, summary
 from ml_switcheroo.report.tracing import account_text
 
-__all__ = ["account_text", "changes_text", "columns", "fold", "plan_text", "problems_text", "summary"]
+__all__ = [
+    "account_text",
+    "changes_text",
+    "columns",
+    "fold",
+    "plan_table",
+    "plan_text",
+    "problems_text",
+    "summary",
+]

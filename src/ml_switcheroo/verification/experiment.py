@@ -20,7 +20,7 @@ from ml_switcheroo.verification.verifying import verified
 __all__ = ["Experiment", "settle", "verify"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Experiment:
     """A PyTorch model, its port, and the input that both run on.
 
@@ -59,6 +59,10 @@ class Experiment:
     rules: Iterable[Rule] | str | Path = ()
     layout: str | None = None
     tolerance: float | None = None
+
+    def __repr__(self) -> str:
+        models = (type(model).__name__ for model in (self.source_model, self.target_model))
+        return f"<Experiment: {' beside '.join(models)}>"
 
     def verify(self, plan: Plan | None = None, *, load: bool = False) -> Verification:
         """Run both models on the same input and name the first layer that differs.

@@ -57,6 +57,9 @@ class Comparison:
         """Describe the comparison with JSON's types."""
         return {**asdict(self), "agrees": self.agrees, "verdict": self.verdict}
 
+    def __repr__(self) -> str:
+        return f"<Comparison {self.source} -> {self.target}: {self.verdict}>"
+
     def __str__(self) -> str:
         head = f"{self.source} (torch) and its port ({self.target})"
         count = f"{len(self.leaves)} of {self.total} leaves are matched"

@@ -125,6 +125,9 @@ class Verification:
         """Describe the verification with JSON's types."""
         return {**asdict(self), "agrees": self.agrees, "verdict": self.verdict}
 
+    def __repr__(self) -> str:
+        return f"<Verification {self.source} -> {self.target}: the outputs {self.verdict}>"
+
     def __str__(self) -> str:
         head = f"{self.source} (torch) and its port ({self.target}): the outputs {self.verdict}"
         lines = [f"{head}, tolerance {self.tolerance:g}"]
