@@ -47,7 +47,7 @@ FILES: Mapping[str, str | bytes] = {
     "nothing.py": "def make():\n    pass\n",
     "needs.py": "class Port:\n    def __init__(self, width, *, rngs):\n        pass\n",
     "forward.py": "from model import Net as Base\n\n\nclass Net(Base):\n    def forward(self, x):\n"
-    "        return self.fc3(x)\n",
+    "        x = super().forward(x)\n        return self.fc3(x)\n",
     "batch.py": "import numpy as np\n\n\ndef make():\n    return np.ones((2, 1, 8, 8), 'f4')\n",
     "infer.py": (DIGITS / "infer.py").read_bytes(),
     "wide.json": '{"fc1.kernel": [128, 49]}',
@@ -400,7 +400,7 @@ CASES = (
         "verify --source forward.py:Net --target-model port.py:make --inputs batch.py:make",
         "forward.py model.py port.py batch.py",
         2,
-        ("forward.py:6", "return self.fc3(x)", "fc3"),
+        ("forward.py:7", "return self.fc3(x)", "fc3"),
     ),
     # What is written
     Case(

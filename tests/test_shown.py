@@ -50,7 +50,7 @@ def test_what_was_loaded():
     loaded = Loaded(many, ["x"])
     loaded.notes = ("a", "b")
     assert repr(loaded) == (
-        "Loaded(missing_keys=['0', '1', '2', ... and 4997 more], unexpected_keys=['x'], notes=['a', 'b'])"
+        "Loaded(missing_keys=['0', '1', '2', ... and 4997 more], unexpected_keys=['x'], 2 notes)"
     )
     missing, unexpected = loaded
     assert (missing, unexpected) == (many, ["x"])

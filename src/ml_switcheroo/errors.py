@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 _WIDEST = 200  # characters of a repr
+_LONGEST, _MOST_LINES = 2000, 20  # characters and lines of somebody else's error
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -78,6 +79,13 @@ def no_such_file(path: str | Path) -> str:
     except OSError:  # one that may not be listed
         there = []
     return f"no such file{did_you_mean(path.name, there)}"
+
+
+def _cut(text: str) -> str:
+    """Keep the beginning of what somebody else's error says."""
+    lines = text[:_LONGEST].splitlines()
+    cut = "\n".join(lines[:_MOST_LINES])
+    return cut if cut == text.rstrip("\n") else f"{cut} ..."
 
 
 class SwitcherooError(Exception):
@@ -151,7 +159,7 @@ class UserCodeError(SwitcherooError):
         self.where = where
         self.line = line
         self.cure = cure
-        said = f"{what}: {type(error).__name__}: {error}"
+        said = f"{what}: {type(error).__name__}: {_cut(str(error))}"
         super().__init__(
             "\n".join([said, *([f"  {where}: {line}"] if where else []), *([cure] if cure else [])])
         )

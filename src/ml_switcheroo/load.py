@@ -48,7 +48,7 @@ class Loaded(_Report):
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        notes = f", notes={few(self.notes)}" if self.notes else ""
+        notes = f", {len(self.notes)} notes" if self.notes else ""
         return f"Loaded(missing_keys={few(self[0])}, unexpected_keys={few(self[1])}{notes})"
 
 

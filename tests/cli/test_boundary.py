@@ -31,6 +31,13 @@ def spoken(monkeypatch, capsys, tmp_path):
     return speak
 
 
+def raising(error):
+    def command(**_):
+        raise error
+
+    return command
+
+
 PLAN = ("plan", "w.npz", "--to", "nnx", "--like")
 
 
@@ -57,6 +64,45 @@ def test_an_error_of_the_users_code_names_their_line(spoken, code, line, words):
 def test_a_framework_that_is_missing_names_the_extra():
     with pytest.raises(UserCodeError, match=r"pip install 'ml-switcheroo\[equinox\]'"), bounded("--like x"):
         raise ModuleNotFoundError("No module named 'equinox'", name="equinox.nn")
+
+
+@pytest.mark.parametrize(
+    ("code", "most"), [("'x' * 50_000", 2300), ("'\\n'.join(map(str, range(5000)))", 300)]
+)
+def test_what_their_error_says_is_cut(spoken, code, most):
+    Path("theirs.py").write_text(f"def make():\n    raise ValueError({code})\n", encoding="utf-8")
+    status, said = spoken(*PLAN, "theirs.py:make")
+    assert status == 2
+    assert len(said) < most
+    assert " ...\n  theirs.py:2: raise ValueError" in said
+
+
+def test_a_factory_that_gives_nothing_is_asked_to_return_it(spoken):
+    Path("theirs.py").write_text("def make():\n    3\n", encoding="utf-8")
+    status, said = spoken(*PLAN, "theirs.py:make")
+    assert (status, said) == (
+        2,
+        "UsageError: --like theirs.py:make: make() gave None; it has to return what it makes\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            ModuleNotFoundError("no jax", name="jax.numpy"),
+            "jax.numpy is needed for this, and is not installed\npip install 'ml-sw",
+        ),
+        (ModuleNotFoundError("no torch", name="torch"), "\npip install torch\n"),
+        (MemoryError(), "refuses to go on: there is not enough memory"),
+        (OSError(28, "No space left on device"), "refuses to go on: [Errno 28] No space left"),
+    ],
+)
+def test_what_lacks_on_the_machine_is_no_fault_of_ours(spoken, monkeypatch, error, said):
+    monkeypatch.setattr("ml_switcheroo.graph.lines.is_users", lambda _: False)
+    status, text = spoken(command=raising(error))
+    assert status == 2
+    assert said in text
 
 
 def test_a_class_that_needs_arguments_says_which_and_what_to_write(spoken):
@@ -89,13 +135,6 @@ def test_what_is_misspelled_is_asked_for(spoken, words, meant):
     status, said = spoken(*words)
     assert status == 2
     assert meant in said
-
-
-def raising(error):
-    def command(**_):
-        raise error
-
-    return command
 
 
 def test_ctrl_c_ends_as_in_a_shell_with_the_way_on(spoken):

@@ -69,6 +69,7 @@ PLAN = "plan weights.npz --like port.py:make --to"
             "convert weights.npz new/out.npz --to nnx --like port.py:make",
             "cannot be written: there is no such folder as new",
         ),
+        ("convert weights.npz out.txt --to nnx --like port.py:make", "the suffix is none of .safetensors"),
         ("rewrite prot.py --to nnx", "did you mean 'port.py'?"),
         ("rewrite port.py --to nnx --output-format githbu", "did you mean 'github'?"),
         ("covnert weights.npz out.npz", "no such verb: covnert (did you mean 'convert'?)"),

@@ -9,13 +9,14 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
 
 from ml_switcheroo.cli.records import error_record, facts_of, is_asked, show_record
-from ml_switcheroo.errors import SwitcherooError, UserCodeError
+from ml_switcheroo.errors import SwitcherooError, UsageError, UserCodeError
 
 __all__ = ["INTERRUPTED", "OUR_FAULT", "bounded", "run"]
 
@@ -103,10 +104,7 @@ def run(command: Callable[..., object]) -> int:
                 raise
             return _closed()
         except Exception as error:  # noqa: BLE001 - the last one to ask; it says all that is known
-            where = _theirs(error)
-            if where is not None:
-                return _failed(UserCodeError("your code", error, *where, cure=_cure(error))).tell()
-            return _fault(error).tell()
+            return _unforeseen(error).tell()
 
 
 def _misused(error: click.ClickException) -> int:
@@ -122,6 +120,21 @@ def _misused(error: click.ClickException) -> int:
 def _failed(error: SwitcherooError) -> _Ending:
     text = str(getattr(error, "full", error) if "--full" in sys.argv else error)
     return _Ending(error.exit_code, type(error).__name__, text, facts_of(error))
+
+
+def _unforeseen(error: Exception) -> _Ending:
+    """Tell whose fault it is: the user's code, something that is not installed, the machine, or ours."""
+    where = _theirs(error)
+    if where is not None:
+        return _failed(UserCodeError("your code", error, *where, cure=_cure(error)))
+    if isinstance(error, ModuleNotFoundError) and _cure(error):
+        return _failed(
+            UsageError(f"{error.name} is needed for this, and is not installed", cure=_cure(error))
+        )
+    if isinstance(error, MemoryError | OSError):
+        said = "there is not enough memory" if isinstance(error, MemoryError) else str(error)
+        return _failed(SwitcherooError(f"the system refuses to go on: {said}"))
+    return _fault(error)
 
 
 def _fault(error: Exception) -> _Ending:
@@ -153,6 +166,8 @@ def _cure(error: BaseException) -> str:
     missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if missing in _EXTRAS:
         return f"pip install 'ml-switcheroo[{_EXTRAS[missing]}]'"
+    if missing == "torch":
+        return "pip install torch"
     return f"Install {missing}, or correct the import." if missing else ""
 
 
@@ -161,10 +176,16 @@ def _theirs(error: BaseException) -> tuple[str, str] | None:
     from ml_switcheroo.graph.lines import is_users
 
     if isinstance(error, SyntaxError) and error.filename and is_users(error.filename):
-        return f"{error.filename}:{error.lineno}", (error.text or "").strip()
+        return f"{_near(error.filename)}:{error.lineno}", (error.text or "").strip()
     frames = traceback.extract_tb(error.__traceback__)
     found = next((frame for frame in reversed(frames) if is_users(frame.filename)), None)
-    return None if found is None else (f"{found.filename}:{found.lineno}", (found.line or "").strip())
+    return None if found is None else (f"{_near(found.filename)}:{found.lineno}", (found.line or "").strip())
+
+
+def _near(file: str) -> str:
+    """Write a path as a person has typed it, where it lies in the working directory."""
+    path = Path(file)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
 
 
 def _report(error: Exception) -> str:

@@ -84,15 +84,17 @@ def convert(
     from ml_switcheroo.conversion import Conversion
     from ml_switcheroo.errors import UsageError
     from ml_switcheroo.formats.apart import keep_apart
+    from ml_switcheroo.outputs import choose_output
     from ml_switcheroo.plan import Plan
     from ml_switcheroo.progress import Progress
     from ml_switcheroo.report import summary
 
-    state = one_or_all(checkpoint)
+    state, most = one_or_all(checkpoint), _bytes(max_shard_size) if max_shard_size else None
     if not check:
         keep_apart(out, state, layers, like, rules, plan_file)
         if len(checkpoint) > 1 and out.exists():
             raise UsageError(f"{out} is there already; is it one of the shards? The last name is the output")
+        choose_output(out, form, to, resume=resume, max_shard_bytes=most)
     conversion = Conversion(
         state,
         to=to,
@@ -115,7 +117,7 @@ def convert(
     made = conversion.write(
         out,
         format=form,
-        max_shard_bytes=_bytes(max_shard_size) if max_shard_size else None,
+        max_shard_bytes=most,
         resume=resume,
         say=lambda sentence: click.echo(sentence, err=True),
         progress=Progress(False if as_json and progress is None else progress),

@@ -36,7 +36,11 @@ def made_by(text: str, option: str) -> Any:
             f"Write a function that makes it: def make(): return {name}(...)"
         )
     with bounded(f"{option} {text}"):
-        return factory()
+        made = factory()
+    if made is None:
+        name = text.rpartition(":")[2]
+        raise UsageError(f"{option} {text}: {name}() gave None; it has to return what it makes")
+    return made
 
 
 def _needed(factory: Callable[..., Any]) -> list[str]:

@@ -108,6 +108,7 @@ def template_of(like: Any, target: Target) -> Template | None:
     owner = owner_of(like, target)
     if owner is not None and owner.live is not None:
         if owner is not target:
-            raise UsageError(f"like= is a model of {owner.name}, the target is {target.name}")
+            meant = f'say to="{owner.name}" (--to {owner.name}), or give a model of {target.name}'
+            raise UsageError(f"like= is a model of {owner.name}, the target is {target.name}: {meant}")
         return owner.live.template(like)
     return template_of_tree(like, target.naming.separator)
