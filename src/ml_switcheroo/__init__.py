@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ml_switcheroo.errors import RuleError as RuleError
     from ml_switcheroo.errors import SourceError as SourceError
     from ml_switcheroo.errors import SwitcherooError as SwitcherooError
+    from ml_switcheroo.errors import UnknownName as UnknownName
     from ml_switcheroo.errors import UnknownTarget as UnknownTarget
     from ml_switcheroo.errors import UsageError as UsageError
     from ml_switcheroo.errors import UserCodeError as UserCodeError
@@ -50,6 +51,7 @@ _ERRORS = (
     "RuleError",
     "SourceError",
     "SwitcherooError",
+    "UnknownName",
     "UnknownTarget",
     "UsageError",
     "UserCodeError",

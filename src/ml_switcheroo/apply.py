@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.errors import CastError, PlanError
+from ml_switcheroo.errors import CastError, PlanError, UnknownName
 from ml_switcheroo.formats.deferred import Deferred
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Array, Cast, run, trace
@@ -45,7 +45,10 @@ class Leaves(Mapping[str, Array]):
 
         Raises:
             CastError: Values would be lost.
+            UnknownName: The plan has no such leaf; also a ``KeyError``.
         """
+        if path not in self._place:
+            raise UnknownName("leaf", path, self._place)
         move, index = self._place[path]
         leaves, lost = self._run(move)
         if lost:

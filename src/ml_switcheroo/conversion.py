@@ -58,7 +58,7 @@ class Conversion:
     layers: Any = None
     like: Any = None
     rules: Iterable[Rule] | str | Path = ()
-    dtype: str | None = None
+    dtype: Any = None
     layout: str | None = None
     inputs: Any = None
     target_inputs: Any = None
@@ -107,6 +107,8 @@ class Conversion:
                 converted already.
         """
         out = Path(out)
+        if not isinstance(max_shard_bytes, int | None):
+            raise UsageError(f"max_shard_bytes={max_shard_bytes!r}: a number of bytes, such as 5_000_000_000")
         keep_apart(out, self.checkpoint, self.layers, self.like, self.rules)
         output = choose_output(out, format, self.to, resume=resume, max_shard_bytes=max_shard_bytes)
         for note in _left_over(out):
@@ -167,7 +169,7 @@ def convert(
     layers: Any = None,
     like: Any = None,
     rules: Iterable[Rule] | str | Path = (),
-    dtype: str | None = None,
+    dtype: Any = None,
     layout: str | None = None,
     inputs: Any = None,
     target_inputs: Any = None,

@@ -7,6 +7,7 @@
     │   ├── AxesError              an axis string, or sizes that do not fit it
     │   ├── RuleError              a rule that is unused, wrong or contradicts another
     │   └── UnknownTarget          a target name that is not registered
+    ├── UnknownName (KeyError)     a tensor or leaf that is not there          exit 2
     ├── UserCodeError              the user's own code raised                  exit 2
     ├── CheckpointError            a file that is damaged, hostile or not a checkpoint  exit 2
     ├── SourceError                model code that cannot be read or found     exit 2
@@ -34,10 +35,13 @@ __all__ = [
     "RuleError",
     "SourceError",
     "SwitcherooError",
+    "UnknownName",
     "UnknownTarget",
     "UsageError",
     "UserCodeError",
     "cannot_read",
+    "cannot_write",
+    "described",
     "did_you_mean",
     "no_such_file",
 ]
@@ -56,13 +60,38 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     import difflib
 
-    found = difflib.get_close_matches(name, list(known), n=1)
+    found = difflib.get_close_matches(str(name), list(known), n=1)
     return f" (did you mean {found[0]!r}?)" if found else ""
 
 
-def cannot_read(path: str | Path, error: OSError) -> str:
+def described(value: object) -> str:
+    """Say what was given, for an error about it; of a class and a function, how it becomes an object.
+
+    >>> described(3), described([]), described(None), described(Path)
+    ('an int', 'a list', 'None', 'the class Path (make one of it)')
+    """
+    word, name = type(value).__name__, getattr(value, "__name__", "")
+    if isinstance(value, type):
+        return f"the class {name} (make one of it)"
+    if word == "function":
+        return f"the function {name} (call it)"
+    return "None" if value is None else f"{'an' if word[:1].lower() in 'aeiou' else 'a'} {word}"
+
+
+def cannot_read(path: str | Path, error: OSError | UnicodeDecodeError) -> str:
     """Say why a file cannot be read; one that is not there is asked for under a name that is."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"no text: its byte {error.start} is not UTF-8"
     return no_such_file(path) if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+
+
+def cannot_write(path: str | Path, error: OSError) -> CheckpointError:
+    """Return the error of a file or folder that cannot be written."""
+    folder = Path(path).parent
+    if isinstance(error, FileNotFoundError) and not folder.is_dir():
+        reason = f"cannot be written: there is no such folder as {folder}"
+        return CheckpointError(path, reason, cure=f"Make it: mkdir -p {folder}")
+    return CheckpointError(path, f"cannot be written: {error.strerror or error}", cure="Nothing was changed.")
 
 
 def no_such_file(path: str | Path) -> str:
@@ -138,6 +167,30 @@ class UnknownTarget(UsageError):
         self.known = tuple(known)
         meant = did_you_mean(target, [*known, *aliases])
         super().__init__(f"unknown target {target!r}{meant}; known targets: {', '.join(self.known)}")
+
+
+class UnknownName(SwitcherooError, KeyError):
+    """Report a tensor of a checkpoint, or a leaf of a plan, that is not there.
+
+    Attributes:
+        what: What it would be: ``tensor``.
+        name: The name that was asked for.
+        known: The names that exist.
+    """
+
+    def __init__(self, what: str, name: object, known: Iterable[str]) -> None:
+        self.what = what
+        self.name = name
+        self._known = known
+        super().__init__(name)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The names that exist."""
+        return tuple(self._known)
+
+    def __str__(self) -> str:  # written when it is read: many only ask whether a name is there
+        return f"no {self.what} is called {self.name!r}{did_you_mean(str(self.name), self._known)}"
 
 
 class UserCodeError(SwitcherooError):

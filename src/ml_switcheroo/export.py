@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_switcheroo.errors import LoadError, UsageError
+from ml_switcheroo.errors import LoadError, UsageError, described
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.formats.given import Paths, as_state, is_files, layers_of
 from ml_switcheroo.formats.owned import owned
@@ -15,7 +15,7 @@ from ml_switcheroo.planning.planner import make_plan
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.sources.evidence import tied_in
-from ml_switcheroo.targets import all_targets, find_target, owner_of
+from ml_switcheroo.targets import all_targets, find_target, live_target
 from ml_switcheroo.tensors import as_numpy, to_tensor
 from ml_switcheroo.tree import flatten
 
@@ -64,12 +64,11 @@ def to_torch(
         with open_checkpoint(like) as checkpoint:
             return to_torch(model, like=checkpoint, to=to, layers=layers, rules=rules, layout=layout)
     like, layers = as_state(like), layers_of(like, layers)
-    named = find_target(to) if to else None
-    owner = owner_of(model, named)
-    target = owner or named
+    owner = live_target(model, to, "the model")
+    target = owner or (find_target(to) if to else None)
     if target is None:
         known = ", ".join(sorted(all_targets()))
-        raise UsageError(f"to_torch: a {type(model).__name__} shows no target; say to= one of {known}")
+        raise UsageError(f"to_torch: {described(model)} shows no target; say to= one of {known}")
     plan = make_plan(like, to=target.name, layers=layers, like=model, rules=rules, layout=layout)
     plan.check(allow_missing=True, allow_unexpected=True)
     left = [f"  {name} {entry.spec}: {entry.why}" for name, entry in plan.unexpected.items()]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ml_switcheroo.errors import CastError, LoadError, UsageError
+from ml_switcheroo.errors import CastError, LoadError, UsageError, described
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.formats.given import Paths, as_state, is_files, layers_of
 from ml_switcheroo.formats.owned import Owned
@@ -26,7 +26,7 @@ from ml_switcheroo.report.text import NAMES_OF_ITS_OWN, bounded
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.scales import said_of_values
 from ml_switcheroo.shown import few
-from ml_switcheroo.targets import all_targets, find_target, owner_of
+from ml_switcheroo.targets import all_targets, live_target
 from ml_switcheroo.tensors import DTYPES, TensorSpec, as_numpy
 from ml_switcheroo.tree import Template
 
@@ -118,11 +118,14 @@ def load_into(
                 target_call=target_call,
                 progress=progress,
             )
+    if is_files(model):
+        raise UsageError("load_into takes the model first, and then the checkpoint: load_into(model, state)")
     state, layers = as_state(state), layers_of(state, layers)
-    target = owner_of(model, find_target(to) if to else None)
+    target = live_target(model, to, "the model")
     if target is None or target.live is None:
         known = ", ".join(t.summary for t in all_targets().values() if t.live)
-        raise UsageError(f"load_into: a {type(model).__name__} is not a model of a known target ({known})")
+        own = "; load_state_dict loads it" if hasattr(model, "load_state_dict") else ""
+        raise UsageError(f"load_into: {described(model)} is not a model of a known target ({known}){own}")
     if stamped_target(state) == target.name:
         return _load_converted(
             model, target.live, state, strict=strict, allow_overflow=allow_overflow, progress=progress

@@ -175,9 +175,9 @@ class Plan(Outcome):
         """
         try:
             record = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{path}: {cannot_read(path, error)}", where=path) from error
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        except json.JSONDecodeError as error:
             raise UsageError(f"{path}: {error}", where=path) from error
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise UsageError(f"{path}: expected a plan of format {FORMAT}")

@@ -8,11 +8,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ml_switcheroo.errors import AxesError, RuleError, UsageError, cannot_read, did_you_mean
+from ml_switcheroo.errors import AxesError, RuleError, UsageError, cannot_read, described, did_you_mean
 from ml_switcheroo.moves import Move
 from ml_switcheroo.rules import RULES, Rule, filled, match
 
-__all__ = ["expanded", "load_rules", "parse_rules", "written"]
+__all__ = ["expanded", "load_rules", "parse_rules", "rules_given", "written"]
 
 
 def written(rule: Rule | Iterable[Rule]) -> str:
@@ -108,9 +108,9 @@ def load_rules(path: str | Path) -> tuple[Rule, ...]:
 
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise RuleError(f"{path}: {cannot_read(path, error)}", where=path) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise RuleError(f"{path}: {error}", where=path) from error
     rules: list[Rule] = []
     for name, records in tables.items():
@@ -128,6 +128,27 @@ def load_rules(path: str | Path) -> tuple[Rule, ...]:
             except TypeError as error:
                 raise RuleError(f"{path}: [[{name}]] {_key_wrong(rule, record)}", where=path) from error
     return tuple(rules)
+
+
+def rules_given(rules: Iterable[Rule | str] | Rule | str | Path) -> tuple[Rule, ...]:
+    """Return the rules that were given: a file, rules, or the lines that a report prints.
+
+    >>> rules_given(['Kind("fc", "linear")'])
+    (Kind("fc", "linear"),)
+
+    Raises:
+        RuleError: There is something else.
+    """
+    if isinstance(rules, str | Path):
+        return load_rules(rules)
+    if isinstance(rules, Rule):
+        return (rules,)
+    found: list[Rule] = []
+    for rule in rules:
+        if not isinstance(rule, Rule | str):
+            raise RuleError(f'rules=: {described(rule)} is no rule; write for example Kind("fc1", "linear")')
+        found += parse_rules(rule) if isinstance(rule, str) else (rule,)
+    return tuple(found)
 
 
 def _parsed(path: str | Path, line: str) -> tuple[Rule, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ml_switcheroo.errors import UsageError
 
-__all__ = ["DTYPES", "DType", "TensorSpec", "as_numpy", "dtype_of", "spec_of", "to_tensor"]
+__all__ = ["DTYPES", "DType", "TensorSpec", "as_numpy", "dtype_named", "dtype_of", "spec_of", "to_tensor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,19 @@ def dtype_of(value: Any) -> str:
     if name not in DTYPES:
         raise UsageError(f"dtype {name} is not one of: {', '.join(DTYPES)}")
     return str(name)
+
+
+def dtype_named(dtype: Any) -> str | None:
+    """Return the name of a dtype that is given by name, or as NumPy, torch, JAX, Keras or MLX has it.
+
+    >>> dtype_named("bfloat16"), dtype_named(np.float16), dtype_named(np.dtype("int8")), dtype_named(None)
+    ('bfloat16', 'float16', 'int8', None)
+    """
+    if dtype is None or isinstance(dtype, str):
+        return dtype
+    if isinstance(dtype, type):  # np.float16, jnp.bfloat16
+        return np.dtype(dtype).name
+    return str(getattr(dtype, "name", None) or str(dtype).rpartition(".")[2])
 
 
 def spec_of(value: Any) -> TensorSpec:

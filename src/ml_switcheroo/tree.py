@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ml_switcheroo.computed import Computed, Pool
-from ml_switcheroo.errors import UsageError, cannot_read
+from ml_switcheroo.errors import UsageError, cannot_read, described
 from ml_switcheroo.tensors import DTYPES, TensorSpec, spec_of
 
 __all__ = [
@@ -84,9 +84,7 @@ def template_of_tree(tree: Any, separator: str = ".") -> Template:
     specs, untyped = {}, set()
     for path, leaf in flatten(tree, separator):
         if not hasattr(leaf, "shape") and not is_shape(leaf):
-            raise UsageError(
-                f"like=: {path or 'the tree'} is a {type(leaf).__name__}, not an array or a shape"
-            )
+            raise UsageError(f"like=: {path or 'the tree'} is {described(leaf)}, not an array or a shape")
         specs[path] = spec_of(leaf)
         if is_shape(leaf):
             untyped.add(path)
@@ -126,9 +124,9 @@ def template_of_file(path: str | Path, separator: str = ".") -> Template:
     """
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"like={path}: {cannot_read(path, error)}", where=path) from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except json.JSONDecodeError as error:
         raise UsageError(f"like={path}: {error}", where=path) from error
     return template_of_records(found) if is_records(found) else template_of_tree(found, separator)
 

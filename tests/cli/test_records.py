@@ -130,6 +130,7 @@ MADE = [
     errors.AxesError("x"),
     errors.RuleError("x"),
     errors.UnknownTarget("nxn", ["nnx"]),
+    errors.UnknownName("tensor", "a", {"b": 1}),
     errors.UserCodeError("--like", KeyError("a"), "a.py:1", "a = b['a']", "mend it"),
     errors.CheckpointError(Path("a"), "broken", offset=7, member="m"),
     errors.SourceError("a.py:1", "not Python"),

@@ -113,7 +113,7 @@ def test_two_states_in_memory_never_pass_for_one():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (42, "a int is no checkpoint: give its path"),
+        (42, "an int is no checkpoint: give its path"),
         (["a.pt", 3], "a list is no checkpoint"),
         ({"epoch": 3}, r"not a state dict; these entries are no tensors: epoch \(int\)"),
     ],

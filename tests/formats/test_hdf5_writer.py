@@ -54,7 +54,7 @@ def test_an_interrupted_run_leaves_what_was_there(tmp_path: Path) -> None:
 def test_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="no such dtype: w: float8_e5m2"):
         write_hdf5(tmp_path / "a.h5", {"w": TensorSpec((2,), "float8_e5m2")}, [])
-    with pytest.raises(CheckpointError, match="cannot be written: No such file"):
+    with pytest.raises(CheckpointError, match="cannot be written: there is no such folder"):
         write_hdf5(tmp_path / "absent" / "a.h5", SPECS, LEAVES.items())
     twice = Hdf5Layout(dict.fromkeys(SPECS, "one"))
     with pytest.raises(CheckpointError, match="cannot be written"):

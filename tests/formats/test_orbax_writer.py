@@ -177,5 +177,5 @@ def test_the_library_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.skipif(os.name != "posix", reason="needs permissions")
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="cannot be written: No such file"):
+    with pytest.raises(CheckpointError, match="cannot be written: there is no such folder"):
         write(tmp_path / "absent" / "a", {"w": np.zeros(1)})

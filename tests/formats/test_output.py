@@ -68,7 +68,7 @@ def test_a_replaced_file_keeps_its_mode_and_its_link(tmp_path: Path) -> None:
 
 
 def test_where_nothing_can_be_written(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="cannot be written: No such file"):
+    with pytest.raises(CheckpointError, match="cannot be written: there is no such folder"):
         write(tmp_path / "absent" / "a")
     with pytest.raises(CheckpointError, match="no regular file"):
         write(tmp_path)

@@ -58,7 +58,7 @@ def test_a_module_is_loaded():
     torch.testing.assert_close(torch.tensor(port(x.numpy()).tolist()), source(x))
 
 
-@pytest.mark.parametrize("odd", [["a.safetensors", 3], 3, None])
-def test_what_is_no_checkpoint_says_what_to_give(odd):
-    with pytest.raises(UsageError, match=f"a {type(odd).__name__} is no checkpoint: give its path"):
+@pytest.mark.parametrize(("odd", "said"), [(["a.safetensors", 3], "a list"), (3, "an int"), (None, "None")])
+def test_what_is_no_checkpoint_says_what_to_give(odd, said):
+    with pytest.raises(UsageError, match=f"{said} is no checkpoint: give its path"):
         ms.make_plan(odd, to="nnx")

@@ -136,7 +136,7 @@ class Net(nn.Module):
 
 
 def test_anything_else_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"expected a torch\.nn\.Module, found dict"):
+    with pytest.raises(UsageError, match=r"layers= is a dict; expected a torch\.nn\.Module"):
         read_module({}, {})
 
 

@@ -55,7 +55,7 @@ def test_what_an_experiment_says_goes_for_both():
     assert both.verify().agrees
     both = experiment(to="keras")
     for ask in (both.verify, both.settle):
-        with pytest.raises(UsageError, match="a model of nnx, not of keras"):
+        with pytest.raises(UsageError, match="one of nnx, not of keras"):
             ask()
 
 

@@ -42,7 +42,7 @@ def test_models_that_are_none_are_refused():
         Sides.of(None, [], Port(), None)
     with pytest.raises(UsageError, match="not a model of a known target"):
         Sides.of(None, Net(), object(), None)
-    with pytest.raises(UsageError, match="is a model of nnx, not of keras"):
+    with pytest.raises(UsageError, match="is one of nnx, not of keras"):
         sides(to="keras")
 
 

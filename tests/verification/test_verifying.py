@@ -118,7 +118,7 @@ def test_inputs_in_either_layout_and_calls_of_ones_own():
     [
         ({"source_model": 3}, "not a torch.nn.Module"),
         ({"target_model": object()}, "not a model of a known target"),
-        ({"to": "numpy"}, "is a model of mlx, not of numpy"),
+        ({"to": "numpy"}, "is one of mlx, not of numpy"),
         ({"input_axes": "n c h w"}, "no axis equation"),
         ({"input_axes": ["n c h w -> n h w c"] * 2}, "input_axes= are 2, the inputs are 1"),
     ],

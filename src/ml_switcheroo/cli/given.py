@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ml_switcheroo.errors import CheckpointError, UsageError, did_you_mean, no_such_file
+from ml_switcheroo.errors import CheckpointError, UsageError, cannot_write, did_you_mean, no_such_file
 
 __all__ = ["CHECKPOINT", "DTYPE", "FILE", "INPUT", "NAMED", "OUT", "SPEC", "TARGET", "Known", "one_or_all"]
 
@@ -52,8 +52,7 @@ class _Out(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if not path.parent.is_dir():
-            reason = f"cannot be written: there is no such folder as {path.parent}"
-            raise CheckpointError(path, reason, cure=f"Make it: mkdir -p {path.parent}")
+            raise cannot_write(path, FileNotFoundError())
         return path
 
 

@@ -15,7 +15,7 @@ __all__ = ["SCHEMA", "error_record", "facts_of", "is_asked", "show_record"]
 SCHEMA = 1
 """The version of what is printed; it grows when a key goes or changes its meaning, not when one is added."""
 
-_LEFT_OUT = ("full",)
+_LEFT_OUT = ("full", "_known")
 
 
 def is_asked(words: Sequence[str]) -> bool:
@@ -39,7 +39,9 @@ def facts_of(error: SwitcherooError) -> dict[str, Any]:
     >>> facts_of(CheckpointError("a.pt", "the file is empty"))["file"]
     'a.pt'
     """
-    facts = {name: _plain(value) for name, value in vars(error).items() if name not in _LEFT_OUT}
+    facts = {
+        name: _plain(value) for name, value in vars(error).items() if name not in _LEFT_OUT and name[0] != "_"
+    }
     return {
         **error_record(
             type(error).__name__,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import libcst as cst
 
+from ml_switcheroo.code.parsing import read
 from ml_switcheroo.codemod.binding import bind, free_name, is_bindable
 from ml_switcheroo.codemod.block import ours
 from ml_switcheroo.codemod.bundle import Table, mapper_of
@@ -32,7 +33,7 @@ from ml_switcheroo.codemod.skipping import is_skipped, skipped_lines
 from ml_switcheroo.codemod.text import Edit, Text, apply_edits, changes_only
 from ml_switcheroo.codemod.trees import uncollected
 from ml_switcheroo.codemod.verdicts import Verdict, judge, judge_save
-from ml_switcheroo.errors import RewriteError
+from ml_switcheroo.errors import RewriteError, UsageError
 from ml_switcheroo.recipes import Target
 from ml_switcheroo.targets import find_target
 
@@ -85,7 +86,7 @@ class Rewrite:
 
 @uncollected()
 def rewrite(
-    source: str,
+    source: str | Path,
     to: str = "nnx",
     *,
     file: str | Path = "<source>",
@@ -99,7 +100,7 @@ def rewrite(
     """Rewrite the calls of ``load_state_dict`` in ``source`` for a target.
 
     Args:
-        source: The text of a Python file.
+        source: The text of a Python file, or its path; the file itself stays as it is.
         to: The target's name.
         file: Its path, for the notes, and to find the files that it imports.
         runtime: ``inject`` puts the source of ``KeyMapper`` into the file, ``import`` an import of it, and
@@ -113,10 +114,15 @@ def rewrite(
 
     Raises:
         RewriteError: The source is no Python.
+        SourceError: The file cannot be read.
         UsageError: The target is unknown or has no mapper, or a hook cannot be loaded.
     """
     target = find_target(to)
     mapper_of(target)  # wrong usage is said before anything is read
+    if isinstance(source, Path):
+        source, file = read(source)[0], source
+    elif source.endswith(".py") and len(source.splitlines()) == 1:
+        raise UsageError(f"rewrite takes the text of a file, or its path: Path({source!r})")
     if not any(word in source for word in mentions()):
         return Rewrite(source)
     try:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from ml_switcheroo.errors import CheckpointError
+from ml_switcheroo.errors import CheckpointError, cannot_write
 
 __all__ = ["AtomicFolder"]
 
@@ -54,8 +54,7 @@ class AtomicFolder:
 
     def fault(self, error: OSError) -> CheckpointError:
         """Return the error of a folder that cannot be written."""
-        reason = f"cannot be written: {error.strerror or error}"
-        return CheckpointError(self.path, reason, cure="Nothing was changed.")
+        return cannot_write(self.path, error)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

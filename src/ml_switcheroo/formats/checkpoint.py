@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ml_switcheroo.errors import UnknownName
 from ml_switcheroo.formats.deferred import Deferred, plain_bounds
 from ml_switcheroo.formats.files import Region
 from ml_switcheroo.formats.parts import Box, Part, Patch
@@ -258,7 +259,10 @@ class Checkpoint(Mapping[str, LazyTensor]):
         return sum(spec.nbytes for spec in self.specs.values())
 
     def __getitem__(self, name: str) -> LazyTensor:
-        return self._tensors[name]
+        try:
+            return self._tensors[name]
+        except KeyError:
+            raise UnknownName("tensor", name, self._tensors) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)

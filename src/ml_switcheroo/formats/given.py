@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from ml_switcheroo.errors import UsageError
+from ml_switcheroo.errors import UsageError, described
 from ml_switcheroo.formats.checkpoint import Array, Checkpoint, LazyTensor
 from ml_switcheroo.formats.opening import Paths, open_checkpoint
 from ml_switcheroo.tensors import as_numpy, place_of, spec_of
@@ -42,7 +42,7 @@ def as_state(given: Any) -> Mapping[str, Any]:
     if is_files(given):
         raise UsageError("the tensors are read from an open checkpoint: with open_checkpoint(path) as state")
     raise UsageError(
-        f"a {type(given).__name__} is no checkpoint: give its path (of several files, that of the index or of"
+        f"{described(given)} is no checkpoint: give its path (of several files, that of the index or of"
         " the folder, or all of them), a state dict or a module"
     )
 
@@ -66,7 +66,7 @@ def opened(given: Any, *, select: str | None = None) -> Iterator[Checkpoint]:
             yield checkpoint
         return
     if select is not None:
-        raise UsageError(f"select= chooses a part of a file; a {type(given).__name__} has none")
+        raise UsageError(f"select= chooses a part of a file; {described(given)} has none")
     yield given if isinstance(given, Checkpoint) else _held(given)
 
 

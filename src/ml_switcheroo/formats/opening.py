@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml_switcheroo.errors import CheckpointError, UsageError
+from ml_switcheroo.errors import CheckpointError, UsageError, described
 from ml_switcheroo.formats.checkpoint import Checkpoint
 from ml_switcheroo.formats.files import SourceFile
 from ml_switcheroo.formats.folders import open_folder
@@ -78,6 +78,8 @@ def open_checkpoint(path: Paths, *, select: str | None = None) -> Checkpoint:
             it could be the state dict: the error lists them.
         UsageError: ``select`` for a format that has no parts.
     """
+    if not isinstance(path, str | Path | Sequence):
+        raise UsageError(f"open_checkpoint takes the path of a file or folder, not {described(path)}")
     if not isinstance(path, str | Path):
         return open_shards([Path(one) for one in path], lambda shard: open_checkpoint(shard, select=select))
     path = Path(path)

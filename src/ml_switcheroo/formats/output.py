@@ -11,7 +11,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 
-from ml_switcheroo.errors import CheckpointError
+from ml_switcheroo.errors import CheckpointError, cannot_write
 
 __all__ = ["AtomicFile", "left_behind"]
 
@@ -190,5 +190,4 @@ class AtomicFile:
             return CheckpointError(
                 self.path, "another run is writing this file", cure="Wait for it, or stop it."
             )
-        reason = f"cannot be written: {error.strerror or error}"
-        return CheckpointError(self.path, reason, cure="Nothing was changed.")
+        return cannot_write(self.path, error)

@@ -22,7 +22,7 @@ from ml_switcheroo.planning.prefixes import Peeled, peel, restored
 from ml_switcheroo.planning.request import Request
 from ml_switcheroo.planning.stages.by_rule import dropped_by
 from ml_switcheroo.provenance import refuse_converted
-from ml_switcheroo.rule_lines import expanded, load_rules, written
+from ml_switcheroo.rule_lines import expanded, rules_given, written
 from ml_switcheroo.rules import Keep, Kind, Rename, Rule, match
 from ml_switcheroo.sources import evidence
 from ml_switcheroo.sources.classify import classify
@@ -31,7 +31,7 @@ from ml_switcheroo.sources.foreign import refuse_foreign, refuse_turned
 from ml_switcheroo.sources.stated import from_rules, from_table, layers_in, module_paths
 from ml_switcheroo.targets import find_target, owner_of, template_of
 from ml_switcheroo.targets.ports import layout_shown, with_layout
-from ml_switcheroo.tensors import TensorSpec, spec_of
+from ml_switcheroo.tensors import TensorSpec, dtype_named, spec_of
 from ml_switcheroo.tree import Template
 from ml_switcheroo.unmoved import Unmoved
 
@@ -50,7 +50,7 @@ def make_plan(
     layers: Any = None,
     like: Any = None,
     rules: Iterable[Rule] | str | Path = (),
-    dtype: str | None = None,
+    dtype: Any = None,
     layout: str | None = None,
     inputs: Any = None,
     target_inputs: Any = None,
@@ -66,9 +66,9 @@ def make_plan(
             executed), or ``{module path: kind or class of torch.nn}``.
         like: What the target side is: a live model, a tree of arrays or ``ShapeDtypeStruct``, or
             ``{path: shape}``. Without it the leaves are named after PyTorch's names.
-        rules: The user's rules, or the TOML file they are in.
-        dtype: The dtype that floating-point leaves get; without it (and without one in ``like``)
-            every leaf keeps the bits it has.
+        rules: The user's rules, lines as a report prints them, or the TOML file they are in.
+        dtype: The dtype that floating-point leaves get, by name or as any framework has it; without it (and
+            without one in ``like``) every leaf keeps the bits it has.
         layout: Where the target model has the channels of its images, ``"first"`` or ``"last"``, where it is
             not as its framework's layers have them; a live model may say so by an attribute ``channels``.
         inputs: What the PyTorch model is given: a batch, shapes (``"float32[1,3,64,64]"``), several in a
@@ -165,7 +165,7 @@ def prepare(
     layers: Any = None,
     like: Any = None,
     rules: Iterable[Rule] | str | Path = (),
-    dtype: str | None = None,
+    dtype: Any = None,
     layout: str | None = None,
     template: Template | None = None,
     inputs: Any = None,
@@ -174,11 +174,12 @@ def prepare(
 ) -> Prepared:
     """Ask every source; the arguments are those of :func:`make_plan`, and the template of ``like``."""
     target = with_layout(find_target(to), layout)
+    dtype = dtype_named(dtype)
     if dtype is not None:
         Cast(dtype).specs(())  # an unknown one is said before anything is read
     specs = specs_of(state)
     refuse_converted(state)
-    rules = load_rules(rules) if isinstance(rules, str | Path) else tuple(rules)
+    rules = rules_given(rules)
     template = template or template_of(like, find_target(to))
     dropped = dropped_by(rules, specs)
     _none_dropped(rules, dropped)

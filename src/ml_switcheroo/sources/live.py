@@ -13,7 +13,7 @@ from typing import Any
 
 from ml_switcheroo.computed import Computed, pools_in
 from ml_switcheroo.computed.live import computed_in
-from ml_switcheroo.errors import UsageError
+from ml_switcheroo.errors import UsageError, described
 from ml_switcheroo.layers import (
     ELSEWHERE,
     KIND_OF_CLASS,
@@ -73,7 +73,7 @@ def read_module(model: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         UsageError: ``model`` is no torch module.
     """
     if not any(_name(cls) == "Module" for cls in type(model).__mro__):
-        raise UsageError(f"expected a torch.nn.Module, found {type(model).__qualname__}")
+        raise UsageError(f"layers= is {described(model)}; expected a torch.nn.Module, its source or a table")
     load_offered_layers()
     owners = {name.rpartition(".")[0] for name in specs}
     paths = {

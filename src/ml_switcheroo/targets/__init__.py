@@ -24,6 +24,7 @@ __all__ = [
     "all_targets",
     "construct",
     "find_target",
+    "live_target",
     "owner_of",
     "register_target",
     "template_of",
@@ -86,6 +87,25 @@ def owner_of(model: Any, target: Target | None = None) -> Target | None:
     if owner is None and target is not None and target.live is not None:
         accepts = target.live.accepts
         return target if accepts is not None and accepts(model) else None
+    return owner
+
+
+def live_target(model: Any, name: str | None, word: str) -> Target | None:
+    """Return the target of a live model; None where it is nobody's.
+
+    Args:
+        model: The model.
+        name: Its target, where a person said so.
+        word: What the model was given as, for the error.
+
+    Raises:
+        UsageError: It is a model of another target.
+    """
+    named = find_target(name) if name else None
+    owner = owner_of(model, named)
+    if owner is not None and named is not None and owner is not named:
+        meant = f'leave out to=, or say to="{owner.name}"'
+        raise UsageError(f"{word} is one of {owner.name}, not of {named.name}: {meant}")
     return owner
 
 

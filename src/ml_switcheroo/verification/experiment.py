@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planning.planner import make_plan
-from ml_switcheroo.rule_lines import load_rules
+from ml_switcheroo.rule_lines import rules_given
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.verification.reference import Reference
 from ml_switcheroo.verification.settling import settled
@@ -119,7 +119,7 @@ class Experiment:
             UsageError: A model or an argument does not fit the others.
         """
         state, rules = self.source_model.state_dict(), self.rules
-        rules = load_rules(rules) if isinstance(rules, str | Path) else tuple(rules)
+        rules = rules_given(rules)
         options: dict[str, Any] = {"layers": layers, "like": self.target_model, "layout": self.layout}
         if plan is None:
             options["layers"] = self.source_model if layers is None else layers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ml_switcheroo.errors import UsageError
+from ml_switcheroo.errors import UsageError, described
 from ml_switcheroo.formats.given import opened
 from ml_switcheroo.tensors import to_tensor
 
@@ -18,7 +18,7 @@ def filled(model: Any, checkpoint: Any) -> Any:
         UsageError: The model is not a ``torch.nn.Module``, or the checkpoint does not fit it.
     """
     if not hasattr(model, "load_state_dict"):
-        raise UsageError(f"a {type(model).__name__} is not a torch.nn.Module")
+        raise UsageError(f"{described(model)} is not a torch.nn.Module")
     with opened(checkpoint) as state_dict:
         state = {name: to_tensor(tensor.read()) for name, tensor in state_dict.items()}
     try:

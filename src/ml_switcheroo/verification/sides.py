@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_switcheroo.errors import UsageError
+from ml_switcheroo.errors import UsageError, described
 from ml_switcheroo.ops import Array
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planning.planner import make_plan
@@ -19,7 +19,7 @@ from ml_switcheroo.recipes import Target
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.sources.findings import Finding
 from ml_switcheroo.sources.live import read_module
-from ml_switcheroo.targets import find_target, owner_of
+from ml_switcheroo.targets import live_target
 from ml_switcheroo.targets.ports import layout_shown, with_layout
 from ml_switcheroo.tensors import as_numpy, spec_of
 from ml_switcheroo.verification import observers
@@ -97,7 +97,7 @@ class Sides:
             UsageError: A model is of no known target, or the plan is for another model.
         """
         if not hasattr(source_model, "state_dict") or "torch" not in sys.modules:
-            raise UsageError(f"source_model= is a {type(source_model).__name__}, not a torch.nn.Module")
+            raise UsageError(f"source_model= is {described(source_model)}, not a torch.nn.Module")
         target = cls.target_of(target_model, plan.target if plan is not None else to)
         state = source_model.state_dict()
         if plan is None:
@@ -124,13 +124,9 @@ class Sides:
         Raises:
             UsageError: It is a model of no target, or of another target than the named one.
         """
-        target = owner_of(model, find_target(name) if name else None)
+        target = live_target(model, name, "target_model=")
         if target is None or target.live is None:
-            raise UsageError(
-                f"target_model= is a {type(model).__name__}, not a model of a known target; say to="
-            )
-        if name and find_target(name) is not target:
-            raise UsageError(f"target_model= is a model of {target.name}, not of {name}")
+            raise UsageError(f"target_model= is {described(model)}, not a model of a known target; say to=")
         return target
 
     @property
@@ -171,6 +167,8 @@ def _is_array(value: Any) -> bool:
 
 
 def _arguments(inputs: Inputs) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    if inputs is None:
+        raise UsageError("inputs= is None: both models run, and need something to run on")
     if isinstance(inputs, Mapping):
         return (), dict(inputs)
     return (tuple(inputs), {}) if isinstance(inputs, list | tuple) else ((inputs,), {})
