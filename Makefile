@@ -43,6 +43,7 @@ docs: setup  ## write the tables in README.md and docs/ anew
 	$(BIN)/python docs/support_matrix.py
 	$(BIN)/python docs/layers.py
 	$(BIN)/python docs/notes.py
+	$(BIN)/python docs/errors.py
 
 demo:  ## run the main job on a real model: PyTorch weights into Flax, without PyTorch
 	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)

@@ -269,7 +269,12 @@ class SourceError(SwitcherooError):
 
 
 class RewriteError(SwitcherooError):
-    """Report code that cannot be rewritten (``where`` is ``file`` or ``file:line``)."""
+    """Report code that cannot be rewritten.
+
+    Attributes:
+        where: ``file`` or ``file:line``.
+        reason: What is wrong.
+    """
 
     def __init__(self, where: str, reason: str) -> None:
         self.where = where
