@@ -50,6 +50,12 @@ def plan(**options):
         (lambda: plan(like=net()), "is a ModuleDict, not an array"),
         (lambda: plan(dtype=np.str_), "unknown dtype 'str'"),
         (lambda: plan(rules=[("fc", "linear")]), r"rules=: a tuple is no rule; write for example Kind\("),
+        (lambda: ms.Kind(3, "linear"), "Kind: pattern= is an int, not a text"),
+        (lambda: ms.Rename("a", None), "Rename: target= is None, not a text"),
+        (lambda: ms.Drop(["a"]), "Drop: pattern= is a list, not a text"),
+        (lambda: ms.Move(3, "a"), "Move: sources= is an int; expected a name"),
+        (lambda: ms.Move("a", ["b", 3]), "Move: leaves= is a list; expected a name"),
+        (lambda: ms.open_checkpoint(""), "an empty path is no checkpoint"),
         (lambda: plan(rules=["fc"]), "not a rule: fc"),
         (lambda: ms.load_into("weights.pt", Port()), "takes the model first, and then the checkpoint"),
         (

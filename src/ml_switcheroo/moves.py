@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ml_switcheroo.errors import AxesError, UsageError
+from ml_switcheroo.errors import AxesError, RuleError, UsageError, described
 from ml_switcheroo.ops import Arrays, Axes, Op, Specs, op_from_json, op_to_json, run, trace
 from ml_switcheroo.tensors import TensorSpec
 
@@ -73,7 +73,10 @@ class Move:
     def __post_init__(self) -> None:
         for name in ("sources", "leaves"):
             value = getattr(self, name)
-            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+            names = (value,) if isinstance(value, str) else value
+            if not isinstance(names, list | tuple) or not all(isinstance(one, str) for one in names):
+                raise RuleError(f"Move: {name}= is {described(value)}; expected a name, or a list of names")
+            object.__setattr__(self, name, tuple(names))
         ops: Any = self.ops
         if isinstance(ops, str):
             ops = (Axes(ops),) if ops else ()

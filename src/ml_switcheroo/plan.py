@@ -197,7 +197,8 @@ class Plan(Outcome):
                 differences=tuple(record.get("differences", ())),
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"{path}: not a plan: {error!r}") from error
+            why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+            raise UsageError(f"{path}: not a plan: {why}", where=path) from error
         problems += [f"{name}: in two places of the plan" for name in plan.twice]
         if problems:
             listed = "\n".join(f"  {line}" for line in problems)

@@ -125,6 +125,8 @@ def load_rules(path: str | Path) -> tuple[Rule, ...]:
         for record in records:
             try:
                 rules.append(rule(**record))
+            except RuleError as error:
+                raise RuleError(f"{path}: {error}", where=path) from error
             except TypeError as error:
                 raise RuleError(f"{path}: [[{name}]] {_key_wrong(rule, record)}", where=path) from error
     return tuple(rules)

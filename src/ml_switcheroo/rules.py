@@ -14,7 +14,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from ml_switcheroo.errors import RuleError
+from ml_switcheroo.errors import RuleError, described
 from ml_switcheroo.moves import Move, literal
 
 __all__ = ["RULES", "Drop", "Keep", "Kind", "Rename", "Rule", "filled", "match", "renamed", "spelled_out"]
@@ -93,6 +93,12 @@ class _Line:
 
     __slots__ = ()
 
+    def __post_init__(self) -> None:
+        for entry in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, entry.name)
+            if entry.type == "str" and not isinstance(value, str):
+                raise RuleError(f"{type(self).__name__}: {entry.name}= is {described(value)}, not a text")
+
     def __repr__(self) -> str:
         texts = []
         for position, entry in enumerate(fields(self)):  # type: ignore[arg-type]
@@ -120,6 +126,7 @@ class Rename(_Line):
     target: str
 
     def __post_init__(self) -> None:
+        _Line.__post_init__(self)
         _check_braces(self.source, self.target, repr(self))
 
     def apply(self, name: str) -> str | None:

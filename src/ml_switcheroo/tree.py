@@ -127,7 +127,8 @@ def template_of_file(path: str | Path, separator: str = ".") -> Template:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"like={path}: {cannot_read(path, error)}", where=path) from error
     except json.JSONDecodeError as error:
-        raise UsageError(f"like={path}: {error}", where=path) from error
+        cure = "A spec is JSON: a list of leaves, or a tree of shapes. A model is named as port.py:make."
+        raise UsageError(f"like={path}: no JSON: {error}", where=path, cure=cure) from error
     return template_of_records(found) if is_records(found) else template_of_tree(found, separator)
 
 

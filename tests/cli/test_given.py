@@ -23,8 +23,9 @@ def refused(monkeypatch, capsys, tmp_path):
     Path("spec.json").write_text("{}", encoding="utf-8")
     before = sorted(tmp_path.iterdir())
 
-    def refuse(text):
-        monkeypatch.setattr(sys, "argv", ["ml-switcheroo", *text.split()])
+    def refuse(*words):
+        words = words if len(words) > 1 else words[0].split()
+        monkeypatch.setattr(sys, "argv", ["ml-switcheroo", *words])
         assert run(cli.main) == 2
         said = capsys.readouterr().err
         assert "this ran" not in said
@@ -77,6 +78,20 @@ PLAN = "plan weights.npz --like port.py:make --to"
 )
 def test_what_is_misspelled_is_asked_for_before_anything_runs(refused, text, words):
     assert words in refused(text)
+
+
+@pytest.mark.parametrize("text", ["model.py:", ":Net"])
+def test_half_of_a_name_is_none(refused, text):
+    assert f"--layers {text}: expected a file or module, a colon and a name" in refused(
+        f"{PLAN} nnx --layers {text}"
+    )
+
+
+@pytest.mark.parametrize("at", [1, 3, 5])
+def test_a_variable_of_the_shell_that_is_not_set_is_no_word(refused, at):
+    words = ["plan", "weights.npz", "--to", "nnx", "--layers", "model.py"]
+    words[at] = ""
+    assert "an empty word: is a variable of the shell not set?" in refused(*words)
 
 
 @pytest.mark.parametrize("text", ["package.module:Net", "package.module", "float32[1,3,64,64]"])

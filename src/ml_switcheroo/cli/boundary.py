@@ -7,7 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,7 @@ import click
 from ml_switcheroo.cli.records import error_record, facts_of, is_asked, show_record
 from ml_switcheroo.errors import SwitcherooError, UsageError, UserCodeError
 
-__all__ = ["INTERRUPTED", "OUR_FAULT", "bounded", "run"]
+__all__ = ["INTERRUPTED", "OUR_FAULT", "aside", "bounded", "run"]
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
@@ -144,6 +144,13 @@ def _fault(error: Exception) -> _Ending:
 
 
 @contextmanager
+def aside() -> Iterator[None]:
+    """Send to stderr what the user's code prints: stdout is for results."""
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+@contextmanager
 def bounded(what: str) -> Iterator[None]:
     """Run the user's own code; what it raises becomes an error that names their line.
 
@@ -154,7 +161,8 @@ def bounded(what: str) -> Iterator[None]:
         UserCodeError: It raised something.
     """
     try:
-        yield
+        with aside():
+            yield
     except SwitcherooError:
         raise
     except (Exception, SystemExit) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from ml_switcheroo.cli.boundary import aside
 from ml_switcheroo.cli.given import CHECKPOINT, INPUT, OUT, Known, one_or_all
 from ml_switcheroo.cli.like import read_like
 from ml_switcheroo.cli.options import as_json, full, planning, read_programs
@@ -114,14 +115,15 @@ def convert(
         same = conversion.is_up_to_date(out)
         click.echo(f"{out}: {'is' if same else 'is not'} what would be written", err=True)
         raise click.exceptions.Exit(0 if same else 1)
-    made = conversion.write(
-        out,
-        format=form,
-        max_shard_bytes=most,
-        resume=resume,
-        say=lambda sentence: click.echo(sentence, err=True),
-        progress=Progress(False if as_json and progress is None else progress),
-    )
+    with aside():
+        made = conversion.write(
+            out,
+            format=form,
+            max_shard_bytes=most,
+            resume=resume,
+            say=lambda sentence: click.echo(sentence, err=True),
+            progress=Progress(False if as_json and progress is None else progress),
+        )
     nbytes = sum(spec.nbytes for spec in made.outputs.values())
     if as_json:
         show_record({"out": str(out), "leaves": len(made.outputs), "nbytes": nbytes, "plan": made.digest})

@@ -23,6 +23,13 @@ else:  # not generic before click 8.4
 FILE = click.Path(path_type=Path)
 
 
+def _not_empty(value: Any) -> Any:
+    """Refuse a word without a letter, such as a variable of the shell that is not set."""
+    if not str(value):
+        raise UsageError("an empty word: is a variable of the shell not set?")
+    return value
+
+
 class _Input(click.Path):
     """A file or folder that has to be there; ``-`` is none."""
 
@@ -30,7 +37,7 @@ class _Input(click.Path):
         super().__init__(path_type=Path, readable=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        path = Path(os.fsdecode(super().convert(_not_empty(value), param, ctx)))
         if str(path) != "-" and not path.exists():
             raise self.absent(path)
         return path
@@ -50,7 +57,7 @@ class _Out(click.Path):
     """A file or folder to write, in a folder that has to be there."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        path = Path(os.fsdecode(super().convert(_not_empty(value), param, ctx)))
         if not path.parent.is_dir():
             raise cannot_write(path, FileNotFoundError())
         return path
@@ -65,13 +72,15 @@ class _Text(_Type):
         self._check = check
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        self._check(value, next(iter(param.opts), "") if param is not None else "")
+        self._check(_not_empty(value), next(iter(param.opts), "") if param is not None else "")
         return value
 
 
 def _named(text: str, option: str) -> None:
     """Check the file of ``model.py:Net``; what is no file is a module, or shapes."""
-    place = text.rpartition(":")[0] if ":" in text else text
+    place, colon, name = text.rpartition(":") if ":" in text else (text, "", "")
+    if colon and not (place and name):
+        raise UsageError(f"{option} {text}: expected a file or module, a colon and a name: model.py:Net")
     if place.endswith(".py") and not Path(place).is_file():
         raise UsageError(f"{option} {text}: {place}: {no_such_file(place)}", where=place)
 

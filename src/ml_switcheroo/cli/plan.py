@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ml_switcheroo.cli.boundary import aside
 from ml_switcheroo.cli.given import CHECKPOINT, INPUT, OUT, one_or_all
 from ml_switcheroo.cli.like import read_like
 from ml_switcheroo.cli.options import as_json, planning, read_programs
@@ -92,13 +93,17 @@ def plan(
     _check_outputs([path for path in (output, html) if path is not None], given)
     with open_checkpoint(state, select=select) as opened:
         if explain is not None:
-            click.echo(explained(explain, opened, **options))
+            with aside():
+                text = explained(explain, opened, **options)
+            click.echo(text)
             return
         if graph:
-            matched = matched_programs(opened, **options)
+            with aside():
+                matched = matched_programs(opened, **options)
             click.echo(f"{matched.source.graph}\n\n{matched.target.graph}")
             return
-        made = make_plan(opened, **options)
+        with aside():
+            made = make_plan(opened, **options)
     if output is not None:
         made.save(output, *given)
     if html is not None:

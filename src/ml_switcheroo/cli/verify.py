@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from ml_switcheroo.cli.boundary import aside
 from ml_switcheroo.cli.factory import function_of, made_by
 from ml_switcheroo.cli.given import CHECKPOINT, INPUT, NAMED, OUT, TARGET
 from ml_switcheroo.cli.options import as_json, layout, read_programs
@@ -176,11 +177,13 @@ def verify(
     if (output or layers) and not settle:
         raise UsageError("--output and --layers go with --settle")
     if settle:
-        plan = experiment.settle(plan, layers=layers)
+        with aside():
+            plan = experiment.settle(plan, layers=layers)
         if output is not None:
             plan.save(output, *given)
         _show_settled(plan)
-    report = experiment.verify(plan, load=load or settle)
+    with aside():
+        report = experiment.verify(plan, load=load or settle)
     if as_json:
         show_record(report.to_json())
     else:
@@ -229,7 +232,8 @@ def _read(
     """Read both programs, print what they have in common, and end."""
     from ml_switcheroo.verification import compare
 
-    found = compare(checkpoint, layers=layers, like=target_model, to=to, **read)
+    with aside():
+        found = compare(checkpoint, layers=layers, like=target_model, to=to, **read)
     if as_json:
         show_record(found.to_json())
     else:

@@ -78,11 +78,9 @@ def open_checkpoint(path: Paths, *, select: str | None = None) -> Checkpoint:
             it could be the state dict: the error lists them.
         UsageError: ``select`` for a format that has no parts.
     """
-    if not isinstance(path, str | Path | Sequence):
-        raise UsageError(f"open_checkpoint takes the path of a file or folder, not {described(path)}")
     if not isinstance(path, str | Path):
-        return open_shards([Path(one) for one in path], lambda shard: open_checkpoint(shard, select=select))
-    path = Path(path)
+        return open_shards(_paths(path), lambda shard: open_checkpoint(shard, select=select))
+    path = _path(path)
     if path.is_dir():
         return open_folder(path, select, open_checkpoint)
     if path.name.endswith(INDEX_SUFFIX):
@@ -105,3 +103,15 @@ def open_checkpoint(path: Paths, *, select: str | None = None) -> Checkpoint:
     except BaseException:
         file.close()
         raise
+
+
+def _paths(given: object) -> list[Path]:
+    if not isinstance(given, Sequence):
+        raise UsageError(f"open_checkpoint takes the path of a file or folder, not {described(given)}")
+    return [_path(one) for one in given]
+
+
+def _path(given: str | Path) -> Path:
+    if not str(given):  # Path makes the working directory of it
+        raise UsageError("an empty path is no checkpoint")
+    return Path(given)
