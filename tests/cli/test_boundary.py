@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -175,6 +176,23 @@ def test_what_ends_a_run_unwinds_like_ctrl_c(spoken, name, word, status):
     assert said.startswith(f"{word}: nothing was changed")
     assert undone
     assert signal.getsignal(signal.Signals[name]) is before
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_that_python_swallows_is_not_lost(spoken, name, status):
+    class Freed:
+        def __del__(self):
+            os.kill(os.getpid(), signal.Signals[name])
+            time.sleep(1)  # the handler runs here, and what it raises goes nowhere
+
+    def command(**_):
+        Freed()
+        time.sleep(20)
+
+    before, began = sys.unraisablehook, time.monotonic()
+    assert spoken(command=command)[0] == status
+    assert time.monotonic() - began < 10
+    assert sys.unraisablehook is before
 
 
 def test_a_signal_that_is_ignored_stays_so(spoken):

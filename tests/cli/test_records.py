@@ -114,7 +114,8 @@ def test_a_plan_that_is_not_complete_is_printed_with_why(printed):
 
 @pytest.mark.parametrize("text", ["plan w.npz --to nnx", "convert w.npz out.npz --to nnx"])
 def test_what_the_users_code_prints_is_no_part_of_the_object(printed, text):
-    code = "print('imported')\ndef make():\n    print('made')\n    return {'fc.kernel': (2, 3), 'fc.bias': (3,)}\n"
+    made = "{'fc.kernel': (2, 3), 'fc.bias': (3,)}"
+    code = f"print('imported')\ndef make():\n    print('made')\n    return {made}\n"
     Path("noisy.py").write_text(code, encoding="utf-8")
     status, record = printed(f"{text} --like noisy.py:make --rules kind.toml")
     assert (status, "error" in record) == (0, False)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 from types import FrameType
 from typing import Any
 
@@ -26,6 +27,7 @@ INTERRUPTED = 130
 OUR_FAULT = 70
 """The exit code of a fault of ours, as in ``sysexits.h``."""
 
+_SOON = 0.01  # seconds
 _LAST = 4  # frames of our own that a report of a fault shows
 _EXTRAS = {
     "jax": "flax",
@@ -227,6 +229,18 @@ def _closed() -> int:
     return 0
 
 
+def _sent_again(lost: sys.UnraisableHookArgs) -> None:
+    """Send a signal again that struck where Python swallows what is raised, such as while it frees memory."""
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    name = lost.exc_value.name if isinstance(lost.exc_value, _Ended) else "SIGINT"
+    # Later: here it would be swallowed, too.
+    again = Timer(_SOON, os.kill, (os.getpid(), signal.Signals[name]))
+    again.daemon = True
+    again.start()
+
+
 @contextmanager
 def _endable() -> Iterator[None]:
     def end(number: int, _: FrameType | None) -> None:
@@ -237,8 +251,10 @@ def _endable() -> Iterator[None]:
     changed = [signal.Signals[name] for name, handler in before.items() if handler is not signal.SIG_IGN]
     for number in changed:
         signal.signal(number, end)
+    hook, sys.unraisablehook = sys.unraisablehook, _sent_again
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number in changed:
             signal.signal(number, before[number.name])
