@@ -74,7 +74,7 @@ def test_errors(length):
     for error in (errors.UsageError(text), errors.PlanError(f"head\n{text}"), errors.LoadError(text)):
         assert is_short(repr(error))
         assert repr(error).startswith(f"<{type(error).__name__}: ")
-        assert str(error).endswith(text)
+        assert error.full.endswith(text)
     assert repr(errors.UsageError("short")) == "<UsageError: short>"
 
 

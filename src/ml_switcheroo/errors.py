@@ -44,8 +44,11 @@ __all__ = [
     "described",
     "did_you_mean",
     "no_such_file",
+    "shortened",
 ]
 
+_LINES, _CHARACTERS, _WIDE = 40, 4000, 1000  # of a message, and of one of its lines
+_MORE = "  ... and {} more (--full; error.full)"
 _WIDEST = 200  # characters of a repr
 _LONGEST, _MOST_LINES = 2000, 20  # characters and lines of somebody else's error
 
@@ -110,6 +113,33 @@ def no_such_file(path: str | Path) -> str:
     return f"no such file{did_you_mean(path.name, there)}"
 
 
+def shortened(text: str) -> str:
+    """Return a message in at most 40 lines and 4,000 characters: its first lines, and its last, the cure.
+
+    >>> shortened("odd: " + "name, " * 3000)[-42:]
+    'name, name, name, ... (--full; error.full)'
+    """
+    lines = [_narrow(line) for line in text.splitlines()]
+    if len(lines) <= _LINES and sum(map(len, lines)) + len(lines) <= _CHARACTERS:
+        return text if lines == text.splitlines() else "\n".join(lines)
+    *kept, last = lines
+    room = _CHARACTERS - len(last) - len(_MORE)
+    while len(kept) > _LINES - 2 or sum(map(len, kept)) + len(kept) > room:
+        kept.pop()
+    return "\n".join([*kept, _MORE.format(len(lines) - 1 - len(kept)), last])
+
+
+def _narrow(line: str) -> str:
+    """Cut a list in a line behind one of its entries."""
+    if len(line) <= _WIDE:
+        return line
+    return f"{line[:_WIDE].rpartition(', ')[0] or line[:_WIDE]}, ... (--full; error.full)"
+
+
+def _indented(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.splitlines() if line.startswith("  "))
+
+
 def _cut(text: str) -> str:
     """Keep the beginning of what somebody else's error says."""
     lines = text[:_LONGEST].splitlines()
@@ -125,12 +155,20 @@ class SwitcherooError(Exception):
         where: The file, or ``file:line``, that it is about; empty if there is none.
         cure: What to do about it, where that is no part of the sentence.
         problems: One line for each thing that is wrong, where there may be several.
+        full: The whole message; ``str()`` has at most 40 lines of it.
     """
 
     exit_code: ClassVar[int] = 2
     where: str = ""
     cure: str = ""
-    problems: tuple[str, ...] = ()
+    problems: tuple[str, ...]
+    full: str
+
+    def __init__(self, message: str = "") -> None:
+        facts = vars(self)
+        facts.setdefault("full", message)
+        facts.setdefault("problems", _indented(facts["full"]))
+        super().__init__(shortened(message))
 
     def __repr__(self) -> str:
         first = next(iter(str(self).splitlines()), "")
@@ -182,7 +220,7 @@ class UnknownName(SwitcherooError, KeyError):
         self.what = what
         self.name = name
         self._known = known
-        super().__init__(name)
+        super().__init__(str(name))
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -307,7 +345,6 @@ class PlanError(SwitcherooError):
         self.missing = tuple(missing)
         self.ambiguous = tuple(ambiguous)
         self.unexpected = tuple(unexpected)
-        self.problems = tuple(line.strip() for line in self.full.splitlines() if line.startswith("  "))
         super().__init__(message)
 
 
@@ -335,6 +372,7 @@ class LoadError(SwitcherooError, RuntimeError):
 
     exit_code = 1
 
-    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, problems: Sequence[str] = (), *, full: str = "") -> None:
+        self.full = full or message
         self.problems = tuple(problems)
         super().__init__(message)

@@ -143,8 +143,12 @@ def load_into(
         if layers is not None and inputs is None and plan.missing and plan.unexpected:
             cure = f"{cure} {NAMES_OF_ITS_OWN}"
         meant = [f"  a possible rule: {rule}  ({why})" for rule, why in suggested(plan)]
-        lines = [line for part in bounded([_problems(plan, names), meant], _LINES) for line in part]
-        raise LoadError(_strict_text(model, lines, cure), problems=(*plan.missing, *plan.unexpected))
+        sections = [_problems(plan, names), meant]
+        short, full = (
+            _strict_text(model, [line for part in body for line in part], cure)
+            for body in (bounded(sections, _LINES), sections)
+        )
+        raise LoadError(short, problems=(*plan.missing, *plan.unexpected), full=full)
     leaves = plan.apply(state, partial=True, allow_overflow=allow_overflow)
     leaves.check_values()
     loaded.notes = (*plan.notes, *said_of_values(plan.moves, state))

@@ -27,7 +27,7 @@ def test_every_attribute_of_an_error_is_on_the_page():
         errors.UnknownTarget("nxn", ["nnx"]),
         errors.UnknownName("tensor", "a", {}),
     ]
-    common = {"where", "cure", "problems", "exit_code"}
+    common = {"where", "cure", "problems", "exit_code", "full"}
     for error in made:
         public = {name for name in vars(error) if name[0] != "_"} - common
         table = SCRIPT["_class"](type(error))

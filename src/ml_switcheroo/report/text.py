@@ -128,8 +128,15 @@ def problems_text(plan: Outcome, missing: Sequence[str], unexpected: Sequence[st
 _LINES = 40
 
 
+_ROOM = 3000  # characters, beside the head and the cure
+
+
+def _size(section: Sequence[str], share: int) -> int:
+    return sum(len(line) + 1 for line in section[:share])
+
+
 def bounded(sections: Sequence[list[str]], most: int) -> list[list[str]]:
-    """Cut sections of lines so that together they have at most so many lines.
+    """Cut sections of lines so that together they have at most so many lines, and room in a message.
 
     >>> bounded([["a", "1", "2", "3", "4"], ["b", "5"]], 5)
     [['a', '1', '  ... and 3 more (--full; error.full)'], ['b', '5']]
@@ -137,6 +144,11 @@ def bounded(sections: Sequence[list[str]], most: int) -> list[list[str]]:
     shares = [len(section) for section in sections]
     while sum(shares) > most and max(shares) > 2:
         shares[shares.index(max(shares))] -= 1
+    while sum(sizes := [_size(*pair) for pair in zip(sections, shares, strict=True)]) > _ROOM:
+        longest = max(range(len(shares)), key=lambda one: sizes[one] if shares[one] > 2 else 0)
+        if shares[longest] <= 2:
+            break
+        shares[longest] -= 1
     return [
         section
         if share == len(section)
