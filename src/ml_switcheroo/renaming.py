@@ -17,7 +17,7 @@ def one_rename(pairs: Iterable[tuple[str, str]]) -> Rename | None:
     """Return one rule that renames all of some paths, with braces for the numbers; None if there is none.
 
     >>> one_rename([("layer1.0", "stages.0.0"), ("layer1.1", "stages.0.1"), ("layer2.0", "stages.1.0")])
-    Rename(source='layer{i+1}.{j}', target='stages.{i}.{j}')
+    Rename("layer{i+1}.{j}", "stages.{i}.{j}")
     """
     rows = list(pairs)
     if len(rows) == 1:

@@ -17,7 +17,7 @@ def test_moves_to_one_leaf_are_taken_back_and_asked_about():
     (doubt,) = ledger.asked
     assert doubt.names == ("a", "c")
     assert doubt.candidates == ("a -> x", "c -> x")
-    assert doubt.rules == ('Drop("c", "a rule says so")', 'Drop("a", "a rule says so")')
+    assert doubt.rules == ('Drop("c")', 'Drop("a")')
 
 
 def test_moves_to_leaves_of_their_own_are_left_alone():
