@@ -48,7 +48,7 @@ def test_inspect_folds_layers():
 
 
 def test_plan_prints_every_tensor_with_the_reason(tmp_path):
-    shown = run("plan", WEIGHTS, "--to", "nnx", "--layers", LAYERS, "-o", tmp_path / "plan.json")
+    shown = run("plan", WEIGHTS, "--to", "nnx", "--layers", LAYERS, "-o", tmp_path / "plan.json", "--full")
     assert shown.returncode == 0, shown.stderr
     assert "static: nn.Linear(hidden, classes)" in shown.stdout
     assert "keeps no counter" in shown.stdout

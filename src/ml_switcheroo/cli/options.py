@@ -18,12 +18,14 @@ __all__ = [
     "planning",
     "read_programs",
     "target",
+    "whole",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 full = click.option("--full", is_flag=True, expose_value=False, help="Print all lines of an error.")
+whole = click.option("--full", is_flag=True, help="Print every tensor, and all lines of an error.")
 _target = partial(
     click.option,
     "--to",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from ml_switcheroo.cli.boundary import aside
 from ml_switcheroo.cli.given import CHECKPOINT, INPUT, OUT, one_or_all
 from ml_switcheroo.cli.like import read_like
-from ml_switcheroo.cli.options import as_json, planning, read_programs
+from ml_switcheroo.cli.options import as_json, planning, read_programs, whole
 from ml_switcheroo.cli.records import facts_of, show_record
+from ml_switcheroo.cli.screen import is_quiet, loudness, show, show_text, tell
 
 if TYPE_CHECKING:
     from ml_switcheroo.errors import PlanError
@@ -43,6 +44,8 @@ __all__ = ["plan"]
     is_flag=True,
     help="Print both programs, operation by operation, instead of the plan; needs --inputs.",
 )
+@whole
+@loudness
 @as_json
 def plan(
     checkpoint: tuple[Path, ...],
@@ -62,6 +65,7 @@ def plan(
     explain: str | None,
     *,
     graph: bool,
+    full: bool,
     as_json: bool,
 ) -> None:
     """Show what would become of every tensor of CHECKPOINT, and why; only headers are read.
@@ -95,12 +99,12 @@ def plan(
         if explain is not None:
             with aside():
                 text = explained(explain, opened, **options)
-            click.echo(text)
+            show_text(text)
             return
         if graph:
             with aside():
                 matched = matched_programs(opened, **options)
-            click.echo(f"{matched.source.graph}\n\n{matched.target.graph}")
+            show_text(f"{matched.source.graph}\n\n{matched.target.graph}")
             return
         with aside():
             made = make_plan(opened, **options)
@@ -109,17 +113,35 @@ def plan(
     if html is not None:
         write_text(html, made.to_html(), *given)
     if old is not None:
-        changes = Plan.load(old).changes(made)
-        click.echo(changes or f"as in {old}", err=not changes)
-        raise click.exceptions.Exit(1 if changes else 0)
+        _show_changes(Plan.load(old).changes(made), old)
+    _show(made, full=full, as_json=as_json)
+
+
+def _show_changes(changes: str, old: Path) -> NoReturn:
+    """Print what differs from a saved plan, and end."""
+    if changes:
+        show_text(changes)
+    else:
+        tell(f"as in {old}")
+    raise click.exceptions.Exit(1 if changes else 0)
+
+
+def _show(made: Plan, *, full: bool, as_json: bool) -> None:
+    """Print a plan, and what to do about it; end with its exit code."""
+    from ml_switcheroo.report import plan_blocks, summary
+
     problem = _problem(made)
     if as_json:
         show_record({**made.to_json(), **({"error": facts_of(problem)} if problem else {})})
+    elif is_quiet():
+        show_text(f"{made.source} -> {made.target}: {summary(made)}")
     else:
-        click.echo(str(made))
+        show(plan_blocks(made, full=full))
     if problem:
-        click.echo(str(problem).rpartition("\n")[2], err=True)
+        tell(str(problem).rpartition("\n")[2], "note")
         raise click.exceptions.Exit(problem.exit_code)
+    if not full and not as_json:
+        tell("--full lists every tensor; --explain NAME says all that is known of one", "faint")
 
 
 def _problem(made: Plan) -> PlanError | None:
