@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from ml_switcheroo.cli.boundary import aside
 from ml_switcheroo.cli.given import CHECKPOINT, INPUT, OUT, one_or_all
 from ml_switcheroo.cli.like import read_like
 from ml_switcheroo.cli.options import as_json, planning, read_programs, whole
 from ml_switcheroo.cli.records import facts_of, show_record
 from ml_switcheroo.cli.screen import is_quiet, loudness, show, show_text, tell
+from ml_switcheroo.cli.working import reading, working
 
 if TYPE_CHECKING:
     from ml_switcheroo.errors import PlanError
@@ -97,16 +97,16 @@ def plan(
     _check_outputs([path for path in (output, html) if path is not None], given)
     with open_checkpoint(state, select=select) as opened:
         if explain is not None:
-            with aside():
+            with working(reading(checkpoint), shown=not as_json):
                 text = explained(explain, opened, **options)
             show_text(text)
             return
         if graph:
-            with aside():
+            with working(reading(checkpoint), shown=not as_json):
                 matched = matched_programs(opened, **options)
             show_text(f"{matched.source.graph}\n\n{matched.target.graph}")
             return
-        with aside():
+        with working(reading(checkpoint), shown=not as_json):
             made = make_plan(opened, **options)
     if output is not None:
         made.save(output, *given)

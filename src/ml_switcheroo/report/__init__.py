@@ -5,7 +5,7 @@ from ml_switcheroo.report.folding import columns, fold
 from ml_switcheroo.report.laid import Block, Cell, Line, fitted, laid_out
 from ml_switcheroo.report.notebook import plan_table
 from ml_switcheroo.report.problems import problems_text
-from ml_switcheroo.report.text import plan_blocks, plan_text, summary, titled
+from ml_switcheroo.report.text import plan_blocks, plan_text, summary, titled, written_blocks
 from ml_switcheroo.report.tracing import account_text
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "problems_text",
     "summary",
     "titled",
+    "written_blocks",
 ]

@@ -27,6 +27,7 @@ __all__ = [
     "plan_text",
     "summary",
     "titled",
+    "written_blocks",
 ]
 
 NAMES_OF_ITS_OWN = (
@@ -79,6 +80,13 @@ def titled(plan: Outcome) -> Iterator[Block]:
     yield [
         Line((Cell(role, role), Cell(f"{count:,}".rjust(wide)), Cell(said)), 2) for role, count, said in rows
     ]
+
+
+def written_blocks(plan: Outcome, out: str, nbytes: int) -> Iterator[Block]:
+    """Yield what is said when a plan was carried out: what was written, and what became of the tensors."""
+    _, summed = titled(plan)
+    yield [Line((Cell(f"{out}: {_count(len(plan.outputs), 'leaf', 'leaves')}, {nbytes:,} bytes", "title"),))]
+    yield summed
 
 
 def _summed(plan: Outcome) -> Iterator[tuple[Role, int, str]]:
