@@ -7,17 +7,18 @@ to show: neither the core nor ``--help`` needs it.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 import click
 
+from ml_switcheroo.laid import Cell, blocks_of, laid_out
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ml_switcheroo.report.laid import Block, Cell, Role
+    from ml_switcheroo.laid import Block, Role
 
 __all__ = [
     "console_of",
@@ -50,7 +51,6 @@ _STYLES: Mapping[Role, str] = {
 """What the colours mean: green is done, blue is left for a reason, all others ask for a person."""
 
 _WIDE = 80  # characters, where a terminal does not say
-_HEAD = re.compile(rf"(note|{'|'.join(_STYLES)})\b[^(]*(\(\d+\)$|:)")
 
 
 def is_quiet() -> bool:
@@ -89,8 +89,6 @@ def loudness(command: F) -> F:
 
 def show(blocks: Iterable[Block]) -> None:
     """Print blocks on stdout: a result."""
-    from ml_switcheroo.report.laid import laid_out
-
     width = width_of(sys.stdout)
     _write((line for block in blocks for line in laid_out(block, width)), sys.stdout)
 
@@ -108,14 +106,13 @@ def tell(text: str, role: Role = "") -> None:
 
 def tell_error(head: str, text: str) -> None:
     """Print on stderr what went wrong: what kind of thing, and at last the cure."""
-    from ml_switcheroo.report.laid import Cell
-
-    first, *rest = _lines(f"{head}: {text}", sys.stderr)
-    told = first[0].text.removeprefix(head)
-    lines = [[Cell(head, "missing"), Cell(told, "title")], *rest]
-    if rest and not rest[-1][0].text.startswith(" "):
-        lines[-1] = [Cell(cell.text, "note") for cell in rest[-1]]
-    _write(lines, sys.stderr)
+    first, *rest = f"{head}: {text}".split("\n")
+    told = [[Cell(first, "title")]] if first == head else _lines(first, sys.stderr, "title")
+    told[0] = [Cell(head, "missing"), Cell(told[0][-1].text.removeprefix(head), "title")]
+    cure = [rest.pop()] if rest and rest[-1][:1].strip() else []
+    for line, role in ((rest, ""), (cure, "note")):
+        told += _lines("\n".join(line), sys.stderr, cast("Role", role)) if line else []
+    _write(told, sys.stderr)
 
 
 def width_of(stream: TextIO) -> int | None:
@@ -159,20 +156,8 @@ def is_coloured(stream: TextIO) -> bool:
 
 
 def _lines(text: str, stream: TextIO, role: Role = "") -> list[list[Cell]]:
-    from ml_switcheroo.report.laid import Cell, fitted
-
     width = width_of(stream)
-    return [
-        [Cell(piece, role or _role_of(line))]
-        for line in text.split("\n")
-        for piece in fitted(line, width) or [""]
-    ]
-
-
-def _role_of(line: str) -> Role:
-    """Return what a line of text is that is the head of a section, or a note."""
-    found = _HEAD.match(line)
-    return cast("Role", found[1]) if found else ""
+    return [line for block in blocks_of(text, width, role) for line in laid_out(block, width)]
 
 
 def _write(lines: Iterable[Sequence[Cell]], stream: TextIO) -> None:

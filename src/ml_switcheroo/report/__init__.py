@@ -2,27 +2,20 @@
 
 from ml_switcheroo.report.changes import changes_text
 from ml_switcheroo.report.folding import columns, fold
-from ml_switcheroo.report.laid import Block, Cell, Line, fitted, laid_out
 from ml_switcheroo.report.notebook import plan_table
 from ml_switcheroo.report.problems import problems_text
-from ml_switcheroo.report.text import plan_blocks, plan_text, summary, titled, written_blocks
+from ml_switcheroo.report.text import plan_blocks, plan_text, summary, written_blocks
 from ml_switcheroo.report.tracing import account_text
 
 __all__ = [
-    "Block",
-    "Cell",
-    "Line",
     "account_text",
     "changes_text",
     "columns",
-    "fitted",
     "fold",
-    "laid_out",
     "plan_blocks",
     "plan_table",
     "plan_text",
     "problems_text",
     "summary",
-    "titled",
     "written_blocks",
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.laid import plain
 from ml_switcheroo.report.folding import columns
-from ml_switcheroo.report.laid import plain
 from ml_switcheroo.report.suggesting import suggested
 from ml_switcheroo.report.text import ambiguous_block, differences_block, left_block, summary
 

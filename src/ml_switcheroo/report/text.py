@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from ml_switcheroo.laid import Block, Cell, Line, Role, plain
 from ml_switcheroo.report.folding import Row, fold, joined
-from ml_switcheroo.report.laid import Block, Cell, Line, Role, plain
 
 if TYPE_CHECKING:
     from ml_switcheroo.moves import Move

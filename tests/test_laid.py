@@ -2,7 +2,7 @@
 
 import pytest
 
-from ml_switcheroo.report.laid import Cell, Line, fitted, laid_out, plain
+from ml_switcheroo.laid import Cell, Line, blocks_of, laid_out, plain
 
 RULE = 'Rename("a.rather.long.module.name", "another.rather.long.path")'
 MOVES = [
@@ -66,11 +66,35 @@ def test_a_name_wider_than_everything_loses_its_middle_on_a_terminal_alone():
     assert texts([line], None) == ["  text_model.encoder.layers.{0..23}.self_attn.q_proj.weight  float32[1]"]
 
 
+def fitted(text, width):
+    return [line for block in blocks_of(text, width) for line in texts(block, width)]
+
+
 def test_a_rule_is_broken_between_its_arguments_and_never_shortened():
     lines = fitted(f"  the only one of its sizes  {RULE}", 40)
     assert " ".join(" ".join(lines).split()).endswith(RULE)
 
 
-def test_a_line_of_text_that_fits_is_left_as_it_is():
-    assert fitted("a  b   c", 8) == ["a  b   c"]
+def test_text_that_fits_is_left_as_it_is():
+    text = "PlanError: 2   leaves\n  a  b   c\n\n  d  e"
+    assert "\n".join(fitted(text, 80)) == "\n".join(fitted(text, None)) == text
     assert fitted("a  b   c" * 100, None) == ["a  b   c" * 100]
+
+
+def test_columns_of_a_text_are_broken_all_together():
+    text = (
+        "missing: nothing fills them (2)\n  a.name  float32[3]  short\n  another.name  float32[3]  not known"
+    )
+    assert fitted(text, 40) == [
+        "missing: nothing fills them (2)",
+        "  a.name  float32[3]",
+        "      short",
+        "  another.name  float32[3]",
+        "      not known",
+    ]
+
+
+def test_the_heads_of_a_text_have_roles():
+    text = "PlanError: no\nmissing: nothing fills them (2)\n  a  b\nnote: so it is\nmissing words"
+    roles = [line.cells[0].role for block in blocks_of(text, None) for line in block]
+    assert roles == ["", "missing", "", "note", ""]

@@ -6,9 +6,10 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import groupby
+from typing import Literal, cast
 
-__all__ = ["Block", "Cell", "Line", "Role", "fitted", "laid_out", "plain"]
+__all__ = ["Block", "Cell", "Line", "Role", "blocks_of", "laid_out", "plain"]
 
 Role = Literal[
     "",
@@ -96,23 +97,43 @@ def laid_out(block: Block, width: int | None) -> Iterator[Pieces]:
             yield from _broken(line.cells[0], line.indent, line.indent + 2, width)
 
 
-def fitted(text: str, width: int | None) -> list[str]:
-    """Lay out a line of text whose columns stand two blanks or more apart, such as one of an error.
+def blocks_of(text: str, width: int | None, role: Role = "") -> Iterator[Block]:
+    """Yield text as blocks; where it is too wide, what stands two blanks apart or more is taken for columns.
 
-    >>> fitted("  a.name.that.is.long  float32[3]  nothing fills it", 40)
+    Args:
+        text: Lines, such as those of an error.
+        width: The characters there are in a line; None for any number.
+        role: What all of it is, if it is one thing; else the heads of sections are known by their words.
+
+    >>> [block] = blocks_of("  a.name.that.is.long  float32[3]  nothing fills it", 40)
+    >>> ["".join(cell.text for cell in line) for line in laid_out(block, 40)]
     ['  a.name.that.is.long  float32[3]', '      nothing fills it']
     """
-    if width is None or len(text) <= width:
-        return [text]
+    lines = [_line_of(line, role) for line in text.split("\n")]
+    for (_, several), group in groupby(lines, key=lambda line: (line.indent, len(line.cells) > 1)):
+        block = list(group)
+        whole = [Line((_whole(line),), line.indent) for line in block]
+        wide = width is not None and any(line.indent + len(line.cells[0].text) > width for line in whole)
+        yield [Line(line.cells[::2], line.indent) for line in block] if several and wide else whole
+
+
+def _whole(line: Line) -> Cell:
+    return Cell("".join(cell.text for cell in line.cells), line.cells[0].role)
+
+
+_HEAD = re.compile(r"(note|moved|dropped|kept|unexpected|missing|ambiguous|different)\b[^(]*(\(\d+\)$|:)")
+_RULE = re.compile(r"(Rename|Kind|Drop|Keep|Move)\(")
+
+
+def _line_of(text: str, role: Role) -> Line:
+    """Return a line with its cells and, between them, the blanks that part them."""
     bare = text.lstrip(" ")
-    cells = tuple(Cell(cell, _role_of(cell)) for cell in re.split(r" {2,}", bare))
-    return [
-        "".join(cell.text for cell in line) for line in laid_out([Line(cells, len(text) - len(bare))], width)
-    ]
-
-
-def _role_of(cell: str) -> Role:
-    return "rule" if re.match(r"(Rename|Kind|Drop|Keep|Move)\(", cell) else ""
+    head = _HEAD.match(text)
+    parts = re.split(r"( {2,})", bare)
+    cells = (Cell(part, role or ("rule" if _RULE.match(part) else "")) for part in parts)
+    if head:
+        return Line((Cell(bare, role or cast("Role", head[1])),))
+    return Line(tuple(cells), len(text) - len(bare))
 
 
 def _starts(block: Block) -> list[int]:
