@@ -85,7 +85,7 @@ def test_columns_of_a_text_are_broken_all_together():
     text = (
         "missing: nothing fills them (2)\n  a.name  float32[3]  short\n  another.name  float32[3]  not known"
     )
-    assert fitted(text, 40) == [
+    assert fitted(text, 34) == [
         "missing: nothing fills them (2)",
         "  a.name  float32[3]",
         "      short",

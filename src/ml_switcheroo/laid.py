@@ -70,9 +70,9 @@ def plain(blocks: Iterable[Block]) -> list[str]:
 def laid_out(block: Block, width: int | None) -> Iterator[Pieces]:
     """Yield the lines of a block, each as pieces to print one behind the other.
 
-    Where columns are too wide, the last one is broken between words; where that leaves it no room, each line
-    becomes several. A name is never broken: one that is wider than all of the width loses its middle, but a
-    rule stays whole, since it is to be copied.
+    Where columns are too wide, the last one is broken between words; where that leaves it no room, it goes
+    below the others, or each line becomes several. A name is never broken: one that is wider than all of the
+    width loses its middle, but a rule stays whole, since it is to be copied.
 
     Args:
         block: The lines.
@@ -91,6 +91,9 @@ def laid_out(block: Block, width: int | None) -> Iterator[Pieces]:
             yield [Cell(" " * line.indent), *line.cells]
         elif len(line.cells) > 1 and starts[len(line.cells) - 1] + _LEAST <= width:
             yield from _hanging(line, starts, width)
+        elif len(line.cells) > 2 and starts[len(line.cells) - 1] <= width + 2 and not _points(line):
+            yield _aligned(Line(line.cells[:-1], line.indent), starts)
+            yield from _broken(line.cells[-1], line.indent + _DEEPER, line.indent + _DEEPER, width)
         elif len(line.cells) > 1:
             yield from _stacked(line, width)
         else:
@@ -162,6 +165,10 @@ def _aligned(line: Line, starts: Sequence[int]) -> Pieces:
             pieces += [Cell(" " * (start - here)), cell]
             here = start + len(cell.text)
     return pieces
+
+
+def _points(line: Line) -> bool:
+    return any(cell.text == ARROW for cell in line.cells)
 
 
 def _hanging(line: Line, starts: Sequence[int], width: int) -> Iterator[Pieces]:

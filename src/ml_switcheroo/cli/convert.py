@@ -10,7 +10,7 @@ import click
 
 from ml_switcheroo.cli.given import CHECKPOINT, INPUT, OUT, Known, one_or_all
 from ml_switcheroo.cli.like import read_like
-from ml_switcheroo.cli.options import as_json, full, planning, read_programs
+from ml_switcheroo.cli.options import as_json, full, planning, read_programs, with_examples
 from ml_switcheroo.cli.records import show_record
 from ml_switcheroo.cli.screen import is_quiet, loudness, show, show_text, tell
 from ml_switcheroo.cli.working import reading, working
@@ -24,7 +24,7 @@ def _formats() -> Iterable[str]:
     return WRITERS
 
 
-@click.command()
+@click.command(short_help="Write the converted checkpoint, leaf by leaf.")
 @click.argument("checkpoint", type=CHECKPOINT, nargs=-1, required=True)
 @click.argument("out", type=OUT)
 @planning
@@ -53,6 +53,15 @@ def _formats() -> Iterable[str]:
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if OUT is not what would be written.")
 @loudness
 @as_json
+@with_examples(
+    "ml-switcheroo convert weights.pt new.safetensors --to nnx \\",
+    "    --layers model.py:Net",
+    "ml-switcheroo convert weights.pt new.safetensors --to nnx \\",
+    "    --layers model.py:Net --check",
+    "ml-switcheroo convert weights.pt leaves.npz --to nnx --plan plan.json",
+    "ml-switcheroo convert weights.pt half.safetensors --to nnx \\",
+    "    --layers model.py:Net --dtype bfloat16 --resume",
+)
 def convert(
     checkpoint: tuple[Path, ...],
     out: Path,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ml_switcheroo.cli.given import CHECKPOINT, INPUT, NAMED, OUT, TARGET
-from ml_switcheroo.cli.options import as_json, layout
+from ml_switcheroo.cli.options import as_json, layout, with_examples
 from ml_switcheroo.cli.records import show_record
 from ml_switcheroo.cli.screen import loudness, show_text
 from ml_switcheroo.cli.working import reading, working
@@ -15,7 +15,7 @@ from ml_switcheroo.cli.working import reading, working
 __all__ = ["export"]
 
 
-@click.command()
+@click.command(short_help="Turn a converted checkpoint back into PyTorch's.")
 @click.argument("converted", type=CHECKPOINT)
 @click.argument("out", type=OUT)
 @click.option(
@@ -29,6 +29,10 @@ __all__ = ["export"]
 @layout
 @loudness
 @as_json
+@with_examples(
+    "ml-switcheroo export new.safetensors back.safetensors \\",
+    "    --like weights.pt --layers model.py:Net",
+)
 def export(
     converted: Path,
     out: Path,

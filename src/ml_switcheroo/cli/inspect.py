@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ml_switcheroo.cli.given import CHECKPOINT, one_or_all
-from ml_switcheroo.cli.options import as_json
+from ml_switcheroo.cli.options import as_json, with_examples
 from ml_switcheroo.cli.records import show_record
 from ml_switcheroo.cli.screen import is_quiet, loudness, show, show_text
 
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["inspect"]
 
 
-@click.command()
+@click.command(short_help="Show what is in a checkpoint; no tensor is read.")
 @click.argument("checkpoint", type=CHECKPOINT, nargs=-1, required=True)
 @click.option("--select", metavar="KEY", help="Which state dict, if the file holds several: model_ema.")
 @loudness
 @as_json
+@with_examples(
+    "ml-switcheroo inspect weights.pt",
+    "ml-switcheroo inspect weights.pt --json",
+)
 def inspect(checkpoint: tuple[Path, ...], select: str | None, *, as_json: bool) -> None:
     """Show what is in CHECKPOINT: names, dtypes, shapes and sizes; no tensor is read.
 

@@ -10,7 +10,7 @@ import click
 
 from ml_switcheroo.cli.given import CHECKPOINT, INPUT, OUT, one_or_all
 from ml_switcheroo.cli.like import read_like
-from ml_switcheroo.cli.options import as_json, planning, read_programs, whole
+from ml_switcheroo.cli.options import as_json, planning, read_programs, whole, with_examples
 from ml_switcheroo.cli.records import facts_of, show_record
 from ml_switcheroo.cli.screen import is_quiet, loudness, show, show_text, tell
 from ml_switcheroo.cli.working import reading, working
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["plan"]
 
 
-@click.command()
+@click.command(short_help="Show what would become of every tensor, and why.")
 @click.argument("checkpoint", type=CHECKPOINT, nargs=-1, required=True)
 @planning
 @click.option("-o", "--output", type=OUT, metavar="FILE", help="Save the plan as JSON.")
@@ -47,6 +47,16 @@ __all__ = ["plan"]
 @whole
 @loudness
 @as_json
+@with_examples(
+    "ml-switcheroo plan weights.pt --to nnx --layers model.py:Net",
+    "ml-switcheroo plan weights.pt --to nnx --layers model.py:Net --full",
+    "ml-switcheroo plan weights.pt --to nnx --layers model.py:Net \\",
+    "    --explain fc1.weight",
+    "ml-switcheroo plan weights.pt --to nnx --rules rules.toml \\",
+    "    -o plan.json --html plan.html",
+    "ml-switcheroo plan weights.pt --to nnx --layers model.py:Net \\",
+    '    --like port.py:make --inputs "float32[1,1,8,8]"',
+)
 def plan(
     checkpoint: tuple[Path, ...],
     to: str,
@@ -71,11 +81,12 @@ def plan(
     """Show what would become of every tensor of CHECKPOINT, and why; only headers are read.
 
     Several CHECKPOINTs are the shards of one, in any order.
-    Each line names the tensor, the leaf it becomes, the kind of its layer, the move ("out in -> in out"
-    is a transpose), and who decided the kind: your rules, the source code, the target, or the state dict
-    itself. With --layers, --like and --inputs both programs are read, and what they compute decides (graph).
-    Exit code 1 if anything is missing or ambiguous, or the programs compute something else; the rule to
-    write is printed.
+    What is moved, dropped (by reason), missing and ambiguous is counted; what needs a person is listed, with
+    the rule to write. With --full, each line names a tensor, the leaf it becomes, the kind of its layer, the
+    move ("out in -> in out" is a transpose), and who decided the kind: your rules, the source code, the
+    target, or the state dict itself. With --layers, --like and --inputs both programs are read, and what they
+    compute decides (graph).
+    Exit code 1 if anything is missing or ambiguous, or the programs compute something else.
     """
     from ml_switcheroo.explain import explain as explained
     from ml_switcheroo.formats import open_checkpoint

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from ml_switcheroo.cli.configured import take_layers, take_settings
 from ml_switcheroo.cli.given import CHECKPOINT, FILE, INPUT, NAMED, Known
-from ml_switcheroo.cli.options import as_json, configured_target
+from ml_switcheroo.cli.options import as_json, configured_target, with_examples
 from ml_switcheroo.errors import RewriteError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _formats() -> Iterable[str]:
     return FORMATS
 
 
-@click.command()
+@click.command(short_help="Rewrite the code that loads the weights.")
 @click.argument("paths", nargs=-1, required=True, type=INPUT)
 @configured_target
 @click.option("--diff", "mode", flag_value="diff", default=True, help="Show what would change (the default).")
@@ -91,6 +91,12 @@ def _formats() -> Iterable[str]:
     "--stdin-filename", type=FILE, metavar="FILE", help="With -: the name of what comes from stdin."
 )
 @as_json
+@with_examples(
+    "ml-switcheroo rewrite infer.py --to nnx",
+    "ml-switcheroo rewrite infer.py --to nnx --write \\",
+    "    --checkpoint weights.pt --layers model.py:Net",
+    "ml-switcheroo rewrite . --to nnx --check --exclude model.py",
+)
 @click.pass_context
 def rewrite(ctx: click.Context, /, **_: Any) -> None:
     """Rewrite the calls of load_state_dict in PATHS: Python files, stubs, notebooks, or folders of them.

@@ -10,7 +10,7 @@ import click
 
 from ml_switcheroo.cli.factory import function_of, made_by
 from ml_switcheroo.cli.given import CHECKPOINT, INPUT, NAMED, OUT, TARGET
-from ml_switcheroo.cli.options import as_json, layout, read_programs
+from ml_switcheroo.cli.options import as_json, layout, read_programs, with_examples
 from ml_switcheroo.cli.records import show_record
 from ml_switcheroo.cli.screen import is_quiet, loudness, show_text, tell
 from ml_switcheroo.cli.working import working
@@ -23,7 +23,7 @@ __all__ = ["verify"]
 _FUNCTION = "FILE:FUNCTION"
 
 
-@click.command()
+@click.command(short_help="Say whether both models give the same, and where they part.")
 @click.option(
     "--source",
     type=NAMED,
@@ -89,6 +89,13 @@ _FUNCTION = "FILE:FUNCTION"
 @click.option("--strict", is_flag=True, help="Exit with 1 also if agreement proves little.")
 @loudness
 @as_json
+@with_examples(
+    "ml-switcheroo verify --layers model.py:Net --checkpoint weights.pt \\",
+    '    --target-model port.py:make --inputs "float32[1,1,8,8]"',
+    "ml-switcheroo verify --source model.py:Net --checkpoint weights.pt \\",
+    "    --target-model port.py:make --inputs port.py:batch --load \\",
+    '    --input-axes "n c h w -> n h w c"',
+)
 def verify(
     source: str | None,
     target_model: str,
@@ -122,13 +129,8 @@ def verify(
     Without --source both programs are read: the PyTorch model's source (--layers), and the target's model,
     traced on shapes. No PyTorch and no weights are needed. Each difference is printed with a line of both.
 
-    \b
-      ml-switcheroo verify --layers model.py:Net --checkpoint weights.pt
-                           --target-model port.py:make
-                           --inputs "float32[1,3,64,64]"
-
     FILE:FUNCTION is model.py:make or package.module:make; it is called without arguments.
-    """  # noqa: D301 - click wants the character itself
+    """
     from ml_switcheroo.errors import UsageError
     from ml_switcheroo.formats.apart import keep_apart
     from ml_switcheroo.plan import Plan
