@@ -87,7 +87,7 @@ def test_columns_of_a_text_are_broken_all_together():
     )
     assert fitted(text, 34) == [
         "missing: nothing fills them (2)",
-        "  a.name  float32[3]",
+        "  a.name        float32[3]",
         "      short",
         "  another.name  float32[3]",
         "      not known",

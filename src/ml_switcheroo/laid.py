@@ -83,15 +83,21 @@ def laid_out(block: Block, width: int | None) -> Iterator[Pieces]:
     ['conv.weight', '    ->  conv.kernel  as it is']
     """
     starts = _starts(block)
+    ruled = any(line.cells[-1].role == "rule" for line in block)
     widest = max((_width(line, starts) for line in block if len(line.cells) > 1), default=0)
     for line in block:
         if len(line.cells) > 1 and (width is None or widest <= width):
             yield _aligned(line, starts)
         elif width is None:
             yield [Cell(" " * line.indent), *line.cells]
-        elif len(line.cells) > 1 and starts[len(line.cells) - 1] + _LEAST <= width:
+        elif len(line.cells) > 1 and starts[len(line.cells) - 1] + _LEAST <= width and not ruled:
             yield from _hanging(line, starts, width)
-        elif len(line.cells) > 2 and starts[len(line.cells) - 1] <= width + 2 and not _points(line):
+        elif (
+            len(line.cells) > 2
+            and not ruled
+            and starts[len(line.cells) - 1] <= width + 2
+            and not _points(line)
+        ):
             yield _aligned(Line(line.cells[:-1], line.indent), starts)
             yield from _broken(line.cells[-1], line.indent + _DEEPER, line.indent + _DEEPER, width)
         elif len(line.cells) > 1:

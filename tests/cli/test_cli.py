@@ -31,7 +31,9 @@ def test_help_lists_the_verbs_and_the_exit_codes():
         assert word in shown.stdout
 
 
-@pytest.mark.parametrize("verb", ["inspect", "plan", "convert", "rewrite", "verify", "export"])
+@pytest.mark.parametrize(
+    "verb", ["inspect", "plan", "convert", "rewrite", "verify", "export", "targets", "layers"]
+)
 def test_every_verb_has_help_and_json(verb):
     shown = run(verb, "--help")
     assert shown.returncode == 0
