@@ -61,7 +61,7 @@ def test_an_arrow_stays_with_what_it_points_to():
 def test_a_name_wider_than_everything_loses_its_middle_on_a_terminal_alone():
     line = Line((Cell("text_model.encoder.layers.{0..23}.self_attn.q_proj.weight"), Cell("float32[1]")), 2)
     name, spec = texts([line], 40)
-    assert name == "  text_model.encod...n.q_proj.weight"
+    assert name == "  text_model...self_attn.q_proj.weight"
     assert spec == "      float32[1]"
     assert texts([line], None) == ["  text_model.encoder.layers.{0..23}.self_attn.q_proj.weight  float32[1]"]
 

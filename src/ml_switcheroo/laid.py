@@ -222,8 +222,10 @@ def _packed(cells: Sequence[Cell], indent: int, deeper: int, width: int) -> Iter
 
 def _broken(cell: Cell, indent: int, deeper: int, width: int) -> list[Pieces]:
     """Break a cell between words."""
-    room = max(width - max(indent, deeper), _LEAST // 2)
-    text = " ".join(_elided(Cell(word, cell.role), room) for word in cell.text.split(" "))
+    first, *others = cell.text.split(" ")
+    room = max(width - deeper, _LEAST // 2)
+    words = [_elided(Cell(first, cell.role), max(width - indent, _LEAST // 2))]
+    text = " ".join([*words, *(_elided(Cell(word, cell.role), room) for word in others)])
     lines = textwrap.wrap(
         text,
         width,
@@ -239,8 +241,19 @@ def _broken(cell: Cell, indent: int, deeper: int, width: int) -> list[Pieces]:
 
 
 def _elided(cell: Cell, room: int) -> str:
+    """Leave away what is in the middle of a name, first what stands near its beginning: many names share it.
+
+    >>> _elided(Cell("text_model.encoder.layers.{0..7}.q_proj.weight"), 40)
+    'text_model...layers.{0..7}.q_proj.weight'
+    """
     text = cell.text
     if len(text) <= room or cell.role == "rule":
         return text
+    head, *parts = re.split(r"(?<=[A-Za-z0-9_}\]])[./]", text)
+    while len(parts) > 1:
+        parts = parts[1:]
+        tail = text[len(text) - len(".".join(parts)) :]
+        if len(shorter := f"{head}...{tail}") <= room:
+            return shorter
     half = (room - 3) // 2
     return f"{text[: room - 3 - half]}...{text[-half:]}"

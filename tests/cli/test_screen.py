@@ -143,3 +143,16 @@ def test_a_step_is_shown_as_soon_as_it_takes_a_second():
         assert out == "the result\n"
         assert "their words" in seen
         assert ("reading net.py" in seen, "planning" in seen) == (shown, shown)
+
+
+def test_a_diff_is_coloured_and_its_lines_are_never_broken(folder):
+    name = "a/rather/long/name/of/a/file/of/weights.pt"
+    code = f"import torch\nmodel.load_state_dict(torch.load('{name}'))\n"
+    (folder / "a.py").write_text(code, encoding="utf-8")
+    words = ("rewrite", "a.py", "--to", "nnx", "--diff")
+    out, err = piped(words, folder)
+    seen = on_a_terminal([*words, "-q"], folder, COLUMNS="40")
+    assert ESCAPE.search(seen)
+    assert ESCAPE.sub("", seen) == out
+    assert "1 call to rewrite" in err
+    assert not ESCAPE.search(on_a_terminal(words, folder, NO_COLOR="1"))

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from ml_switcheroo.cli.configured import take_layers, take_settings
 from ml_switcheroo.cli.given import CHECKPOINT, FILE, INPUT, NAMED, Known
 from ml_switcheroo.cli.options import as_json, configured_target, with_examples
+from ml_switcheroo.cli.screen import loudness, tell
 from ml_switcheroo.errors import RewriteError
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def _formats() -> Iterable[str]:
 @click.option(
     "--stdin-filename", type=FILE, metavar="FILE", help="With -: the name of what comes from stdin."
 )
+@loudness
 @as_json
 @with_examples(
     "ml-switcheroo rewrite infer.py --to nnx",
@@ -200,7 +202,7 @@ class Request:
 
         table = plan_of(self.checkpoint, self.layers, str(self.to))
         if isinstance(table, str):
-            click.echo(f"only the kinds of {self.layers} are carried along, not its plan: {table}", err=True)
+            tell(f"only the kinds of {self.layers} are carried along, not its plan: {table}")
         kinds = kinds_of(self.checkpoint, self.layers)
         return {**settings, "kinds": kinds, "table": None if isinstance(table, str) else table}
 

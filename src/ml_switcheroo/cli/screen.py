@@ -27,6 +27,7 @@ __all__ = [
     "is_verbose",
     "loudness",
     "show",
+    "show_line",
     "show_text",
     "tell",
     "tell_error",
@@ -96,6 +97,11 @@ def show(blocks: Iterable[Block]) -> None:
 def show_text(text: str) -> None:
     """Print a result that is text already."""
     _write(_lines(text, sys.stdout), sys.stdout)
+
+
+def show_line(text: str, role: Role = "") -> None:
+    """Print a line of a result that is never broken, such as one of a diff."""
+    _write([[Cell(text, role)]], sys.stdout)
 
 
 def tell(text: str, role: Role = "") -> None:
