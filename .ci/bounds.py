@@ -12,7 +12,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TOOLS = ("pytest", "pytest-xdist", "einops", "hypothesis", "safetensors", "transformers")
+TOOLS = ("pytest", "pytest-xdist", "einops", "hypothesis", "safetensors", "transformers", "pyyaml")
 SUITES = (
     *("targets", "runtime", "formats", "graph", "planning", "verification", "differences"),
     *("test_layers.py", "test_load.py", "test_load_guarantees.py", "test_export.py", "test_conversion.py"),
@@ -29,6 +29,7 @@ def main(resolution: str) -> int:
         pip = [run / "pip", "--quiet", "--disable-pip-version-check", "install"]
         # torch first and by itself, as in the Makefile: the pinned version resolves to the CPU build.
         subprocess.run([*pip, "torch==2.13.0"], check=True)
+        subprocess.run([*pip, "--no-deps", "torchvision==0.28.0"], check=True)
         subprocess.run([*pip, "uv"], check=True)
         wanted = here / "requirements.txt"
         uv = [run / "uv", "pip", "compile", "--quiet", "--python", run / "python", "--output-file", wanted]
