@@ -35,6 +35,7 @@ from ml_switcheroo.sources.static.python.values import (
 from ml_switcheroo.sources.static.python.wrapping import unwrapped
 from ml_switcheroo.sources.static.reading.attempt import Attempt
 from ml_switcheroo.sources.static.reading.called import refuse_call
+from ml_switcheroo.sources.static.reading.configured import configured, is_config
 from ml_switcheroo.sources.static.reading.defaults import Other, doubt_defaults
 from ml_switcheroo.sources.static.reading.fit import Claim, Fit, Names, fit
 from ml_switcheroo.sources.static.reading.forward import observed
@@ -105,7 +106,7 @@ def reading(
     """Read a model, by a machine of one's own; what is done with it meanwhile may go as deep as that."""
     refuse_call(spec)
     place, _, name = spec.rpartition(":") if _names_something(spec) else (spec, "", "")
-    source, library = _open(place, root)
+    source, library, name = _open(place, name, root)
     names = [name] if name else [node.name for node in source.classes]
     if not names:
         raise SourceError(source.label, "defines no class", cure="Name a class or a function: file.py:Net")
@@ -121,19 +122,24 @@ def _names_something(spec: str) -> bool:
     return bool(head) and tail.isidentifier() and len(head) > 1
 
 
-def _open(place: str, root: Path | None) -> tuple[Source, Library]:
+def _open(place: str, name: str, root: Path | None) -> tuple[Source, Library, str]:
+    """Return the source, where it finds others, and what is read of it."""
     base = (root or Path()).resolve()
     path = base / place
+    if is_config(str(path)):
+        made = configured(path, name)
+        library = Library(made.roots)
+        return library.add(made.path, made.tree), library, made.name
     if not (place.endswith(".py") or path.is_file()):
         library = Library([base])
         source = library.module(place)
         if source is None:
             raise SourceError(place, "no such module on disk", cure=f"Give a file, or a module below {base}.")
-        return source, library
+        return source, library, name
     if not path.is_file():
         raise SourceError(place, "no such file", cure=f"The path is relative to {base}.")
     library = Library([base, *_package_roots(path)])
-    return library.file(path), library
+    return library.file(path), library, name
 
 
 def _package_roots(path: Path) -> Iterator[Path]:

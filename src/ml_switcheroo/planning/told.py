@@ -1,0 +1,136 @@
+"""What ``layers=`` says, or in its place the configuration that lies beside the checkpoint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_switcheroo.errors import SourceError
+from ml_switcheroo.sources.classify import classify
+from ml_switcheroo.sources.findings import Knowledge
+from ml_switcheroo.sources.stated import from_table
+from ml_switcheroo.tensors import TensorSpec
+
+__all__ = ["Told", "told_by"]
+
+
+class Told:
+    """What is said of the layers, read once for the names that stay.
+
+    Attributes:
+        layers: As ``layers=`` has it; None where nobody says anything.
+        notes: What a person should know.
+        asked: Whether somebody has asked for it: then what cannot be read is an error.
+    """
+
+    def __init__(self, layers: Any, *, notes: tuple[str, ...] = (), asked: bool = True) -> None:
+        self.layers = layers
+        self.notes = notes
+        self.asked = asked
+        self._said: list[tuple[Mapping[str, TensorSpec], Knowledge]] = []
+
+    def of(self, specs: Mapping[str, TensorSpec]) -> Knowledge:
+        """Return what is said of these tensors."""
+        found = next((said for known, said in self._said if known == specs), None)
+        try:
+            return found if found is not None else _from_layers(self.layers, specs)
+        except SourceError as error:
+            if self.asked:
+                raise
+            return Knowledge(notes=(_unread(error),))
+
+    def count(self, specs: Mapping[str, TensorSpec]) -> int:
+        """Count the tensors that are found; none where no class of a file fits these names."""
+        try:
+            knowledge = _from_layers(self.layers, specs)
+        except SourceError:
+            return 0  # said when the source is read for good
+        self._said.append((specs, knowledge))
+        return sum(len(owner.tensors) for owner in classify(specs, [knowledge]) if owner.possible)
+
+
+def told_by(layers: Any, state: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> Told:
+    """Return what ``layers=`` says; without it, what the configuration beside a checkpoint does.
+
+    A configuration whose class makes none of the tensors says nothing of them. Weights of the bare model may
+    lie beside the configuration of one with a head (``gpt2``): then the bare one is what they are.
+
+    Args:
+        layers: As :func:`make_plan` takes it.
+        state: The checkpoint.
+        specs: The specs of its tensors.
+    """
+    config = _beside(state) if layers is None else None
+    if config is None:
+        return Told(layers)
+    from ml_switcheroo.sources.static.reading.configured import base_class, configured
+
+    try:
+        made = configured(config)
+    except SourceError as error:
+        return Told(None, notes=(_unread(error),), asked=False)
+    bare = base_class(config)
+    for name in dict.fromkeys([made.name, *([bare] if bare else [])]):
+        told = Told(f"{config}:{name}", asked=False)
+        told.notes = (f"{config.name} says that this is {name} of {made.package}, whose source was read.",)
+        if _fits(told, specs):
+            return told
+    note = f"{config.name} says that this is {made.name} of {made.package}, which makes none of the tensors."
+    return Told(None, notes=(f"{note} {_BY_TENSORS}",), asked=False)
+
+
+def _fits(told: Told, specs: Mapping[str, TensorSpec]) -> bool:
+    """Tell whether a model makes any of the tensors, with a wrapper before their names or without."""
+    inner: Mapping[str, TensorSpec] = specs
+    while inner:
+        if told.count(inner):
+            return True
+        heads = {name.partition(".")[0] for name in inner}
+        if len(heads) != 1:
+            return False
+        inner = {name.partition(".")[2]: spec for name, spec in inner.items() if "." in name}
+    return False
+
+
+_BY_TENSORS = "What the layers are is taken from the tensors alone."
+
+
+def _unread(error: SourceError) -> str:
+    text = " ".join(str(error).split("\n")).rstrip(".")
+    return f"{text}. {_BY_TENSORS}"
+
+
+_SAVED = re.compile(
+    r"(model|pytorch_model|diffusion_pytorch_model)([-.][\w.-]+)?\.(safetensors|bin)(\.index\.json)?"
+)
+"""The files that are saved together with a configuration."""
+
+
+def _beside(state: Mapping[str, Any]) -> Path | None:
+    """Return the configuration beside a checkpoint; None where there is none, or it is of something else."""
+    path = getattr(state, "path", None)
+    if not isinstance(path, Path) or not _SAVED.fullmatch(path.name):
+        return None
+    config = path.parent / "config.json"
+    return config if config.is_file() else None
+
+
+def _from_layers(layers: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
+    """Ask what ``layers=`` names: a table, source code or a live module."""
+    if isinstance(layers, Mapping):
+        said = from_table(layers)
+        if not said.classes:
+            return said
+        from ml_switcheroo.sources.named import with_uses
+
+        return with_uses(said, specs)
+    # Imported where it is asked: the readers of code are half of all modules.
+    if isinstance(layers, str | Path):
+        from ml_switcheroo.sources import static
+
+        return static.read_layers(str(layers), specs)
+    from ml_switcheroo.sources import live
+
+    return live.read_module(layers, specs)
