@@ -62,9 +62,12 @@ def told_by(layers: Any, state: Mapping[str, Any], specs: Mapping[str, TensorSpe
         state: The checkpoint.
         specs: The specs of its tensors.
     """
-    config = _beside(state) if layers is None else None
+    named = _OF_TRANSFORMERS.fullmatch(layers) if isinstance(layers, str) else None
+    config = _beside(state) if layers is None or named else None
     if config is None:
         return Told(layers)
+    if named:
+        return Told(f"{config}:{named[1]}")
     from ml_switcheroo.sources.static.reading.configured import base_class, configured
 
     try:
@@ -101,6 +104,9 @@ def _unread(error: SourceError) -> str:
     text = " ".join(str(error).split("\n")).rstrip(".")
     return f"{text}. {_BY_TENSORS}"
 
+
+_OF_TRANSFORMERS = re.compile(r"transformers(?:\.\w+)*:(\w+)")
+"""A class of transformers: what its constructor takes is in the configuration."""
 
 _SAVED = re.compile(
     r"(model|pytorch_model|diffusion_pytorch_model)([-.][\w.-]+)?\.(safetensors|bin)(\.index\.json)?"
