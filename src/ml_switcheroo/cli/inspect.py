@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ml_switcheroo.cli.given import CHECKPOINT, one_or_all
-from ml_switcheroo.cli.options import as_json
+from ml_switcheroo.cli.options import as_json, reading
 from ml_switcheroo.cli.records import show_record
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ __all__ = ["inspect"]
 
 @click.command()
 @click.argument("checkpoint", type=CHECKPOINT, nargs=-1, required=True)
-@click.option("--select", metavar="KEY", help="Which state dict, if the file holds several: model_ema.")
+@reading
 @as_json
-def inspect(checkpoint: tuple[Path, ...], select: str | None, *, as_json: bool) -> None:
+def inspect(checkpoint: tuple[Path, ...], select: str | None, *, dequantise: bool, as_json: bool) -> None:
     """Show what is in CHECKPOINT: names, dtypes, shapes and sizes; no tensor is read.
 
     Several CHECKPOINTs are the shards of one, in any order.
@@ -29,7 +29,7 @@ def inspect(checkpoint: tuple[Path, ...], select: str | None, *, as_json: bool) 
     """
     from ml_switcheroo.formats import open_checkpoint
 
-    with open_checkpoint(one_or_all(checkpoint), select=select) as opened:
+    with open_checkpoint(one_or_all(checkpoint), select=select, dequantise=dequantise) as opened:
         if as_json:
             show_record(_record(opened))
         else:

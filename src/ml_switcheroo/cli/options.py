@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ __all__ = [
     "layout",
     "planning",
     "read_programs",
+    "reading",
     "target",
 ]
 
@@ -40,6 +41,21 @@ layout = click.option(
 )
 
 
+_READING: Sequence[Callable[[Any], Any]] = (
+    click.option("--select", metavar="KEY", help="Which state dict, if the file holds several: model_ema."),
+    click.option(
+        "--dequantise", is_flag=True, help="Compute the weights that fp8 with scales or AWQ stand for."
+    ),
+)
+
+
+def reading(command: F) -> F:
+    """Add the options that say how a checkpoint is read; they are those of ``open_checkpoint``."""
+    for option in reversed(_READING):
+        command = option(command)
+    return command
+
+
 def planning(command: F) -> F:
     """Add the options that a plan is made from."""
     for option in (
@@ -47,9 +63,7 @@ def planning(command: F) -> F:
         click.option(
             "--dtype", type=DTYPE, metavar="DTYPE", help="Cast floating-point leaves, such as to bfloat16."
         ),
-        click.option(
-            "--select", metavar="KEY", help="Which state dict, if the file holds several: model_ema."
-        ),
+        *reversed(_READING),
         click.option("--rules", type=INPUT, metavar="FILE", help="Rules for what nothing can know (TOML)."),
         click.option(
             "--layers",

@@ -13,6 +13,7 @@ from ml_switcheroo.formats.folders import open_folder
 from ml_switcheroo.formats.hdf5 import HDF5_MAGIC, open_hdf5
 from ml_switcheroo.formats.mistaken import mistaken
 from ml_switcheroo.formats.npz import NPY_MAGIC, open_npy, open_npz
+from ml_switcheroo.formats.quantised import dequantised
 from ml_switcheroo.formats.safetensors import MAX_HEADER, open_safetensors
 from ml_switcheroo.formats.shards import INDEX_SUFFIX, open_index, open_shards
 from ml_switcheroo.formats.torch_legacy import LEGACY_MAGIC, open_pickle, open_torch_legacy
@@ -62,7 +63,7 @@ Paths = str | Path | Sequence[str | Path]
 """The path of a checkpoint, or the paths of all its shards."""
 
 
-def open_checkpoint(path: Paths, *, select: str | None = None) -> Checkpoint:
+def open_checkpoint(path: Paths, *, select: str | None = None, dequantise: bool = False) -> Checkpoint:
     """Open a checkpoint; only headers are read, and no code of the file runs.
 
     Args:
@@ -72,19 +73,30 @@ def open_checkpoint(path: Paths, *, select: str | None = None) -> Checkpoint:
             index: the paths of all shards.
         select: The part of a torch file that is the state dict, as a dotted path (``"model"``), or ``"."``
             for everything; None if only one part can be.
+        dequantise: Whether to compute the weights that fp8 codes with scales, or those of AWQ, stand for.
 
     Raises:
         CheckpointError: The file cannot be read, is damaged or hostile, or no checkpoint; or several parts of
             it could be the state dict: the error lists them.
-        UsageError: ``select`` for a format that has no parts.
+        UsageError: ``select`` for a format that has no parts; ``dequantise`` where nothing is quantised.
     """
+    opened = _opened(path, select)
+    try:
+        return dequantised(opened) if dequantise else opened
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _opened(path: Paths, select: str | None) -> Checkpoint:
+    """Open a checkpoint as it is stored."""
     if not isinstance(path, str | Path):
-        return open_shards(_paths(path), lambda shard: open_checkpoint(shard, select=select))
+        return open_shards(_paths(path), lambda shard: _opened(shard, select))
     path = _path(path)
     if path.is_dir():
-        return open_folder(path, select, open_checkpoint)
+        return open_folder(path, select, lambda file, select: _opened(file, select))
     if path.name.endswith(INDEX_SUFFIX):
-        return open_index(path, lambda shard: open_checkpoint(shard, select=select))
+        return open_index(path, lambda shard: _opened(shard, select))
     file = SourceFile(path)
     try:
         head = file.read(0, min(file.size, _HEAD))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ml_switcheroo.errors import RuleError, UsageError, did_you_mean
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.formats.given import Paths, as_state, is_files, layers_of
+from ml_switcheroo.formats.quantised import refuse_quantised
 from ml_switcheroo.match.kinds_by_target import as_shown, from_template
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Cast
@@ -26,7 +27,6 @@ from ml_switcheroo.provenance import refuse_converted
 from ml_switcheroo.rule_lines import expanded, rules_given, written
 from ml_switcheroo.rules import Keep, Kind, Rename, Rule, match
 from ml_switcheroo.sources import evidence
-from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.foreign import refuse_foreign, refuse_turned
 from ml_switcheroo.sources.stated import from_rules, layers_in, module_paths
 from ml_switcheroo.targets import find_target, owner_of, template_of
@@ -185,12 +185,13 @@ def prepare(
     dropped = dropped_by(rules, specs)
     _none_dropped(rules, dropped)
     kept = {name: spec for name, spec in specs.items() if name not in dropped}
+    refuse_quantised(
+        kept, _where(state), (name for rule in rules if isinstance(rule, Move) for name in rule.sources)
+    )
     told = told_by(layers, state, kept)
     peeled = peel(kept, told.count if told.layers is not None else None)
-    _check_layout(layers, peeled.specs, rules, str(getattr(state, "path", "the state dict")))
-    known = [from_rules(rules, peeled.specs), Knowledge(notes=told.notes)]
-    if told.layers is not None:
-        known.append(told.of(peeled.specs))
+    _check_layout(layers, peeled.specs, rules, _where(state))
+    known = [from_rules(rules, peeled.specs), told.of(peeled.specs)]
     if template is not None:
         seen = from_template(template, peeled.specs, target.naming, rules)
         known = [*(as_shown(one, seen) for one in known), seen]
@@ -289,6 +290,10 @@ def _check_layout(layers: Any, specs: Mapping[str, TensorSpec], rules: Sequence[
             },
             where,
         )
+
+
+def _where(state: Mapping[str, Any]) -> str:
+    return str(getattr(state, "path", "the state dict"))
 
 
 def _none_dropped(rules: Sequence[Rule], dropped: Mapping[str, Unmoved]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,16 @@ class Told:
 
     def of(self, specs: Mapping[str, TensorSpec]) -> Knowledge:
         """Return what is said of these tensors."""
+        if self.layers is None:
+            return Knowledge(notes=self.notes)
         found = next((said for known, said in self._said if known == specs), None)
         try:
-            return found if found is not None else _from_layers(self.layers, specs)
+            found = found if found is not None else _from_layers(self.layers, specs)
         except SourceError as error:
             if self.asked:
                 raise
             return Knowledge(notes=(_unread(error),))
+        return replace(found, notes=(*self.notes, *found.notes))
 
     def count(self, specs: Mapping[str, TensorSpec]) -> int:
         """Count the tensors that are found; none where no class of a file fits these names."""
