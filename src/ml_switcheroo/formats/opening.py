@@ -9,13 +9,15 @@ from pathlib import Path
 from ml_switcheroo.errors import CheckpointError, UsageError, described
 from ml_switcheroo.formats.checkpoint import Checkpoint
 from ml_switcheroo.formats.files import SourceFile
+from ml_switcheroo.formats.flax_msgpack import is_flax_msgpack, open_flax_msgpack
 from ml_switcheroo.formats.folders import open_folder
-from ml_switcheroo.formats.hdf5 import HDF5_MAGIC, open_hdf5
+from ml_switcheroo.formats.hdf5 import HDF5_MAGIC, is_keras_archive, open_hdf5, open_keras
 from ml_switcheroo.formats.mistaken import mistaken
 from ml_switcheroo.formats.npz import NPY_MAGIC, open_npy, open_npz
 from ml_switcheroo.formats.quantised import dequantised
 from ml_switcheroo.formats.safetensors import MAX_HEADER, open_safetensors
 from ml_switcheroo.formats.shards import INDEX_SUFFIX, open_index, open_shards
+from ml_switcheroo.formats.tensor_bundle import is_tensor_bundle, open_tensor_bundle
 from ml_switcheroo.formats.torch_legacy import LEGACY_MAGIC, open_pickle, open_torch_legacy
 from ml_switcheroo.formats.torch_tar import open_torch_tar
 from ml_switcheroo.formats.torch_zip import open_torch_zip
@@ -48,6 +50,7 @@ def _is_npz(head: bytes) -> bool:
 
 _FORMATS = (
     _Format(_is_npz, open_npz),
+    _Format(is_keras_archive, open_keras),
     _Format(lambda head: head.startswith(ZIP_MAGIC), open_torch_zip, has_parts=True),
     _Format(lambda head: head.startswith(NPY_MAGIC), open_npy),
     _Format(lambda head: head.startswith(HDF5_MAGIC), open_hdf5),
@@ -55,6 +58,7 @@ _FORMATS = (
     _Format(lambda head: LEGACY_MAGIC.to_bytes(10, "little") in head[:32], open_torch_legacy, has_parts=True),
     _Format(lambda head: head[257:262] == b"ustar", open_torch_tar, has_parts=True),
     _Format(lambda head: head[:2] in _PICKLES, open_pickle, has_parts=True),
+    _Format(is_flax_msgpack, open_flax_msgpack),
     _Format(_is_safetensors, open_safetensors),
 )
 
@@ -100,6 +104,8 @@ def _opened(path: Paths, select: str | None) -> Checkpoint:
     file = SourceFile(path)
     try:
         head = file.read(0, min(file.size, _HEAD))
+        if is_tensor_bundle(file):
+            return _without_parts(file, open_tensor_bundle, select)
         if other := mistaken(head):
             raise CheckpointError(file.path, other[0], offset=0, cure=other[1])
         form = next((form for form in _FORMATS if form.tell(head)), None)
@@ -109,12 +115,18 @@ def _opened(path: Paths, select: str | None) -> Checkpoint:
             raise CheckpointError(file.path, reason, offset=0, cure=cure)
         if form.has_parts:
             return form.read(file, select=select)
-        if select is not None:
-            raise UsageError(f"{path}: select= chooses a part of a torch checkpoint; this file has no parts")
-        return form.read(file)
+        return _without_parts(file, form.read, select)
     except BaseException:
         file.close()
         raise
+
+
+def _without_parts(
+    file: SourceFile, read: Callable[[SourceFile], Checkpoint], select: str | None
+) -> Checkpoint:
+    if select is not None:
+        raise UsageError(f"{file.path}: select= chooses a part of a torch checkpoint; this file has no parts")
+    return read(file)
 
 
 def _paths(given: object) -> list[Path]:
