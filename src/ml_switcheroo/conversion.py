@@ -45,6 +45,8 @@ class Conversion:
         target_inputs: What the target's model takes, if that differs, likewise.
         target_call: What runs the target's model, likewise.
         select: Which state dict, if the file holds several.
+        ema: Whether to take averaged weights, as in
+            :func:`~ml_switcheroo.formats.opening.open_checkpoint`.
         dequantise: Whether to compute the weights that quantised ones stand for, as in
             :func:`~ml_switcheroo.formats.opening.open_checkpoint`.
         plan: A plan made before. Then ``layers``, ``rules``, ``dtype`` and ``layout`` are not used, and
@@ -66,6 +68,7 @@ class Conversion:
     target_inputs: Any = None
     target_call: Callable[..., Any] | None = None
     select: str | None = None
+    ema: bool = False
     dequantise: bool = False
     plan: Plan | None = None
     allow_missing: bool = False
@@ -145,7 +148,7 @@ class Conversion:
     @property
     def _reading(self) -> dict[str, Any]:
         """How the checkpoint is read."""
-        return {"select": self.select, "dequantise": self.dequantise}
+        return {"select": self.select, "ema": self.ema, "dequantise": self.dequantise}
 
     def _plan(self, state: Checkpoint, target: str) -> Plan:
         """Return the plan to carry out, checked."""
@@ -183,6 +186,7 @@ def convert(
     target_inputs: Any = None,
     target_call: Callable[..., Any] | None = None,
     select: str | None = None,
+    ema: bool = False,
     dequantise: bool = False,
     plan: Plan | None = None,
     allow_missing: bool = False,
@@ -212,6 +216,7 @@ def convert(
         target_inputs=target_inputs,
         target_call=target_call,
         select=select,
+        ema=ema,
         dequantise=dequantise,
         plan=plan,
         allow_missing=allow_missing,

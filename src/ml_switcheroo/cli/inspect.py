@@ -21,7 +21,9 @@ __all__ = ["inspect"]
 @click.argument("checkpoint", type=CHECKPOINT, nargs=-1, required=True)
 @reading
 @as_json
-def inspect(checkpoint: tuple[Path, ...], select: str | None, *, dequantise: bool, as_json: bool) -> None:
+def inspect(
+    checkpoint: tuple[Path, ...], select: str | None, *, ema: bool, dequantise: bool, as_json: bool
+) -> None:
     """Show what is in CHECKPOINT: names, dtypes, shapes and sizes; no tensor is read.
 
     Several CHECKPOINTs are the shards of one, in any order.
@@ -29,7 +31,7 @@ def inspect(checkpoint: tuple[Path, ...], select: str | None, *, dequantise: boo
     """
     from ml_switcheroo.formats import open_checkpoint
 
-    with open_checkpoint(one_or_all(checkpoint), select=select, dequantise=dequantise) as opened:
+    with open_checkpoint(one_or_all(checkpoint), select=select, ema=ema, dequantise=dequantise) as opened:
         if as_json:
             show_record(_record(opened))
         else:

@@ -43,6 +43,7 @@ layout = click.option(
 
 _READING: Sequence[Callable[[Any], Any]] = (
     click.option("--select", metavar="KEY", help="Which state dict, if the file holds several: model_ema."),
+    click.option("--ema", is_flag=True, help="Take the averaged weights, under the model's own names."),
     click.option(
         "--dequantise", is_flag=True, help="Compute the weights that fp8 with scales or AWQ stand for."
     ),

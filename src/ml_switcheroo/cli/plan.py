@@ -61,6 +61,7 @@ def plan(
     old: Path | None,
     explain: str | None,
     *,
+    ema: bool,
     dequantise: bool,
     graph: bool,
     as_json: bool,
@@ -92,7 +93,7 @@ def plan(
     state = one_or_all(checkpoint)
     given = [state, layers, like, rules, old, inputs, target_inputs, target_call]
     _check_outputs([path for path in (output, html) if path is not None], given)
-    with open_checkpoint(state, select=select, dequantise=dequantise) as opened:
+    with open_checkpoint(state, select=select, ema=ema, dequantise=dequantise) as opened:
         if explain is not None:
             with aside():
                 text = explained(explain, opened, **options)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml_switcheroo.errors import CheckpointError, UsageError, described
+from ml_switcheroo.formats.averaged import averaged
 from ml_switcheroo.formats.checkpoint import Checkpoint
 from ml_switcheroo.formats.files import SourceFile
 from ml_switcheroo.formats.flax_msgpack import is_flax_msgpack, open_flax_msgpack
@@ -17,6 +18,7 @@ from ml_switcheroo.formats.npz import NPY_MAGIC, open_npy, open_npz
 from ml_switcheroo.formats.quantised import dequantised
 from ml_switcheroo.formats.safetensors import MAX_HEADER, open_safetensors
 from ml_switcheroo.formats.shards import INDEX_SUFFIX, open_index, open_shards
+from ml_switcheroo.formats.state_dicts import WHOLE
 from ml_switcheroo.formats.tensor_bundle import is_tensor_bundle, open_tensor_bundle
 from ml_switcheroo.formats.torch_legacy import LEGACY_MAGIC, open_pickle, open_torch_legacy
 from ml_switcheroo.formats.torch_tar import open_torch_tar
@@ -67,7 +69,9 @@ Paths = str | Path | Sequence[str | Path]
 """The path of a checkpoint, or the paths of all its shards."""
 
 
-def open_checkpoint(path: Paths, *, select: str | None = None, dequantise: bool = False) -> Checkpoint:
+def open_checkpoint(
+    path: Paths, *, select: str | None = None, ema: bool = False, dequantise: bool = False
+) -> Checkpoint:
     """Open a checkpoint; only headers are read, and no code of the file runs.
 
     Args:
@@ -77,6 +81,7 @@ def open_checkpoint(path: Paths, *, select: str | None = None, dequantise: bool 
             index: the paths of all shards.
         select: The part of a torch file that is the state dict, as a dotted path (``"model"``), or ``"."``
             for everything; None if only one part can be.
+        ema: Whether to take averaged weights, under the names of the model that they are the average of.
         dequantise: Whether to compute the weights that fp8 codes with scales, or those of AWQ, stand for.
 
     Raises:
@@ -84,9 +89,25 @@ def open_checkpoint(path: Paths, *, select: str | None = None, dequantise: bool 
             it could be the state dict: the error lists them.
         UsageError: ``select`` for a format that has no parts; ``dequantise`` where nothing is quantised.
     """
-    opened = _opened(path, select)
+    opened = _averaged(path, select) if ema else _opened(path, select)
     try:
         return dequantised(opened) if dequantise else opened
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _averaged(path: Paths, select: str | None) -> Checkpoint:
+    """Open a checkpoint with its averaged weights; what has several state dicts is opened as a whole."""
+    whole = False
+    try:
+        opened = _opened(path, select)
+    except CheckpointError:
+        if select is not None:
+            raise
+        opened, whole = _opened(path, WHOLE), True
+    try:
+        return averaged(opened, whole=whole)
     except BaseException:
         opened.close()
         raise

@@ -1,8 +1,8 @@
 """Read TensorFlow checkpoints without TensorFlow: ``model.index`` with ``model.data-00000-of-00001``.
 
-Layout: the index is a table of LevelDB (``doc/table_format.md`` in its repository) from
-names to ``BundleEntryProto`` (``tensorflow/core/protobuf/tensor_bundle.proto``); the data files are the bytes of
-the tensors in C order. TensorFlow writes the table uncompressed.
+Layout: the index is a table of LevelDB (``doc/table_format.md`` in its repository) from names to
+``BundleEntryProto`` (``tensorflow/core/protobuf/tensor_bundle.proto``); the data files are the bytes of the
+tensors in C order. TensorFlow writes the table uncompressed.
 """
 
 from __future__ import annotations
