@@ -47,6 +47,8 @@ class Conversion:
         select: Which state dict, if the file holds several.
         ema: Whether to take averaged weights, as in
             :func:`~ml_switcheroo.formats.opening.open_checkpoint`.
+        merge: An adapter of LoRA to merge into the weights, as in
+            :func:`~ml_switcheroo.formats.opening.open_checkpoint`.
         dequantise: Whether to compute the weights that quantised ones stand for, as in
             :func:`~ml_switcheroo.formats.opening.open_checkpoint`.
         plan: A plan made before. Then ``layers``, ``rules``, ``dtype`` and ``layout`` are not used, and
@@ -70,6 +72,7 @@ class Conversion:
     select: str | None = None
     ema: bool = False
     dequantise: bool = False
+    merge: str | Path | None = None
     plan: Plan | None = None
     allow_missing: bool = False
     allow_unexpected: bool = False
@@ -148,7 +151,7 @@ class Conversion:
     @property
     def _reading(self) -> dict[str, Any]:
         """How the checkpoint is read."""
-        return {"select": self.select, "ema": self.ema, "dequantise": self.dequantise}
+        return {"select": self.select, "ema": self.ema, "dequantise": self.dequantise, "merge": self.merge}
 
     def _plan(self, state: Checkpoint, target: str) -> Plan:
         """Return the plan to carry out, checked."""
@@ -188,6 +191,7 @@ def convert(
     select: str | None = None,
     ema: bool = False,
     dequantise: bool = False,
+    merge: str | Path | None = None,
     plan: Plan | None = None,
     allow_missing: bool = False,
     allow_unexpected: bool = False,
@@ -218,6 +222,7 @@ def convert(
         select=select,
         ema=ema,
         dequantise=dequantise,
+        merge=merge,
         plan=plan,
         allow_missing=allow_missing,
         allow_unexpected=allow_unexpected,

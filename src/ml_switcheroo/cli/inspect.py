@@ -22,7 +22,13 @@ __all__ = ["inspect"]
 @reading
 @as_json
 def inspect(
-    checkpoint: tuple[Path, ...], select: str | None, *, ema: bool, dequantise: bool, as_json: bool
+    checkpoint: tuple[Path, ...],
+    select: str | None,
+    *,
+    ema: bool,
+    dequantise: bool,
+    merge: Path | None,
+    as_json: bool,
 ) -> None:
     """Show what is in CHECKPOINT: names, dtypes, shapes and sizes; no tensor is read.
 
@@ -31,7 +37,9 @@ def inspect(
     """
     from ml_switcheroo.formats import open_checkpoint
 
-    with open_checkpoint(one_or_all(checkpoint), select=select, ema=ema, dequantise=dequantise) as opened:
+    with open_checkpoint(
+        one_or_all(checkpoint), select=select, ema=ema, dequantise=dequantise, merge=merge
+    ) as opened:
         if as_json:
             show_record(_record(opened))
         else:

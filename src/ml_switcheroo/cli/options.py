@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ml_switcheroo.cli.given import DTYPE, INPUT, NAMED, SPEC, TARGET, Known
+from ml_switcheroo.cli.given import CHECKPOINT, DTYPE, INPUT, NAMED, SPEC, TARGET, Known
 
 __all__ = [
     "as_json",
@@ -46,6 +46,9 @@ _READING: Sequence[Callable[[Any], Any]] = (
     click.option("--ema", is_flag=True, help="Take the averaged weights, under the model's own names."),
     click.option(
         "--dequantise", is_flag=True, help="Compute the weights that fp8 with scales or AWQ stand for."
+    ),
+    click.option(
+        "--merge", type=CHECKPOINT, metavar="ADAPTER", help="Merge an adapter of LoRA: the folder of PEFT."
     ),
 )
 

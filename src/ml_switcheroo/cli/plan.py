@@ -63,6 +63,7 @@ def plan(
     *,
     ema: bool,
     dequantise: bool,
+    merge: Path | None,
     graph: bool,
     as_json: bool,
 ) -> None:
@@ -91,9 +92,9 @@ def plan(
         **read_programs(inputs, target_inputs, target_call),
     }
     state = one_or_all(checkpoint)
-    given = [state, layers, like, rules, old, inputs, target_inputs, target_call]
+    given = [state, merge, layers, like, rules, old, inputs, target_inputs, target_call]
     _check_outputs([path for path in (output, html) if path is not None], given)
-    with open_checkpoint(state, select=select, ema=ema, dequantise=dequantise) as opened:
+    with open_checkpoint(state, select=select, ema=ema, dequantise=dequantise, merge=merge) as opened:
         if explain is not None:
             with aside():
                 text = explained(explain, opened, **options)

@@ -51,8 +51,8 @@ def averaged(opened: Checkpoint, *, whole: bool) -> Checkpoint:
         whole: Whether it is all of a file with several state dicts; then the one that was averaged is taken.
 
     Raises:
-        CheckpointError: Nothing in it is an average, several parts are, or it is none of what lies beside it: a
-            name or a shape differs, several models fit, or names are the same without their dots.
+        CheckpointError: Nothing in it is an average, several parts are, or it is none of what lies beside it:
+            a name or a shape differs, several models fit, or names are the same without their dots.
     """
     state = dict(opened)
     place = _place(opened.path, state)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml_switcheroo.errors import CheckpointError, UsageError, described
+from ml_switcheroo.formats.adapters import merged
 from ml_switcheroo.formats.averaged import averaged
 from ml_switcheroo.formats.checkpoint import Checkpoint
 from ml_switcheroo.formats.files import SourceFile
@@ -70,7 +71,12 @@ Paths = str | Path | Sequence[str | Path]
 
 
 def open_checkpoint(
-    path: Paths, *, select: str | None = None, ema: bool = False, dequantise: bool = False
+    path: Paths,
+    *,
+    select: str | None = None,
+    ema: bool = False,
+    dequantise: bool = False,
+    merge: str | Path | None = None,
 ) -> Checkpoint:
     """Open a checkpoint; only headers are read, and no code of the file runs.
 
@@ -83,6 +89,7 @@ def open_checkpoint(
             for everything; None if only one part can be.
         ema: Whether to take averaged weights, under the names of the model that they are the average of.
         dequantise: Whether to compute the weights that fp8 codes with scales, or those of AWQ, stand for.
+        merge: An adapter of LoRA to merge into the weights: the folder that PEFT has saved.
 
     Raises:
         CheckpointError: The file cannot be read, is damaged or hostile, or no checkpoint; or several parts of
@@ -91,7 +98,8 @@ def open_checkpoint(
     """
     opened = _averaged(path, select) if ema else _opened(path, select)
     try:
-        return dequantised(opened) if dequantise else opened
+        opened = dequantised(opened) if dequantise else opened
+        return merged(opened, merge, lambda file: _opened(file, None)) if merge is not None else opened
     except BaseException:
         opened.close()
         raise

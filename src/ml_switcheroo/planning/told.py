@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_switcheroo.errors import SourceError
 from ml_switcheroo.sources.classify import classify
-from ml_switcheroo.sources.findings import Knowledge
+from ml_switcheroo.sources.findings import Finding, Knowledge
 from ml_switcheroo.sources.stated import from_table
 from ml_switcheroo.tensors import TensorSpec
 
@@ -24,18 +24,20 @@ class Told:
         layers: As ``layers=`` has it; None where nobody says anything.
         notes: What a person should know.
         asked: Whether somebody has asked for it: then what cannot be read is an error.
+        known: What is said where there are no layers to read.
     """
 
     def __init__(self, layers: Any, *, notes: tuple[str, ...] = (), asked: bool = True) -> None:
         self.layers = layers
         self.notes = notes
         self.asked = asked
+        self.known = Knowledge(notes=notes)
         self._said: list[tuple[Mapping[str, TensorSpec], Knowledge]] = []
 
     def of(self, specs: Mapping[str, TensorSpec]) -> Knowledge:
         """Return what is said of these tensors."""
         if self.layers is None:
-            return Knowledge(notes=self.notes)
+            return self.known
         found = next((said for known, said in self._said if known == specs), None)
         try:
             found = found if found is not None else _from_layers(self.layers, specs)
@@ -69,7 +71,10 @@ def told_by(layers: Any, state: Mapping[str, Any], specs: Mapping[str, TensorSpe
     named = _OF_TRANSFORMERS.fullmatch(layers) if isinstance(layers, str) else None
     config = _beside(state) if layers is None or named else None
     if config is None:
-        return Told(layers)
+        told = Told(layers)
+        if layers is None and _is_adapter(state):
+            told.known = Knowledge(_of_adapter(specs))
+        return told
     if named:
         return Told(f"{config}:{named[1]}")
     from ml_switcheroo.sources.static.reading.configured import base_class, configured
@@ -86,6 +91,28 @@ def told_by(layers: Any, state: Mapping[str, Any], specs: Mapping[str, TensorSpe
             return told
     note = f"{config.name} says that this is {made.name} of {made.package}, which makes none of the tensors."
     return Told(None, notes=(f"{note} {_BY_TENSORS}",), asked=False)
+
+
+def _is_adapter(state: Mapping[str, Any]) -> bool:
+    """Tell whether a checkpoint is what PEFT saves of LoRA by itself."""
+    path = getattr(state, "path", None)
+    if not isinstance(path, Path) or not path.name.startswith("adapter_model."):
+        return False
+    config = path.parent / "adapter_config.json"
+    return config.is_file() and b'"LORA"' in config.read_bytes()
+
+
+def _of_adapter(specs: Mapping[str, TensorSpec]) -> dict[str, Finding]:
+    """Return what the parts of LoRA are: linear layers and convolutions; parameters for embeddings."""
+    found: dict[str, Finding] = {}
+    for name, spec in specs.items():
+        path, _, slot = name.rpartition(".")
+        reason = "a part of LoRA, as adapter_config.json says"
+        if path.endswith((".lora_A", ".lora_B")) and slot == "weight" and len(spec.shape) >= 2:
+            found[path] = Finding("linear" if len(spec.shape) == 2 else "conv", "static", reason)
+        elif slot.startswith(("lora_embedding_", "lora_magnitude_vector")):
+            found[name] = Finding("parameter", "static", reason)
+    return found
 
 
 def _fits(told: Told, specs: Mapping[str, TensorSpec]) -> bool:
