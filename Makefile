@@ -33,17 +33,19 @@ test: setup  ## run the tests
 test-slow: setup  ## run the long suites too
 	$(BIN)/pytest -n 2
 
-bench: setup  ## measure: reading and writing against cp, hostile files, reading source code, matching
+bench: setup  ## measure: reading and writing against cp, hostile files, reading source code, matching, starting
 	$(BIN)/python benchmarks/io.py --gigabytes 0.5
 	$(BIN)/python benchmarks/hostile.py
 	$(BIN)/python benchmarks/static.py torchvision
 	$(BIN)/python benchmarks/matching_growth.py --leaves 1000 10000
+	$(BIN)/python benchmarks/start.py
 
-docs: setup  ## write the tables in README.md and docs/ anew
+docs: setup  ## write the tables in README.md and docs/, and the captures, anew
 	$(BIN)/python docs/support_matrix.py
 	$(BIN)/python docs/layers.py
 	$(BIN)/python docs/notes.py
 	$(BIN)/python docs/errors.py
+	$(BIN)/python docs/captures.py
 
 demo:  ## run the main job on a real model: PyTorch weights into Flax, without PyTorch
 	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)

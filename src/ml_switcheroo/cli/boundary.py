@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from ml_switcheroo.cli.records import error_record, facts_of, is_asked, show_record
+from ml_switcheroo.cli.screen import tell_error
 from ml_switcheroo.errors import SwitcherooError, UsageError, UserCodeError
 
 __all__ = ["INTERRUPTED", "OUR_FAULT", "aside", "bounded", "run"]
@@ -80,8 +81,7 @@ class _Ending:
     def tell(self) -> int:
         """Say it, and return the exit code."""
         with suppress(OSError):  # there may be no terminal any more
-            click.secho(f"{self.head}: ", err=True, nl=False, bold=True, fg="red")
-            click.echo(self.text, err=True)
+            tell_error(self.head, self.text)
             if is_asked(sys.argv):
                 show_record({"error": self.record})
         return self.code
@@ -110,9 +110,15 @@ def run(command: Callable[..., object]) -> int:
 
 
 def _misused(error: click.ClickException) -> int:
-    error.show()
+    context = getattr(error, "ctx", None)
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # not before click 8.2
+        error.show()
+        return error.exit_code
+    if context is not None:
+        usage = f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n"
+        click.echo(usage, err=True)
+    tell_error("Error", error.format_message())
     if is_asked(sys.argv):
-        context = getattr(error, "ctx", None)
         cure = f"{context.command_path} --help" if context is not None else ""
         made = error_record(type(error).__name__, error.format_message(), error.exit_code, cure=cure)
         show_record({"error": made})
@@ -121,6 +127,8 @@ def _misused(error: click.ClickException) -> int:
 
 def _failed(error: SwitcherooError) -> _Ending:
     text = str(getattr(error, "full", error) if "--full" in sys.argv else error)
+    if isinstance(error, UserCodeError) and not {"-v", "--verbose"}.isdisjoint(sys.argv):
+        click.echo("".join(traceback.format_exception(error.error)), err=True, nl=False)
     return _Ending(error.exit_code, type(error).__name__, text, facts_of(error))
 
 

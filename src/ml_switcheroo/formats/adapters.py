@@ -47,8 +47,8 @@ def merged(base: Checkpoint, adapter: str | Path, open_file: Callable[[Path], Ch
         open_file: Opens a file of tensors.
 
     Raises:
-        CheckpointError: The adapter cannot be read, is of another kind than LoRA, or one of its tensors adapts
-            nothing in the checkpoint; all such tensors are named.
+        CheckpointError: The adapter cannot be read, is of another kind than LoRA, or one of its tensors
+            adapts nothing in the checkpoint; all such tensors are named.
     """
     path = Path(adapter)
     file = next((path / name for name in _FILES if (path / name).is_file()), path) if path.is_dir() else path

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.errors import SourceError
+from ml_switcheroo.progress import beginning
 from ml_switcheroo.sources.classify import classify
 from ml_switcheroo.sources.findings import Finding, Knowledge
-from ml_switcheroo.sources.stated import from_table
+from ml_switcheroo.sources.stated import from_table, kind_named
 from ml_switcheroo.tensors import TensorSpec
 
 __all__ = ["Told", "told_by"]
@@ -102,16 +103,18 @@ def _is_adapter(state: Mapping[str, Any]) -> bool:
     return config.is_file() and b'"LORA"' in config.read_bytes()
 
 
+_CLASSES = {2: "Linear", 3: "Conv1d", 4: "Conv2d", 5: "Conv3d"}
+"""The classes of torch.nn that PEFT makes of LoRA's parts, by their number of axes."""
+
+
 def _of_adapter(specs: Mapping[str, TensorSpec]) -> dict[str, Finding]:
-    """Return what the parts of LoRA are: linear layers and convolutions; parameters for embeddings."""
+    """Return what the parts of LoRA are; those of embeddings are tensors by themselves."""
     found: dict[str, Finding] = {}
     for name, spec in specs.items():
         path, _, slot = name.rpartition(".")
         reason = "a part of LoRA, as adapter_config.json says"
-        if path.endswith((".lora_A", ".lora_B")) and slot == "weight" and len(spec.shape) >= 2:
-            found[path] = Finding("linear" if len(spec.shape) == 2 else "conv", "static", reason)
-        elif slot.startswith(("lora_embedding_", "lora_magnitude_vector")):
-            found[name] = Finding("parameter", "static", reason)
+        if path.endswith((".lora_A", ".lora_B")) and slot == "weight" and len(spec.shape) in _CLASSES:
+            found[path] = Finding(kind_named(_CLASSES[len(spec.shape)]), "static", reason)
     return found
 
 
@@ -163,6 +166,7 @@ def _from_layers(layers: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         from ml_switcheroo.sources.named import with_uses
 
         return with_uses(said, specs)
+    beginning(f"reading {layers}" if isinstance(layers, str | Path) else "reading the model")
     # Imported where it is asked: the readers of code are half of all modules.
     if isinstance(layers, str | Path):
         from ml_switcheroo.sources import static
