@@ -14,6 +14,7 @@ from ml_switcheroo.errors import RuleError, UsageError, did_you_mean
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.formats.given import Paths, as_state, is_files, layers_of
 from ml_switcheroo.formats.quantised import refuse_quantised
+from ml_switcheroo.formats.shards import refuse_a_part
 from ml_switcheroo.match.kinds_by_target import as_shown, from_template
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Cast
@@ -182,6 +183,7 @@ def prepare(
         Cast(dtype).specs(())  # an unknown one is said before anything is read
     specs = specs_of(state)
     refuse_converted(state)
+    refuse_a_part(state)
     rules = rules_given(rules)
     template = template or template_of(like, find_target(to))
     dropped = dropped_by(rules, specs)
