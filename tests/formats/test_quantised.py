@@ -230,3 +230,17 @@ def test_convert_computes_the_weights_on_request(tmp_path: Path) -> None:
         convert({"fc.weight": np.ones((2, 2))}, tmp_path / "x.npz", to="nnx", dequantise=True)
     with pytest.raises(UsageError, match="nothing in it is quantised"):
         open_checkpoint(tmp_path / "out.safetensors", dequantise=True)
+
+
+def test_a_scheme_that_the_configuration_names(tmp_path: Path) -> None:
+    """Its tensors are those of no row; integers of two axes are its codes."""
+    state = {"fc.codes": np.zeros((4, 4), "int16"), "fc.codebooks": np.zeros((4, 4), "float32")}
+    safetensors.numpy.save_file(state, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"quantization_config": {"quant_method": "aqlm"}}')
+    with pytest.raises(UsageError, match=r"quantised by aqlm, as config\.json says: fc\.codes are codes"):
+        make_plan(tmp_path, to="numpy")
+    (tmp_path / "config.json").write_text('{"quantization_config": null}')
+    make_plan(tmp_path, to="numpy").check()
+    safetensors.numpy.save_file({"fc.weight": np.zeros((4, 4), "float32")}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"quantization_config": {"quant_method": "fp8"}}')
+    make_plan(tmp_path, to="numpy").check()  # dequantised since

@@ -11,9 +11,11 @@ makers:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from ml_switcheroo.formats.checkpoint import Array, Checkpoint, LazyTensor
 from ml_switcheroo.formats.derived import DerivedTensor, with_tensors
 from ml_switcheroo.tensors import TensorSpec
 
-__all__ = ["SCHEMES", "Scheme", "dequantised", "find_quantised", "refuse_quantised"]
+__all__ = ["SCHEMES", "Scheme", "dequantised", "find_quantised", "refuse_named_quantised", "refuse_quantised"]
 
 Specs = Mapping[str, TensorSpec]
 """The tensors of one module, by slot: ``weight``, ``weight.absmax``, ``qzeros``."""
@@ -296,6 +298,30 @@ def refuse_quantised(specs: Specs, where: str, said: Iterable[str] = ()) -> None
     )
     head = f"{where} is quantised: it holds codes and scales in the place of weights"
     raise UsageError("\n".join([head, *lines]), cure="\n".join(cures))
+
+
+def refuse_named_quantised(state: object, specs: Specs) -> None:
+    """Raise where the configuration beside a checkpoint says that it is quantised, and it holds integers.
+
+    Raises:
+        UsageError: Both are so, and no scheme was recognised by its tensors.
+    """
+    path = getattr(state, "path", None)
+    codes = [name for name, spec in specs.items() if len(spec.shape) > 1 and "int" in spec.dtype]
+    config = path.parent / "config.json" if isinstance(path, Path) else None
+    if not codes or config is None or not config.is_file() or config.stat().st_size > _LARGEST:
+        return
+    try:
+        said = json.loads(config.read_bytes())["quantization_config"]["quant_method"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return
+    raise UsageError(
+        f"{path} is quantised by {said}, as config.json says: {_listed(codes)} are codes",
+        cure=f"{_ORIGINAL}.",
+    )
+
+
+_LARGEST = 1 << 23  # bytes of a configuration
 
 
 def _listed(paths: list[str]) -> str:

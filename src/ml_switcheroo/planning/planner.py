@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ml_switcheroo.errors import RuleError, UsageError, did_you_mean
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.formats.given import Paths, as_state, is_files, layers_of
-from ml_switcheroo.formats.quantised import refuse_quantised
+from ml_switcheroo.formats.quantised import refuse_named_quantised, refuse_quantised
 from ml_switcheroo.formats.shards import refuse_a_part
 from ml_switcheroo.match.kinds_by_target import as_shown, from_template
 from ml_switcheroo.moves import Move
@@ -189,9 +189,9 @@ def prepare(
     dropped = dropped_by(rules, specs)
     _none_dropped(rules, dropped)
     kept = {name: spec for name, spec in specs.items() if name not in dropped}
-    refuse_quantised(
-        kept, _where(state), (name for rule in rules if isinstance(rule, Move) for name in rule.sources)
-    )
+    moved = {name for rule in rules if isinstance(rule, Move) for name in rule.sources}
+    refuse_quantised(kept, _where(state), moved)
+    refuse_named_quantised(state, {name: spec for name, spec in kept.items() if name not in moved})
     told = told_by(layers, state, kept)
     peeled = peel(kept, told.count if told.layers is not None else None)
     _check_layout(layers, peeled.specs, rules, _where(state))
