@@ -90,7 +90,9 @@ def told_by(layers: Any, state: Mapping[str, Any], specs: Mapping[str, TensorSpe
         told.notes = (f"{config.name} says that this is {name} of {made.package}, whose source was read.",)
         if _fits(told, specs):
             return told
+    why = [note for _, known in told._said for note in known.notes if "could not be followed" in note]
     note = f"{config.name} says that this is {made.name} of {made.package}, which makes none of the tensors."
+    note = f"{config.name}: {why[0]}" if why else note
     return Told(None, notes=(f"{note} {_BY_TENSORS}",), asked=False)
 
 

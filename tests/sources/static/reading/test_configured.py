@@ -208,3 +208,20 @@ def test_a_configuration_of_something_else_says_nothing(folders, tmp_path: Path)
     assert any("which makes none of the tensors" in note for note in plan.notes)
     safetensors.numpy.save_file({"fc.weight": np.ones((3, 2), "float32")}, tmp_path / "mine.safetensors")
     assert not make_plan(tmp_path / "mine.safetensors", to="mlx").notes
+
+
+def test_a_package_that_is_imported_under_a_condition(tmp_path: Path) -> None:
+    """As transformers imports torch: whoever uses it has it."""
+    (tmp_path / "model.py").write_text(
+        "import torch.nn as nn\n"
+        "try:\n    import not_installed\n    import torch\nexcept ImportError:\n    pass\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.steps = torch.arange(3)\n"
+        "        self.fc = nn.Linear(2, 3)\n"
+    )
+    state = {"fc.weight": np.ones((3, 2), "float32"), "fc.bias": np.ones(3, "float32")}
+    plan = make_plan(state, to="nnx", layers=f"{tmp_path / 'model.py'}:Net")
+    plan.check()
+    assert {move.origin for move in plan.moves} == {"static"}
