@@ -1,17 +1,16 @@
-"""Write the support matrix of README.md from the tables: python docs/support_matrix.py.
+"""Write the matrix in docs/support.md from the tables: python docs/support_matrix.py.
 
 A cell says whether the target has a recipe for the kind; where it has none, the reason is below, but
 for what no target takes.
 """
 
 import re
-import sys
 from pathlib import Path
 
 from ml_switcheroo.report.support import supported
 from ml_switcheroo.targets import TARGETS
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+PAGE = Path(__file__).resolve().parent / "support.md"
 BLOCK = re.compile(r"(?<=<!-- support matrix -->\n).*?(?=<!-- end of support matrix -->)", re.DOTALL)
 
 
@@ -29,11 +28,9 @@ def matrix() -> str:
 
 
 def updated(text: str) -> str:
-    """Return the text of README.md with the table as it is now."""
+    """Return the text of the page with the table as it is now."""
     return BLOCK.sub(lambda _: matrix(), text)
 
 
 if __name__ == "__main__":
-    text = README.read_text(encoding="utf-8")
-    README.write_text(updated(text), encoding="utf-8")
-    sys.exit(0)
+    PAGE.write_text(updated(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

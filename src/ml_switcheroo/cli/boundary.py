@@ -19,6 +19,7 @@ import click
 from ml_switcheroo.cli.records import error_record, facts_of, is_asked, show_record
 from ml_switcheroo.cli.screen import tell_error
 from ml_switcheroo.errors import SwitcherooError, UsageError, UserCodeError
+from ml_switcheroo.extras import how_to_install
 
 __all__ = ["INTERRUPTED", "OUR_FAULT", "aside", "bounded", "run"]
 
@@ -30,20 +31,6 @@ OUR_FAULT = 70
 
 _SOON = 0.01  # seconds
 _LAST = 4  # frames of our own that a report of a fault shows
-_EXTRAS = {
-    "jax": "flax",
-    "flax": "flax",
-    "equinox": "equinox",
-    "haiku": "haiku",
-    "keras": "keras",
-    "tensorflow": "keras",
-    "h5py": "keras",
-    "mlx": "mlx",
-    "orbax": "orbax",
-}
-"""The extra of this package that brings a framework."""
-
-
 _ENDING = {
     name: word for name, word in (("SIGTERM", "Terminated"), ("SIGHUP", "Hung up")) if hasattr(signal, name)
 }
@@ -182,11 +169,9 @@ def bounded(what: str) -> Iterator[None]:
 
 def _cure(error: BaseException) -> str:
     missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if missing in _EXTRAS:
-        return f"pip install 'ml-switcheroo[{_EXTRAS[missing]}]'"
-    if missing == "torch":
-        return "pip install torch"
-    return f"Install {missing}, or correct the import." if missing else ""
+    if not missing:
+        return ""
+    return how_to_install(missing) or f"Install {missing}, or correct the import."
 
 
 def _theirs(error: BaseException) -> tuple[str, str] | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.errors import CheckpointError
+from ml_switcheroo.extras import how_to_install
 from ml_switcheroo.formats.checkpoint import Array, Checkpoint, LazyTensor, StridedTensor
 from ml_switcheroo.formats.files import MappedBytes, SourceFile
 from ml_switcheroo.formats.zip_directory import ZIP_MAGIC, read_directory
@@ -56,9 +57,8 @@ def import_h5py(path: Path, doing: str) -> Any:
     try:
         import h5py
     except ImportError as error:
-        cure = "pip install 'ml-switcheroo[keras]'"
         reason = f"an HDF5 file, {doing} through h5py; it is not installed"
-        raise CheckpointError(path, reason, cure=cure) from error
+        raise CheckpointError(path, reason, cure=how_to_install("h5py")) from error
     return h5py
 
 

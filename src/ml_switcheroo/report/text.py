@@ -91,9 +91,10 @@ def written_blocks(plan: Outcome, out: str, nbytes: int) -> Iterator[Block]:
 
 def _summed(plan: Outcome) -> Iterator[tuple[Role, int, str]]:
     kinds = Counter(kind for move in plan.moves for kind in [move.kind] * len(move.sources))
-    most = sorted(kinds.items(), key=lambda one: (-one[1], one[0]))[:_MOST_KINDS]
-    counted = [f"{count:,} {kind}" for kind, count in most]
-    counted += [f"{len(kinds) - _MOST_KINDS} other kinds"] * (len(kinds) > _MOST_KINDS)
+    most = _MOST_KINDS if len(kinds) > _MOST_KINDS + 1 else len(kinds)
+    ordered = sorted(kinds.items(), key=lambda one: (-one[1], one[0]))
+    counted = [f"{count:,} {kind}" for kind, count in ordered[:most]]
+    counted += [f"{len(kinds) - most} other kinds"] * (len(kinds) > most)
     into = f"{_count(len(plan.outputs), 'leaf', 'leaves')} filled"
     yield "moved", len(plan.inputs), f"{into}: {', '.join(counted)}" if counted else into
     for role in ("dropped", "kept"):
@@ -230,7 +231,16 @@ def left_block(plan: Outcome, role: Role, names: Iterable[str] | None = None) ->
         return []
     rows = fold((name, str(entry.spec), entry.why) for name, entry in sorted(left.items()))
     head = _head(role, f"{_TITLES[role]} ({len(left)})")
-    return [head, *(Line((Cell(name), Cell(spec, "faint"), Cell(why)), 2) for name, spec, why in rows)]
+    return [
+        head,
+        *(Line((Cell(name), Cell(spec, "faint"), Cell(_pasted(why))), 2) for name, spec, why in rows),
+    ]
+
+
+def _pasted(why: str) -> str:
+    """Write the rule that a reason ends in so that it can be pasted."""
+    said, name, rule = why.partition("Kind(")
+    return said + by_pattern(name + rule)
 
 
 def ambiguous_block(plan: Outcome) -> Block:
