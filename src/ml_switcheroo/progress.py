@@ -63,7 +63,7 @@ def how_far(done: int, total: int, seconds: float) -> str:
 
 def peak_memory() -> int:
     """Return the most memory that this process has had so far, in bytes; 0 where the system does not say."""
-    # On Linux getrusage counts what the parent had when it started this process; the kernel's own mark does not.
+    # On Linux getrusage counts what the parent had when it started this process; the kernel's mark does not.
     with suppress(OSError):
         status = Path("/proc/self/status").read_text("ascii")
         found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
