@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,11 @@ __all__ = ["plan"]
 @planning
 @click.option("-o", "--output", type=OUT, metavar="FILE", help="Save the plan as JSON.")
 @click.option("--html", type=OUT, metavar="FILE", help="Save the plan as a page for a browser.")
+@click.option(
+    "--values",
+    is_flag=True,
+    help="Show samples of the values in that page, before and after; every tensor is read once.",
+)
 @click.option(
     "--diff",
     "old",
@@ -62,6 +67,7 @@ def plan(
     explain: str | None,
     *,
     graph: bool,
+    values: bool,
     as_json: bool,
 ) -> None:
     """Show what would become of every tensor of CHECKPOINT, and why; only headers are read.
@@ -88,6 +94,8 @@ def plan(
         "layout": layout,
         **read_programs(inputs, target_inputs, target_call),
     }
+    if values and html is None:
+        raise click.UsageError("--values shows samples in the page of --html; name that page")
     state = one_or_all(checkpoint)
     given = [state, layers, like, rules, old, inputs, target_inputs, target_call]
     _check_outputs([path for path in (output, html) if path is not None], given)
@@ -104,10 +112,11 @@ def plan(
             return
         with aside():
             made = make_plan(opened, **options)
+        page = _page(made, opened if values else None, options, like) if html is not None else ""
     if output is not None:
         made.save(output, *given)
     if html is not None:
-        write_text(html, made.to_html(), *given)
+        write_text(html, page, *given)
     if old is not None:
         changes = Plan.load(old).changes(made)
         click.echo(changes or f"as in {old}", err=not changes)
@@ -120,6 +129,12 @@ def plan(
     if problem:
         click.echo(str(problem).rpartition("\n")[2], err=True)
         raise click.exceptions.Exit(problem.exit_code)
+
+
+def _page(made: Plan, state: Mapping[str, Any] | None, options: Mapping[str, Any], like: str | None) -> str:
+    """Write the page, with what it needs of the command line."""
+    sources = [given for given in (options["layers"], like) if isinstance(given, str)]
+    return made.to_html(rules=options["rules"], state=state, sources=sources)
 
 
 def _problem(made: Plan) -> PlanError | None:
