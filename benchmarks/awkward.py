@@ -340,7 +340,7 @@ CASES = (
         PORT,
         "weights.pt port.py",
         2,
-        ("port.py:4", "from flax import nnx", "ml-switcheroo[flax]"),
+        ("port.py:4", "from flax import nnx", "ml-switcheroo[nnx]"),
         hidden=("flax",),
     ),
     Case(

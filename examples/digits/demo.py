@@ -60,7 +60,11 @@ def main() -> int:
     torch = "is" if importlib.util.find_spec("torch") else "is not"
     print(f"PyTorch {torch} installed here. The checkpoint was trained with it: {weights.parent}/train.py")
     step(1, "What is in the checkpoint?", f"ml-switcheroo inspect {weights}")
-    step(2, "What will become of it, and why?", f"ml-switcheroo plan {weights} --to nnx --layers {model}")
+    step(
+        2,
+        "What will become of it, and why?",
+        f"ml-switcheroo plan {weights} --to nnx --layers {model} --full",
+    )
     step(3, "Convert it.", f"ml-switcheroo convert {weights} {converted} --to nnx --layers {model}")
     script, known = weights.parent / "infer.py", f"--checkpoint {weights} --layers {model}"
     step(4, "Rewrite the script that loads it.", f"ml-switcheroo rewrite {script} --to nnx --diff {known}")

@@ -20,6 +20,7 @@ from ml_switcheroo.ops import Array
 from ml_switcheroo.outputs import choose_output, writer_of_state_dicts
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.planning.planner import make_plan
+from ml_switcheroo.progress import beginning
 from ml_switcheroo.provenance import exported, stamp, stamped_target
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.scales import said_of_values
@@ -116,6 +117,7 @@ class Conversion:
         with opened(self.checkpoint, select=self.select) as state:
             plan = self._plan(state, output.target)
             leaves = plan.apply(state, partial=True, allow_overflow=self.allow_overflow)
+            beginning(f"writing {out}")
             for note in said_of_values(plan.moves, state):
                 say(note)
             key = f"{__version__} {plan.digest} {state.fingerprint}"

@@ -21,8 +21,9 @@ from ml_switcheroo.planning.planner import plan_into, specs_of
 from ml_switcheroo.progress import Progress
 from ml_switcheroo.provenance import stamped_target
 from ml_switcheroo.recipes import Live, Target, parts_of
+from ml_switcheroo.report.problems import bounded
 from ml_switcheroo.report.suggesting import suggested
-from ml_switcheroo.report.text import NAMES_OF_ITS_OWN, bounded
+from ml_switcheroo.report.text import NAMES_OF_ITS_OWN
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.scales import said_of_values
 from ml_switcheroo.shown import few

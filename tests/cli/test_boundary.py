@@ -75,7 +75,9 @@ def test_what_their_error_says_is_cut(spoken, code, most):
     status, said = spoken(*PLAN, "theirs.py:make")
     assert status == 2
     assert len(said) < most
-    assert " ...\n  theirs.py:2: raise ValueError" in said
+    head, line = said.splitlines()[-2:]
+    assert " ..." in head
+    assert line.startswith("  theirs.py:2: raise ValueError")
 
 
 def test_a_factory_that_gives_nothing_is_asked_to_return_it(spoken):

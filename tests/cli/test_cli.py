@@ -31,7 +31,9 @@ def test_help_lists_the_verbs_and_the_exit_codes():
         assert word in shown.stdout
 
 
-@pytest.mark.parametrize("verb", ["inspect", "plan", "convert", "rewrite", "verify", "export"])
+@pytest.mark.parametrize(
+    "verb", ["inspect", "plan", "convert", "rewrite", "verify", "export", "targets", "layers"]
+)
 def test_every_verb_has_help_and_json(verb):
     shown = run(verb, "--help")
     assert shown.returncode == 0
@@ -48,7 +50,7 @@ def test_inspect_folds_layers():
 
 
 def test_plan_prints_every_tensor_with_the_reason(tmp_path):
-    shown = run("plan", WEIGHTS, "--to", "nnx", "--layers", LAYERS, "-o", tmp_path / "plan.json")
+    shown = run("plan", WEIGHTS, "--to", "nnx", "--layers", LAYERS, "-o", tmp_path / "plan.json", "--full")
     assert shown.returncode == 0, shown.stderr
     assert "static: nn.Linear(hidden, classes)" in shown.stdout
     assert "keeps no counter" in shown.stdout

@@ -54,6 +54,8 @@ def printed(monkeypatch, capsys, tmp_path):
         "plan w.npz --to nnx --rules kind.toml",
         "convert w.npz out.npz --to nnx --rules kind.toml",
         "rewrite a.py --to nnx",
+        "targets",
+        "layers --to nnx",
     ],
 )
 def test_a_result_has_the_keys_of_the_page(printed, text):

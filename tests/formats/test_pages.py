@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from ml_switcheroo.errors import CheckpointError
-from ml_switcheroo.formats import pages
+from ml_switcheroo.formats import open_checkpoint, pages
 from ml_switcheroo.formats.files import SourceFile
-from ml_switcheroo.formats.pages import fetched, is_dense, read_source
+from ml_switcheroo.formats.pages import check_source, fetched, is_dense, read_source
+from ml_switcheroo.planning.planner import make_plan
 
 
 @pytest.fixture
@@ -64,3 +66,23 @@ def test_a_file_that_shrank_is_an_error(file: SourceFile) -> None:
     os.truncate(file.path, 100)
     with pytest.raises(CheckpointError, match="changed while it was read"):
         fetched(source.T)
+
+
+def test_an_array_outlives_its_checkpoint_unless_the_file_shrinks(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(range(64)))
+    with SourceFile(tmp_path / "a") as file:
+        view = file.view(0, 64)
+    check_source(view)
+    assert not read_source(np.empty(64, np.uint8), view)
+    os.truncate(tmp_path / "a", 8)
+    with pytest.raises(CheckpointError, match="64 bytes before, 8 now"):
+        check_source(view)
+
+
+def test_what_was_read_can_be_loaded_when_the_checkpoint_is_closed(tmp_path):
+    save_file({"fc.weight": np.arange(6, dtype="f4").reshape(2, 3)}, tmp_path / "a.safetensors")
+    with open_checkpoint(tmp_path / "a.safetensors") as checkpoint:
+        state = {name: checkpoint[name][...] for name in checkpoint}
+    leaves = make_plan(state, to="jax", layers={"fc": "linear"}).apply(state)
+    leaves.check_sources()
+    assert leaves["fc.kernel"].tolist() == [[0, 3], [1, 4], [2, 5]]

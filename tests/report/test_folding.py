@@ -21,6 +21,12 @@ from ml_switcheroo.report.folding import columns, fold
             [(f"h.{i}.w", f'Kind("h.{i}", "a")\nKind("h.{i}", "b")') for i in range(2)],
             [("h.{0..1}.w", 'Kind("h.{0..1}", "a")\nKind("h.{0..1}", "b")')],
         ),
+        ([(f"h.{i}.w", "float32[8,2]") for i in range(9)], [("h.{0..8}.w", "float32[8,2]")]),
+        (
+            [(f"h.{i}.w", "bfloat16[2,8], bool[8]") for i in range(9)],
+            [("h.{0..8}.w", "bfloat16[2,8], bool[8]")],
+        ),
+        ([(f"h.{i}.w", f"h[{i}].w") for i in range(9)], [("h.{0..8}.w", "h[{0..8}].w")]),
         ([("conv1.w",), ("conv2.w",)], [("conv1.w",), ("conv2.w",)]),
         (
             [(f"h.{i}.e.{j}.w", f"h_{i}/e_{j}") for i in range(2) for j in range(3)],

@@ -17,7 +17,9 @@ from typing import Any
 import click
 
 from ml_switcheroo.cli.records import error_record, facts_of, is_asked, show_record
+from ml_switcheroo.cli.screen import tell_error
 from ml_switcheroo.errors import SwitcherooError, UsageError, UserCodeError
+from ml_switcheroo.extras import how_to_install
 
 __all__ = ["INTERRUPTED", "OUR_FAULT", "aside", "bounded", "run"]
 
@@ -29,20 +31,6 @@ OUR_FAULT = 70
 
 _SOON = 0.01  # seconds
 _LAST = 4  # frames of our own that a report of a fault shows
-_EXTRAS = {
-    "jax": "flax",
-    "flax": "flax",
-    "equinox": "equinox",
-    "haiku": "haiku",
-    "keras": "keras",
-    "tensorflow": "keras",
-    "h5py": "keras",
-    "mlx": "mlx",
-    "orbax": "orbax",
-}
-"""The extra of this package that brings a framework."""
-
-
 _ENDING = {
     name: word for name, word in (("SIGTERM", "Terminated"), ("SIGHUP", "Hung up")) if hasattr(signal, name)
 }
@@ -80,8 +68,7 @@ class _Ending:
     def tell(self) -> int:
         """Say it, and return the exit code."""
         with suppress(OSError):  # there may be no terminal any more
-            click.secho(f"{self.head}: ", err=True, nl=False, bold=True, fg="red")
-            click.echo(self.text, err=True)
+            tell_error(self.head, self.text)
             if is_asked(sys.argv):
                 show_record({"error": self.record})
         return self.code
@@ -110,9 +97,15 @@ def run(command: Callable[..., object]) -> int:
 
 
 def _misused(error: click.ClickException) -> int:
-    error.show()
+    context = getattr(error, "ctx", None)
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # not before click 8.2
+        error.show()
+        return error.exit_code
+    if context is not None:
+        usage = f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n"
+        click.echo(usage, err=True)
+    tell_error("Error", error.format_message())
     if is_asked(sys.argv):
-        context = getattr(error, "ctx", None)
         cure = f"{context.command_path} --help" if context is not None else ""
         made = error_record(type(error).__name__, error.format_message(), error.exit_code, cure=cure)
         show_record({"error": made})
@@ -121,6 +114,8 @@ def _misused(error: click.ClickException) -> int:
 
 def _failed(error: SwitcherooError) -> _Ending:
     text = str(getattr(error, "full", error) if "--full" in sys.argv else error)
+    if isinstance(error, UserCodeError) and not {"-v", "--verbose"}.isdisjoint(sys.argv):
+        click.echo("".join(traceback.format_exception(error.error)), err=True, nl=False)
     return _Ending(error.exit_code, type(error).__name__, text, facts_of(error))
 
 
@@ -174,11 +169,9 @@ def bounded(what: str) -> Iterator[None]:
 
 def _cure(error: BaseException) -> str:
     missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if missing in _EXTRAS:
-        return f"pip install 'ml-switcheroo[{_EXTRAS[missing]}]'"
-    if missing == "torch":
-        return "pip install torch"
-    return f"Install {missing}, or correct the import." if missing else ""
+    if not missing:
+        return ""
+    return how_to_install(missing) or f"Install {missing}, or correct the import."
 
 
 def _theirs(error: BaseException) -> tuple[str, str] | None:

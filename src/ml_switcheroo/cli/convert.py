@@ -8,11 +8,12 @@ from pathlib import Path
 
 import click
 
-from ml_switcheroo.cli.boundary import aside
 from ml_switcheroo.cli.given import CHECKPOINT, INPUT, OUT, Known, one_or_all
 from ml_switcheroo.cli.like import read_like
-from ml_switcheroo.cli.options import as_json, full, planning, read_programs
+from ml_switcheroo.cli.options import as_json, full, planning, read_programs, with_examples
 from ml_switcheroo.cli.records import show_record
+from ml_switcheroo.cli.screen import is_quiet, loudness, show, show_text, tell
+from ml_switcheroo.cli.working import reading, working
 
 __all__ = ["convert"]
 
@@ -23,7 +24,7 @@ def _formats() -> Iterable[str]:
     return WRITERS
 
 
-@click.command()
+@click.command(short_help="Write the converted checkpoint, leaf by leaf.")
 @click.argument("checkpoint", type=CHECKPOINT, nargs=-1, required=True)
 @click.argument("out", type=OUT)
 @planning
@@ -50,7 +51,17 @@ def _formats() -> Iterable[str]:
 )
 @full
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if OUT is not what would be written.")
+@loudness
 @as_json
+@with_examples(
+    "ml-switcheroo convert weights.pt new.safetensors --to nnx \\",
+    "    --layers model.py:Net",
+    "ml-switcheroo convert weights.pt new.safetensors --to nnx \\",
+    "    --layers model.py:Net --check",
+    "ml-switcheroo convert weights.pt leaves.npz --to nnx --plan plan.json",
+    "ml-switcheroo convert weights.pt half.safetensors --to nnx \\",
+    "    --layers model.py:Net --dtype bfloat16 --resume",
+)
 def convert(
     checkpoint: tuple[Path, ...],
     out: Path,
@@ -87,8 +98,7 @@ def convert(
     from ml_switcheroo.formats.apart import keep_apart
     from ml_switcheroo.outputs import choose_output
     from ml_switcheroo.plan import Plan
-    from ml_switcheroo.progress import Progress
-    from ml_switcheroo.report import summary
+    from ml_switcheroo.report import summary, written_blocks
 
     state, most = one_or_all(checkpoint), _bytes(max_shard_size) if max_shard_size else None
     if not check:
@@ -112,23 +122,24 @@ def convert(
         allow_overflow=allow_overflow,
     )
     if check:
-        same = conversion.is_up_to_date(out)
-        click.echo(f"{out}: {'is' if same else 'is not'} what would be written", err=True)
+        with working(reading(checkpoint), shown=progress is not False and not as_json):
+            same = conversion.is_up_to_date(out)
+        tell(f"{out}: {'is' if same else 'is not'} what would be written")
         raise click.exceptions.Exit(0 if same else 1)
-    with aside():
+    wanted = False if as_json and progress is None else progress
+    with working(
+        f"reading {' '.join(map(str, checkpoint))}", shown=wanted is not False, wanted=wanted
+    ) as work:
         made = conversion.write(
-            out,
-            format=form,
-            max_shard_bytes=most,
-            resume=resume,
-            say=lambda sentence: click.echo(sentence, err=True),
-            progress=Progress(False if as_json and progress is None else progress),
+            out, format=form, max_shard_bytes=most, resume=resume, say=tell, progress=work.wrote
         )
     nbytes = sum(spec.nbytes for spec in made.outputs.values())
     if as_json:
         show_record({"out": str(out), "leaves": len(made.outputs), "nbytes": nbytes, "plan": made.digest})
+    elif is_quiet():
+        show_text(f"{out}: {summary(made)}, {nbytes:,} bytes")
     else:
-        click.echo(f"{out}: {summary(made)}, {nbytes:,} bytes")
+        show(written_blocks(made, str(out), nbytes))
 
 
 def _bytes(size: str) -> int:

@@ -13,6 +13,7 @@ import click
 
 from ml_switcheroo.cli.annotations import annotations_of, sarif_of
 from ml_switcheroo.cli.records import show_record
+from ml_switcheroo.cli.screen import show_line, tell
 from ml_switcheroo.codemod.block import find_block
 from ml_switcheroo.codemod.notes import CONSEQUENCES, ROWS
 
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from ml_switcheroo.codemod.hooks import Note
     from ml_switcheroo.codemod.repository import Rewritten
     from ml_switcheroo.codemod.text import Edit
+    from ml_switcheroo.laid import Role
 
 __all__ = ["FORMATS", "Findings"]
 
-_COLORS = {"+": "green", "-": "red", "@": "cyan"}
+_ROLES: Mapping[str, Role] = {"+": "moved", "-": "missing", "@": "note"}
 _RANKS = {consequence: rank for rank, consequence in enumerate(CONSEQUENCES)}
 _OPEN = ("may differ", "by hand")
 """The consequences that ask for something."""
@@ -87,12 +89,13 @@ def _tell_text(findings: Findings) -> None:
     folded = {code for code in counts if _is_folded(code, counts[code]) and not findings.asked}
     for note in sorted(notes, key=lambda note: (_RANKS[note.row.consequence], note)):
         if note.code not in folded:
-            click.echo(f"{note} [{note.code}]", err=True)
-    click.echo(_summary(findings, sum(note.row.left for note in notes)), err=True)
+            tell(f"{note} [{note.code}]")
+    lines = [_summary(findings, sum(note.row.left for note in notes))]
     for code in sorted(counts, key=lambda code: (_RANKS[ROWS[code].consequence], code)):
         row = ROWS[code]
         more = f" (--select {code} lists them)" if code in folded else ""
-        click.echo(f"  {row.consequence:<10} {code} {counts[code]:>4}  {row.title}{more}", err=True)
+        lines.append(f"  {row.consequence:<10} {code} {counts[code]:>4}  {row.title}{more}")
+    tell("\n".join(lines))
 
 
 def _is_folded(code: str, count: int) -> bool:
@@ -127,7 +130,7 @@ def _show(done: Rewritten, findings: Findings, problem: str) -> None:
         sys.stdout.buffer.write(done.rewrite.code.encode(done.encoding) if not done.unreadable else b"")
     elif mode == "diff":
         for line in done.diff(full=findings.full).split("\n")[:-1]:
-            click.secho(line, fg=_COLORS.get(line[:1]))
+            show_line(line, _ROLES.get(line[:1], ""))
     elif done.changed:
         click.echo(f"{'would change' if mode == 'check' else 'changed'} {done.path}")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from ml_switcheroo.errors import CheckpointError, UsageError, cannot_write, did_you_mean, no_such_file
 
@@ -68,8 +69,21 @@ class _Text(_Type):
 
     name = "text"
 
-    def __init__(self, check: Callable[[str, str], object]) -> None:
+    def __init__(
+        self, check: Callable[[str, str], object], words: Callable[[], Mapping[str, str]] | None = None
+    ) -> None:
         self._check = check
+        self._words = words
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Offer the words there are, or files."""
+        if self._words is None:
+            return [CompletionItem(incomplete, type="file")]
+        return [
+            CompletionItem(word, help=said)
+            for word, said in self._words().items()
+            if word.startswith(incomplete)
+        ]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         self._check(_not_empty(value), next(iter(param.opts), "") if param is not None else "")
@@ -104,13 +118,25 @@ def _dtype(text: str, _: str) -> None:
     Cast(text).specs(())
 
 
+def _targets() -> Mapping[str, str]:
+    from ml_switcheroo.targets import all_targets
+
+    return {name: one.summary for one in all_targets().values() for name in (one.name, *one.aliases)}
+
+
+def _dtypes() -> Mapping[str, str]:
+    from ml_switcheroo.tensors import DTYPES
+
+    return dict.fromkeys(DTYPES, "")
+
+
 def one_or_all(paths: tuple[Path, ...]) -> Path | tuple[Path, ...]:
     """Return the path of a checkpoint, or the paths of its shards."""
     return paths[0] if len(paths) == 1 else paths
 
 
 INPUT, CHECKPOINT, OUT = _Input(), _Checkpoint(), _Out(path_type=Path)
-NAMED, SPEC, TARGET, DTYPE = _Text(_named), _Text(_spec), _Text(_target), _Text(_dtype)
+NAMED, SPEC, TARGET, DTYPE = _Text(_named), _Text(_spec), _Text(_target, _targets), _Text(_dtype, _dtypes)
 
 
 class Known(_Choice):

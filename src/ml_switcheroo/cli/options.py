@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -18,12 +19,32 @@ __all__ = [
     "planning",
     "read_programs",
     "target",
+    "whole",
+    "with_examples",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 full = click.option("--full", is_flag=True, expose_value=False, help="Print all lines of an error.")
+
+
+def with_examples(*lines: str) -> Callable[[F], F]:
+    """Add examples to the help of a command, one a line; tests/cli/test_help.py performs them.
+
+    Args:
+        lines: Command lines; one that goes on has a backslash at its end.
+    """
+
+    def add(command: F) -> F:
+        text = "\n".join(f"  {line}" for line in lines)
+        command.__doc__ = f"{inspect.cleandoc(command.__doc__ or '')}\n\n\b\nExamples:\n{text}\n"
+        return command
+
+    return add
+
+
+whole = click.option("--full", is_flag=True, help="Print every tensor, and all lines of an error.")
 _target = partial(
     click.option,
     "--to",

@@ -13,7 +13,8 @@ from click.core import ParameterSource
 
 from ml_switcheroo.cli.configured import take_layers, take_settings
 from ml_switcheroo.cli.given import CHECKPOINT, FILE, INPUT, NAMED, Known
-from ml_switcheroo.cli.options import as_json, configured_target
+from ml_switcheroo.cli.options import as_json, configured_target, with_examples
+from ml_switcheroo.cli.screen import loudness, tell
 from ml_switcheroo.errors import RewriteError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def _formats() -> Iterable[str]:
     return FORMATS
 
 
-@click.command()
+@click.command(short_help="Rewrite the code that loads the weights.")
 @click.argument("paths", nargs=-1, required=True, type=INPUT)
 @configured_target
 @click.option("--diff", "mode", flag_value="diff", default=True, help="Show what would change (the default).")
@@ -90,7 +91,14 @@ def _formats() -> Iterable[str]:
 @click.option(
     "--stdin-filename", type=FILE, metavar="FILE", help="With -: the name of what comes from stdin."
 )
+@loudness
 @as_json
+@with_examples(
+    "ml-switcheroo rewrite infer.py --to nnx",
+    "ml-switcheroo rewrite infer.py --to nnx --write \\",
+    "    --checkpoint weights.pt --layers model.py:Net",
+    "ml-switcheroo rewrite . --to nnx --check --exclude model.py",
+)
 @click.pass_context
 def rewrite(ctx: click.Context, /, **_: Any) -> None:
     """Rewrite the calls of load_state_dict in PATHS: Python files, stubs, notebooks, or folders of them.
@@ -194,7 +202,7 @@ class Request:
 
         table = plan_of(self.checkpoint, self.layers, str(self.to))
         if isinstance(table, str):
-            click.echo(f"only the kinds of {self.layers} are carried along, not its plan: {table}", err=True)
+            tell(f"only the kinds of {self.layers} are carried along, not its plan: {table}")
         kinds = kinds_of(self.checkpoint, self.layers)
         return {**settings, "kinds": kinds, "table": None if isinstance(table, str) else table}
 

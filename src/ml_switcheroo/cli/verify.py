@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from ml_switcheroo.cli.boundary import aside
 from ml_switcheroo.cli.factory import function_of, made_by
 from ml_switcheroo.cli.given import CHECKPOINT, INPUT, NAMED, OUT, TARGET
-from ml_switcheroo.cli.options import as_json, layout, read_programs
+from ml_switcheroo.cli.options import as_json, layout, read_programs, with_examples
 from ml_switcheroo.cli.records import show_record
+from ml_switcheroo.cli.screen import is_quiet, loudness, show_text, tell
+from ml_switcheroo.cli.working import working
 
 if TYPE_CHECKING:
     from ml_switcheroo.plan import Plan
@@ -22,7 +23,7 @@ __all__ = ["verify"]
 _FUNCTION = "FILE:FUNCTION"
 
 
-@click.command()
+@click.command(short_help="Say whether both models give the same, and where they part.")
 @click.option(
     "--source",
     type=NAMED,
@@ -86,7 +87,15 @@ _FUNCTION = "FILE:FUNCTION"
     help="Relative error that counts as agreement (1e-4; 16 bits 2e-2).",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 also if agreement proves little.")
+@loudness
 @as_json
+@with_examples(
+    "ml-switcheroo verify --layers model.py:Net --checkpoint weights.pt \\",
+    '    --target-model port.py:make --inputs "float32[1,1,8,8]"',
+    "ml-switcheroo verify --source model.py:Net --checkpoint weights.pt \\",
+    "    --target-model port.py:make --inputs port.py:batch --load \\",
+    '    --input-axes "n c h w -> n h w c"',
+)
 def verify(
     source: str | None,
     target_model: str,
@@ -120,13 +129,8 @@ def verify(
     Without --source both programs are read: the PyTorch model's source (--layers), and the target's model,
     traced on shapes. No PyTorch and no weights are needed. Each difference is printed with a line of both.
 
-    \b
-      ml-switcheroo verify --layers model.py:Net --checkpoint weights.pt
-                           --target-model port.py:make
-                           --inputs "float32[1,3,64,64]"
-
     FILE:FUNCTION is model.py:make or package.module:make; it is called without arguments.
-    """  # noqa: D301 - click wants the character itself
+    """
     from ml_switcheroo.errors import UsageError
     from ml_switcheroo.formats.apart import keep_apart
     from ml_switcheroo.plan import Plan
@@ -177,17 +181,17 @@ def verify(
     if (output or layers) and not settle:
         raise UsageError("--output and --layers go with --settle")
     if settle:
-        with aside():
+        with working("running both models", shown=not as_json):
             plan = experiment.settle(plan, layers=layers)
         if output is not None:
             plan.save(output, *given)
         _show_settled(plan)
-    with aside():
+    with working("running both models", shown=not as_json):
         report = experiment.verify(plan, load=load or settle)
     if as_json:
         show_record(report.to_json())
     else:
-        click.echo(str(report))
+        show_text(_first(str(report)))
     still = plan is not None and bool(plan.ambiguous)
     failed = report.verdict == "differ" or (strict and not report.agrees)
     raise click.exceptions.Exit(1 if failed or still else 0)
@@ -232,12 +236,12 @@ def _read(
     """Read both programs, print what they have in common, and end."""
     from ml_switcheroo.verification import compare
 
-    with aside():
+    with working("reading both programs", shown=not as_json):
         found = compare(checkpoint, layers=layers, like=target_model, to=to, **read)
     if as_json:
         show_record(found.to_json())
     else:
-        click.echo(str(found))
+        show_text(_first(str(found)))
     raise click.exceptions.Exit(0 if found.agrees else 1)
 
 
@@ -245,7 +249,12 @@ def _show_settled(plan: Plan) -> None:
     """Print to stderr what the values decided, and what they did not."""
     for move in plan.moves:
         if move.origin == "settled":
-            click.echo(f"settled: {move}: {move.reason}", err=True)
+            tell(f"settled: {move}: {move.reason}")
     for note in plan.notes:
         if note.startswith("not settled"):
-            click.echo(note, err=True)
+            tell(note)
+
+
+def _first(report: str) -> str:
+    """Return a report, or only what it says first."""
+    return report.partition("\n")[0] if is_quiet() else report

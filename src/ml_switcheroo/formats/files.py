@@ -24,9 +24,11 @@ class Mapping(mmap.mmap):
 
     Attributes:
         file: Refers to the file, as long as somebody keeps it.
+        path: Where it was opened.
     """
 
     file: weakref.ref[SourceFile]
+    path: Path
 
 
 class SourceFile:
@@ -99,14 +101,20 @@ class SourceFile:
         if self._map is None:
             self._map = Mapping(self._fd, self.size, access=mmap.ACCESS_READ)
             self._map.file = weakref.ref(self)
+            self._map.path = self.path
         return self._map
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not been closed."""
+        return self._fd >= 0
 
     def check(self) -> None:
         """Raise if the file is closed or has been written to since it was opened.
 
         Reading a mapped page behind the end of a file that shrank would kill the interpreter.
         """
-        if self._fd < 0:
+        if not self.is_open:
             raise CheckpointError(self.path, "the checkpoint is closed")
         state = os.fstat(self._fd)
         if (state.st_size, state.st_mtime_ns) != self.stamp:

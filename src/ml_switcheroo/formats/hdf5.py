@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_switcheroo.errors import CheckpointError
+from ml_switcheroo.extras import how_to_install
 from ml_switcheroo.formats.checkpoint import Array, Checkpoint, LazyTensor, StridedTensor
 from ml_switcheroo.formats.files import MappedBytes, SourceFile
 from ml_switcheroo.tensors import DTYPES, TensorSpec
@@ -52,9 +53,8 @@ def import_h5py(path: Path, doing: str) -> Any:
     try:
         import h5py
     except ImportError as error:
-        cure = "pip install 'ml-switcheroo[keras]'"
         reason = f"an HDF5 file, {doing} through h5py; it is not installed"
-        raise CheckpointError(path, reason, cure=cure) from error
+        raise CheckpointError(path, reason, cure=how_to_install("h5py")) from error
     return h5py
 
 

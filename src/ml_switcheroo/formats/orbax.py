@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ml_switcheroo.errors import CheckpointError
+from ml_switcheroo.extras import how_to_install
 from ml_switcheroo.formats.checkpoint import Array, Checkpoint, LazyTensor
 from ml_switcheroo.formats.files import SourceFile
 from ml_switcheroo.tensors import DTYPES, TensorSpec
@@ -55,9 +56,8 @@ def import_tensorstore(folder: Path, doing: str) -> Any:
     try:
         import tensorstore
     except ImportError as error:
-        cure = "pip install 'ml-switcheroo[orbax]'"
         reason = f"an Orbax folder, {doing} through tensorstore; it is not installed"
-        raise CheckpointError(folder, reason, cure=cure) from error
+        raise CheckpointError(folder, reason, cure=how_to_install("tensorstore")) from error
     return tensorstore
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from ml_switcheroo.errors import CheckpointError
 from ml_switcheroo.formats.files import Mapping, SourceFile
 
 __all__ = [
@@ -42,15 +43,20 @@ def _mapping_of(array: Array) -> Mapping | None:
 
 
 def check_source(array: Array) -> None:
-    """Raise :class:`CheckpointError` if the file behind an array has changed or was closed.
+    """Raise :class:`CheckpointError` if the file behind an array has changed.
 
     Reading a page behind the end of a file that shrank kills the interpreter; asking before each strip leaves
-    a window of a millisecond.
+    a window of a millisecond. An array outlives its checkpoint: of a closed one the mapping knows the size.
     """
     mapping = _mapping_of(array)
-    file = mapping.file() if mapping is not None else None
-    if file is not None:
+    if mapping is None:
+        return
+    file = mapping.file()
+    if file is not None and file.is_open:
         file.check()
+    elif mapping.size() != len(mapping):
+        reason = f"the file changed after it was closed: {len(mapping)} bytes before, {mapping.size()} now"
+        raise CheckpointError(mapping.path, reason, cure="Open it again once it is complete.")
 
 
 def read_source(target: Array, source: Array) -> bool:
@@ -67,7 +73,7 @@ def read_source(target: Array, source: Array) -> bool:
         Whether it was done; it is not if ``source`` is not a view of a file, or has to be reordered.
 
     Raises:
-        CheckpointError: The file behind it has changed, or was closed.
+        CheckpointError: The file behind it has changed.
     """
     if not (_CAN_READ and source.flags.c_contiguous and target.flags.c_contiguous):
         return False
@@ -83,7 +89,7 @@ def offset_in_file(array: Array) -> tuple[SourceFile, int] | None:
     """Return the open file that an array is a view of, and where in it the first element lies."""
     mapping = _mapping_of(array)
     file = mapping.file() if mapping is not None else None
-    if mapping is None or file is None:
+    if mapping is None or file is None or not file.is_open:
         return None
     return file, array.ctypes.data - _base(mapping)
 

@@ -21,6 +21,7 @@ from ml_switcheroo.planning.drawing import draw_plan
 from ml_switcheroo.planning.prefixes import Peeled, peel, restored
 from ml_switcheroo.planning.request import Request
 from ml_switcheroo.planning.stages.by_rule import dropped_by
+from ml_switcheroo.progress import beginning
 from ml_switcheroo.provenance import refuse_converted
 from ml_switcheroo.rule_lines import expanded, rules_given, written
 from ml_switcheroo.rules import Keep, Kind, Rename, Rule, match
@@ -122,6 +123,7 @@ def plan_into(state: Mapping[str, Any], model: Any, template: Template, **asked:
 
 
 def _finished(prepared: Prepared) -> Plan:
+    beginning("reading both programs" if prepared.request.programs else "planning")
     plan = draw_plan(prepared.request)
     _all_used(prepared.request.rules, [*prepared.peeled.specs, *prepared.dropped], plan)
     plan = restored(plan, prepared.peeled, prepared.specs)
@@ -280,6 +282,7 @@ def _from_layers(layers: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
         from ml_switcheroo.sources.named import with_uses
 
         return with_uses(said, specs)
+    beginning(f"reading {layers}" if isinstance(layers, str | Path) else "reading the model")
     # Imported where it is asked: the readers of code are half of all modules.
     if isinstance(layers, str | Path):
         from ml_switcheroo.sources import static

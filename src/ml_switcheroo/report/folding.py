@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 __all__ = ["Row", "columns", "fold", "joined"]
 
 _INDEX = re.compile(r"(?<![A-Za-z0-9 ])\d+(?=[./\[\]\"]|$)|(?<=_)\d+(?=[./\"]|$)")
+_SPEC = re.compile(r"\b(?:bool|[a-z]*(?:int|float|complex)\d+\w*)\[[\d,]*\]")
 Row = tuple[str, ...]
 """Texts that belong together: a line of a table."""
 
@@ -37,7 +38,7 @@ def _fold_at(rows: list[Row], position: int) -> list[Row] | None:
     groups: dict[Row, list[int]] = {}
     deep = False
     for row in rows:
-        found = list(_INDEX.finditer(row[0].partition(", ")[0]))
+        found = _indices(row[0].partition(", ")[0])
         if position < len(found):
             deep = True
             groups.setdefault(_template(row, found, position), []).append(int(found[position][0]))
@@ -48,12 +49,22 @@ def _fold_at(rows: list[Row], position: int) -> list[Row] | None:
     )
 
 
+def _indices(text: str) -> list[re.Match[str]]:
+    """Return the indices in a text; the sizes of a spec are none, although layer 8 may be 8 wide."""
+    specs = [found.span() for found in _SPEC.finditer(text)]
+    return [
+        found
+        for found in _INDEX.finditer(text)
+        if not any(begin < found.start() < end for begin, end in specs)
+    ]
+
+
 def _template(row: Row, found: Sequence[re.Match[str]], position: int) -> Row:
     """Put a hole where the index stands, in the first text and in those that have the same indices."""
     indices = [index[0] for index in found]
     template = []
     for text in row:
-        here = list(_INDEX.finditer(text))
+        here = _indices(text)
         times, rest = divmod(len(here), len(indices))
         if not rest and [index[0] for index in here] == indices * times:
             for index in reversed(here[position :: len(indices)]):

@@ -52,6 +52,13 @@ def _equal(step: Step) -> int | None:
     return None if step.arguments[0] else step.draft.add("eq", *step.operands)
 
 
+def _divide(step: Step) -> int:
+    """Before MLX 0.32.4, whole numbers are divided by it too, towards zero."""
+    if step.dtype.startswith(("int", "uint")):
+        return step.called("Divide", lambda x, y: np.trunc(np.divide(x, y)))
+    return step.draft.add("div", *step.operands)
+
+
 def _divided(step: Step) -> tuple[int, int]:
     return step.draft.add("floordiv", *step.operands), step.draft.add("mod", *step.operands)
 
@@ -83,7 +90,6 @@ EACH: Mapping[str, Lowered] = MappingProxyType(
                     for name in """Abs ArcCos ArcCosh ArcSin ArcSinh ArcTan ArcTan2 ArcTanh Ceil Cos Cosh Erf
                     Exp Expm1 Floor Log1p Round Sign Sin Sinh Tan Tanh Real Imag Add""".split()
                 },
-                "Divide": "div",
                 "ErfInv": "erf_inv",
                 "FloorDivide": "floordiv",
                 "Greater": "gt",
@@ -106,6 +112,7 @@ EACH: Mapping[str, Lowered] = MappingProxyType(
             }.items()
         },
         "AsType": _cast,
+        "Divide": _divide,
         "DivMod": _divided,
         "Equal": _equal,
         "Log": _log,
