@@ -1,6 +1,7 @@
 """The page in a browser: opened, searched, settled; and what it exports makes the plan complete."""
 
 import json
+import statistics
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from safetensors.numpy import save_file
 import ml_switcheroo as ms
 from browsing import browser, chromium, opened
 
+pytest.importorskip("playwright", reason="Playwright is not installed")
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
 
 
@@ -256,3 +258,27 @@ def test_sorting_puts_what_is_open_or_large_first_and_the_target_follows(started
         tab.select_option("#sort", "status")
         assert rows(tab, "left")[0] == "c"
         assert rows(tab, "right")[0] == "x.kernel"
+
+
+TYPED = """async letters => {
+    const box = document.querySelector("#filter input[type=search]"), begin = performance.now();
+    box.value = letters;
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+    await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+    return performance.now() - begin;
+}"""
+
+
+def test_ten_thousand_tensors_load_at_once_and_are_searched_as_one_types(started, tmp_path):
+    names = ("weight", "bias", "scale", "shift", "gain")
+    state = {f"h.{i}.norm{j}.{name}": zeros(4) for i in range(1000) for j in range(2) for name in names}
+    page = tmp_path / "page.html"
+    plan = ms.make_plan(state, to="nnx")
+    page.write_text(plan.to_html())
+    with opened(started, page) as tab:
+        loaded = tab.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+        times = [tab.evaluate(TYPED, "norm1.bias h.77"[: at + 1]) for at in range(15)]
+        assert tab.inner_text("#filter output").endswith(f"of {len(state) + len(plan.outputs):,}")
+        assert tab.locator(".row").count() < 200
+    assert loaded < 1500
+    assert statistics.median(times) < 100

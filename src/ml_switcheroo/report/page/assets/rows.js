@@ -44,8 +44,9 @@ function draw() {
 
 function drawLinks(first, last) {
   const width = byId("links").clientWidth, paths = [];
+  const seen = row => row >= first && row < last;
   for (const link of layout.links) {
-    const { from, to } = link, seen = row => row >= first && row < last;
+    const { from, to } = link;
     if (!seen(from.row) && !seen(to.row)) continue;
     const a = (from.row + .5) * rowHeight, b = (to.row + .5) * rowHeight, path = document.createElementNS(SVG, "path");
     path.setAttribute("d", `M0 ${a}C${width / 2} ${a},${width / 2} ${b},${width} ${b}`);

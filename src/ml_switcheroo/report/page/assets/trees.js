@@ -1,6 +1,6 @@
 // Two trees of names, and where their rows stand beside each other.
 class Node {
-  constructor(label, parent, key) { this.label = label; this.parent = parent; this.key = key; this.children = new Map(); this.list = []; this.item = null; this.depth = 0; this.open = true; this.shown = true; this.count = 0; this.bytes = 0; this.worst = 9; this.order = Infinity; this.rank = Infinity; this.row = -1; }
+  constructor(label, parent, key) { this.label = label; this.parent = parent; this.key = key; this.children = new Map(); this.list = []; this.item = null; this.depth = 0; this.open = true; this.shown = true; this.count = 0; this.bytes = 0; this.worst = 9; this.order = Infinity; this.rank = Infinity; this.row = -1; this.at = -1; }
 }
 
 function grow(items, side) {
@@ -117,6 +117,7 @@ function visibleRows(root) {
 
 // The row that stands for an item: its own, or that of the closed module it is in.
 function standIn(item) {
+  if (search.text && !search.closed.size) return item.node;
   let node = item.node, seen = node;
   for (; node.parent; node = node.parent) if (node.parent.parent && !isOpen(node.parent)) seen = node.parent;
   return seen;
@@ -125,17 +126,19 @@ function standIn(item) {
 // Rows of both trees in one list of pairs: partners share one, as far as both orders allow it.
 function layOut() {
   const left = visibleRows(trees.left), right = visibleRows(trees.right);
-  const place = new Map(right.map((node, at) => [node, at])), here = new Map(left.map((node, at) => [node, at]));
-  const links = new Map(), partner = new Array(left.length).fill(-1);
+  for (const rows of [left, right]) rows.forEach((node, at) => { node.at = at; });
+  const links = [], known = new Map(), partner = new Array(left.length).fill(-1);
+  const standIns = items => (items.length === 1 ? [standIn(items[0])] : new Set(items.map(standIn)));
   for (const move of moves) {
     if (!move.sources.length || !move.sources[0].unit.shown) continue;
-    const froms = new Set(move.sources.map(standIn)), tos = new Set(move.targets.map(standIn));
-    for (const from of froms) for (const to of tos) {
-      const a = here.get(from), b = place.get(to);
-      if (a === undefined || b === undefined) continue;
-      const key = a * right.length + b, link = links.get(key);
-      if (link) link.moves.push(move); else links.set(key, { from, to, moves: [move] });
-      if (partner[a] < 0 || b < partner[a]) partner[a] = b;
+    const tos = standIns(move.targets);
+    for (const from of standIns(move.sources)) for (const to of tos) {
+      if (partner[from.at] < 0 || to.at < partner[from.at]) partner[from.at] = to.at;
+      // Only the rows of closed modules can share a line with other moves.
+      const key = from.item && to.item ? -1 : from.at * right.length + to.at, link = key < 0 ? null : known.get(key);
+      if (link) { link.moves.push(move); continue; }
+      links.push({ from, to, moves: [move] });
+      if (key >= 0) known.set(key, links[links.length - 1]);
     }
   }
   const pairs = [];
@@ -151,7 +154,7 @@ function layOut() {
     a = x + 1; b = y + 1;
   }
   pairs.forEach(([one, other], row) => { if (one) one.row = row; if (other) other.row = row; });
-  return { left, right, pairs, links: [...links.values()] };
+  return { left, right, pairs, links };
 }
 
 // The longest series of partners in which both sides rise.
