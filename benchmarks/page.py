@@ -1,7 +1,7 @@
 """Measure the page of a plan in a headless Chromium: python benchmarks/page.py --tensors 10000.
 
 Prints how large the page is, how long it takes until the trees stand there, and how long a key in the filter
-takes until the next frame is drawn: the median, and what one key in 20 exceeds, of words typed letter by letter.
+takes until the next frame is drawn: the median, and what one in 20 exceeds, of words typed letter by letter.
 """
 
 import argparse
