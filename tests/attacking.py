@@ -17,7 +17,7 @@ from ml_switcheroo.errors import SwitcherooError
 from ml_switcheroo.targets import owner_of
 
 TOLERANCE = 1e-4
-KINDS = ("attention", "convolutions", "recurrent", "lies", "wrong")
+KINDS = ("attention", "convolutions", "recurrent", "lies", "namesakes", "wrong")
 
 
 @dataclass(frozen=True)

@@ -81,3 +81,10 @@ def test_nothing_into_a_file_unless_asked(source: Path) -> None:
 def test_nothing_where_there_is_nothing_to_write(capsys: pytest.CaptureFixture[str]) -> None:
     Progress(True)(0, 0)
     assert capsys.readouterr().err == ""
+
+
+def test_the_peak_is_that_of_the_process_not_of_its_parent():
+    kept = np.ones(2**26)  # 512 MiB
+    code = "from ml_switcheroo.progress import peak_memory; print(peak_memory())"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert int(said) < kept.nbytes / 2

@@ -48,6 +48,12 @@ class Conversion:
         target_inputs: What the target's model takes, if that differs, likewise.
         target_call: What runs the target's model, likewise.
         select: Which state dict, if the file holds several.
+        ema: Whether to take averaged weights, as in
+            :func:`~ml_switcheroo.formats.opening.open_checkpoint`.
+        merge: An adapter of LoRA to merge into the weights, as in
+            :func:`~ml_switcheroo.formats.opening.open_checkpoint`.
+        dequantise: Whether to compute the weights that quantised ones stand for, as in
+            :func:`~ml_switcheroo.formats.opening.open_checkpoint`.
         plan: A plan made before. Then ``layers``, ``rules``, ``dtype`` and ``layout`` are not used, and
             ``like`` only to lay out a file of Keras.
         allow_missing: Write even if leaves of ``like`` are not filled.
@@ -67,6 +73,9 @@ class Conversion:
     target_inputs: Any = None
     target_call: Callable[..., Any] | None = None
     select: str | None = None
+    ema: bool = False
+    dequantise: bool = False
+    merge: str | Path | None = None
     plan: Plan | None = None
     allow_missing: bool = False
     allow_unexpected: bool = False
@@ -116,7 +125,7 @@ class Conversion:
         output = choose_output(out, format, self.to, resume=resume, max_shard_bytes=max_shard_bytes)
         for note in _left_over(out):
             say(note)
-        with opened(self.checkpoint, select=self.select) as state:
+        with opened(self.checkpoint, **self._reading) as state:
             plan = self._plan(state, output.target)
             leaves = plan.apply(state, partial=True, allow_overflow=self.allow_overflow)
             beginning(f"writing {out}")
@@ -136,12 +145,17 @@ class Conversion:
         """Tell whether a file is, leaf for leaf and bit for bit, what :meth:`write` would write."""
         if not Path(out).exists():
             return False
-        with opened(self.checkpoint, select=self.select) as state, open_checkpoint(out) as there:
+        with opened(self.checkpoint, **self._reading) as state, open_checkpoint(out) as there:
             plan = self._plan(state, find_target(self.to).name)
             if dict(there.specs) != dict(plan.outputs):
                 return False
             leaves = plan.apply(state, partial=True, allow_overflow=self.allow_overflow).stream()
             return all(np.array_equal(_bytes(leaf), _bytes(there[path].read())) for path, leaf in leaves)
+
+    @property
+    def _reading(self) -> dict[str, Any]:
+        """How the checkpoint is read."""
+        return {"select": self.select, "ema": self.ema, "dequantise": self.dequantise, "merge": self.merge}
 
     def _plan(self, state: Checkpoint, target: str) -> Plan:
         """Return the plan to carry out, checked."""
@@ -179,6 +193,9 @@ def convert(
     target_inputs: Any = None,
     target_call: Callable[..., Any] | None = None,
     select: str | None = None,
+    ema: bool = False,
+    dequantise: bool = False,
+    merge: str | Path | None = None,
     plan: Plan | None = None,
     allow_missing: bool = False,
     allow_unexpected: bool = False,
@@ -207,6 +224,9 @@ def convert(
         target_inputs=target_inputs,
         target_call=target_call,
         select=select,
+        ema=ema,
+        dequantise=dequantise,
+        merge=merge,
         plan=plan,
         allow_missing=allow_missing,
         allow_unexpected=allow_unexpected,

@@ -162,9 +162,10 @@ def _define_operators():
 
     if _DEFINED or importlib.util.find_spec("torchvision") is None:
         return
-    library = torch.library.Library("torchvision", "DEF")
+    library = torch.library.Library("torchvision", "FRAGMENT")
     for name, arguments in _OPERATORS.items():
-        library.define(name + arguments)
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(name + arguments)
     _DEFINED.append(library)
 
 

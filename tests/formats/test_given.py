@@ -126,7 +126,7 @@ def test_what_is_no_checkpoint_is_refused(given, said, tmp_path):
 
 
 def test_a_part_is_selected_of_files_alone(tmp_path):
-    with pytest.raises(UsageError, match="select= chooses a part of a file; a dict has none"):
+    with pytest.raises(UsageError, match="select= says what is read of a file; a dict is none"):
         ms.convert({"a": np.ones(2)}, tmp_path / "out.npz", to="nnx", select="model")
 
 

@@ -17,6 +17,9 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
         (POINTER, "a pointer of Git LFS", "git lfs pull"),
         (b"\n<!DOCTYPE html><html></html>", "a web page", "Download"),
         (gzip.compress(b"weights", mtime=0), "compressed by gzip", "Unpack"),
+        (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\x80", "an ONNX file", "exported from"),
+        (b"\x08\x0a:\x80\x01\x0a\x10\x0a\x01x", "an ONNX file", "exported from"),
+        (b"\x1c\0\0\0TFL3\x14\0", "a TFLite file", "converted from"),
         (b"GGUF\x03\0\0\0\0\0\0\0", "a GGUF file", "made from"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 import safetensors.numpy
 import torch
 
+from ml_switcheroo import make_plan
 from ml_switcheroo.errors import CheckpointError
 from ml_switcheroo.formats import open_checkpoint
 
@@ -81,3 +82,35 @@ def test_an_index_that_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.index.json").write_text(text)
     with pytest.raises(CheckpointError, match="index"):
         open_checkpoint(tmp_path / "a.index.json")
+
+
+def test_a_folder_without_an_index(tmp_path: Path) -> None:
+    write(tmp_path).unlink()
+    with open_checkpoint(tmp_path) as checkpoint:
+        assert sorted(checkpoint) == ["a", "b", "c"]
+    (tmp_path / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"1 shards of its series are missing: model-00002-of-00002"):
+        open_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_a_plan_of_one_shard_is_refused_by_the_names_of_the_others(tmp_path: Path, index: bool) -> None:
+    path = write(tmp_path)
+    if not index:
+        path.unlink()
+    first, second = sorted(tmp_path.glob("*.safetensors"))
+    with open_checkpoint(first) as checkpoint:
+        assert sorted(checkpoint) == ["a", "b"]  # it may be looked at
+    with pytest.raises(CheckpointError, match=r"the others: model-00002-of-00002") as caught:
+        make_plan(first, to="numpy")
+    assert "Give all of them" in caught.value.cure
+    second.unlink()
+    with pytest.raises(CheckpointError, match="Download model-00002-of-00002"):
+        make_plan(first, to="numpy")
+
+
+def test_a_series_of_one_file_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "model-00001-of-00001.safetensors"
+    safetensors.numpy.save_file({"a": np.arange(4.0)}, path)
+    make_plan(path, to="numpy").check()
+    make_plan(tmp_path, to="numpy").check()

@@ -77,6 +77,9 @@ def convert(
     target_call: str | None,
     plan_file: Path | None,
     *,
+    ema: bool,
+    dequantise: bool,
+    merge: Path | None,
     allow_missing: bool,
     allow_unexpected: bool,
     allow_overflow: bool,
@@ -102,7 +105,7 @@ def convert(
 
     state, most = one_or_all(checkpoint), _bytes(max_shard_size) if max_shard_size else None
     if not check:
-        keep_apart(out, state, layers, like, rules, plan_file)
+        keep_apart(out, state, merge, layers, like, rules, plan_file)
         if len(checkpoint) > 1 and out.exists():
             raise UsageError(f"{out} is there already; is it one of the shards? The last name is the output")
         choose_output(out, form, to, resume=resume, max_shard_bytes=most)
@@ -116,6 +119,9 @@ def convert(
         layout=layout,
         **read_programs(inputs, target_inputs, target_call),
         select=select,
+        ema=ema,
+        dequantise=dequantise,
+        merge=merge,
         plan=Plan.load(plan_file) if plan_file else None,
         allow_missing=allow_missing,
         allow_unexpected=allow_unexpected,

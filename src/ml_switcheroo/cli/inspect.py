@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ml_switcheroo.cli.given import CHECKPOINT, one_or_all
-from ml_switcheroo.cli.options import as_json, with_examples
+from ml_switcheroo.cli.options import as_json, reading, with_examples
 from ml_switcheroo.cli.records import show_record
 from ml_switcheroo.cli.screen import is_quiet, loudness, show, show_text
 
@@ -22,14 +22,22 @@ __all__ = ["inspect"]
 
 @click.command(short_help="Show what is in a checkpoint; no tensor is read.")
 @click.argument("checkpoint", type=CHECKPOINT, nargs=-1, required=True)
-@click.option("--select", metavar="KEY", help="Which state dict, if the file holds several: model_ema.")
+@reading
 @loudness
 @as_json
 @with_examples(
     "ml-switcheroo inspect weights.pt",
     "ml-switcheroo inspect weights.pt --json",
 )
-def inspect(checkpoint: tuple[Path, ...], select: str | None, *, as_json: bool) -> None:
+def inspect(
+    checkpoint: tuple[Path, ...],
+    select: str | None,
+    *,
+    ema: bool,
+    dequantise: bool,
+    merge: Path | None,
+    as_json: bool,
+) -> None:
     """Show what is in CHECKPOINT: names, dtypes, shapes and sizes; no tensor is read.
 
     Several CHECKPOINTs are the shards of one, in any order.
@@ -37,7 +45,9 @@ def inspect(checkpoint: tuple[Path, ...], select: str | None, *, as_json: bool) 
     """
     from ml_switcheroo.formats import open_checkpoint
 
-    with open_checkpoint(one_or_all(checkpoint), select=select) as opened:
+    with open_checkpoint(
+        one_or_all(checkpoint), select=select, ema=ema, dequantise=dequantise, merge=merge
+    ) as opened:
         if as_json:
             show_record(_record(opened))
         elif is_quiet():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import click
 
-from ml_switcheroo.cli.given import DTYPE, INPUT, NAMED, SPEC, TARGET, Known
+from ml_switcheroo.cli.given import CHECKPOINT, DTYPE, INPUT, NAMED, SPEC, TARGET, Known
 
 __all__ = [
     "as_json",
@@ -18,6 +18,7 @@ __all__ = [
     "layout",
     "planning",
     "read_programs",
+    "reading",
     "target",
     "whole",
     "with_examples",
@@ -61,6 +62,25 @@ layout = click.option(
 )
 
 
+_READING: Sequence[Callable[[Any], Any]] = (
+    click.option("--select", metavar="KEY", help="Which state dict, if the file holds several: model_ema."),
+    click.option("--ema", is_flag=True, help="Take the averaged weights, under the model's own names."),
+    click.option(
+        "--dequantise", is_flag=True, help="Compute the weights that fp8 with scales or AWQ stand for."
+    ),
+    click.option(
+        "--merge", type=CHECKPOINT, metavar="ADAPTER", help="Merge an adapter of LoRA: the folder of PEFT."
+    ),
+)
+
+
+def reading(command: F) -> F:
+    """Add the options that say how a checkpoint is read; they are those of ``open_checkpoint``."""
+    for option in reversed(_READING):
+        command = option(command)
+    return command
+
+
 def planning(command: F) -> F:
     """Add the options that a plan is made from."""
     for option in (
@@ -68,9 +88,7 @@ def planning(command: F) -> F:
         click.option(
             "--dtype", type=DTYPE, metavar="DTYPE", help="Cast floating-point leaves, such as to bfloat16."
         ),
-        click.option(
-            "--select", metavar="KEY", help="Which state dict, if the file holds several: model_ema."
-        ),
+        *reversed(_READING),
         click.option("--rules", type=INPUT, metavar="FILE", help="Rules for what nothing can know (TOML)."),
         click.option(
             "--layers",

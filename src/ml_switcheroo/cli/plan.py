@@ -79,6 +79,9 @@ def plan(
     old: Path | None,
     explain: str | None,
     *,
+    ema: bool,
+    dequantise: bool,
+    merge: Path | None,
     graph: bool,
     values: bool,
     full: bool,
@@ -112,9 +115,9 @@ def plan(
     if values and html is None:
         raise click.UsageError("--values shows samples in the page of --html; name that page")
     state = one_or_all(checkpoint)
-    given = [state, layers, like, rules, old, inputs, target_inputs, target_call]
+    given = [state, merge, layers, like, rules, old, inputs, target_inputs, target_call]
     _check_outputs([path for path in (output, html) if path is not None], given)
-    with open_checkpoint(state, select=select) as opened:
+    with open_checkpoint(state, select=select, ema=ema, dequantise=dequantise, merge=merge) as opened:
         if explain is not None:
             with working(reading(checkpoint), shown=not as_json):
                 text = explained(explain, opened, **options)

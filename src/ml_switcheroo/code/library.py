@@ -153,12 +153,20 @@ class Library:
         """
         real = self._real.get(path)
         if real is None:
-            real = self._real[path] = path.resolve()
+            real = path.resolve()
+            if real.suffix != path.suffix:  # a cache keeps files by their checksums
+                real = path.parent.resolve() / path.name
+            self._real[path] = real
         if real not in self._sources:
             if real not in self._parsed:
                 self._parsed[real] = parse(real)
             self._sources[real] = Source(real, self._label(real), self._parsed[real])
         return self._sources[real]
+
+    def add(self, path: Path, tree: ast.Module) -> Source:
+        """Take a tree as what lies at a path: a source that somebody has made, and no file."""
+        self._real[path], self._parsed[path] = path, tree
+        return self.file(path)
 
     def loaded(self, name: str) -> Source | None:
         """Return the one file that has been read and goes by a name; None where there is none, or more."""

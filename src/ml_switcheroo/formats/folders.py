@@ -9,7 +9,7 @@ from ml_switcheroo.errors import CheckpointError, UsageError
 from ml_switcheroo.formats.checkpoint import Checkpoint
 from ml_switcheroo.formats.distributed import METADATA, open_distributed
 from ml_switcheroo.formats.orbax import ORBAX_METADATA, open_orbax
-from ml_switcheroo.formats.shards import INDEX_SUFFIX
+from ml_switcheroo.formats.shards import INDEX_SUFFIX, are_shards, open_shards
 from ml_switcheroo.formats.zero import is_zero, open_zero
 
 __all__ = ["open_folder"]
@@ -61,6 +61,8 @@ def open_folder(path: Path, select: str | None, open_file: Callable[..., Checkpo
     found = found or sorted(
         file for file in path.iterdir() if file.name.endswith(_SUFFIXES) and file.is_file()
     )
+    if are_shards(found):  # without an index
+        return open_shards(found, lambda shard: open_file(shard, select=select))
     if len(found) == 1:
         return open_file(found[0], select=select)
     if not found:

@@ -54,19 +54,23 @@ def layers_of(given: Any, layers: Any) -> Any:
 
 
 @contextmanager
-def opened(given: Any, *, select: str | None = None) -> Iterator[Checkpoint]:
+def opened(given: Any, **reading: Any) -> Iterator[Checkpoint]:
     """Open what was given as a checkpoint; one that is open already stays so.
+
+    Args:
+        given: What was given.
+        reading: How a file is read, as :func:`open_checkpoint` takes it.
 
     Raises:
         CheckpointError: A file cannot be read.
-        UsageError: It is no checkpoint, or has no parts to select from.
+        UsageError: It is no checkpoint, or no file, and something is asked of how it is read.
     """
     if is_files(given):
-        with open_checkpoint(given, select=select) as checkpoint:
+        with open_checkpoint(given, **reading) as checkpoint:
             yield checkpoint
         return
-    if select is not None:
-        raise UsageError(f"select= chooses a part of a file; {described(given)} has none")
+    if asked := [f"{word}=" for word, value in reading.items() if value]:
+        raise UsageError(f"{', '.join(asked)} says what is read of a file; {described(given)} is none")
     yield given if isinstance(given, Checkpoint) else _held(given)
 
 

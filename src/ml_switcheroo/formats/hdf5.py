@@ -7,6 +7,9 @@ our own readers, it is not built for hostile files.
 
 from __future__ import annotations
 
+import io
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,10 @@ from ml_switcheroo.errors import CheckpointError
 from ml_switcheroo.extras import how_to_install
 from ml_switcheroo.formats.checkpoint import Array, Checkpoint, LazyTensor, StridedTensor
 from ml_switcheroo.formats.files import MappedBytes, SourceFile
+from ml_switcheroo.formats.zip_directory import ZIP_MAGIC, read_directory
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 
-__all__ = ["HDF5_MAGIC", "LEAF", "import_h5py", "open_hdf5"]
+__all__ = ["HDF5_MAGIC", "LEAF", "import_h5py", "is_keras_archive", "open_hdf5", "open_keras"]
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -58,23 +62,68 @@ def import_h5py(path: Path, doing: str) -> Any:
     return h5py
 
 
-def open_hdf5(file: SourceFile) -> Checkpoint:
+_WEIGHTS = "model.weights.h5"
+_VARIABLE = re.compile(r"(^|/)vars/\d+$")
+"""What Keras calls the variables of a layer."""
+
+_OPTIMIZER = "optimizer.vars."
+
+_MAX_PACKED = 2**32  # bytes of weights in an archive that have to be held in memory
+
+
+def is_keras_archive(head: bytes) -> bool:
+    """Tell whether a zip archive begins as ``model.save("model.keras")`` writes it."""
+    name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+    return head.startswith(ZIP_MAGIC) and name in (b"metadata.json", b"config.json", _WEIGHTS.encode())
+
+
+def open_keras(file: SourceFile) -> Checkpoint:
+    """Open a ``.keras`` archive: the weights in it, which are an HDF5 file of their own.
+
+    Raises:
+        CheckpointError: It is damaged, or holds no weights.
+    """
+    members, _ = read_directory(file)
+    weights = members.get(_WEIGHTS)
+    if weights is None:
+        raise CheckpointError(file.path, f"an archive of Keras without {_WEIGHTS}")
+    if weights.nbytes > _MAX_PACKED:
+        cure = "Save the weights by themselves: model.save_weights('model.weights.h5')."
+        raise CheckpointError(file.path, f"{weights.nbytes} bytes of weights in an archive", cure=cure)
+    return open_hdf5(file, io.BytesIO(weights.load().tobytes()))
+
+
+def open_hdf5(file: SourceFile, inner: io.BytesIO | None = None) -> Checkpoint:
     """Open an HDF5 file. Names are the paths of its datasets, joined with dots.
 
     A converted file uses the paths of its leaves in the model. Anything else that Keras stores, such as the
-    state of a random generator, is among the extras.
+    state of a random generator, is among the extras. Of a whole model in one file, ``model.save("a.h5")``,
+    the names are those that it lists for its weights; the state of its optimizer is among the extras.
+
+    Args:
+        file: The file.
+        inner: The HDF5 file that is packed in it, if it is not the file itself.
 
     Raises:
         CheckpointError: ``h5py`` is missing, the file is damaged, or a dataset is not a plain tensor.
     """
     h5py = import_h5py(file.path, "which is read")
     try:
-        store = h5py.File(file.path, "r")
+        store = h5py.File(file.path if inner is None else inner, "r")
         datasets: dict[str, Any] = {}
         # Links to other files are not followed.
         store.visititems(lambda name, item: datasets.update({name: item}) if hasattr(item, "dtype") else None)
         metadata = {key: value for key, value in store.attrs.items() if isinstance(value, str)}
-        tensors, extras = _named(file, datasets)
+        tensors, extras = _named(file, datasets, packed=inner is not None)
+        if any(_VARIABLE.search(name) for name in datasets):
+            metadata = {"format": "keras", **metadata}
+            state = {name: tensors.pop(name).spec for name in list(tensors) if name.startswith(_OPTIMIZER)}
+            extras |= state
+        whole = _whole(store)
+        if whole:
+            metadata = {"format": "keras"}
+            extras |= {name.replace("/", "."): item.spec for name, item in _left(datasets, whole, file)}
+            tensors = {name: _tensor(file, path, datasets[path], packed=True) for name, path in whole.items()}
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise CheckpointError(file.path, f"a damaged HDF5 file: {str(error)[:200]}", offset=0) from error
     if len(tensors) + len(extras) != len(datasets):
@@ -85,12 +134,40 @@ def open_hdf5(file: SourceFile) -> Checkpoint:
     return Checkpoint(file.path, "hdf5", tensors, metadata=metadata, extras=extras, files=files)
 
 
-def _named(file: SourceFile, datasets: dict[str, Any]) -> tuple[dict[str, LazyTensor], dict[str, Any]]:
+def _whole(store: Any) -> dict[str, str]:
+    """Return the weights that a whole model of ``model.save("model.h5")`` lists: by name, where they lie."""
+    group = store.get("model_weights")
+    found: dict[str, str] = {}
+    for layer in _texts(group.attrs.get("layer_names", ())) if group is not None else ():
+        for name in _texts(group[layer].attrs.get("weight_names", ())):
+            short = name.removesuffix(":0")
+            if short in found:
+                raise ValueError(f"two weights have the name {short}")
+            found[short] = f"model_weights/{layer}/{name}"
+    return found
+
+
+def _texts(listed: Any) -> list[str]:
+    return [one.decode() if isinstance(one, bytes) else str(one) for one in listed]
+
+
+def _left(
+    datasets: dict[str, Any], whole: dict[str, str], file: SourceFile
+) -> Iterator[tuple[str, LazyTensor]]:
+    taken = set(whole.values())
+    for path, item in datasets.items():
+        if path not in taken:
+            yield path, _tensor(file, path, item, packed=True)
+
+
+def _named(
+    file: SourceFile, datasets: dict[str, Any], *, packed: bool
+) -> tuple[dict[str, LazyTensor], dict[str, Any]]:
     leaves = {name: item.attrs[LEAF] for name, item in datasets.items() if LEAF in item.attrs}
     tensors: dict[str, LazyTensor] = {}
     extras: dict[str, Any] = {}
     for name, item in datasets.items():
-        tensor = _tensor(file, name, item)
+        tensor = _tensor(file, name, item, packed=packed)
         if leaves and name not in leaves:
             extras[name.replace("/", ".")] = tensor.spec
         else:
@@ -114,7 +191,7 @@ class _Store:
         self._store.close()
 
 
-def _tensor(file: SourceFile, name: str, dataset: Any) -> LazyTensor:
+def _tensor(file: SourceFile, name: str, dataset: Any, *, packed: bool) -> LazyTensor:
     if dataset.external or dataset.is_virtual:
         raise CheckpointError(file.path, "a dataset whose bytes are in other files", member=name)
     dtype = dataset.attrs.get("dtype", dataset.dtype.name)
@@ -125,6 +202,6 @@ def _tensor(file: SourceFile, name: str, dataset: Any) -> LazyTensor:
     spec = TensorSpec(tuple(map(int, dataset.shape)), dtype)
     offset = dataset.id.get_offset()
     native = dataset.dtype.isnative and dataset.dtype.kind != "b"
-    if offset is None or not native or dataset.id.get_storage_size() != spec.nbytes:
+    if packed or offset is None or not native or dataset.id.get_storage_size() != spec.nbytes:
         return _Stored(spec, dataset)
     return StridedTensor(MappedBytes(file, int(offset), spec.nbytes), spec)

@@ -19,7 +19,7 @@ from ml_switcheroo.errors import CheckpointError, UsageError
 from ml_switcheroo.formats.checkpoint import Checkpoint
 from ml_switcheroo.formats.files import SourceFile
 
-__all__ = ["INDEX_SUFFIX", "open_index", "open_shards", "siblings"]
+__all__ = ["INDEX_SUFFIX", "are_shards", "open_index", "open_shards", "refuse_a_part", "siblings"]
 
 INDEX_SUFFIX = ".index.json"
 
@@ -89,6 +89,36 @@ def open_shards(paths: Sequence[Path], open_shard: Callable[[Path], Checkpoint])
     return next(iter(shards.values())) if len(shards) == 1 else _joined(paths[0], shards)
 
 
+def are_shards(paths: Sequence[Path]) -> bool:
+    """Tell whether files are of one numbered series, of more than one file."""
+    found = {tuple(_series(path)) for path in paths}
+    return len(found) == 1 and len(found.pop()) > 1
+
+
+def refuse_a_part(state: object) -> None:
+    """Raise if a checkpoint is one file of a numbered series, by itself.
+
+    Raises:
+        CheckpointError: It is; the error names the others.
+    """
+    if not isinstance(state, Checkpoint) or state.format.endswith(_JOINED):
+        return
+    others = [name for name in _series(state.path) if name != state.path.name]
+    if others:
+        here = {path.name for path in siblings(state.path)}
+        lacking = [name for name in others if name not in here]
+        cure = (
+            f"Download {_few(lacking)} too, and give the folder."
+            if lacking
+            else "Give all of them, or the folder."
+        )
+        reason = f"one of {len(others) + 1} files that are one checkpoint; the others: {_few(others)}"
+        raise CheckpointError(state.path, reason, cure=cure)
+
+
+_JOINED = "-sharded"
+
+
 def siblings(path: Path) -> Iterator[Path]:
     """Yield the shards of the series that a file is one of, as far as they are there."""
     for name in _series(path):
@@ -108,7 +138,7 @@ def _joined(path: Path, shards: Mapping[str, Checkpoint]) -> Checkpoint:
     tensors = {name: tensor for shard in shards.values() for name, tensor in shard.items()}
     metadata = {key: value for shard in shards.values() for key, value in shard.metadata.items()}
     extras = {key: value for shard in shards.values() for key, value in shard.extras.items()}
-    form = f"{next(iter(shards.values())).format}-sharded"
+    form = f"{next(iter(shards.values())).format}{_JOINED}"
     return Checkpoint(path, form, tensors, metadata=metadata, extras=extras, files=list(shards.values()))
 
 

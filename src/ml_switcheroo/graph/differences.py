@@ -45,6 +45,7 @@ def _told_of(matched: Matched) -> Iterator[str]:
             yield _between(matched, parted)
     yield from _alone(matched)
     yield from _outputs(matched)
+    yield from _loose(matched)
 
 
 def _may_follow(matched: Matched, one: Ready, other: Ready) -> bool:
@@ -187,6 +188,23 @@ def _outputs(matched: Matched) -> Iterator[str]:
             goals = [matched.source.graph.outputs[place]], [matched.target.graph.outputs[place]]
             values = matched.source.around(goals[0]), matched.target.around(goals[1])
             yield _parting(matched, *goals, *values) or f"output {place} is not the same"
+
+
+def _loose(matched: Matched) -> Iterator[str]:
+    """Yield the leaves that no leaf of the other program is used like."""
+    if matched.parted or not all(matched.outputs) or not any(matched.loose):
+        return
+    said = [
+        ", ".join(f"{' and '.join(one.leaves)} ({_used(side, one.root)})" for one in found) or "no leaf"
+        for side, found in zip((matched.source, matched.target), matched.loose, strict=True)
+    ]
+    yield f"not used alike: {said[0]} of the PyTorch model, {said[1]} of the target's"
+
+
+def _used(side: Side, number: int) -> str:
+    """Return the first line that uses a value."""
+    users = (one for one, node in enumerate(side.graph.nodes) if number in node.operands)
+    return _line(side, next(users, number))
 
 
 def _is_open(side: Side) -> bool:

@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_switcheroo.errors import RuleError, SourceError, UsageError, did_you_mean
+from ml_switcheroo.errors import RuleError, UsageError, did_you_mean
 from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.formats.given import Paths, as_state, is_files, layers_of
+from ml_switcheroo.formats.quantised import refuse_named_quantised, refuse_quantised
+from ml_switcheroo.formats.shards import refuse_a_part
 from ml_switcheroo.match.kinds_by_target import as_shown, from_template
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Cast
@@ -21,15 +23,14 @@ from ml_switcheroo.planning.drawing import draw_plan
 from ml_switcheroo.planning.prefixes import Peeled, peel, restored
 from ml_switcheroo.planning.request import Request
 from ml_switcheroo.planning.stages.by_rule import dropped_by
+from ml_switcheroo.planning.told import told_by
 from ml_switcheroo.progress import beginning
 from ml_switcheroo.provenance import refuse_converted
 from ml_switcheroo.rule_lines import expanded, rules_given, written
 from ml_switcheroo.rules import Keep, Kind, Rename, Rule, match
 from ml_switcheroo.sources import evidence
-from ml_switcheroo.sources.classify import classify
-from ml_switcheroo.sources.findings import Knowledge
 from ml_switcheroo.sources.foreign import refuse_foreign, refuse_turned
-from ml_switcheroo.sources.stated import from_rules, from_table, layers_in, module_paths
+from ml_switcheroo.sources.stated import from_rules, layers_in, module_paths
 from ml_switcheroo.targets import find_target, owner_of, template_of
 from ml_switcheroo.targets.ports import layout_shown, with_layout
 from ml_switcheroo.tensors import TensorSpec, dtype_named, spec_of
@@ -63,8 +64,9 @@ def make_plan(
         state: A checkpoint, its path, the paths of all its shards, a state dict of arrays or tensors, or a
             ``torch.nn.Module``, which is then what the layers are, too.
         to: Name of the target.
-        layers: What the PyTorch side is: a ``torch.nn.Module``, ``"model.py:Net"`` (read, never
-            executed), or ``{module path: kind or class of torch.nn}``.
+        layers: What the PyTorch side is: a ``torch.nn.Module``, ``"model.py:Net"`` or ``"package:Net"``
+            (read, never executed), ``"folder/config.json"`` of Hugging Face, or ``{module path: kind or class
+            of torch.nn}``. Without it, a ``config.json`` beside the weights is taken.
         like: What the target side is: a live model, a tree of arrays or ``ShapeDtypeStruct``, or
             ``{path: shape}``. Without it the leaves are named after PyTorch's names.
         rules: The user's rules, lines as a report prints them, or the TOML file they are in.
@@ -181,16 +183,19 @@ def prepare(
         Cast(dtype).specs(())  # an unknown one is said before anything is read
     specs = specs_of(state)
     refuse_converted(state)
+    refuse_a_part(state)
     rules = rules_given(rules)
     template = template or template_of(like, find_target(to))
     dropped = dropped_by(rules, specs)
     _none_dropped(rules, dropped)
-    told = _Told(layers) if layers is not None else None
-    peeled = peel(
-        {name: spec for name, spec in specs.items() if name not in dropped}, told.count if told else None
-    )
-    _check_layout(layers, peeled.specs, rules, str(getattr(state, "path", "the state dict")))
-    known = [from_rules(rules, peeled.specs), *([told.of(peeled.specs)] if told else [])]
+    kept = {name: spec for name, spec in specs.items() if name not in dropped}
+    moved = {name for rule in rules if isinstance(rule, Move) for name in rule.sources}
+    refuse_quantised(kept, _where(state), moved)
+    refuse_named_quantised(state, {name: spec for name, spec in kept.items() if name not in moved})
+    told = told_by(layers, state, kept)
+    peeled = peel(kept, told.count if told.layers is not None else None)
+    _check_layout(layers, peeled.specs, rules, _where(state))
+    known = [from_rules(rules, peeled.specs), told.of(peeled.specs)]
     if template is not None:
         seen = from_template(template, peeled.specs, target.naming, rules)
         known = [*(as_shown(one, seen) for one in known), seen]
@@ -207,7 +212,7 @@ def prepare(
         dtype=dtype,
         source=str(getattr(state, "path", "")),
         layout_shown=partial(layout_shown, like) if is_open else None,
-        programs=_programs(layers, target, like, inputs, target_inputs, target_call),
+        programs=_programs(told.layers, target, like, inputs, target_inputs, target_call),
     )
     return Prepared(request, peeled, specs, dropped)
 
@@ -273,48 +278,6 @@ def specs_of(state: Mapping[str, Any]) -> Mapping[str, TensorSpec]:
     return {name: spec_of(value) for name, value in state.items()}
 
 
-def _from_layers(layers: Any, specs: Mapping[str, TensorSpec]) -> Knowledge:
-    """Ask what ``layers=`` names: a table, source code or a live module."""
-    if isinstance(layers, Mapping):
-        said = from_table(layers)
-        if not said.classes:
-            return said
-        from ml_switcheroo.sources.named import with_uses
-
-        return with_uses(said, specs)
-    beginning(f"reading {layers}" if isinstance(layers, str | Path) else "reading the model")
-    # Imported where it is asked: the readers of code are half of all modules.
-    if isinstance(layers, str | Path):
-        from ml_switcheroo.sources import static
-
-        return static.read_layers(str(layers), specs)
-    from ml_switcheroo.sources import live
-
-    return live.read_module(layers, specs)
-
-
-class _Told:
-    """What ``layers=`` says, read once for the names that stay."""
-
-    def __init__(self, layers: Any) -> None:
-        self._layers = layers
-        self._said: list[tuple[Mapping[str, TensorSpec], Knowledge]] = []
-
-    def of(self, specs: Mapping[str, TensorSpec]) -> Knowledge:
-        """Return what is said of these tensors."""
-        found = next((said for known, said in self._said if known is specs), None)
-        return found if found is not None else _from_layers(self._layers, specs)
-
-    def count(self, specs: Mapping[str, TensorSpec]) -> int:
-        """Count the tensors that are found; none where no class of a file fits these names."""
-        try:
-            knowledge = _from_layers(self._layers, specs)
-        except SourceError:
-            return 0  # said when the source is read for good
-        self._said.append((specs, knowledge))
-        return sum(len(owner.tensors) for owner in classify(specs, [knowledge]) if owner.possible)
-
-
 def _check_layout(layers: Any, specs: Mapping[str, TensorSpec], rules: Sequence[Rule], where: str) -> None:
     """Raise where a checkpoint is laid out as another framework's, and nobody says what its tensors are."""
     if hasattr(layers, "state_dict"):
@@ -331,6 +294,10 @@ def _check_layout(layers: Any, specs: Mapping[str, TensorSpec], rules: Sequence[
             },
             where,
         )
+
+
+def _where(state: Mapping[str, Any]) -> str:
+    return str(getattr(state, "path", "the state dict"))
 
 
 def _none_dropped(rules: Sequence[Rule], dropped: Mapping[str, Unmoved]) -> None:

@@ -285,5 +285,5 @@ TARGET = Target(
     mapper=Mapper("ml_switcheroo.runtime.into_keras", "ml_switcheroo.runtime.live_keras"),
     observer="ml_switcheroo.verification.observers.keras",
     drawer="ml_switcheroo.graph.drawers.keras",
-    files=Files(("keras",), words=("tf",)),
+    files=Files(("keras",), words=("tf", "keras")),
 )

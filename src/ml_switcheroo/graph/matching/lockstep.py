@@ -12,6 +12,7 @@ import numpy as np
 from ml_switcheroo.graph.graph import Graph
 from ml_switcheroo.graph.matching.matched import KernelMatch, Matched, Pair, Parted, Ready
 from ml_switcheroo.graph.matching.oracles import content, data_of, rows_of
+from ml_switcheroo.graph.matching.plains import loose
 from ml_switcheroo.graph.matching.profiles import agree, outputs_agree
 from ml_switcheroo.graph.matching.side import Assumed, Region, Side
 from ml_switcheroo.graph.matching.steps import Steps, goals_of, whole_kernels, whole_units
@@ -53,6 +54,7 @@ class _Lockstep(Steps):
             outputs,
             tuple(self.parted),
             left,
+            loose=(loose(self.source), loose(self.target)),
         )
 
     # ---- one step: all kernels whose data are known on both sides

@@ -121,6 +121,8 @@ class Matched:
         parted: The kernels that come next where both compute something else, on either side.
         left: The kernels of the source, and of the target, whose data are known and that have no other.
         rivals: The same for the other orders of the target's outputs that fit as well.
+        loose: The leaves of the source, and of the target, that enter element by element, that an output
+            depends on, and that are not matched.
     """
 
     source: Side
@@ -131,11 +133,12 @@ class Matched:
     parted: tuple[Parted, ...] = ()
     left: tuple[tuple[Ready, ...], tuple[Ready, ...]] = ((), ())
     rivals: tuple[Matched, ...] = ()
+    loose: tuple[tuple[Plain, ...], tuple[Plain, ...]] = ((), ())
 
     @property
     def complete(self) -> bool:
         """Whether both compute the same, all the way."""
-        return bool(self.outputs) and all(self.outputs) and not self.parted
+        return bool(self.outputs) and all(self.outputs) and not self.parted and not any(self.loose)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from ml_switcheroo.graph.matching.profiles import Profiles
 from ml_switcheroo.graph.matching.side import Assumed, Region, Side
 from ml_switcheroo.graph.parameters import Plain, beside_of
 
-__all__ = ["PlainLeaves"]
+__all__ = ["PlainLeaves", "loose"]
 
 Array = np.ndarray[Any, Any]
 
@@ -91,6 +91,20 @@ class PlainLeaves:
         axes = np.argsort(np.argsort(other.shape, kind="stable"))
         order = lies.transpose(np.argsort(one.shape, kind="stable")).transpose(axes).reshape(-1)
         self.found.append(PlainMatch(one, other, order, tied))
+
+
+def loose(side: Side) -> tuple[Plain, ...]:
+    """Return the leaves that are not matched although an output depends on what they hold.
+
+    Until they are matched, leaves of one shape hold the same numbers, so that programs which exchange them
+    give the same: that they do proves nothing.
+    """
+    found: dict[int, Plain] = {}
+    for goal in side.graph.outputs:
+        region = side.region([goal])
+        if not region.blocked:
+            found |= {plain.root: plain for plain in _changes(side, region, [goal], Profiles())}
+    return tuple(found.values())
 
 
 def _plains_by(plains: Sequence[Plain], signs: Mapping[Plain, Any]) -> dict[Any, list[Plain]]:

@@ -321,6 +321,9 @@ def _with_accessor(before: Value, word: str, made: Value) -> Value:
     return replace(before, owner=made) if isinstance(before, Builtin) and word == "getter" else before
 
 
+_CHANGING = frozenset({"wraps", "as_validated_field"})
+"""Decorators of packages that are not read, and that change what a function takes."""
+
 _A_LITTLE = 3000
 """Expressions and statements that reading a decorator may take; longer ones are about documentation."""
 
@@ -330,8 +333,8 @@ def _changed(machine: Machine, node: ast.expr, made: Function | Class, frame: Fr
     try:
         with machine.at_most(_A_LITTLE):
             decorator = machine.evaluate(node, frame)
-            wraps = isinstance(decorator, Builtin) and decorator.name == "wraps"
-            if not (wraps or isinstance(decorator, Function | Bound | Instance | Class | Partial)):
+            changes = isinstance(decorator, Builtin) and decorator.name in _CHANGING
+            if not (changes or isinstance(decorator, Function | Bound | Instance | Class | Partial)):
                 return made
             result = machine.call(decorator, Arguments([made]))
     except (Raised, Budget):
@@ -343,6 +346,8 @@ def _replaces(result: Value, made: Function | Class) -> bool:
     """Tell whether a decorator's result is to be called in place of what was decorated."""
     if isinstance(result, Class):
         return made not in result.mro
+    if isinstance(result, Builtin):
+        return result.name == "field"
     if not isinstance(result, Function) or result is made:
         return False
     frame, names = result.frame, set()

@@ -145,6 +145,8 @@ COPIES: dict[str, Callable[[Machine, Arguments], Value]] = {
     "copy.copy": _copy,
     "dataclasses.dataclass": _dataclass,
     "dataclasses.field": _field,
+    "huggingface_hub.dataclasses.as_validated_field": lambda machine, args: Builtin("field", _field),
+    "huggingface_hub.dataclasses.validated_field": _field,
     "dataclasses.replace": _replace,
     "dataclasses.asdict": _asdict,
     "dataclasses.fields": _fields,

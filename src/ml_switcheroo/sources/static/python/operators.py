@@ -89,6 +89,8 @@ def _binary_one(machine: Machine, op: type, left: Value, right: Value) -> Value:
         return texts([left, right])
     if op is ast.Add and isinstance(right, str) and isinstance(left, Unknown):
         return texts([left, right])
+    if op in _OF_SETS:
+        left, right = _as_sets(left, right)
     word, run = _BINARY.get(op, ("", None))
     if run is None or not _safe(op, left, right):
         return symbolic(word, left, right) if word else UNKNOWN
@@ -97,6 +99,16 @@ def _binary_one(machine: Machine, op: type, left: Value, right: Value) -> Value:
     except (TypeError, ValueError, ArithmeticError, KeyError, IndexError) as error:
         raise Raised(type(error).__name__, str(error)) from error
     return machine.heap.new(result) if isinstance(result, list | dict | set) else result
+
+
+_OF_SETS = (ast.BitOr, ast.BitAnd, ast.BitXor)
+
+
+def _as_sets(left: Value, right: Value) -> tuple[Value, Value]:
+    """Return views of keys, which are read as lists, as sets: lists themselves know no such operator."""
+    if not (isinstance(left, list | set) and isinstance(right, list | set)):
+        return left, right
+    return set(left) if known(left) else UNKNOWN, set(right) if known(right) else UNKNOWN
 
 
 def _safe(op: type, left: Value, right: Value) -> bool:

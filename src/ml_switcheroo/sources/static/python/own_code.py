@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from ml_switcheroo.code.library import Source
+from ml_switcheroo.code.library import OPAQUE, Source
 from ml_switcheroo.sources.static.python.frames import Frame, module_frame, present
 from ml_switcheroo.sources.static.python.machine import Machine
-from ml_switcheroo.sources.static.python.values import ABSENT, UNKNOWN, Raised, Value
+from ml_switcheroo.sources.static.python.values import ABSENT, UNKNOWN, External, Raised, Value
 from ml_switcheroo.sources.static.python.wrapping import stores
 
 __all__ = ["from_import", "imported", "look_up", "module_name"]
@@ -28,9 +28,11 @@ def look_up(machine: Machine, frame: Frame, name: str) -> Value:
         if name in names and (around is frame or not around.body):
             return present(names[name])
         around = around.outer
-    value = module_name(machine, frame.source, name)
+    value = present(module_name(machine, frame.source, name))
     if value is ABSENT:
         value = machine.builtins.get(name, ABSENT)
+    if value is ABSENT and name in OPAQUE and name in frame.source.bindings:
+        return External(name)  # imported under a condition: it is used, so it is there
     if value is ABSENT and machine.following and not machine.trying:
         return UNKNOWN  # whatever has put it there
     if value is ABSENT:

@@ -15,6 +15,7 @@ from ml_switcheroo.sources.static.python.classes import find
 from ml_switcheroo.sources.static.python.containing import contained
 from ml_switcheroo.sources.static.python.frames import Class, Frame, Function
 from ml_switcheroo.sources.static.python.heap import Changed
+from ml_switcheroo.sources.static.python.lazily import handed_out
 from ml_switcheroo.sources.static.python.limits import deep_recursion, little_garbage
 from ml_switcheroo.sources.static.python.machine import STEPS, Budget, Machine
 from ml_switcheroo.sources.static.python.own_code import imported, module_name
@@ -40,6 +41,7 @@ from ml_switcheroo.sources.static.reading.fit import Claim, Fit, Names, fit
 from ml_switcheroo.sources.static.reading.forward import observed
 from ml_switcheroo.sources.static.reading.knowledge import knowledge_of
 from ml_switcheroo.sources.static.reading.observed import Observed
+from ml_switcheroo.sources.static.reading.places import open_source
 from ml_switcheroo.sources.static.torch.interpreter import new_machine
 from ml_switcheroo.tensors import TensorSpec
 
@@ -104,8 +106,7 @@ def reading(
 ) -> Iterator[Attempt]:
     """Read a model, by a machine of one's own; what is done with it meanwhile may go as deep as that."""
     refuse_call(spec)
-    place, _, name = spec.rpartition(":") if _names_something(spec) else (spec, "", "")
-    source, library = _open(place, root)
+    source, library, name = open_source(spec, root)
     names = [name] if name else [node.name for node in source.classes]
     if not names:
         raise SourceError(source.label, "defines no class", cure="Name a class or a function: file.py:Net")
@@ -114,35 +115,6 @@ def reading(
         if not name:
             attempts = _fitting(attempts, source)
         yield attempts[0]
-
-
-def _names_something(spec: str) -> bool:
-    head, _, tail = spec.rpartition(":")
-    return bool(head) and tail.isidentifier() and len(head) > 1
-
-
-def _open(place: str, root: Path | None) -> tuple[Source, Library]:
-    base = (root or Path()).resolve()
-    path = base / place
-    if not (place.endswith(".py") or path.is_file()):
-        library = Library([base])
-        source = library.module(place)
-        if source is None:
-            raise SourceError(place, "no such module on disk", cure=f"Give a file, or a module below {base}.")
-        return source, library
-    if not path.is_file():
-        raise SourceError(place, "no such file", cure=f"The path is relative to {base}.")
-    library = Library([base, *_package_roots(path)])
-    return library.file(path), library
-
-
-def _package_roots(path: Path) -> Iterator[Path]:
-    """Yield the folders that a file's absolute imports may start from."""
-    folder = path.resolve().parent
-    yield folder
-    while (folder / "__init__.py").is_file() and folder.parent != folder:
-        folder = folder.parent
-    yield folder
 
 
 @dataclass(slots=True)
@@ -311,6 +283,7 @@ def _one_reading(entry: _Entry, machine: Machine, opening: Opening, solved: Mapp
 
 def _target(machine: Machine, source: Source, name: str) -> Value:
     target = module_name(machine, source, name)
+    target = handed_out(machine, source, name) if target is ABSENT else target
     if target is ABSENT:
         there = [*(one.name for one in source.classes), *(one.name for one in source.functions)]
         raise SourceError(
