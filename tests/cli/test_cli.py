@@ -382,7 +382,11 @@ def test_a_plan_as_a_page_and_against_a_saved_one(tmp_path):
     plan = ("plan", WEIGHTS, "--to", "nnx")
     first = run(*plan, "--layers", LAYERS, "-o", tmp_path / "plan.json", "--html", tmp_path / "plan.html")
     assert first.returncode == 0, first.stderr
-    assert "<table>" in (tmp_path / "plan.html").read_text(encoding="utf-8")
+    page = (tmp_path / "plan.html").read_text(encoding="utf-8")
+    assert '"features.0.0.weight"' in page
+    assert "self.fc1 = nn.Linear(" in page, "the line that decided"
+    without = run(*plan, "--values")
+    assert (without.returncode, "--html" in without.stderr) == (2, True)
     same = run(*plan, "--layers", LAYERS, "--diff", tmp_path / "plan.json")
     assert (same.returncode, same.stdout) == (0, "")
     other = run(*plan, "--diff", tmp_path / "plan.json")
