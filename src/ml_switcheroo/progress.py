@@ -65,7 +65,8 @@ def peak_memory() -> int:
     """Return the most memory that this process has had so far, in bytes; 0 where the system does not say."""
     # On Linux getrusage counts what the parent had when it started this process; the kernel's own mark does not.
     with suppress(OSError):
-        found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"), re.MULTILINE)
+        status = Path("/proc/self/status").read_text("ascii")
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
         if found:
             return int(found[1]) * 1024
     try:
