@@ -46,6 +46,7 @@ docs: setup  ## write the tables and captures in docs/ anew, and what its code p
 	$(BIN)/python docs/notes.py
 	$(BIN)/python docs/errors.py
 	$(BIN)/python docs/captures.py
+	$(BIN)/python docs/page.py
 	$(BIN)/python tests/docs/pages.py
 
 site: setup  ## build the documentation into build/site; a broken link is an error

@@ -159,7 +159,7 @@ def test_the_format_can_be_said(source: Path) -> None:
 @pytest.mark.parametrize(
     ("out", "options", "problem"),
     [
-        ("a.bin", {}, "the suffix is none of .safetensors, .npz, .weights.h5"),
+        ("a.bin", {}, "the suffix is none of .safetensors, .npz, .pt, .weights.h5"),
         ("a", {"target": "keras"}, "say which format"),
         ("a", {"name": "zip"}, "say which format"),
         ("a.weights.h5", {}, "of the target keras, not of nnx"),

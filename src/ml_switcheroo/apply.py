@@ -13,7 +13,7 @@ from ml_switcheroo.formats.deferred import Deferred
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Array, Cast, run, trace
 from ml_switcheroo.ops.casting import Losses, losses, may_lose
-from ml_switcheroo.tensors import DTYPES, as_numpy, spec_of
+from ml_switcheroo.tensors import DTYPES, read_array, spec_of
 
 __all__ = ["Leaves"]
 
@@ -135,7 +135,7 @@ class Leaves(Mapping[str, Array]):
 
     def _run(self, move: Move) -> tuple[tuple[Array, ...], dict[str, Losses]]:
         """Return the leaves of a move, and what was lost on the way."""
-        sources = tuple(_array(self._state[name]) for name in move.sources)
+        sources = tuple(read_array(self._state[name]) for name in move.sources)
         if not self._watches(move):
             return move(sources), {}
         before = run(move.ops[:-1], sources)
@@ -166,12 +166,8 @@ def _lost(lost: Mapping[str, Losses], moves: Sequence[Move]) -> CastError:
     )
 
 
-def _array(value: Any) -> Array:
-    return value.read() if hasattr(value, "read") else as_numpy(value)
-
-
 def _deferred(value: Any) -> Deferred:
-    found: Deferred = value.defer() if hasattr(value, "defer") else Deferred.of(_array(value))
+    found: Deferred = value.defer() if hasattr(value, "defer") else Deferred.of(read_array(value))
     return found
 
 

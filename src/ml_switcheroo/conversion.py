@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from ml_switcheroo._version import __version__
 from ml_switcheroo.errors import CastError, UsageError
-from ml_switcheroo.export import to_torch
+from ml_switcheroo.export import check_ties, to_torch
 from ml_switcheroo.formats import Checkpoint, open_checkpoint
 from ml_switcheroo.formats.apart import keep_apart
 from ml_switcheroo.formats.given import Paths, is_files, layers_of, opened
@@ -24,8 +25,9 @@ from ml_switcheroo.progress import beginning
 from ml_switcheroo.provenance import exported, stamp, stamped_target
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.scales import said_of_values
+from ml_switcheroo.sources.evidence import tied_in
 from ml_switcheroo.targets import find_target
-from ml_switcheroo.tensors import TensorSpec, as_numpy, spec_of
+from ml_switcheroo.tensors import TensorSpec, as_numpy, read_array, spec_of
 
 __all__ = ["Conversion", "convert", "export"]
 
@@ -97,9 +99,9 @@ class Conversion:
 
         Args:
             out: The file to write; its suffix decides the format (``.safetensors``, ``.npz``,
-                ``.weights.h5``). A name without a suffix is a folder: of safetensors with
-                ``max_shard_bytes``, else of Orbax.
-            format: ``safetensors``, ``npz``, ``keras`` or ``orbax``, if the suffix does not decide.
+                ``.weights.h5``; ``.pt`` for the target ``numpy``). A name without a suffix is a folder: of
+                safetensors with ``max_shard_bytes``, else of Orbax.
+            format: ``safetensors``, ``npz``, ``torch``, ``keras`` or ``orbax``, if no suffix decides.
             max_shard_bytes: Write safetensors files of at most that many bytes, and their index.
             resume: Keep what is done if the run is interrupted. Go on with what an interrupted run of the
                 same plan, source and version left.
@@ -130,7 +132,7 @@ class Conversion:
             for note in said_of_values(plan.moves, state):
                 say(note)
             key = f"{__version__} {plan.digest} {state.fingerprint}"
-            write = output.writer(plan, self.like, key, say)
+            write = output.writer(plan, self.like, key, say, tied_in(state))
             stream = _counted(leaves.stream(), sum(spec.nbytes for spec in plan.outputs.values()), progress)
             try:
                 write(out, plan.outputs, stream, stamp(plan, state.digest))
@@ -258,22 +260,32 @@ def export(
     converted: Paths,
     out: str | Path,
     *,
-    like: Mapping[str, Any] | Paths,
+    like: Mapping[str, Any] | Paths | None = None,
     to: str | None = None,
     layers: Any = None,
     rules: Iterable[Rule] | str | Path = (),
     layout: str | None = None,
+    select: str | None = None,
+    plan: Plan | None = None,
+    say: Callable[[str], object] = str,
 ) -> dict[str, TensorSpec]:
     """Turn a converted checkpoint back into one of PyTorch.
 
+    With the plan of the conversion its moves are undone one by one, and memory is bounded by the largest of
+    them; else the plan is made anew from ``like``, and the result is in memory before it is written.
+
     Args:
         converted: The file that :func:`convert` wrote, or one with the same leaves.
-        out: The file to write; its suffix decides the format (``.safetensors`` or ``.npz``).
-        like: The PyTorch checkpoint whose names, layouts and dtypes the result has.
+        out: The file to write; its suffix decides the format (``.safetensors``, ``.npz`` or ``.pt``).
+        like: The PyTorch checkpoint whose names, layouts and dtypes the result has; with ``plan`` only that
+            from which tensors without a place in the target are copied.
         to: What it was converted to, if its stamp does not say so.
         layers: What the PyTorch side is, as in :func:`make_plan`.
         rules: The rules it was converted with.
         layout: The layout it was converted with.
+        select: Which state dict of ``like``, if it holds several.
+        plan: The plan it was converted with. Then ``layers``, ``rules`` and ``layout`` are not used.
+        say: Called with a sentence about what is not written.
 
     Returns:
         The specs of what was written, by PyTorch's names.
@@ -283,23 +295,64 @@ def export(
         UsageError: Nothing says what it was converted to, or it is a checkpoint of PyTorch already.
     """
     out = Path(out)
-    writer = writer_of_state_dicts(out)
+    writer_of_state_dicts(out)
+    if like is None and plan is None:
+        raise UsageError("export: say what the PyTorch names are: like= (--like), or the plan= (--plan)")
     keep_apart(out, converted, like, layers, rules)
-    with opened(converted) as leaves, opened(like) as state:
-        stamped = stamped_target(leaves)
-        if stamped == "torch":
-            raise UsageError(f"{converted} was already turned back into a checkpoint of PyTorch")
-        target = to or stamped
-        if target is None:
-            raise UsageError(f"{converted} has no stamp that says what it was converted to; say to= (--to)")
-        arrays = {path: tensor.read() for path, tensor in leaves.items()}
-        back = to_torch(
-            arrays, like=state, to=target, layers=layers_of(like, layers), rules=rules, layout=layout
-        )
-        made = {name: as_numpy(value) for name, value in back.items()}
-        specs = {name: spec_of(array) for name, array in made.items()}
-        writer(out, specs, iter(made.items()), exported(leaves.path))
+    with opened(converted) as leaves, opened({} if like is None else like, select=select) as state:
+        target = _converted_to(converted, to or stamped_target(leaves) or (plan.target if plan else None))
+        if plan is not None:
+            specs, stream = _undone(plan, target, leaves, state, say)
+        else:
+            named = layers_of(like, layers)
+            specs, stream = _made_anew(leaves, state, target, layers=named, rules=rules, layout=layout)
+        write = writer_of_state_dicts(out, tied_in(state))
+        write(out, specs, stream, exported(leaves.path))
     return specs
+
+
+Stream = tuple[dict[str, TensorSpec], Iterator[tuple[str, Any]]]
+
+
+def _converted_to(converted: Paths, target: str | None) -> str:
+    if target is None:
+        raise UsageError(f"{converted} has no stamp that says what it was converted to; say to= (--to)")
+    if target == "torch":
+        raise UsageError(f"{converted} was already turned back into a checkpoint of PyTorch")
+    return target
+
+
+def _made_anew(leaves: Checkpoint, state: Mapping[str, Any], target: str, **options: Any) -> Stream:
+    arrays = {path: tensor.read() for path, tensor in leaves.items()}
+    made = {
+        name: as_numpy(value)
+        for name, value in to_torch(arrays, like=state, to=target, tensors=False, **options).items()
+    }
+    return {name: spec_of(array) for name, array in made.items()}, iter(made.items())
+
+
+def _undone(
+    plan: Plan, target: str, leaves: Checkpoint, state: Mapping[str, Any], say: Callable[[str], object]
+) -> Stream:
+    """Undo the moves of a plan; what it has dropped is copied, where there is something to copy it from."""
+    if find_target(target).name != plan.target:
+        raise UsageError(f"the plan is one to {plan.target}; the leaves are those of {target}")
+    plan.check(allow_missing=True, allow_unexpected=True)
+    back = replace(~plan, missing={})  # these tensors are copied below
+    specs = {**back.outputs}
+    left = [*plan.dropped, *plan.unexpected]
+    copied = {name: spec_of(state[name]) for name in left if name in state}
+    absent = [name for name in left if name not in state]
+    if absent:
+        few = ", ".join(absent[:5]) + (" ..." if len(absent) > 5 else "")
+        say(f"not written, since the plan moves it nowhere (--like has it): {few}")
+    order = [name for name in state if name in specs or name in copied] or list(specs)
+    both = {**specs, **copied}
+    ordered = {name: both[name] for name in dict.fromkeys([*order, *both])}
+    moved = back.apply(leaves)
+    check_ties(tied_in(state), moved)
+    rest = ((name, read_array(state[name])) for name in copied)
+    return ordered, chain(moved.stream(), rest)
 
 
 def _bytes(array: Any) -> Array:

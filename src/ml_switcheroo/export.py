@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,10 @@ from ml_switcheroo.recipes import Target
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.sources.evidence import tied_in
 from ml_switcheroo.targets import all_targets, find_target, live_target
-from ml_switcheroo.tensors import as_numpy, to_tensor
+from ml_switcheroo.tensors import as_numpy, read_array, to_tensor
 from ml_switcheroo.tree import flatten
 
-__all__ = ["to_torch"]
+__all__ = ["check_ties", "to_torch"]
 
 
 def to_torch(
@@ -30,10 +32,14 @@ def to_torch(
     layers: Any = None,
     rules: Iterable[Rule] | str | Path = (),
     layout: str | None = None,
+    tensors: bool | None = None,
 ) -> dict[str, Any]:
     """Return the weights of a model with PyTorch's names, layouts and dtypes.
 
-    The plan from ``like`` to the model is made as in :func:`make_plan`, and then inverted.
+    The plan from ``like`` to the model is made as in :func:`make_plan`, and then inverted. What
+    ``torch.nn.Module.load_state_dict(..., strict=True)`` takes has every name of the module's own state dict,
+    as torch tensors: it refuses NumPy arrays. Where ``like`` is a module or its state dict, the result is
+    that. Where it is a file, nothing imports torch by itself: say ``tensors=True``.
 
     Args:
         model: A live model of any target, or its leaves as a tree or ``{path: array}`` (then say ``to``).
@@ -44,9 +50,12 @@ def to_torch(
         layers: What the PyTorch side is, as in :func:`make_plan`.
         rules: The user's rules.
         layout: Where the model has the channels of its images, as in :func:`make_plan`.
+        tensors: True for torch tensors, which imports torch; False for arrays. By default they are what
+            ``like`` has: arrays, if it is a file.
 
     Returns:
-        The state dict in the order of ``like``: torch tensors where ``like`` has them, else arrays.
+        The state dict in the order of ``like``, which shares no memory with it; with its ``_metadata`` (the
+        versions of its modules), if it has that. Names that are one tensor in ``like`` have equal values.
 
     Raises:
         LoadError: A tensor of ``like`` has no leaf, or a leaf has no tensor; or leaves that are one tensor in
@@ -62,7 +71,9 @@ def to_torch(
     """
     if is_files(like):
         with open_checkpoint(like) as checkpoint:
-            return to_torch(model, like=checkpoint, to=to, layers=layers, rules=rules, layout=layout)
+            return to_torch(
+                model, like=checkpoint, to=to, layers=layers, rules=rules, layout=layout, tensors=tensors
+            )
     like, layers = as_state(like), layers_of(like, layers)
     owner = live_target(model, to, "the model")
     target = owner or (find_target(to) if to else None)
@@ -80,12 +91,16 @@ def to_torch(
         cure = "Add Rename, Drop or Keep rules."
         raise LoadError("\n".join([head, *sorted(left), cure]), problems=sorted(left))
     back = owned((~plan).apply(_leaves(model, target if owner is not None else None, target)))
-    _check_ties(tied_in(like), back)
-    return {name: _as_in(like[name], back[name] if name in back else like[name]) for name in like}
+    check_ties(tied_in(like), back)
+    return _state_dict(like, back, tensors)
 
 
-def _check_ties(tied: Iterable[Sequence[str]], back: Mapping[str, Array]) -> None:
-    """Raise if names are one tensor in PyTorch but differ here: PyTorch would keep only the last."""
+def check_ties(tied: Iterable[Sequence[str]], back: Mapping[str, Array]) -> None:
+    """Raise if names are one tensor in PyTorch but differ here: PyTorch would keep only the last.
+
+    Raises:
+        LoadError: They differ; all of them are named.
+    """
     apart = []
     for names in tied:
         first, *others = [name for name in names if name in back] or [""]
@@ -106,8 +121,15 @@ def _leaves(model: Any, owner: Target | None, target: Target) -> Mapping[str, Ar
     return {path: as_numpy(leaf) for path, leaf in flatten(model, target.naming.separator)}
 
 
-def _as_in(example: Any, value: Any) -> Any:
-    """Return an array, or a torch tensor where the example is one."""
-    if value is example or not hasattr(example, "detach"):
-        return value.read() if hasattr(value, "read") else value
-    return to_tensor(value, owned=True)
+def _state_dict(like: Mapping[str, Any], back: Mapping[str, Array], tensors: bool | None) -> dict[str, Any]:
+    """Put the tensors into the order of a state dict; what the model has no place for is copied from it."""
+    if tensors:
+        import torch  # noqa: F401 (to_tensor needs it loaded)
+    found: dict[str, Any] = OrderedDict()  # as torch has it: it takes an attribute
+    for name, example in like.items():
+        array = back[name] if name in back else read_array(example).copy()
+        wanted = hasattr(example, "detach") if tensors is None else tensors
+        found[name] = to_tensor(array, owned=True) if wanted else array
+    if hasattr(like, "_metadata"):
+        found._metadata = deepcopy(like._metadata)  # type: ignore[attr-defined]
+    return found

@@ -28,7 +28,7 @@ from ml_switcheroo.rules import Rule
 from ml_switcheroo.scales import said_of_values
 from ml_switcheroo.shown import few
 from ml_switcheroo.targets import all_targets, live_target
-from ml_switcheroo.tensors import DTYPES, TensorSpec, as_numpy
+from ml_switcheroo.tensors import DTYPES, TensorSpec, read_array
 from ml_switcheroo.tree import Template
 
 __all__ = ["Loaded", "load_into"]
@@ -275,7 +275,7 @@ class _Read(Mapping[str, Array]):
 
     def __getitem__(self, path: str) -> Array:
         value = self._state[path]
-        array: Array = value.read() if hasattr(value, "read") else as_numpy(value)
+        array: Array = read_array(value)
         wanted = _dtype(self._expected[path])
         if not self._allow_overflow and may_lose(array.dtype, wanted):
             with np.errstate(over="ignore", invalid="ignore"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,14 @@ class Output:
     max_shard_bytes: int | None = None
     resume: bool = False
 
-    def writer(self, plan: Plan, like: Any, key: str, say: Callable[[str], object]) -> Writer:
+    def writer(
+        self,
+        plan: Plan,
+        like: Any,
+        key: str,
+        say: Callable[[str], object],
+        tied: Iterable[Sequence[str]] = (),
+    ) -> Writer:
         """Return the function that writes: called with path, specs, leaves and metadata.
 
         Args:
@@ -42,6 +49,7 @@ class Output:
             like: The live model; a Keras model decides where its variables lie in a file.
             key: Identifies what the leaves are made from, and how.
             say: Called with a sentence about the run.
+            tied: Source tensors that are one.
 
         Raises:
             UsageError: The format needs a live model.
@@ -56,8 +64,15 @@ class Output:
             "separator": lambda: find_target(self.target).naming.separator,
             "resume": lambda: key if self.resume else None,
             "say": lambda: say,
+            "tied": lambda: _tied(plan, tied),
         }
         return partial(row.write, **{option: made[option]() for option in row.options})
+
+
+def _tied(plan: Plan, tied: Iterable[Sequence[str]]) -> tuple[Sequence[str], ...]:
+    """Return the leaves that are one tensor: their sources are, and nothing is done to these."""
+    same = {move.sources[0]: move.leaves[0] for move in plan.moves if not move.ops}
+    return tuple([same[name] for name in names if name in same] for names in tied)
 
 
 def choose_output(
@@ -99,16 +114,22 @@ def choose_output(
     return Output(found, row.name, max_shard_bytes, resume)
 
 
-def writer_of_state_dicts(out: Path) -> Writer:
+def writer_of_state_dicts(out: Path, tied: Iterable[Sequence[str]] = ()) -> Writer:
     """Return the function that writes a PyTorch state dict to a file.
+
+    Args:
+        out: The file.
+        tied: Names that are one tensor, for a format that can say so.
 
     Raises:
         UsageError: No format with this suffix holds one.
     """
-    holding = {row.suffix: row.write for row in WRITERS.values() if row.suffix and not row.why_only}
+    holding = {row.suffix: row for row in WRITERS.values() if row.of_torch}
     if out.suffix not in holding:
-        raise UsageError(f"{out}: a PyTorch state dict is written as {' or '.join(holding)}")
-    return holding[out.suffix]
+        *some, last = holding
+        raise UsageError(f"{out}: a PyTorch state dict is written as {', '.join(some)} or {last}")
+    row = holding[out.suffix]
+    return partial(row.write, tied=tuple(tied)) if "tied" in row.options else row.write
 
 
 def _problems(out: Path, form: str, target: Target, *, resume: bool, sharded: bool) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from ml_switcheroo.moves import Move, spec_from_json, spec_to_json
 from ml_switcheroo.outcome import Outcome
 from ml_switcheroo.provenance import refuse_converted
 from ml_switcheroo.report import changes_text, plan_table, plan_text, problems_text, summary
+from ml_switcheroo.rule_lines import rules_given
+from ml_switcheroo.rules import Rule
 from ml_switcheroo.unmoved import Ambiguity, Unmoved
 
 __all__ = ["Plan"]
@@ -102,11 +104,24 @@ class Plan(Outcome):
         """Write how this plan and a new one treat each tensor differently; empty if they do not."""
         return changes_text(self, new)
 
-    def to_html(self) -> str:
-        """Write the plan as one HTML page that needs nothing else."""
-        from ml_switcheroo.report.html import plan_html
+    def to_html(
+        self,
+        *,
+        rules: Iterable[Rule | str] | Rule | str | Path = (),
+        state: Mapping[str, Any] | None = None,
+        sources: Iterable[str] = (),
+    ) -> str:
+        """Write the plan as one HTML page that needs nothing else, in which what is open can be settled.
 
-        return plan_html(self)
+        Args:
+            rules: The rules that the plan was made with: the file that the page exports has them, too.
+            state: The tensors, to show samples of their values before and after: each of them is read once.
+            sources: The files of the models, as ``model.py`` or ``model.py:Net``, for the lines that decided.
+        """
+        from ml_switcheroo.report.page import plan_html
+
+        opened = as_state(state) if state is not None else None
+        return plan_html(self, rules=rules_given(rules), state=opened, sources=sources)
 
     def __invert__(self) -> Plan:
         """Return the plan back to PyTorch's names and layouts.
@@ -145,7 +160,12 @@ class Plan(Outcome):
             "moves": [move.to_json() for move in self.moves],
             **{name: _left_to_json(getattr(self, name)) for name in _LEFT},
             "ambiguous": [
-                {"names": list(a.names), "candidates": list(a.candidates), "rules": list(a.rules)}
+                {
+                    "names": list(a.names),
+                    "candidates": list(a.candidates),
+                    "rules": list(a.rules),
+                    "specs": [spec_to_json(spec) for spec in a.specs],
+                }
                 for a in self.ambiguous
             ],
             "notes": list(self.notes),
@@ -189,7 +209,12 @@ class Plan(Outcome):
                 moves=tuple(moves),
                 **left,
                 ambiguous=tuple(
-                    Ambiguity(tuple(a["names"]), tuple(a["candidates"]), tuple(a["rules"]))
+                    Ambiguity(
+                        tuple(a["names"]),
+                        tuple(a["candidates"]),
+                        tuple(a["rules"]),
+                        tuple(map(spec_from_json, a.get("specs", ()))),
+                    )
                     for a in record["ambiguous"]
                 ),
                 notes=tuple(record["notes"]),

@@ -13,7 +13,7 @@ from ml_switcheroo.match.paths.words import meaning, segment_tokens
 from ml_switcheroo.match.units.kinds_by_name import plain_kind
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Shift
-from ml_switcheroo.tensors import as_numpy
+from ml_switcheroo.tensors import read_array
 
 __all__ = ["said_of_values"]
 
@@ -62,7 +62,7 @@ def _is_scale(move: Move) -> bool:
 
 def _around_zero(move: Move, state: Mapping[str, Any]) -> bool:
     """Tell whether values lie on both sides of 0, nearly all of them nearer to it than to 1 and -1."""
-    values = _read(state[move.sources[0]]).astype(np.float64)
+    values = read_array(state[move.sources[0]]).astype(np.float64)
     if len(values) < _FEWEST or not np.isfinite(values).all():
         return False
     if not values.any():
@@ -72,7 +72,3 @@ def _around_zero(move: Move, state: Mapping[str, Any]) -> bool:
 
 
 _FEWEST, _SIDE, _NEAR = 8, 0.2, 0.95
-
-
-def _read(value: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(value.read() if hasattr(value, "read") else as_numpy(value))

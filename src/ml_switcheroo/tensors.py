@@ -13,7 +13,17 @@ import numpy as np
 
 from ml_switcheroo.errors import UsageError
 
-__all__ = ["DTYPES", "DType", "TensorSpec", "as_numpy", "dtype_named", "dtype_of", "spec_of", "to_tensor"]
+__all__ = [
+    "DTYPES",
+    "DType",
+    "TensorSpec",
+    "as_numpy",
+    "dtype_named",
+    "dtype_of",
+    "read_array",
+    "spec_of",
+    "to_tensor",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +174,11 @@ def as_numpy(value: Any) -> np.ndarray[Any, Any]:
     # torch hands no bf16 or fp8 to NumPy; the same bytes go through as integers.
     integer = getattr(sys.modules["torch"], f"int{8 * dtype.itemsize}")
     return np.asarray(tensor.contiguous().view(integer).numpy()).view(dtype)
+
+
+def read_array(value: Any) -> np.ndarray[Any, Any]:
+    """Return an array, a torch tensor or the lazy tensor of a checkpoint as NumPy, bit for bit."""
+    return np.asarray(value.read()) if hasattr(value, "read") else as_numpy(value)
 
 
 def to_tensor(array: np.ndarray[Any, Any], *, owned: bool = False) -> Any:

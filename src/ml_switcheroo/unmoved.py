@@ -30,8 +30,10 @@ class Ambiguity:
         names: The source tensors.
         candidates: Each answer, with the evidence for it.
         rules: The rule to write for each answer.
+        specs: The shapes and dtypes of the tensors; empty where nobody has said them.
     """
 
     names: tuple[str, ...]
     candidates: tuple[str, ...]
     rules: tuple[str, ...]
+    specs: tuple[TensorSpec, ...] = ()

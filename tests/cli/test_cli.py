@@ -311,6 +311,28 @@ def test_export_goes_back_to_pytorch_bit_for_bit(tmp_path):
     assert "has no stamp" in failed.stderr
 
 
+def test_export_undoes_a_saved_plan_and_writes_what_torch_reads(tmp_path):
+    converted, plan, back = (tmp_path / name for name in ("nnx.safetensors", "plan.json", "back.pt"))
+    assert run("convert", WEIGHTS, converted, "--to", "nnx", "--layers", LAYERS).returncode == 0
+    assert run("plan", WEIGHTS, "--to", "nnx", "--layers", LAYERS, "-o", plan).returncode == 0
+    shown = run("export", converted, back, "--plan", plan, "--like", WEIGHTS)
+    assert shown.returncode == 0, shown.stderr
+    with ms.open_checkpoint(WEIGHTS) as before, ms.open_checkpoint(back) as after:
+        assert after.format == "torch-zip"
+        assert {name: after[name].read().tobytes() for name in after} == {
+            name: before[name].read().tobytes() for name in before
+        }
+    alone = run("export", converted, back, "--plan", plan)
+    assert alone.returncode == 0
+    assert "not written" in alone.stderr
+    assert "num_batches_tracked" in alone.stderr
+    assert run("export", converted, back).returncode == 2
+    assert run("export", converted, back, "--plan", plan, "--select", "model").returncode == 2
+    lost = run("export", converted, plan, "--plan", plan)
+    assert lost.returncode == 2
+    assert ms.Plan.load(plan)
+
+
 PORT = f"""
 import sys
 sys.path.insert(0, {str(DIGITS)!r})
@@ -360,7 +382,11 @@ def test_a_plan_as_a_page_and_against_a_saved_one(tmp_path):
     plan = ("plan", WEIGHTS, "--to", "nnx")
     first = run(*plan, "--layers", LAYERS, "-o", tmp_path / "plan.json", "--html", tmp_path / "plan.html")
     assert first.returncode == 0, first.stderr
-    assert "<table>" in (tmp_path / "plan.html").read_text(encoding="utf-8")
+    page = (tmp_path / "plan.html").read_text(encoding="utf-8")
+    assert '"features.0.0.weight"' in page
+    assert "self.fc1 = nn.Linear(" in page, "the line that decided"
+    without = run(*plan, "--values")
+    assert (without.returncode, "--html" in without.stderr) == (2, True)
     same = run(*plan, "--layers", LAYERS, "--diff", tmp_path / "plan.json")
     assert (same.returncode, same.stdout) == (0, "")
     other = run(*plan, "--diff", tmp_path / "plan.json")

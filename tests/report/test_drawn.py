@@ -35,7 +35,7 @@ def rows(source, target):
 
 def test_a_plan_without_programs_draws_none():
     assert programs_html(PLAN) == ""
-    assert "id=programs" not in PLAN.to_html()
+    assert "<figure id=programs>" not in PLAN.to_html()
 
 
 def test_partners_share_a_row_and_what_stands_between_is_beside_them():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,6 +27,11 @@ __all__ = ["plan"]
 @planning
 @click.option("-o", "--output", type=OUT, metavar="FILE", help="Save the plan as JSON.")
 @click.option("--html", type=OUT, metavar="FILE", help="Save the plan as a page for a browser.")
+@click.option(
+    "--values",
+    is_flag=True,
+    help="Show samples of the values in that page, before and after; every tensor is read once.",
+)
 @click.option(
     "--diff",
     "old",
@@ -78,6 +83,7 @@ def plan(
     dequantise: bool,
     merge: Path | None,
     graph: bool,
+    values: bool,
     full: bool,
     as_json: bool,
 ) -> None:
@@ -106,6 +112,8 @@ def plan(
         "layout": layout,
         **read_programs(inputs, target_inputs, target_call),
     }
+    if values and html is None:
+        raise click.UsageError("--values shows samples in the page of --html; name that page")
     state = one_or_all(checkpoint)
     given = [state, merge, layers, like, rules, old, inputs, target_inputs, target_call]
     _check_outputs([path for path in (output, html) if path is not None], given)
@@ -122,10 +130,11 @@ def plan(
             return
         with working(reading(checkpoint), shown=not as_json):
             made = make_plan(opened, **options)
+        page = _page(made, opened if values else None, options, like) if html is not None else ""
     if output is not None:
         made.save(output, *given)
     if html is not None:
-        write_text(html, made.to_html(), *given)
+        write_text(html, page, *given)
     if old is not None:
         _show_changes(Plan.load(old).changes(made), old)
     _show(made, full=full, as_json=as_json)
@@ -156,6 +165,12 @@ def _show(made: Plan, *, full: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(problem.exit_code)
     if not full and not as_json:
         tell("--full lists every tensor; --explain NAME says all that is known of one", "faint")
+
+
+def _page(made: Plan, state: Mapping[str, Any] | None, options: Mapping[str, Any], like: str | None) -> str:
+    """Write the page, with what it needs of the command line."""
+    sources = [given for given in (options["layers"], like) if isinstance(given, str)]
+    return made.to_html(rules=options["rules"], state=state, sources=sources)
 
 
 def _problem(made: Plan) -> PlanError | None:

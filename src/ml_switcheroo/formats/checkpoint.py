@@ -223,7 +223,8 @@ class Checkpoint(Mapping[str, LazyTensor]):
     Attributes:
         path: The file or folder.
         format: ``safetensors``, ``torch-zip``, ``npz`` ...
-        metadata: The text entries of a safetensors header (``__metadata__``); empty elsewhere.
+        metadata: What the file says of itself as texts: ``__metadata__`` of a safetensors header, the comment
+            of an archive that this library wrote, the attributes of an HDF5 file.
         tied: Groups of names that are the same view of the same bytes, in file order.
         extras: The rest of the file as plain values by dotted path, such as an epoch or hyperparameters.
             A tensor that was not selected appears as its spec.

@@ -8,17 +8,15 @@ the member's comment, which ``np.load`` ignores.
 from __future__ import annotations
 
 import ast
-import json
 import math
 import struct
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 from ml_switcheroo.errors import CheckpointError
 from ml_switcheroo.formats.checkpoint import Checkpoint, LazyTensor, StridedTensor
 from ml_switcheroo.formats.files import MappedBytes, SourceFile
-from ml_switcheroo.formats.zip_directory import read_directory
+from ml_switcheroo.formats.zip_directory import metadata_of, read_directory
 from ml_switcheroo.tensors import DTYPES, TensorSpec
 
 __all__ = ["NPY_MAGIC", "open_npy", "open_npz"]
@@ -50,7 +48,7 @@ def open_npz(file: SourceFile) -> Checkpoint:
         )
     if not tensors:
         raise CheckpointError(file.path, "the archive holds no array")
-    return Checkpoint(file.path, "npz", tensors, metadata=_metadata(comment), files=[file])
+    return Checkpoint(file.path, "npz", tensors, metadata=metadata_of(comment), files=[file])
 
 
 def open_npy(file: SourceFile) -> Checkpoint:
@@ -114,12 +112,3 @@ def _dtype(descr: Any, note: str) -> str:
 
 def _fortran(spec: TensorSpec) -> tuple[int, ...]:
     return tuple(math.prod(spec.shape[:axis]) for axis in range(len(spec.shape)))
-
-
-def _metadata(comment: bytes) -> Mapping[str, str]:
-    """Read the archive's comment if it is one that the writer makes."""
-    try:
-        table = json.loads(comment) if comment[:1] == b"{" else {}
-    except (ValueError, RecursionError):
-        return {}
-    return {key: value for key, value in table.items() if isinstance(value, str)}

@@ -39,6 +39,7 @@ def checkpoint_of(
     region: FindRegion,
     *,
     swapped: bool = False,
+    metadata: Mapping[str, str] | None = None,
 ) -> Checkpoint:
     """Make the checkpoint of a torch file.
 
@@ -49,6 +50,7 @@ def checkpoint_of(
         select: The part of it that is the state dict.
         region: Finds the bytes of a storage.
         swapped: Whether the storages have the opposite byte order of this machine.
+        metadata: What the file says of itself.
 
     Raises:
         PickleFault: A class that is not allowed, or no single state dict.
@@ -60,6 +62,7 @@ def checkpoint_of(
         file.path,
         form,
         build_tensors(choice.tensors, region, swapped=swapped),
+        metadata=metadata,
         extras=choice.extras,
         selected=choice.path,
         files=[file],

@@ -17,7 +17,7 @@ from ml_switcheroo.formats.files import Region, Source, SourceFile
 from ml_switcheroo.formats.pickle_opcodes import read_pickle
 from ml_switcheroo.formats.pickled_values import CONSTRUCTORS, PickledTensor, StorageRef, storage_ref
 from ml_switcheroo.formats.torch_state import build_tensors, checkpoint_of, faults_of, refuse_hostile
-from ml_switcheroo.formats.zip_directory import ZipMember, read_directory
+from ml_switcheroo.formats.zip_directory import ZipMember, metadata_of, read_directory
 
 __all__ = ["TorchArchive", "open_tensor", "open_torch_zip"]
 
@@ -30,7 +30,8 @@ class TorchArchive:
 
     def __init__(self, file: Source) -> None:
         self.path = file.path
-        self._members, _ = read_directory(file)
+        self._members, comment = read_directory(file)
+        self.metadata = metadata_of(comment)
         self._prefix = find_prefix(file.path, self._members)
         self.pickle = f"{self._prefix}/data.pkl"
         self.swapped = _byte_order(self._members, self._prefix) != sys.byteorder
@@ -76,7 +77,13 @@ def open_torch_zip(file: SourceFile, *, select: str | None = None) -> Checkpoint
     archive = TorchArchive(file)
     with faults_of(file.path, archive.pickle):
         return checkpoint_of(
-            file, "torch-zip", archive.pickled, select, archive.region, swapped=archive.swapped
+            file,
+            "torch-zip",
+            archive.pickled,
+            select,
+            archive.region,
+            swapped=archive.swapped,
+            metadata=archive.metadata,
         )
 
 

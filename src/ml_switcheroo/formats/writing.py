@@ -9,6 +9,7 @@ from ml_switcheroo.formats.hdf5_writer import write_hdf5
 from ml_switcheroo.formats.npz_writer import write_npz
 from ml_switcheroo.formats.orbax_writer import write_orbax
 from ml_switcheroo.formats.safetensors_writer import write_safetensors, write_shards
+from ml_switcheroo.formats.torch_writer import write_torch
 
 __all__ = ["SUFFIXES", "WRITERS", "Format", "Writer"]
 
@@ -27,6 +28,7 @@ class Format:
         why_only: For a format that holds the leaves of some targets only (``Target.files``), what is said of
             all others; ``{targets}`` and ``{target}`` are filled in.
         write_shards: The function that writes it in several files; None where nothing does.
+        of_torch: Whether PyTorch's own state dicts are written so.
     """
 
     suffix: str
@@ -34,6 +36,7 @@ class Format:
     options: tuple[str, ...] = ()
     why_only: str = ""
     write_shards: Writer | None = None
+    of_torch: bool = False
 
     @property
     def resumable(self) -> bool:
@@ -42,8 +45,17 @@ class Format:
 
 
 WRITERS: Mapping[str, Format] = {
-    "safetensors": Format(".safetensors", write_safetensors, ("resume", "say"), write_shards=write_shards),
-    "npz": Format(".npz", write_npz),
+    "safetensors": Format(
+        ".safetensors", write_safetensors, ("resume", "say"), write_shards=write_shards, of_torch=True
+    ),
+    "npz": Format(".npz", write_npz, of_torch=True),
+    "torch": Format(
+        ".pt",
+        write_torch,
+        ("tied",),
+        why_only="a .pt file holds PyTorch's names and layouts: {targets} has these, {target} not",
+        of_torch=True,
+    ),
     "keras": Format(
         ".weights.h5",
         write_hdf5,

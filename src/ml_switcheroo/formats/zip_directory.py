@@ -7,6 +7,7 @@ encrypted nor spanned, without overlaps, duplicates or names that leave the arch
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Mapping
@@ -260,3 +261,12 @@ def _bound(file: Source, entries: list[dict[str, Any]], end: int) -> None:
             reason = f"members overlap: one of {fields['packed']} bytes begins here, the next one"
             reason += f" at {following['offset']}"
             raise CheckpointError(file.path, reason, offset=fields["offset"])
+
+
+def metadata_of(comment: bytes) -> Mapping[str, str]:
+    """Read the archive's comment if it is one that this library's writers make."""
+    try:
+        table = json.loads(comment) if comment[:1] == b"{" else {}
+    except (ValueError, RecursionError):
+        return {}
+    return {key: value for key, value in table.items() if isinstance(value, str)}

@@ -7,7 +7,7 @@ taken back, or a doubt that is answered, is one more entry. What holds at the en
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -162,7 +162,7 @@ class Ledger:
         """Ask about tensors for which several answers fit."""
         for doubt in doubts:
             self._add(stage, "asked", doubt.names, "; or ".join(doubt.candidates))
-            self._asked.append(doubt)
+            self._asked.append(replace(doubt, specs=tuple(self._specs[name] for name in doubt.names)))
 
     def answer(self, stage: str, answered: Callable[[Ambiguity], bool], why: str) -> None:
         """Ask no more what has been answered meanwhile."""

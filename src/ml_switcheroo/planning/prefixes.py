@@ -13,7 +13,7 @@ from ml_switcheroo.errors import UsageError
 from ml_switcheroo.moves import Move
 from ml_switcheroo.plan import Plan
 from ml_switcheroo.tensors import TensorSpec
-from ml_switcheroo.unmoved import Ambiguity, Unmoved
+from ml_switcheroo.unmoved import Unmoved
 
 __all__ = ["Peeled", "peel", "restored"]
 
@@ -98,8 +98,7 @@ def restored(plan: Plan, peeled: Peeled, specs: Mapping[str, TensorSpec]) -> Pla
         dropped={names[name]: left for name, left in plan.dropped.items()},
         unexpected={names[name]: left for name, left in plan.unexpected.items()} | outside,
         ambiguous=tuple(
-            Ambiguity(tuple(names[name] for name in entry.names), entry.candidates, entry.rules)
-            for entry in plan.ambiguous
+            replace(entry, names=tuple(names[name] for name in entry.names)) for entry in plan.ambiguous
         ),
         notes=(*plan.notes, note),
         programs=plan.programs and (plan.programs[0].renamed(names), plan.programs[1]),

@@ -30,8 +30,8 @@ def programs_html(plan: Outcome) -> str:
     )
     head = f"{source.size:,} operations in PyTorch, {target.size:,} in the target"
     return (
-        f"<details id=programs><summary>Both programs: {head}</summary>\n<figure>\n<svg></svg>\n"
-        f"<div><h2>PyTorch</h2><h2>{escape(plan.target)}</h2></div>\n{rows}</figure>\n</details>\n"
+        f"<p>{head}</p>\n<figure id=programs>\n<svg></svg>\n"
+        f"<div><h2>PyTorch</h2><h2>{escape(plan.target)}</h2></div>\n{rows}</figure>\n"
     )
 
 

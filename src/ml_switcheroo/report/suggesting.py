@@ -16,14 +16,20 @@ if TYPE_CHECKING:
     from ml_switcheroo.outcome import Outcome
     from ml_switcheroo.unmoved import Unmoved
 
-__all__ = ["suggested"]
+__all__ = ["alternatives", "by_number", "suggested"]
 
 _NUMBER = re.compile(r"\d+")
 Shapes = tuple[tuple[int, ...], ...]
 
 
 def suggested(plan: Outcome) -> Iterator[tuple[str, str]]:
-    """Yield a rule, and the evidence for it, for each module of the target that an unused module could fill.
+    """Yield a line, and its evidence, for each module of the target that an unused module could fill."""
+    for rules, why in alternatives(plan):
+        yield " or ".join(map(written, rules)), why
+
+
+def alternatives(plan: Outcome) -> Iterator[tuple[Sequence[Rename], str]]:
+    """Yield rules of which one can be meant, and the evidence for them.
 
     Only the sizes of the tensors are compared, in any order of the axes. With better evidence the plan would
     have used them already.
@@ -42,24 +48,24 @@ def suggested(plan: Outcome) -> Iterator[tuple[str, str]]:
     for shapes, modules in found.items():
         unused = by_shapes[shapes]
         if len(unused) == len(modules) and len(modules) <= _MOST:
-            pairs += zip(sorted(unused, key=_order), sorted(modules, key=_order), strict=True)
+            pairs += zip(sorted(unused, key=by_number), sorted(modules, key=by_number), strict=True)
         else:
-            one_of = [written(Rename(unused[0], module)) for module in modules[:3]]
-            yield " or ".join(one_of), f"{len(unused)} unused modules of these sizes, {len(modules)} places"
+            one_of = [Rename(unused[0], module) for module in modules[:3]]
+            yield one_of, f"{len(unused)} unused modules of these sizes, {len(modules)} places"
     yield from _folded(pairs)
 
 
 _MOST = 200
 
 
-def _folded(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+def _folded(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[Sequence[Rename], str]]:
     groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for mine, other in pairs:
         groups.setdefault((_NUMBER.sub("#", mine), _NUMBER.sub("#", other)), []).append((mine, other))
     for group in groups.values():
         rule = one_rename(group)
-        for line in [written(rule)] if rule else [written(Rename(*pair)) for pair in group]:
-            yield line, "the only one of its sizes" if len(group) == 1 else "in the order of their numbers"
+        for one in [rule] if rule else [Rename(*pair) for pair in group]:
+            yield [one], "the only one of its sizes" if len(group) == 1 else "in the order of their numbers"
 
 
 def _modules(left: Mapping[str, Unmoved], separator: str, skipped: int) -> dict[str, Shapes]:
@@ -94,7 +100,7 @@ def _by_layer(left: Mapping[str, Unmoved]) -> dict[str, Unmoved]:
     return found
 
 
-def _order(path: str) -> tuple[tuple[int, int, str], ...]:
+def by_number(path: str) -> tuple[tuple[int, int, str], ...]:
     """Order paths by the value of their numbers, not by their digits."""
     parts = re.split(r"(\d+)", path)
     return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ml_switcheroo.layers import LAYERS
-from ml_switcheroo.recipes import REFUSED, Mapper, Naming, Recipe, Target, part
+from ml_switcheroo.recipes import REFUSED, Files, Mapper, Naming, Recipe, Target, part
 
 __all__ = ["TARGET"]
 
@@ -31,4 +31,5 @@ TARGET = Target(
     naming=Naming(),
     channels="first",
     mapper=Mapper("ml_switcheroo.runtime.into_numpy"),
+    files=Files(formats=("torch",)),
 )
