@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-__all__ = ["Row"]
+__all__ = ["IMPORTS", "Row"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Row:
 
     name: str
     expressions: Mapping[str, str]
-    draws: tuple[str, ...] = field(default=())
+    draws: tuple[str, ...]
 
 
 IMPORTS: Mapping[str, str] = {"jax": "import jax", "jnp": "import jax.numpy as jnp"}
