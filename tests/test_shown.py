@@ -10,7 +10,10 @@ import torch
 import ml_switcheroo as ms
 from ml_switcheroo import errors
 from ml_switcheroo.conversion import Conversion
+from ml_switcheroo.load import Loaded
 from ml_switcheroo.tree import template_of_tree
+from ml_switcheroo.verification.programs import Comparison
+from ml_switcheroo.verification.verdict import Verification
 
 MANY = {f"layers.{number}.fc.weight": np.zeros((4, 3), "f4") for number in range(2000)}
 LAYERS = {f"layers.{number}.fc": "linear" for number in range(2000)}
@@ -111,3 +114,34 @@ def test_a_plan_in_a_notebook_says_what_is_to_decide():
     assert "<script>.weight" in page.text
     assert "... and 20 more" in page.text
     assert "missing|leaf0 " in page.text
+
+
+class Texts(HTMLParser):
+    """The texts and tags of a piece of HTML."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.texts = set(), []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_what_a_notebook_shows_is_text_alone(plan):
+    attack = "</pre><script>alert(1)</script>"
+    shown = [
+        plan.apply(MANY),
+        Loaded(["fc.weight"], [attack]),
+        ms.UsageError(attack),
+        Verification(attack, "nnx", (), (), (), None, 1e-4),
+        Comparison(attack, "nnx", True, (attack,), (), {}, 1),
+    ]
+    for one in shown:
+        found = Texts(one._repr_html_())
+        assert found.tags <= {"table", "caption", "tr", "td", "pre"}
+    assert "... and 1990 more" in shown[0]._repr_html_()
+    assert "".join(Texts(shown[2]._repr_html_()).texts) == f"UsageError: {attack}"

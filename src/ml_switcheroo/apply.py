@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,12 @@ from ml_switcheroo.formats.deferred import Deferred
 from ml_switcheroo.moves import Move
 from ml_switcheroo.ops import Array, Cast, run, trace
 from ml_switcheroo.ops.casting import Losses, losses, may_lose
+from ml_switcheroo.shown import html_table
 from ml_switcheroo.tensors import DTYPES, read_array, spec_of
 
 __all__ = ["Leaves"]
+
+_SHOWN = 10  # leaves in a notebook
 
 
 class Leaves(Mapping[str, Array]):
@@ -58,6 +62,14 @@ class Leaves(Mapping[str, Array]):
     def __repr__(self) -> str:
         nbytes = sum(spec.nbytes for move in self._moves for spec in move.outputs)
         return f"<Leaves: {len(self)} leaves, {nbytes:,} bytes, each computed when it is asked for>"
+
+    def _repr_html_(self) -> str:
+        specs = (
+            (path, spec) for move in self._moves for path, spec in zip(move.leaves, move.outputs, strict=True)
+        )
+        rows: list[tuple[object, ...]] = list(islice(specs, _SHOWN))
+        rows += [(f"... and {len(self) - _SHOWN} more", "")] * (len(self) > _SHOWN)
+        return html_table(repr(self)[1:-1], rows)
 
     def deferred(self, path: str) -> Array | Deferred:
         """Return a leaf as :meth:`stream` yields it; the leaves of one move are best asked for in a row."""

@@ -22,6 +22,7 @@ Every error carries its facts as attributes; ``str()`` is written for people.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import ClassVar
 
@@ -173,6 +174,9 @@ class SwitcherooError(Exception):
     def __repr__(self) -> str:
         first = next(iter(str(self).splitlines()), "")
         return f"<{type(self).__name__}: {first[:_WIDEST]}{'...' if str(self) != first[:_WIDEST] else ''}>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(f'{type(self).__name__}: {self}')}</pre>"
 
 
 class UsageError(SwitcherooError, ValueError):

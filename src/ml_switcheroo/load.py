@@ -26,7 +26,7 @@ from ml_switcheroo.report.suggesting import suggested
 from ml_switcheroo.report.text import NAMES_OF_ITS_OWN
 from ml_switcheroo.rules import Rule
 from ml_switcheroo.scales import said_of_values
-from ml_switcheroo.shown import few
+from ml_switcheroo.shown import few, html_table
 from ml_switcheroo.targets import all_targets, live_target
 from ml_switcheroo.tensors import DTYPES, TensorSpec, read_array
 from ml_switcheroo.tree import Template
@@ -51,6 +51,10 @@ class Loaded(_Report):
     def __repr__(self) -> str:
         notes = f", {len(self.notes)} notes" if self.notes else ""
         return f"Loaded(missing_keys={few(self[0])}, unexpected_keys={few(self[1])}{notes})"
+
+    def _repr_html_(self) -> str:
+        said = {"missing_keys": few(self[0], 10), "unexpected_keys": few(self[1], 10)}
+        return html_table("Loaded", [*said.items(), *(("note", note) for note in self.notes)])
 
 
 def load_into(

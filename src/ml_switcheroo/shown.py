@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["few", "html_table"]
+__all__ = ["few", "html_table", "html_text"]
 
 
 def few(names: Sequence[str], most: int = 3) -> str:
@@ -18,6 +18,15 @@ def few(names: Sequence[str], most: int = 3) -> str:
     """
     listed = ", ".join(map(repr, names[:most]))
     return f"[{listed}, ... and {len(names) - most} more]" if len(names) > most else f"[{listed}]"
+
+
+def html_text(text: str) -> str:
+    """Write lines for a notebook as they are.
+
+    >>> html_text("a -> b")
+    '<pre>a -&gt; b</pre>'
+    """
+    return f"<pre>{escape(text)}</pre>"
 
 
 def html_table(head: str, rows: Iterable[Sequence[object]]) -> str:

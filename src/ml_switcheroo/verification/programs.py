@@ -12,6 +12,7 @@ from ml_switcheroo.formats import open_checkpoint
 from ml_switcheroo.formats.given import Paths, as_state, is_files
 from ml_switcheroo.planning.planner import matched_programs, specs_of
 from ml_switcheroo.report.programs import gap_lines, refused_lines
+from ml_switcheroo.shown import html_text
 from ml_switcheroo.verification.sides import Sides
 
 __all__ = ["Comparison", "compare"]
@@ -59,6 +60,9 @@ class Comparison:
 
     def __repr__(self) -> str:
         return f"<Comparison {self.source} -> {self.target}: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        return html_text(str(self))
 
     def __str__(self) -> str:
         head = f"{self.source} (torch) and its port ({self.target})"

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ml_switcheroo.report import columns
+from ml_switcheroo.shown import html_text
 
 __all__ = ["Difference", "Layer", "Output", "Verdict", "Verification"]
 
@@ -127,6 +128,9 @@ class Verification:
 
     def __repr__(self) -> str:
         return f"<Verification {self.source} -> {self.target}: the outputs {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        return html_text(str(self))
 
     def __str__(self) -> str:
         head = f"{self.source} (torch) and its port ({self.target}): the outputs {self.verdict}"
