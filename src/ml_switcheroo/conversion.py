@@ -300,7 +300,7 @@ def export(
         raise UsageError("export: say what the PyTorch names are: like= (--like), or the plan= (--plan)")
     keep_apart(out, converted, like, layers, rules)
     with opened(converted) as leaves, opened({} if like is None else like, select=select) as state:
-        target = _converted_to(converted, to or stamped_target(leaves) or (plan.target if plan else None))
+        target = _converted_to(converted, stamped_target(leaves), to, plan)
         if plan is not None:
             specs, stream = _undone(plan, target, leaves, state, say)
         else:
@@ -314,11 +314,12 @@ def export(
 Stream = tuple[dict[str, TensorSpec], Iterator[tuple[str, Any]]]
 
 
-def _converted_to(converted: Paths, target: str | None) -> str:
+def _converted_to(converted: Paths, stamped: str | None, said: str | None, plan: Plan | None) -> str:
+    if stamped == "torch":
+        raise UsageError(f"{converted} was already turned back into a checkpoint of PyTorch")
+    target = said or stamped or (plan.target if plan else None)
     if target is None:
         raise UsageError(f"{converted} has no stamp that says what it was converted to; say to= (--to)")
-    if target == "torch":
-        raise UsageError(f"{converted} was already turned back into a checkpoint of PyTorch")
     return target
 
 

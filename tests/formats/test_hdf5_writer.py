@@ -36,7 +36,7 @@ def test_our_reader_reads_it_mapped(tmp_path: Path) -> None:
     layout = Hdf5Layout({name: f"layers/{name}/vars/0" for name in LEAVES}, rest={"seed/vars/0": np.ones(2)})
     write_hdf5(tmp_path / "a.h5", SPECS, LEAVES.items(), {"note": "ü"}, layout=layout)
     with open_checkpoint(tmp_path / "a.h5") as checkpoint:
-        assert dict(checkpoint.metadata) == {"note": "ü"}
+        assert dict(checkpoint.metadata) == {"format": "keras", "note": "ü"}
         assert dict(checkpoint.specs) == SPECS
         assert checkpoint.extras == {"seed.vars.0": TensorSpec((2,), "float64")}
         for name, leaf in LEAVES.items():

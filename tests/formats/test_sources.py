@@ -116,7 +116,7 @@ def saved(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("keras")
     model = keras.Sequential(
-        [keras.Input((3,)), keras.layers.Dense(4, name="fc"), keras.layers.Dense(2, name="head")]
+        [keras.Input((3,)), keras.layers.Dense(4, name="fc"), keras.layers.Dense(2, name="head")], name="net"
     )
     model.compile("adam", "mse")
     with warnings.catch_warnings(action="ignore"):  # of Keras, about NumPy
@@ -130,7 +130,7 @@ def saved(tmp_path_factory):
 def test_a_whole_model_in_one_h5(saved) -> None:
     folder, weights = saved
     with open_checkpoint(folder / "model.h5") as checkpoint:
-        found = {name.removeprefix("sequential/"): tensor.read() for name, tensor in checkpoint.items()}
+        found = {name.removeprefix("net/"): tensor.read() for name, tensor in checkpoint.items()}
         assert any(name.startswith("optimizer_weights") for name in checkpoint.extras)
     assert list(found) == list(weights)
     for name, value in weights.items():
