@@ -1,5 +1,6 @@
 """Whatever goes wrong ends in sentences that say what, where and the cure, and in an exit code."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -37,6 +38,16 @@ def raising(error):
         raise error
 
     return command
+
+
+@contextlib.contextmanager
+def answered(number, how):
+    """Answer a signal in some way for a while."""
+    before = signal.signal(number, how)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 PLAN = ("plan", "w.npz", "--to", "nnx", "--like")
@@ -172,15 +183,12 @@ def test_what_ends_a_run_unwinds_like_ctrl_c(spoken, name, word, status):
         finally:
             undone.append(True)
 
-    given = signal.signal(signal.Signals[name], signal.SIG_DFL)  # under nohup, SIGHUP is ignored
-    try:
+    with answered(signal.Signals[name], signal.SIG_DFL):  # under nohup, SIGHUP is ignored
         code, said = spoken(command=command)
-        assert code == status
-        assert said.startswith(f"{word}: nothing was changed")
-        assert undone
         assert signal.getsignal(signal.Signals[name]) is signal.SIG_DFL
-    finally:
-        signal.signal(signal.Signals[name], given)
+    assert code == status
+    assert said.startswith(f"{word}: nothing was changed")
+    assert undone
 
 
 @pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
@@ -201,11 +209,8 @@ def test_a_signal_that_python_swallows_is_not_lost(spoken, name, status):
 
 
 def test_a_signal_that_is_ignored_stays_so(spoken):
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
+    with answered(signal.SIGHUP, signal.SIG_IGN):
         assert spoken(command=lambda **_: os.kill(os.getpid(), signal.SIGHUP))[0] == 0
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_fault_of_ours_is_said_to_be_one(spoken, monkeypatch):
